@@ -1,0 +1,221 @@
+"""Who learns: from the drive of each image to the learning activation g.
+
+Three ways to decide the competition, from the circuit's own fixed point to the ranking
+that the paper uses for speed. Each is a function of the drive; the dataclass of the same
+name holds its settings and is what a layer is given to learn with.
+
+Source: D. Krotov & J. J. Hopfield, "Unsupervised learning by competing hidden units",
+PNAS 116:7723 (2019): circuit eq. 8, thresholds eq. 9, ranking eq. 10. The soft form is
+T. Moraitis et al., "SoftHebb", Neuromorph. Comput. Eng. 2:044017 (2022).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Competition(Protocol):
+    """Anything that turns the drive of a mini-batch into learning activations."""
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """Return g (image, unit) for the drive (image, unit)."""
+        ...
+
+
+def ranking(
+    drive: Float[Tensor, "image unit"], *, k: int, delta: float
+) -> Float[Tensor, "image unit"]:
+    """Give +1 to the largest drive, −Δ to the k-th largest, 0 to all others (eq. 10).
+
+    k = 2 is the runner-up; the ranks between 1 and k get nothing. Equal drives are ranked
+    in an arbitrary order, the same on every call on one machine.
+
+    Raises
+    ------
+    ValueError
+        If k is not in 2..number of units, or Δ is negative or not finite.
+    """
+    _check_ranking(k, delta)
+    num_units = drive.shape[1]
+    if k > num_units:
+        raise ValueError(
+            f"k is {k}, but only {num_units} units compete: k must lie in "
+            f"2..{num_units} (lower k or add units)"
+        )
+    ranks = drive.topk(k, dim=1).indices
+    g = torch.zeros_like(drive)
+    g.scatter_(1, ranks[:, :1], 1.0)
+    return g.scatter_(1, ranks[:, k - 1 :], -delta)
+
+
+def settle(
+    drive: Float[Tensor, "image unit"], *, w_inh: float
+) -> Float[Tensor, "image unit"]:
+    """Return the activity h to which eq. 8 settles from equal initial values, exactly.
+
+    For w = w_inh < 1 the fixed point is unique: with m active units and their summed
+    activity S = Σ_active I / (1 + (m − 1) w), active units have h = (I − w S) / (1 − w),
+    the others h = I − w S. Derivation and proof: `neurodyn.equilibrium`. For w ≥ 1 the
+    largest drive wins alone (exact ties for it share the win, as they do in the circuit).
+
+    Raises
+    ------
+    ValueError
+        If w_inh is negative or not finite.
+    """
+    _check_w_inh(w_inh)
+    if w_inh < 1:
+        excess = drive - w_inh * _summed_activity(drive, w_inh)
+        return torch.where(excess > 0, excess / (1 - w_inh), excess)
+    top = drive.amax(dim=1, keepdim=True)
+    winner = (drive == top) & (drive > 0)
+    num_winners = winner.sum(dim=1, keepdim=True).clamp(min=1)
+    won = torch.where(winner, top / (1 + (num_winners - 1) * w_inh), 0.0)
+    return torch.where(winner, won, drive - w_inh * won.sum(dim=1, keepdim=True))
+
+
+def _summed_activity(
+    drive: Float[Tensor, "image unit"], w_inh: float
+) -> Float[Tensor, "image 1"]:
+    """S of the fixed point: the active set is the longest prefix of the sorted drives
+    with I_(m) (1 + (m − 1) w) > w Σ_{j≤m} I_(j).
+    """  # noqa: D205
+    descending = drive.sort(dim=1, descending=True).values
+    total = descending.cumsum(dim=1)
+    peers = torch.arange(drive.shape[1], dtype=drive.dtype, device=drive.device)
+    gain = 1 + w_inh * peers
+    num_active = (descending * gain > w_inh * total).sum(dim=1, keepdim=True)
+    last = (num_active - 1).clamp(min=0)
+    summed = total.gather(1, last) / gain[last]
+    return torch.where(num_active > 0, summed, 0.0)
+
+
+def equilibrium(
+    drive: Float[Tensor, "image unit"], *, w_inh: float, h_star: float, delta: float
+) -> Float[Tensor, "image unit"]:
+    """Apply the thresholds of eq. 9 to the settled activity of eq. 8.
+
+    g = 0 for h < 0, −Δ for 0 ≤ h < h*, +1 for h ≥ h*. h* is in the units of the drive.
+
+    Raises
+    ------
+    ValueError
+        If w_inh or Δ is negative, or h* is not positive.
+    """
+    _check_equilibrium(w_inh, h_star, delta)
+    h = settle(drive, w_inh=w_inh)
+    anti = torch.where(h >= 0, -delta, 0.0).to(h.dtype)
+    return torch.where(h >= h_star, 1.0, anti)
+
+
+def soft(
+    drive: Float[Tensor, "image unit"], *, temperature: float, anti: bool
+) -> Float[Tensor, "image unit"]:
+    """Share one unit of learning by a softmax of drive / temperature (SoftHebb).
+
+    With `anti`, the unit of largest drive keeps its share and every other one gets minus
+    its share (the authors' signed form).
+
+    Raises
+    ------
+    ValueError
+        If the temperature is not positive.
+    """
+    _check_soft(temperature)
+    g = torch.softmax(drive / temperature, dim=1)
+    if not anti:
+        return g
+    winner = drive.argmax(dim=1, keepdim=True)
+    return (-g).scatter_(1, winner, g.gather(1, winner))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Settings of `ranking`."""
+
+    k: int = 2
+    delta: float = 0.4
+
+    def __post_init__(self) -> None:
+        _check_ranking(self.k, self.delta)
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """Return g (image, unit)."""
+        return ranking(drive, k=self.k, delta=self.delta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equilibrium:
+    """Settings of `equilibrium`."""
+
+    w_inh: float = 0.9
+    h_star: float = 1.0
+    delta: float = 0.4
+
+    def __post_init__(self) -> None:
+        _check_equilibrium(self.w_inh, self.h_star, self.delta)
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """Return g (image, unit)."""
+        return equilibrium(
+            drive, w_inh=self.w_inh, h_star=self.h_star, delta=self.delta
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soft:
+    """Settings of `soft`."""
+
+    temperature: float = 1.0
+    anti: bool = False
+
+    def __post_init__(self) -> None:
+        _check_soft(self.temperature)
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """Return g (image, unit)."""
+        return soft(drive, temperature=self.temperature, anti=self.anti)
+
+
+def _check_ranking(k: int, delta: float) -> None:
+    if k < 2:
+        raise ValueError(
+            f"k is {k}: the anti-Hebbian unit must rank below the winner, so k is 2 "
+            "(the runner-up) or more"
+        )
+    _check_delta(delta)
+
+
+def _check_equilibrium(w_inh: float, h_star: float, delta: float) -> None:
+    _check_w_inh(w_inh)
+    if not (h_star > 0 and math.isfinite(h_star)):
+        raise ValueError(
+            f"h_star is {h_star}: the threshold between anti-Hebbian and Hebbian "
+            "learning must be positive and finite"
+        )
+    _check_delta(delta)
+
+
+def _check_soft(temperature: float) -> None:
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ValueError(
+            f"temperature is {temperature}: it must be positive and finite"
+        )
+
+
+def _check_w_inh(w_inh: float) -> None:
+    if not (w_inh >= 0 and math.isfinite(w_inh)):
+        raise ValueError(
+            f"w_inh is {w_inh}: the strength of inhibition must be 0 or more, and finite"
+        )
+
+
+def _check_delta(delta: float) -> None:
+    if not (delta >= 0 and math.isfinite(delta)):
+        raise ValueError(
+            f"delta is {delta}: the anti-Hebbian strength must be 0 or more, and finite"
+        )

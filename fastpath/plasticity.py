@@ -1,0 +1,48 @@
+"""How weights change, given who learns: one local rule for every competition.
+
+Plasticity (K&H 2019, eq. 3 with R = 1) for a mini-batch b, as in the authors' code:
+
+    ΔW_ui = Σ_b g_bu v_bi − (Σ_b g_bu I_bu) W_ui
+
+With g from a ranking this is the paper's rule, with g = I (p = 2) Oja's, with g a softmax
+of the drive SoftHebb's. For g I > 0 the p-norm Σ_i |W_ui|^p flows to 1; for an
+anti-Hebbian unit it is repelled, so a large Δ can make weights diverge.
+
+Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
+"""
+
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+type Normalize = Literal["max"] | None
+
+
+def delta_w(
+    g: Float[Tensor, "image unit"],
+    drive: Float[Tensor, "image unit"],
+    images: Float[Tensor, "image pixel"],
+    weights: Float[Tensor, "unit pixel"],
+) -> Float[Tensor, "unit pixel"]:
+    """Return ΔW summed over the mini-batch (eq. 3). Units with g = 0 do not change."""
+    decay = (g * drive).sum(dim=0)
+    return (g.T @ images).addcmul_(decay[:, None], weights, value=-1)
+
+
+def step_size(
+    change: Float[Tensor, "unit pixel"], *, lr: float, normalize: Normalize
+) -> Float[Tensor, ""] | float:
+    """Return the factor of ΔW: ε / max|ΔW| with "max" (the authors' code), ε with None.
+
+    The maximum runs over the whole matrix. It is the one quantity of the rule that no
+    synapse can know by itself; None is the strictly local form.
+    """
+    if normalize is None:
+        return lr
+    return lr / change.abs().amax().clamp(min=1e-30)
+
+
+def annealed(lr: float, *, epoch: int, num_epochs: int) -> float:
+    """Return ε of this epoch (from 0): linear from `lr` towards 0, the authors' scheme."""
+    return lr * (1 - epoch / num_epochs)

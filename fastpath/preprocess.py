@@ -1,0 +1,61 @@
+"""What the layer sees of an image: scaling, centring and norm of the pixels."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocess:
+    """Steps from uint8 images to input rates, in this order.
+
+    Pixels are always scaled to [0, 1] first. Raw [0, 1] pixels serve MNIST and collapse on
+    sets with bright backgrounds, where every image has much the same drive.
+    """
+
+    subtract_mean: bool = False
+    """Subtract the mean image of the training set."""
+    center_images: bool = False
+    """Subtract each image's own mean."""
+    unit_norm: bool = False
+    """Divide each image by its Euclidean norm (images of norm 0 stay 0)."""
+
+    def fit(self, x_train: UInt8[Tensor, "image *shape"]) -> Float[Tensor, " pixel"]:
+        """Return the mean image to subtract: of the training set, or zeros."""
+        flat = x_train.flatten(1)
+        if not self.subtract_mean:
+            return torch.zeros(flat.shape[1], device=flat.device)
+        total = torch.zeros(flat.shape[1], dtype=torch.int64, device=flat.device)
+        for block in flat.split(4096):  # sum() of uint8 makes an int64 copy of its input
+            total += block.sum(dim=0)
+        return (total.double() / (255 * len(flat))).float()
+
+    def __call__(
+        self, x: UInt8[Tensor, "image *shape"], mean: Float[Tensor, " pixel"]
+    ) -> Float[Tensor, "image pixel"]:
+        """Return the images as the layer sees them, flattened; `mean` is from `fit`."""
+        v = x.flatten(1).to(mean.dtype).div_(255)
+        if self.subtract_mean:
+            v -= mean
+        if self.center_images:
+            v -= v.mean(dim=1, keepdim=True)
+        if self.unit_norm:
+            v /= v.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        return v
+
+
+def default_for(name: str) -> Preprocess:
+    """Return the preprocessing of learning for a data set (by `Images.name`).
+
+    MNIST and the digits learn best from raw pixels, as published. All other sets: the
+    training mean subtracted and unit norm; colour images centred one by one as well.
+    """
+    if name in ("digits", "mnist"):
+        return Preprocess()
+    return Preprocess(
+        subtract_mean=True,
+        center_images=name in ("cifar10", "cifar100"),
+        unit_norm=True,
+    )
