@@ -161,9 +161,7 @@ class Equilibrium:
 
     def __call__(self, drive: Tensor) -> Tensor:
         """Return g (image, unit)."""
-        return equilibrium(
-            drive, w_inh=self.w_inh, h_star=self.h_star, delta=self.delta
-        )
+        return equilibrium(drive, w_inh=self.w_inh, h_star=self.h_star, delta=self.delta)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,9 +200,7 @@ def _check_equilibrium(w_inh: float, h_star: float, delta: float) -> None:
 
 def _check_soft(temperature: float) -> None:
     if not (temperature > 0 and math.isfinite(temperature)):
-        raise ValueError(
-            f"temperature is {temperature}: it must be positive and finite"
-        )
+        raise ValueError(f"temperature is {temperature}: it must be positive and finite")
 
 
 def _check_w_inh(w_inh: float) -> None:

@@ -102,9 +102,9 @@ def _digits() -> Images:
     """Split scikit-learn's 1797 digits: every sixth image is held out for the test."""
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    x = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
-    y = bunch.target.astype(np.int64)
+    flat, labels = load_digits(return_X_y=True)
+    x = np.round(np.asarray(flat, float).reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+    y = np.asarray(labels, np.int64)
     test = np.arange(len(y)) % 6 == 5
     return Images(x[~test], y[~test], x[test], y[test], "digits", tuple("0123456789"))
 
@@ -187,8 +187,7 @@ def _npz(path: Path) -> Images:
     classes = classes or tuple(map(str, range(num_classes)))
     if len(classes) < num_classes:
         raise ValueError(
-            f"{path}: labels go up to {num_classes - 1}, but 'classes' names "
-            f"{len(classes)}"
+            f"{path}: labels go up to {num_classes - 1}, but 'classes' names {len(classes)}"
         )
     return Images(**arrays, name=path.stem, classes=classes)
 

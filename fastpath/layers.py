@@ -74,9 +74,7 @@ class Dense:
         """Number of hidden units."""
         return self.weights.shape[0]
 
-    def drive(
-        self, images: Float[Tensor, "image pixel"]
-    ) -> Float[Tensor, "image unit"]:
+    def drive(self, images: Float[Tensor, "image pixel"]) -> Float[Tensor, "image unit"]:
         """Return I for each image and unit.
 
         Raises

@@ -11,8 +11,7 @@ from torch import Tensor
 class Preprocess:
     """Steps from uint8 images to input rates, in this order.
 
-    Pixels are always scaled to [0, 1] first. Raw [0, 1] pixels serve MNIST and collapse on
-    sets with bright backgrounds, where every image has much the same drive.
+    Pixels are always scaled to [0, 1] first.
     """
 
     subtract_mean: bool = False
@@ -44,18 +43,3 @@ class Preprocess:
         if self.unit_norm:
             v /= v.norm(dim=1, keepdim=True).clamp(min=1e-12)
         return v
-
-
-def default_for(name: str) -> Preprocess:
-    """Return the preprocessing of learning for a data set (by `Images.name`).
-
-    MNIST and the digits learn best from raw pixels, as published. All other sets: the
-    training mean subtracted and unit norm; colour images centred one by one as well.
-    """
-    if name in ("digits", "mnist"):
-        return Preprocess()
-    return Preprocess(
-        subtract_mean=True,
-        center_images=name in ("cifar10", "cifar100"),
-        unit_norm=True,
-    )

@@ -18,7 +18,10 @@ from fastpath.preprocess import Preprocess
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Settings of `train`: the published ones, but for the number of epochs."""
+    """Settings of `train`: the published ones, but for the number of epochs.
+
+    0 epochs leave the random start as it is: the control of every learning result.
+    """
 
     epochs: int = 100
     batch_size: int = 100
@@ -28,9 +31,9 @@ class Training:
     """"max": the largest change of one mini-batch is ε; None: plain ε (strictly local)."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: at least 1 is needed")
+        for name, least in (("epochs", 0), ("batch_size", 1)):
+            if (value := getattr(self, name)) < least:
+                raise ValueError(f"{name} is {value}: at least {least} is needed")
         if not (self.lr > 0 and math.isfinite(self.lr)):
             raise ValueError(f"lr is {self.lr}: the step size must be positive and finite")
 

@@ -1,0 +1,5 @@
+"""`python -m fastpath` is the command `fastpath`."""
+
+from fastpath.cli import main
+
+main()

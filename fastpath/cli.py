@@ -1,0 +1,340 @@
+"""The command `fastpath`: train, evaluate, backprop, export."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+
+from fastpath import (
+    __version__,
+    baselines,
+    checkpoint,
+    datasets,
+    experiment,
+    readout,
+)
+from fastpath.baselines import Backprop
+from fastpath.competition import Competition, Equilibrium, Ranking, Soft
+from fastpath.defaults import defaults_for
+from fastpath.preprocess import Preprocess
+from fastpath.readout import Readout
+from fastpath.train import Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where the data lie and what computes."""
+
+    data_root: Path | None = None
+    """Where data sets lie or are downloaded to [$NEURODYN_DATA, else the user's cache]."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What computes."""
+    threads: int = 1
+    """CPU threads. On a machine that is shared, waiting threads can cost a factor of ten."""
+
+    def ready(self) -> torch.device:
+        """Check that the device is there, and set the number of threads."""
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError(
+                "device is 'cuda', but PyTorch sees no CUDA device here: give --device "
+                "cpu, or check the driver (nvidia-smi)"
+            )
+        if self.threads < 1:
+            raise ValueError(f"threads is {self.threads}: at least 1 is needed")
+        torch.set_num_threads(self.threads)
+        return torch.device(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Machine):
+    """Train a layer without labels, then a linear readout of it; write both to a folder.
+
+    The folder gets weights.safetensors, history.nc, config.json and metrics.json.
+    """
+
+    data: str
+    """digits, mnist, fashion_mnist, cifar10, cifar100, an .npz file or an image folder."""
+    out: Path
+    """Folder of the run."""
+    overwrite: bool = False
+    """Replace a run that the folder already holds."""
+    seed: int = 0
+    """Seed of everything random."""
+    validation: int = 0
+    """Hold out this many training images and score on them, not on the test set."""
+
+    units: int = 2000
+    """Number of hidden units K."""
+    epochs: int = 100
+    """Passes through the images; 0 is the control with random weights."""
+    p: float = 2.0
+    """Exponent of the metric (eq. 2), 2 or more."""
+    batch_size: int = 100
+    """Images per update."""
+    lr: float = 0.04
+    """Step size ε of the first epoch, annealed linearly towards 0."""
+    normalize: Literal["max", "none"] = "max"
+    """max: the largest change of an update is ε, as published; none: plain ε."""
+
+    competition: Literal["ranking", "equilibrium", "soft"] = "ranking"
+    """Who learns."""
+    k: int = 2
+    """Ranking: the rank that gets -delta; 2 is the runner-up."""
+    delta: float = 0.4
+    """Ranking and equilibrium: anti-Hebbian strength."""
+    w_inh: float = 0.9
+    """Equilibrium: strength of lateral inhibition."""
+    h_star: float = 1.0
+    """Equilibrium: activity above which a unit learns Hebbian, in units of the drive."""
+    temperature: float = 1.0
+    """Soft: temperature of the softmax, in units of the drive."""
+    anti: bool = False
+    """Soft: flip the sign of the losers."""
+
+    subtract_mean: bool | None = None
+    """Subtract the training mean [by data set]."""
+    center_images: bool | None = None
+    """Subtract each image's own mean [by data set]."""
+    unit_norm: bool | None = None
+    """Bring images to unit norm while learning; the readout always does [by data set]."""
+
+    head_epochs: int = 20
+    """Passes of the readout's training."""
+    head_lr: float = 5e-3
+    """Step size of Adam."""
+    head_loss: Literal["tanh", "cross-entropy"] = "tanh"
+    """Loss of the readout: eq. 12, or cross-entropy."""
+    head_scaling: Literal["image", "unit"] = "image"
+    """Scale each image's features to one norm, or standardise each unit's."""
+    head_schedule: Literal["cosine", "step"] = "cosine"
+    """Annealing of the readout's step size."""
+    power: float | None = None
+    """n of the features max(W·v, 0)^n [by data set]."""
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """Return the objects that `experiment.learn` is given."""
+        known = defaults_for(name)
+        given = {
+            step: getattr(self, step)
+            for step in ("subtract_mean", "center_images", "unit_norm")
+        }
+        chosen = {
+            step: getattr(known.preprocess, step) if value is None else value
+            for step, value in given.items()
+        }
+        return {
+            "competition": self._competition(),
+            "training": Training(
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                lr=self.lr,
+                normalize=None if self.normalize == "none" else "max",
+            ),
+            "preprocess": Preprocess(**chosen),
+            "head": Readout(
+                epochs=self.head_epochs,
+                power=known.power if self.power is None else self.power,
+                lr=self.head_lr,
+                loss=self.head_loss,
+                scaling=self.head_scaling,
+                schedule=self.head_schedule,
+            ),
+        }
+
+    def _competition(self) -> Competition:
+        match self.competition:
+            case "ranking":
+                return Ranking(k=self.k, delta=self.delta)
+            case "equilibrium":
+                return Equilibrium(w_inh=self.w_inh, h_star=self.h_star, delta=self.delta)
+            case "soft":
+                return Soft(temperature=self.temperature, anti=self.anti)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Machine):
+    """Score the weights and the readout of a run on the test set."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackpropControl(Machine):
+    """Train the same network end to end by back-propagation, as a control."""
+
+    data: str
+    """digits, mnist, fashion_mnist, cifar10, cifar100, an .npz file or an image folder."""
+    units: int = 2000
+    """Number of hidden units."""
+    epochs: int = 20
+    """Passes through the images."""
+    batch_size: int = 100
+    """Images per update."""
+    lr: float = 1e-3
+    """Step size of Adam at the start, annealed to 0 by a cosine."""
+    seed: int = 0
+    """Seed of everything random."""
+    validation: int = 0
+    """Hold out this many training images and score on them, not on the test set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Machine):
+    """Write held-out images as the layer of a run sees them, for `neurodyn simulate`."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+    out: Path
+    """The .npz file to write: images (image, pixel) and labels."""
+    num_images: int = 50
+    """How many images of the test set, from the first."""
+
+
+def train(command: Train) -> None:
+    """Run `fastpath train`."""
+    device = command.ready()
+    images = datasets.load(command.data, command.data_root)
+    settings = command.settings(images.name)
+    if command.competition == "ranking" and command.k > command.units:
+        raise ValueError(
+            f"k is {command.k}, but only {command.units} units compete: k must lie in "
+            f"2..{command.units} (lower --k or raise --units)"
+        )
+    checkpoint.prepare(command.out, overwrite=command.overwrite)
+    generator = torch.Generator().manual_seed(command.seed)
+    parts = experiment.split(
+        images, validation=command.validation, generator=generator, device=device
+    )
+    trained = experiment.learn(
+        parts,
+        num_units=command.units,
+        num_classes=len(images.classes),
+        p=command.p,
+        generator=generator,
+        **settings,
+    )
+    config = {
+        "fastpath": __version__,
+        "torch": torch.__version__,
+        "data": command.data,
+        "classes": images.classes,
+        "image_shape": images.shape,
+        "units": command.units,
+        "p": command.p,
+        "seed": command.seed,
+        "validation": command.validation,
+        "device": command.device,
+        "threads": command.threads,
+        "competition": experiment.describe(settings["competition"]),
+        "training": vars(settings["training"]),
+        "preprocess": vars(settings["preprocess"]),
+        "readout": vars(settings["head"]),
+    }
+    experiment.save(command.out, trained, config)
+    _report(trained.metrics)
+    print(f"saved to {command.out}")
+
+
+def evaluate(command: Evaluate) -> None:
+    """Run `fastpath evaluate`."""
+    run, images, device = _open(command)
+    x = torch.from_numpy(images.x_test).to(device)
+    v = experiment.features(
+        run.weights.to(device), x, run.preprocess, run.mean.to(device), run.readout
+    )
+    y = torch.from_numpy(images.y_test).to(device)
+    _report({"test_error": readout.error(run.head.to(device), v, y)})
+
+
+def backprop_control(command: BackpropControl) -> None:
+    """Run `fastpath backprop`."""
+    device = command.ready()
+    images = datasets.load(command.data, command.data_root)
+    generator = torch.Generator().manual_seed(command.seed)
+    parts = experiment.split(
+        images, validation=command.validation, generator=generator, device=device
+    )
+    errors, seconds = experiment.timed(
+        lambda: baselines.backprop(
+            parts,
+            num_units=command.units,
+            num_classes=len(images.classes),
+            backprop=Backprop(
+                epochs=command.epochs, batch_size=command.batch_size, lr=command.lr
+            ),
+            preprocess=defaults_for(images.name).preprocess,
+            generator=generator,
+        )
+    )
+    _report({**errors, "train_seconds": seconds})
+
+
+def export(command: Export) -> None:
+    """Run `fastpath export`."""
+    run, images, _ = _open(command)
+    if not 1 <= command.num_images <= len(images.x_test):
+        raise ValueError(
+            f"num_images is {command.num_images}: there are 1 to {len(images.x_test)} "
+            "test images to export"
+        )
+    chosen = slice(command.num_images)
+    v = run.preprocess(torch.from_numpy(images.x_test[chosen]), run.mean)
+    checkpoint.save_arrays(
+        command.out, {"images": v.numpy(), "labels": images.y_test[chosen]}
+    )
+    print(f"saved {command.num_images} images to {command.out}")
+
+
+def _open(
+    command: Evaluate | Export,
+) -> tuple[experiment.Saved, datasets.Images, torch.device]:
+    device = command.ready()
+    run = experiment.open_run(command.run)
+    images = datasets.load(run.config["data"], command.data_root)
+    if images.num_pixels != run.weights.shape[1]:
+        raise ValueError(
+            f"the weights of {command.run} have {run.weights.shape[1]} pixels per unit, "
+            f"the images of '{images.name}' {images.num_pixels}: has the data set changed?"
+        )
+    return run, images, device
+
+
+def _report(metrics: dict[str, Any]) -> None:
+    units = {"error": "%", "seconds": "s", "second": "images/s"}
+    for name, value in metrics.items():
+        unit = units[name.rsplit("_", 1)[1]]
+        print(f"{name.replace('_', ' '):<20} {value:>10.2f} {unit}")
+
+
+type Command = (
+    Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[BackpropControl, tyro.conf.subcommand("backprop")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    command = tyro.cli(Command, args=args, prog="fastpath", description=__doc__)
+    try:
+        match command:
+            case Train():
+                train(command)
+            case Evaluate():
+                evaluate(command)
+            case BackpropControl():
+                backprop_control(command)
+            case Export():
+                export(command)
+    except ValueError as error:
+        print(f"fastpath: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("fastpath: interrupted; nothing of this run was saved", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,173 @@
+"""The supervised head: what can be read from the hidden units by one linear layer.
+
+Features (K&H 2019, eq. 1): max(Σ_i W_ui v_i, 0)^n, with images v and rows of W of unit
+norm, so that the product is a cosine and its n-th power neither overflows nor vanishes.
+Loss (eq. 12): Σ_a |tanh(β o_a) − t_a|^m with t = ±1; or cross-entropy.
+
+Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019); that n acts on cosines is the
+author's advice for reproducing the published error.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from fastpath.layers import check_pixels
+
+BLOCK = 4096  # images at a time, where all at once would take too much memory
+NORM = 10.0  # of a feature vector; far above, the first steps of Adam saturate the tanh
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readout:
+    """Settings of the head and its training."""
+
+    epochs: int = 20
+    power: float = 4.5
+    """n of eq. 1."""
+    scaling: Literal["image", "unit"] = "image"
+    """"image": each image's feature vector is brought to one norm; "unit": each unit's
+    feature is standardised over the training images."""
+    loss: Literal["tanh", "cross-entropy"] = "tanh"
+    m: float = 6.0
+    """Exponent of the tanh loss, eq. 12."""
+    beta: float = 1.0
+    """Steepness of the tanh."""
+    lr: float = 5e-3
+    schedule: Literal["cosine", "step"] = "cosine"
+    """"cosine": from lr to 0; "step": lr halved every fifth of the epochs."""
+    batch_size: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: at least 1 is needed")
+        for name in ("power", "m", "beta", "lr"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} is {value}: it must be positive and finite")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A trained linear read-out of features, with the scaling its features need."""
+
+    weights: Float[Tensor, "class unit"]
+    bias: Float[Tensor, " class"]
+    offset: Float[Tensor, " unit"]
+    scale: Float[Tensor, " unit"]
+
+    def __call__(
+        self, features: Float[Tensor, "image unit"]
+    ) -> Float[Tensor, "image class"]:
+        """Return one output per class; the largest is the answer."""
+        scaled = (features - self.offset) * self.scale
+        return functional.linear(scaled, self.weights, self.bias)
+
+    def to(self, device: torch.device) -> "Head":
+        """Return the same head on another device."""
+        return Head(*(tensor.to(device) for tensor in vars(self).values()))
+
+
+def features(
+    weights: Float[Tensor, "unit pixel"],
+    v: Float[Tensor, "image pixel"],
+    readout: Readout,
+) -> Float[Tensor, "image unit"]:
+    """Return eq. 1 of the images v, brought to unit norm (rows of `weights` as well).
+
+    Raises
+    ------
+    ValueError
+        If the images do not have as many pixels as the weights.
+    """
+    check_pixels(v, weights)
+    cosine = functional.normalize(v, dim=1) @ functional.normalize(weights, dim=1).T
+    x = cosine.clamp_(min=0).pow_(readout.power)
+    if readout.scaling == "image":
+        x *= NORM / x.norm(dim=1, keepdim=True).clamp_(min=1e-30)
+    return x
+
+
+def fit(
+    x: Float[Tensor, "image unit"],
+    y: Int[Tensor, " image"],
+    *,
+    num_classes: int,
+    readout: Readout,
+    generator: torch.Generator,
+    progress: bool = True,
+) -> Head:
+    """Train a linear head on features x with labels y by Adam; the weights start at 0."""
+    if readout.scaling == "unit":
+        sd, offset = torch.std_mean(x, dim=0, correction=0)
+        scale = 1 / sd.clamp(min=1e-8)  # a unit that is silent for all stays silent
+    else:
+        offset, scale = torch.zeros_like(x[0]), torch.ones_like(x[0])
+    weights = torch.zeros(num_classes, x.shape[1], dtype=x.dtype, device=x.device)
+    bias = torch.zeros(num_classes, dtype=x.dtype, device=x.device)
+    head = Head(weights.requires_grad_(), bias.requires_grad_(), offset, scale)
+    optimizer = torch.optim.Adam([head.weights, head.bias], lr=readout.lr)
+    schedule = _schedule(optimizer, readout, math.ceil(len(x) / readout.batch_size))
+    for batch in _batches(len(x), readout, generator, progress):
+        batch = batch.to(x.device)
+        loss = _loss(head(x[batch]), y[batch], readout)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return Head(weights.detach(), bias.detach(), offset, scale)
+
+
+def error(head: Head, x: Float[Tensor, "image unit"], y: Int[Tensor, " image"]) -> float:
+    """Return the percentage of images whose largest output is not their label's."""
+    wrong = sum(
+        (head(features).argmax(dim=1) != labels).sum().item()
+        for features, labels in zip(x.split(BLOCK), y.split(BLOCK), strict=True)
+    )
+    return 100 * wrong / len(y)
+
+
+def _loss(
+    output: Float[Tensor, "image class"], y: Int[Tensor, " image"], readout: Readout
+) -> Float[Tensor, ""]:
+    if readout.loss == "cross-entropy":
+        return functional.cross_entropy(output, y)
+    target = torch.full_like(output, -1.0).scatter_(1, y[:, None], 1.0)
+    distance = (torch.tanh(readout.beta * output) - target).abs()
+    return distance.pow(readout.m).sum(dim=1).mean()
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, readout: Readout, steps_per_epoch: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    steps = readout.epochs * steps_per_epoch
+    if readout.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    return torch.optim.lr_scheduler.StepLR(
+        optimizer, step_size=max(1, steps // 5), gamma=0.5
+    )
+
+
+def _batches(
+    num_images: int, readout: Readout, generator: torch.Generator, progress: bool
+) -> Iterator[Int[Tensor, " batch"]]:
+    with tqdm(
+        total=readout.epochs * num_images,
+        unit="img",
+        unit_scale=True,
+        desc="readout",
+        disable=None if progress else True,
+    ) as bar:
+        for _ in range(readout.epochs):
+            order = torch.randperm(num_images, generator=generator)
+            for batch in order.split(readout.batch_size):
+                yield batch
+                bar.update(len(batch))

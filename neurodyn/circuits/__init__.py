@@ -1,0 +1,1 @@
+"""Circuits of hidden units, one file each."""

@@ -1,0 +1,114 @@
+"""Hidden units that inhibit each other: the circuit of the paper.
+
+K&H 2019, eq. 8, with r(h) = max(h, 0):
+
+    τ dh_u/dt = I_u − w_inh Σ_{v≠u} r(h_v) − h_u
+
+The inhibition is pooled: one unit sums S = Σ_v r(h_v), and each hidden unit takes its own
+share out again, w_inh (S − r(h_u)). The same equation, K instead of K² operations a step.
+
+Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodyn import equilibrium
+from neurodyn.stimulus import Presentation
+
+if TYPE_CHECKING:
+    import brian2 as b2
+
+HIDDEN = """
+dh/dt = (I*shown - w_inh*(S - r) - h)/tau : 1
+r = h*int(h > 0) : 1
+shown = int(t_in_timesteps % period_steps >= rest_steps) : 1 (shared)
+I : 1 (linked)
+S : 1 (linked)
+"""
+POOL = "S : 1"
+POOLING = "S_post = r_pre : 1 (summed)"
+
+STEPS_PER_TAU = 20  # Euler's error in a transient is then about 1/40 of what has changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class LateralInhibition:
+    """Competing hidden units with all-to-all lateral inhibition (eq. 8)."""
+
+    tau_ms: float = 10.0
+    """Time constant τ of the activities [ms]."""
+    w_inh: float = 0.7
+    """Strength of inhibition; from 1 on, the winner takes all."""
+    p: float = 2.0
+    """Exponent of the drive's metric (eq. 2); that of the rule the weights come from."""
+
+    def __post_init__(self) -> None:
+        if not (self.tau_ms > 0 and math.isfinite(self.tau_ms)):
+            raise ValueError(
+                f"tau_ms is {self.tau_ms}: a time constant must be positive and finite"
+            )
+        if not (self.w_inh >= 0 and math.isfinite(self.w_inh)):
+            raise ValueError(
+                f"w_inh is {self.w_inh}: the strength of inhibition must be 0 or more, "
+                "and finite (inhibition is subtracted by the equation)"
+            )
+        if not (self.p >= 2 and math.isfinite(self.p)):
+            raise ValueError(
+                f"p is {self.p}: the exponent of the metric must be 2 or more, and finite"
+            )
+
+    def stable_step_ms(self, drive: NDArray[np.float64]) -> float:
+        """Return the largest time step at which Euler's method is known to settle [ms].
+
+        0.7 τ / (1 + (m − 1) w_inh), with m the largest number of active units at the fixed
+        point over the given drives (image, unit). The linear limit there is 2 τ / (...),
+        but more units are active on the way. For w_inh ≥ 1 the way matters most and the
+        bound that needs no data is used, τ / (1 + (K − 1) w_inh).
+        """
+        if self.w_inh >= 1:
+            return self.tau_ms / (1 + (drive.shape[1] - 1) * self.w_inh)
+        h = equilibrium.settle(drive, w_inh=self.w_inh)
+        num_active = max(1, int((h > 0).sum(axis=1).max()))
+        return 0.7 * self.tau_ms / (1 + (num_active - 1) * self.w_inh)
+
+    def accurate_step_ms(self) -> float:
+        """Return the time step that also follows the transient well, τ / 20 [ms]."""
+        return self.tau_ms / STEPS_PER_TAU
+
+    def build(self, drive: "b2.NeuronGroup", stimulus: Presentation, dt_ms: float) -> list:
+        """Return the Brian2 objects: the hidden units (state h) first.
+
+        `drive` is a group with one I per unit.
+        """
+        import brian2 as b2
+
+        rest_steps, period_steps = stimulus.steps(dt_ms)
+        hidden = b2.NeuronGroup(
+            len(drive),
+            HIDDEN,
+            method="euler",
+            dt=dt_ms * b2.ms,
+            name="hidden",
+            namespace={
+                "tau": self.tau_ms * b2.ms,
+                "w_inh": self.w_inh,
+                "rest_steps": rest_steps,
+                "period_steps": period_steps,
+            },
+        )
+        # order=-1 as for the drive: S is summed before the step that uses it.
+        pool = b2.NeuronGroup(
+            1, POOL, dt=dt_ms * b2.ms, order=-1, name="pool", namespace={}
+        )
+        pooling = b2.Synapses(hidden, pool, POOLING, name="pooling", namespace={})
+        pooling.connect()
+        hidden.I = b2.linked_var(drive, "I")
+        hidden.S = b2.linked_var(pool, "S")
+        if stimulus.reset:
+            hidden.run_regularly("h = 0", dt=stimulus.period_ms * b2.ms, when="start")
+        return [hidden, pool, pooling]

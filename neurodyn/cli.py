@@ -1,0 +1,145 @@
+"""The command `neurodyn`: simulate, backends."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from neurodyn import backends
+from neurodyn.circuits.lateral import LateralInhibition
+from neurodyn.simulate import simulate
+from neurodyn.stimulus import Presentation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulate:
+    """Show images to a circuit with trained weights; write its traces as netCDF."""
+
+    weights: Path
+    """weights.safetensors of a `fastpath` run, or .npy or .npz: `weights` (unit, pixel)."""
+    images: Path
+    """.npy or .npz: `images` (image, pixel) as the layer sees them (`fastpath export`)."""
+    out: Path
+    """netCDF file to write."""
+    overwrite: bool = False
+    """Replace the file if it exists."""
+    num_images: int | None = None
+    """Only the first images [all]."""
+
+    tau_ms: float = 10.0
+    """Time constant of the hidden units [ms]."""
+    w_inh: float = 0.7
+    """Strength of lateral inhibition; from 1 on, the winner takes all."""
+    p: float = 2.0
+    """Exponent of the drive's metric; that of the rule the weights come from."""
+    image_ms: float = 300.0
+    """How long each image is shown [ms]."""
+    rest_ms: float = 0.0
+    """Time without input before each image [ms]."""
+    carry_over: bool = False
+    """Let each image start from the activity that the one before left."""
+    dt_ms: float | None = None
+    """Time step [ms] [the largest that is stable and accurate]."""
+    record_ms: float = 1.0
+    """Sampling interval of the activity [ms]."""
+    backend: Literal["numpy", "cython", "cpp", "auto"] = "cython"
+    """What runs the equations; auto: cython if there is a C++ compiler, else numpy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backends:
+    """Say which backends work on this machine, and why the others do not."""
+
+
+def list_backends() -> None:
+    """Run `neurodyn backends`."""
+    for name in backends.NAMES:
+        print(f"{name:<8} {backends.why_not(name) or 'works'}")
+
+
+def run(command: Simulate) -> None:
+    """Run `neurodyn simulate`."""
+    from neurodyn import analysis, traces
+
+    if command.out.exists() and not command.overwrite:
+        raise ValueError(
+            f"{command.out} exists: choose another --out, or give --overwrite to replace it"
+        )
+    if command.num_images is not None and command.num_images < 1:
+        raise ValueError(f"num_images is {command.num_images}: at least 1 is needed")
+    result = simulate(
+        LateralInhibition(tau_ms=command.tau_ms, w_inh=command.w_inh, p=command.p),
+        _read(command.images, "images")[: command.num_images],
+        _read(command.weights, "weights"),
+        stimulus=Presentation(
+            image_ms=command.image_ms,
+            rest_ms=command.rest_ms,
+            reset=not command.carry_over,
+        ),
+        backend=command.backend,
+        dt_ms=command.dt_ms,
+        record_ms=command.record_ms,
+    )
+    traces.save(result, command.out)
+    active = analysis.active_units(result["final_activity"])
+    print(f"{result.sizes['image']} images, {result.sizes['unit']} units")
+    print(f"active units at the end: mean {active.mean():.2f}, most {active.max():d}")
+    print(f"saved to {command.out}")
+
+
+def _read(path: Path, name: str) -> NDArray[Any]:
+    """Read one array from .safetensors, .npz (by name) or .npy."""
+    readers = {".safetensors": _safetensors, ".npz": _npz, ".npy": _npy}
+    if path.suffix not in readers:
+        raise ValueError(f"{path}: a {', '.join(readers)} file is needed for the {name}")
+    if not path.is_file():
+        raise ValueError(f"there is no file {path} (the {name})")
+    try:
+        return readers[path.suffix](path, name)
+    except KeyError:
+        raise ValueError(f"{path} holds no array '{name}'") from None
+    except Exception as error:  # zipfile, zlib, NumPy and safetensors each have their own
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _safetensors(path: Path, name: str) -> NDArray[Any]:
+    from safetensors.numpy import load_file
+
+    return load_file(path)[name]
+
+
+def _npz(path: Path, name: str) -> NDArray[Any]:
+    with np.load(path, allow_pickle=False) as file:
+        return file[name]
+
+
+def _npy(path: Path, _: str) -> NDArray[Any]:
+    return np.load(path, allow_pickle=False)
+
+
+type Command = (
+    Annotated[Simulate, tyro.conf.subcommand("simulate")]
+    | Annotated[Backends, tyro.conf.subcommand("backends")]
+)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    command = tyro.cli(Command, args=args, prog="neurodyn", description=__doc__)
+    try:
+        match command:
+            case Simulate():
+                run(command)
+            case Backends():
+                list_backends()
+    except ValueError as error:
+        print(f"neurodyn: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("neurodyn: interrupted; nothing of this run was saved", file=sys.stderr)
+        sys.exit(130)
