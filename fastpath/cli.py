@@ -34,7 +34,7 @@ class Machine:
     device: Literal["cpu", "cuda"] = "cpu"
     """What computes."""
     threads: int = 1
-    """CPU threads. On a machine that is shared, waiting threads can cost a factor of ten."""
+    """CPU threads. On a shared machine, waiting threads can cost a factor of ten."""
 
     def ready(self) -> torch.device:
         """Check that the device is there, and set the number of threads."""
