@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 WEIGHTS, CONFIG, METRICS, HISTORY = (
@@ -68,7 +68,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write named tensors as safetensors."""
     contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     with _whole(path) as part:
-        save_file(contiguous, part)
+        part.write_bytes(save(contiguous))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -108,7 +108,7 @@ def equilibrium(
     """
     _check_equilibrium(w_inh, h_star, delta)
     h = settle(drive, w_inh=w_inh)
-    anti = torch.where(h >= 0, -delta, 0.0).to(h.dtype)
+    anti = -delta * (h >= 0).to(h.dtype)
     return torch.where(h >= h_star, 1.0, anti)
 
 

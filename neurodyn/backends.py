@@ -8,6 +8,7 @@ import os
 import shutil
 import sysconfig
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 NAMES = ("numpy", "cython", "cpp")
 
-type Run = Callable[["b2.Network", float], None]
+# Runs objects for a duration; returns the seconds it took, compilation of C++ apart.
+type Run = Callable[["list[b2.BrianObject]", "b2.Quantity"], float]
 
 
 def why_not(name: str) -> str | None:
@@ -69,7 +71,7 @@ def resolve(backend: str) -> str:
 
 @contextmanager
 def activated(backend: str) -> Iterator[Run]:
-    """Make `backend` (a resolved one) current; yield what runs a network for some ms.
+    """Make `backend` (a resolved one) current; yield what runs objects for a duration.
 
     Monitors must be read inside the context: compiled runs keep their results on disk.
     """
@@ -85,8 +87,10 @@ def activated(backend: str) -> Iterator[Run]:
 def _runtime(target: str) -> Iterator[Run]:
     import brian2 as b2
 
-    def run(network: "b2.Network", duration_ms: float) -> None:
-        network.run(duration_ms * b2.ms, namespace={})
+    def run(objects: "list[b2.BrianObject]", duration: "b2.Quantity") -> float:
+        start = time.perf_counter()
+        b2.Network(objects).run(duration, namespace={})
+        return time.perf_counter() - start
 
     before = b2.prefs.codegen.target
     b2.prefs.codegen.target = target
@@ -103,9 +107,10 @@ def _standalone() -> Iterator[Run]:
 
     with tempfile.TemporaryDirectory(prefix="neurodyn-") as directory:
 
-        def run(network: "b2.Network", duration_ms: float) -> None:
-            network.run(duration_ms * b2.ms, namespace={})
+        def run(objects: "list[b2.BrianObject]", duration: "b2.Quantity") -> float:
+            b2.Network(objects).run(duration, namespace={})
             b2.device.build(directory=directory, compile=True, run=True)
+            return b2.device.timers["run_binary"]
 
         b2.set_device("cpp_standalone", build_on_run=False)
         try:

@@ -20,9 +20,8 @@ def activity_traces(
     """
     ax = ax or plt.subplots()[1]
     last = activity.isel(time=-1)
-    shade = last.rank("unit") / activity.sizes["unit"]
-    for unit in last.sortby(last)["unit"].values:
-        color = plt.get_cmap("viridis_r")(float(shade.sel(unit=unit)))
+    for rank, unit in enumerate(last.sortby(last)["unit"].values, start=1):
+        color = plt.get_cmap("viridis_r")(rank / activity.sizes["unit"])
         trace = activity.sel(unit=unit)
         ax.plot(activity["time"], trace, color=color, lw=1)
         if settled is not None:

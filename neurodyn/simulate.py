@@ -11,6 +11,7 @@ from neurodyn import backends
 from neurodyn.circuits.feedforward import drive as drive_of
 from neurodyn.circuits.feedforward import feedforward
 from neurodyn.circuits.lateral import LateralInhibition
+from neurodyn.clocks import Clocks, clocks
 from neurodyn.stimulus import Presentation, is_multiple, pixels
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def simulate(
     xr.Dataset
         activity (time, unit), the state at each sampled time; final_activity (image,
         unit), at the end of each presentation; drive (image, unit); weights (unit,
-        pixel). A sample on the boundary of two presentations is the end of the first.
+        pixel). A sample on the boundary of two presentations is the end of the first. The
+        attribute `run_seconds` is the time it took, without the compilation of C++.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def simulate(
     dt_ms = _time_step(circuit, stimulus, expected, dt_ms, record_ms)
     _check_size(stimulus, record_ms, num_images=len(images), num_units=len(weights))
     with backends.activated(backend) as run:
-        recorded = _run(run, circuit, stimulus, images, weights, dt_ms, record_ms)
+        recorded, seconds = _run(run, circuit, stimulus, images, weights, dt_ms, record_ms)
     config = {
         "circuit": {"name": type(circuit).__name__, **asdict(circuit)},
         "stimulus": asdict(stimulus),
@@ -81,7 +83,9 @@ def simulate(
         "dt_ms": dt_ms,
         "record_ms": record_ms,
     }
-    return _labelled(recorded, weights, stimulus, config)
+    result = _labelled(recorded, weights, stimulus, config)
+    result.attrs["run_seconds"] = seconds
+    return result
 
 
 def _run(
@@ -92,44 +96,59 @@ def _run(
     weights: NDArray[np.float64],
     dt_ms: float,
     record_ms: float | None,
-) -> dict[str, NDArray[np.float64]]:
-    """Build and run the network, and read its monitors.
+) -> tuple[dict[str, NDArray[np.float64]], float]:
+    """Build and run the network, read its monitors; return also the seconds it ran.
 
     "before_start" samples the state that the last step left, before a new presentation
-    resets it. The run takes one step more than the presentations need, so that the end of
-    the last one is sampled too.
+    resets it. The run goes on for a little longer than the presentations, so that the end
+    of the last one is sampled too; by more than the 1e-4 of a period that Brian2 ignores.
     """
     import brian2 as b2
 
-    inputs = pixels(images, stimulus)
+    rest_steps, period_steps = stimulus.steps(dt_ms)
+    sample_steps = period_steps if record_ms is None else round(record_ms / dt_ms)
+    ticks = clocks(
+        dt_ms=dt_ms,
+        rest_steps=rest_steps,
+        period_steps=period_steps,
+        sample_steps=sample_steps,
+    )
+    inputs = pixels(images, ticks)
     drive, synapses = feedforward(inputs, weights, p=circuit.p)
-    hidden, *others = circuit.build(drive, stimulus, dt_ms)
-    period = stimulus.period_ms * b2.ms
-    monitors = {
-        "drive": b2.StateMonitor(drive, "I", record=True, dt=period, when="end"),
-        "final_activity": _activity(hidden, stimulus.period_ms),
-    }
-    if record_ms is not None:
-        monitors["activity"] = _activity(hidden, record_ms)
-    network = b2.Network(inputs, drive, synapses, hidden, *others, *monitors.values())
-    run(network, len(images) * stimulus.period_ms + dt_ms)
+    hidden, others = circuit.build(drive, ticks, reset=stimulus.reset)
+    monitors = _monitors(drive, hidden, ticks)
+    num_steps = len(images) * period_steps
+    seconds = run(
+        [inputs, drive, synapses, hidden, *others, *monitors.values()],
+        b2.Quantity((num_steps + 1 + period_steps // 1000) * ticks.steps.dt),
+    )
     recorded = {
         name: np.array(getattr(monitor, monitor.record_variables[0])).T
         for name, monitor in monitors.items()
     }
     recorded["drive"] = recorded["drive"][: len(images)]
-    recorded["final_activity"] = recorded["final_activity"][1:]
-    if record_ms is not None:
+    recorded["final_activity"] = recorded["final_activity"][1 : len(images) + 1]
+    if record_ms is None:
+        del recorded["activity"]
+    else:
+        recorded["activity"] = recorded["activity"][: num_steps // sample_steps + 1]
         recorded["time"] = record_ms * np.arange(len(recorded["activity"]))
-    return recorded
+    return recorded, seconds
 
 
-def _activity(hidden: "b2.NeuronGroup", interval_ms: float) -> "b2.StateMonitor":
+def _monitors(
+    drive: "b2.NeuronGroup", hidden: "b2.NeuronGroup", ticks: Clocks
+) -> "dict[str, b2.StateMonitor]":
     import brian2 as b2
 
-    return b2.StateMonitor(
-        hidden, "h", record=True, dt=interval_ms * b2.ms, when="before_start"
-    )
+    state: dict[str, Any] = {"variables": "h", "record": True, "when": "before_start"}
+    return {
+        "drive": b2.StateMonitor(
+            drive, "I", record=True, clock=ticks.presentations, when="end"
+        ),
+        "final_activity": b2.StateMonitor(hidden, clock=ticks.presentations, **state),
+        "activity": b2.StateMonitor(hidden, clock=ticks.samples, **state),
+    }
 
 
 def _checked(
@@ -163,20 +182,20 @@ def _time_step(
     dt_ms: float | None,
     record_ms: float | None,
 ) -> float:
-    stable = circuit.stable_step_ms(drive)
-    if record_ms is not None and not record_ms > 0:
+    sampled = () if record_ms is None else (record_ms,)
+    if not all(interval > 0 for interval in sampled):
         raise ValueError(f"record_ms is {record_ms}: a positive interval is needed")
+    stable = circuit.stable_step_ms(drive)
     if dt_ms is None:
-        sampled = () if record_ms is None else (record_ms,)
-        return stimulus.fitting_step(min(stable, circuit.accurate_step_ms()), *sampled)
-    if not 0 < dt_ms <= stable:
+        dt_ms = stimulus.fitting_step(min(stable, circuit.accurate_step_ms()), *sampled)
+    elif not 0 < dt_ms <= stable:
         raise ValueError(
             f"dt_ms is {dt_ms:g}: for this circuit and these images Euler's method is "
             f"stable for steps above 0 and up to {stable:.3g} ms; give at most that, or "
             "leave it out"
         )
     stimulus.steps(dt_ms)
-    if record_ms is not None and not is_multiple(record_ms, dt_ms):
+    if not all(is_multiple(interval, dt_ms) for interval in sampled):
         raise ValueError(
             f"record_ms is {record_ms:g}: it must be a multiple of dt_ms, {dt_ms:g} ms"
         )

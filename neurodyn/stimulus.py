@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodyn.clocks import Clocks
+
 if TYPE_CHECKING:
     import brian2 as b2
 
@@ -73,24 +75,24 @@ def is_multiple(length_ms: float, step_ms: float) -> bool:
     return abs(round(length_ms / step_ms) * step_ms - length_ms) < 1e-9 * max(1, length_ms)
 
 
-def pixels(images: NDArray[np.float64], stimulus: Presentation) -> "b2.NeuronGroup":
+def pixels(images: NDArray[np.float64], clocks: Clocks) -> "b2.NeuronGroup":
     """Return the input population: state v, set to the next image at each presentation.
 
     One copy of the images is kept as a table; `image_at` says which row is on.
     """
     import brian2 as b2
 
-    period = stimulus.period_ms * b2.ms
+    clock = clocks.presentations
     group = b2.NeuronGroup(
         images.shape[1],
         "v : 1",
-        dt=period,
+        clock=clock,
         name="pixels",
         namespace={
-            "table": b2.TimedArray(images, dt=period),
-            "image_at": b2.TimedArray(np.arange(len(images)), dt=period),
-            "period": period,
+            "table": b2.TimedArray(images, dt=clock.dt),
+            "image_at": b2.TimedArray(np.arange(len(images)), dt=clock.dt),
+            "period": clock.dt,
         },
     )
-    group.run_regularly("v = table(image_at(t)*period, i)", dt=period, when="start")
+    group.run_regularly("v = table(image_at(t)*period, i)", clock=clock, when="start")
     return group

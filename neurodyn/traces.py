@@ -91,10 +91,11 @@ def validate(traces: xr.Dataset) -> xr.Dataset:
         if dim not in DIMS:
             raise ValueError(f"unknown dim '{dim}': dims are {', '.join(DIMS)}")
     for name, variable in traces.data_vars.items():
-        if name in VARIABLES and variable.dims not in (known := VARIABLES[name][0]):
+        dims = tuple(dim for dim in variable.dims if dim != "trial")  # any may be repeated
+        if name in VARIABLES and dims not in (known := VARIABLES[name][0]):
             raise ValueError(
                 f"'{name}' has dims {variable.dims}: "
-                f"{' or '.join(map(str, known))} is needed"
+                f"{' or '.join(map(str, known))} is needed, besides trial"
             )
     for name, variable in traces.variables.items():
         for attr in ("units", "long_name"):
@@ -120,7 +121,7 @@ def save(traces: xr.Dataset, path: Path | str) -> None:
     validate(traces)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        traces.to_netcdf(part, engine="h5netcdf")
+        traces.to_netcdf(part, engine="h5netcdf", encoding=_compressed(traces))
         part.replace(path)
     except OSError as error:
         raise ValueError(
@@ -129,6 +130,15 @@ def save(traces: xr.Dataset, path: Path | str) -> None:
     finally:
         if part.exists():
             part.unlink()
+
+
+def _compressed(traces: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Compress what is worth it: settled activity hardly changes from sample to sample."""
+    return {
+        str(name): {"zlib": True, "complevel": 1, "shuffle": True}
+        for name, variable in traces.data_vars.items()
+        if variable.nbytes > 2**20
+    }
 
 
 def open(path: Path | str) -> xr.Dataset:

@@ -46,7 +46,7 @@ def feedforward(
     import brian2 as b2
 
     group = b2.NeuronGroup(
-        len(weights), "I : 1", dt=pixels.clock.dt, order=-1, name="drive", namespace={}
+        len(weights), "I : 1", clock=pixels.clock, order=-1, name="drive", namespace={}
     )
     synapses = b2.Synapses(
         pixels,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodyn import equilibrium
-from neurodyn.stimulus import Presentation
+from neurodyn.clocks import Clocks
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -80,35 +80,37 @@ class LateralInhibition:
         """Return the time step that also follows the transient well, τ / 20 [ms]."""
         return self.tau_ms / STEPS_PER_TAU
 
-    def build(self, drive: "b2.NeuronGroup", stimulus: Presentation, dt_ms: float) -> list:
-        """Return the Brian2 objects: the hidden units (state h) first.
+    def build(
+        self, drive: "b2.NeuronGroup", clocks: Clocks, *, reset: bool
+    ) -> "tuple[b2.NeuronGroup, list[b2.BrianObject]]":
+        """Return the hidden units (state h), and the other objects that they need.
 
-        `drive` is a group with one I per unit.
+        `drive` is a group with one I per unit. With `reset`, h starts each presentation
+        at 0.
         """
         import brian2 as b2
 
-        rest_steps, period_steps = stimulus.steps(dt_ms)
         hidden = b2.NeuronGroup(
             len(drive),
             HIDDEN,
             method="euler",
-            dt=dt_ms * b2.ms,
+            clock=clocks.steps,
             name="hidden",
             namespace={
-                "tau": self.tau_ms * b2.ms,
+                "tau": self.tau_ms * clocks.ms,
                 "w_inh": self.w_inh,
-                "rest_steps": rest_steps,
-                "period_steps": period_steps,
+                "rest_steps": clocks.rest_steps,
+                "period_steps": clocks.period_steps,
             },
         )
         # order=-1 as for the drive: S is summed before the step that uses it.
         pool = b2.NeuronGroup(
-            1, POOL, dt=dt_ms * b2.ms, order=-1, name="pool", namespace={}
+            1, POOL, clock=clocks.steps, order=-1, name="pool", namespace={}
         )
         pooling = b2.Synapses(hidden, pool, POOLING, name="pooling", namespace={})
         pooling.connect()
         hidden.I = b2.linked_var(drive, "I")
         hidden.S = b2.linked_var(pool, "S")
-        if stimulus.reset:
-            hidden.run_regularly("h = 0", dt=stimulus.period_ms * b2.ms, when="start")
-        return [hidden, pool, pooling]
+        if reset:
+            hidden.run_regularly("h = 0", clock=clocks.presentations, when="start")
+        return hidden, [pool, pooling]

@@ -1,0 +1,51 @@
+# Everything from a bare machine with Python, make and a C++ compiler:
+#   make demo     set up, then the quickstart scenario (a minute)
+#   make test     set up, then the default tests
+# The environment is .venv in this folder; uv is put into .uv if it is not installed.
+
+UV := $(shell command -v uv || echo .uv/bin/uv)
+PYTHON := .venv/bin/python
+
+.PHONY: demo test slow lint types figures gpu wheel clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# *\(make .*\)/\1/p' Makefile
+	@echo "make slow | lint | types | figures | gpu | wheel | clean"
+
+demo: .venv/ready
+	$(PYTHON) -m scenarios.quickstart --overwrite
+
+test: .venv/ready
+	$(PYTHON) -m pytest
+
+slow: .venv/ready
+	$(PYTHON) -m pytest -m "slow and not gpu"
+
+lint: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/ready
+	.venv/bin/pyrefly check
+
+figures: demo
+
+gpu: .venv/ready
+	$(PYTHON) -c "import torch; assert torch.cuda.is_available(), 'make gpu needs a CUDA device'"
+	$(PYTHON) -m pytest -m gpu -rs
+
+wheel: $(UV)
+	$(UV) build --wheel --quiet --out-dir dist
+
+.venv/ready: pyproject.toml .python-version | $(UV)
+	$(UV) sync --quiet
+	touch $@
+
+# Run from / so that a version manager does not read .python-version: any Python will do.
+.uv/bin/uv:
+	cd / && { python3 -m venv "$(CURDIR)/.uv" && "$(CURDIR)/.uv/bin/python" -m pip install --quiet uv; } \
+	  || python3 -m pip install --quiet --target "$(CURDIR)/.uv" uv
+
+clean:
+	rm -rf .venv .uv dist uv.lock

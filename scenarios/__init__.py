@@ -1,0 +1,1 @@
+"""Scripts that ask one question each: `python -m scenarios.<name>`."""
