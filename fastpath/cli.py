@@ -109,7 +109,7 @@ class Train(Machine):
     head_loss: Literal["tanh", "cross-entropy"] = "tanh"
     """Loss of the readout: eq. 12, or cross-entropy."""
     head_scaling: Literal["image", "unit"] = "image"
-    """Scale each image's features to one norm, or standardise each unit's."""
+    """Scale each image's features to one sum, or standardise each unit's."""
     head_schedule: Literal["cosine", "step"] = "cosine"
     """Annealing of the readout's step size."""
     power: float | None = None

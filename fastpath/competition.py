@@ -10,20 +10,15 @@ T. Moraitis et al., "SoftHebb", Neuromorph. Comput. Eng. 2:044017 (2022).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-
-class Competition(Protocol):
-    """Anything that turns the drive of a mini-batch into learning activations."""
-
-    def __call__(self, drive: Tensor) -> Tensor:
-        """Return g (image, unit) for the drive (image, unit)."""
-        ...
+# Anything that turns the drive (image, unit) of a mini-batch into g (image, unit).
+type Competition = Callable[[Tensor], Tensor]
 
 
 def ranking(

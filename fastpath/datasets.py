@@ -159,7 +159,7 @@ def _arrays(data: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _npz(path: Path) -> Images:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             held = set(file.files)
             if missing := [name for name in ARRAYS if name not in held]:
                 raise ValueError(

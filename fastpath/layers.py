@@ -112,7 +112,7 @@ class Dense:
 
 
 def check_pixels(
-    images: Float[Tensor, "image pixel"], weights: Float[Tensor, "unit wpixel"]
+    images: Float[Tensor, "image v_pixel"], weights: Float[Tensor, "unit pixel"]
 ) -> None:
     """Raise ValueError unless images and weights have the same number of pixels."""
     if images.shape[1] != weights.shape[1]:

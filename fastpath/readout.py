@@ -22,7 +22,10 @@ from tqdm import tqdm
 from fastpath.layers import check_pixels
 
 BLOCK = 4096  # images at a time, where all at once would take too much memory
-NORM = 10.0  # of a feature vector; far above, the first steps of Adam saturate the tanh
+WARM_UP = 0.05  # of the steps of the readout's training
+# Sum of an image's features. A step of Adam moves each weight by about lr and so an output
+# by up to lr times this sum, whatever the number of units.
+FEATURE_SUM = 200.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +36,8 @@ class Readout:
     power: float = 4.5
     """n of eq. 1."""
     scaling: Literal["image", "unit"] = "image"
-    """"image": each image's feature vector is brought to one norm; "unit": each unit's
-    feature is standardised over the training images."""
+    """"image": each image's features are brought to one sum; "unit": each unit's feature
+    is standardised over the training images."""
     loss: Literal["tanh", "cross-entropy"] = "tanh"
     m: float = 6.0
     """Exponent of the tanh loss, eq. 12."""
@@ -78,7 +81,7 @@ class Head:
 
 def features(
     weights: Float[Tensor, "unit pixel"],
-    v: Float[Tensor, "image pixel"],
+    v: Float[Tensor, "image v_pixel"],
     readout: Readout,
 ) -> Float[Tensor, "image unit"]:
     """Return eq. 1 of the images v, brought to unit norm (rows of `weights` as well).
@@ -92,7 +95,7 @@ def features(
     cosine = functional.normalize(v, dim=1) @ functional.normalize(weights, dim=1).T
     x = cosine.clamp_(min=0).pow_(readout.power)
     if readout.scaling == "image":
-        x *= NORM / x.norm(dim=1, keepdim=True).clamp_(min=1e-30)
+        x *= FEATURE_SUM / x.sum(dim=1, keepdim=True).clamp_(min=1e-30)
     return x
 
 
@@ -115,7 +118,11 @@ def fit(
     bias = torch.zeros(num_classes, dtype=x.dtype, device=x.device)
     head = Head(weights.requires_grad_(), bias.requires_grad_(), offset, scale)
     optimizer = torch.optim.Adam([head.weights, head.bias], lr=readout.lr)
-    schedule = _schedule(optimizer, readout, math.ceil(len(x) / readout.batch_size))
+    num_steps = readout.epochs * math.ceil(len(x) / readout.batch_size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: _schedule(step, num_steps=num_steps, schedule=readout.schedule),
+    )
     for batch in _batches(len(x), readout, generator, progress):
         batch = batch.to(x.device)
         loss = _loss(head(x[batch]), y[batch], readout)
@@ -145,15 +152,14 @@ def _loss(
     return distance.pow(readout.m).sum(dim=1).mean()
 
 
-def _schedule(
-    optimizer: torch.optim.Optimizer, readout: Readout, steps_per_epoch: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    steps = readout.epochs * steps_per_epoch
-    if readout.schedule == "cosine":
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
-    return torch.optim.lr_scheduler.StepLR(
-        optimizer, step_size=max(1, steps // 5), gamma=0.5
-    )
+def _schedule(step: int, *, num_steps: int, schedule: str) -> float:
+    """Return the share of lr at a step: a linear rise over the first WARM_UP of them (a
+    full first step can saturate the tanh of one class for good), then the annealing.
+    """  # noqa: D205
+    rise = min(1.0, (step + 1) / math.ceil(WARM_UP * num_steps))
+    if schedule == "cosine":
+        return rise * (1 + math.cos(math.pi * step / num_steps)) / 2
+    return rise * 0.5 ** (5 * step // num_steps)
 
 
 def _batches(

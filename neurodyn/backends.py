@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -109,8 +109,9 @@ def _standalone() -> Iterator[Run]:
 
         def run(objects: "list[b2.BrianObject]", duration: "b2.Quantity") -> float:
             b2.Network(objects).run(duration, namespace={})
-            b2.device.build(directory=directory, compile=True, run=True)
-            return b2.device.timers["run_binary"]
+            device: Any = b2.device  # the current one, behind a proxy without types
+            device.build(directory=directory, compile=True, run=True)
+            return device.timers["run_binary"]
 
         b2.set_device("cpp_standalone", build_on_run=False)
         try:

@@ -114,7 +114,7 @@ def _safetensors(path: Path, name: str) -> NDArray[Any]:
 
 
 def _npz(path: Path, name: str) -> NDArray[Any]:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         return file[name]
 
 

@@ -135,7 +135,10 @@ def learn(config: Config, images: datasets.Images) -> Learned:
     errors: dict[str, list[float]] = {"ranking": [], "random weights": [], "back-prop": []}
     trained = []
     for seed in range(config.seeds):
-        for name, epochs in (("ranking", config.epochs), ("random weights", 0)):
+        for name, epochs, power in (
+            ("ranking", config.epochs, known.power),
+            ("random weights", 0, baselines.RANDOM_POWER),
+        ):
             generator = torch.Generator().manual_seed(seed)
             run = experiment.learn(
                 experiment.split(images, validation=0, generator=generator),
@@ -145,7 +148,7 @@ def learn(config: Config, images: datasets.Images) -> Learned:
                 competition=RANKING,
                 training=Training(epochs=epochs),
                 preprocess=known.preprocess,
-                head=Readout(epochs=config.epochs, power=known.power),
+                head=Readout(epochs=config.epochs, power=power),
                 generator=generator,
             )
             errors[name].append(run.metrics["test_error"])
@@ -305,19 +308,38 @@ def draw(
             draw_settling(ax, trials.isel(trial=trial), column, float(w_inh))
     ax = figure.add_subplot(grid[0, 6:9])
     plots.receptive_fields(trials["weights"].isel(trial=0), image_shape, ax)
-    ax.set_title(f"weights of {summary['units']} units")
+    ax.set_title(f"weights of {summary['units']} units", fontsize=10)
     draw_agreement(figure.add_subplot(grid[0, 9:]), summary)
     draw_errors(figure.add_subplot(grid[1, 6:9]), summary)
     draw_cost(figure.add_subplot(grid[1, 9:]), summary)
+    figure.supxlabel(caption(summary), fontsize=8)
     return figure
+
+
+def caption(summary: dict[str, Any]) -> str:
+    """Return what the figure shows and by which protocol."""
+    dt = ", ".join(f"{row['dt_ms']:g}" for row in summary["ladder"])
+    thresholds = ", ".join(f"{row['h_star']:.2g}" for row in summary["ladder"])
+    return (
+        f"{summary['data']}: {summary['units']} units trained by ranking (p = 2, k = "
+        f"{RANKING.k}, Δ = {RANKING.delta:g}); {summary['num_images']} held-out images, "
+        f"T = {summary['T_over_tau']:g} τ, Euler dt = {dt} ms. Lines: Brian2, the 12 units "
+        "of largest drive; dashes: closed form.\n"
+        f"h* = {thresholds}, chosen on training images. Test error of the last epoch; "
+        "nothing was chosen on the test set. Features max(W·v, 0)^n with the n that serves "
+        f"each best on a validation split: random weights n = {baselines.RANDOM_POWER:g}."
+    )
 
 
 def draw_settling(ax: Any, run: xr.Dataset, image: int, w_inh: float) -> None:
     """Draw one presentation, with the closed form as dashes."""
     shown = run["activity"].sel(time=run["presentation"] == image)
-    shown = shown.assign_coords(time=shown["time"] - shown["time"][0])
-    shown["time"].attrs["units"] = "ms"
-    shown = shown.sel(time=slice(0, 12 * TAU_MS / max(0.1, 1 - w_inh)))
+    period = float(run["time"][-1]) / run.sizes["image"]
+    since = shown["time"] - image * period
+    since.attrs["units"] = "ms since onset"
+    shown = shown.assign_coords(time=since).sel(
+        time=slice(0, 12 * TAU_MS / max(0.1, 1 - w_inh))
+    )
     drive = run["drive"].sel(image=image)
     settled = drive.copy(data=equilibrium.settle(drive.values, w_inh=w_inh))
     largest = drive.sortby(-drive)["unit"].values[:12]
@@ -340,8 +362,9 @@ def draw_agreement(ax: Any, summary: dict[str, Any]) -> None:
             x, [row[key] for key in bars.values()], width, label=f"{row['w_inh']:g}"
         )
         ax.bar_label(drawn, fmt="%.2f", fontsize=7)
-    ax.set_xticks(np.arange(len(bars)) + 0.4 - width / 2, list(bars), fontsize=7)
-    ax.set(title="agreement of the levels", ylim=(min(0, ax.get_ylim()[0]), 1.15))
+    ax.set_xticks(np.arange(len(bars)) + 0.4 - width / 2, list(bars), fontsize=6)
+    ax.set(ylim=(min(0, ax.get_ylim()[0]), 1.3))
+    ax.set_title("agreement of the levels", fontsize=10)
     ax.legend(title="w_inh", fontsize=7, title_fontsize=7, loc="upper right", ncols=2)
 
 
@@ -363,7 +386,7 @@ def draw_cost(ax: Any, summary: dict[str, Any]) -> None:
     drawn = ax.bar(list(cost), list(cost.values()), color="C4")
     ax.bar_label(drawn, fmt="%.2g", fontsize=8)
     ax.set_yscale("log")
-    ax.set_title("seconds per 1000 images, one thread", fontsize=10)
+    ax.set_title("seconds per 1000 images", fontsize=10)
     ax.tick_params(axis="x", labelsize=8)
     ax.margins(y=0.15)
 

@@ -1,0 +1,205 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from fastpath import checkpoint, datasets, experiment
+from fastpath.cli import main
+
+QUICK = ["--data", "digits", "--units", "15", "--epochs", "3", "--head-epochs", "4"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "digits"
+    main(["train", *QUICK, "--out", str(out)])
+    return out
+
+
+def refused(capsys, *args: str) -> str:
+    """Return the one line that a mistake gets; exit code 2, no traceback."""
+    with pytest.raises(SystemExit) as exit_:
+        main(list(map(str, args)))
+    assert exit_.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("fastpath: ")
+    assert printed.err.count("\n") == 1
+    return printed.err
+
+
+def test_train_writes_the_four_files(run):
+    assert sorted(file.name for file in run.iterdir()) == [
+        "config.json",
+        "history.nc",
+        "metrics.json",
+        "weights.safetensors",
+    ]
+    assert checkpoint.load_tensors(run / "weights.safetensors")["weights"].shape == (15, 64)
+    assert xr.load_dataset(run / "history.nc").sizes["epoch"] == 3
+    config = json.loads((run / "config.json").read_text())
+    assert config["competition"] == {"name": "Ranking", "k": 2, "delta": 0.4}
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert 0 <= metrics["test_error"] <= 90
+    assert metrics["images_per_second"] > 0
+
+
+def test_evaluate_finds_the_same_error(run, capsys):
+    main(["evaluate", str(run)])
+    printed = capsys.readouterr().out
+    error = json.loads((run / "metrics.json").read_text())["test_error"]
+    assert f"{error:.2f} %" in printed
+
+
+def test_the_same_seed_gives_the_same_files(run, tmp_path):
+    main(["train", *QUICK, "--out", str(tmp_path / "again")])
+    first, second = (
+        checkpoint.load_tensors(folder / "weights.safetensors")
+        for folder in (run, tmp_path / "again")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_export_writes_images_as_the_layer_sees_them(run, tmp_path):
+    out = tmp_path / "images.npz"
+    main(["export", str(run), "--num-images", "7", "--out", str(out)])
+    with np.load(out) as file:
+        digits = datasets.load("digits")
+        np.testing.assert_allclose(
+            file["images"], digits.x_test[:7].reshape(7, 64) / 255, atol=1e-7
+        )
+        np.testing.assert_array_equal(file["labels"], digits.y_test[:7])
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        (["--competition", "equilibrium", "--w-inh", "0.5"], "Equilibrium"),
+        (["--competition", "soft", "--temperature", "2", "--anti"], "Soft"),
+        (["--p", "3", "--k", "7", "--normalize", "none", "--lr", "0.001"], "Ranking"),
+        (["--head-loss", "cross-entropy", "--head-scaling", "unit", "--unit-norm", "True"],
+         "Ranking"),
+    ],
+)  # fmt: skip
+def test_every_competition_trains(tmp_path, flags, name):
+    main(["train", *QUICK, *flags, "--out", str(tmp_path / "run")])
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["competition"]["name"] == name
+
+
+def test_a_validation_split_leaves_the_test_set_alone(tmp_path, monkeypatch):
+    """The score is the same when the test images are replaced by noise."""
+    scores = []
+    load = datasets.load
+    for noise in (False, True):
+
+        def changed(name, root, noise=noise):
+            images = load(name, root)
+            if noise:
+                images.x_test[:] = 255 - images.x_test
+                images.y_test[:] = 0
+            return images
+
+        monkeypatch.setattr(datasets, "load", changed)
+        out = tmp_path / f"run{noise}"
+        main(["train", *QUICK, "--validation", "300", "--out", str(out)])
+        scores.append(json.loads((out / "metrics.json").read_text()))
+    assert scores[0]["validation_error"] == scores[1]["validation_error"]
+    assert "test_error" not in scores[0]
+
+
+def test_validation_images_are_not_learned_from():
+    digits = datasets.load("digits")
+    generator = torch.Generator().manual_seed(0)
+    parts = experiment.split(digits, validation=300, generator=generator)
+    assert len(parts.x_learn) == len(digits.x_train) - 300
+    assert len(parts.x_score) == 300
+    both = torch.cat([parts.x_learn, parts.x_score]).flatten(1)
+    pixels = torch.from_numpy(digits.x_train).flatten(1)
+    assert sorted(map(tuple, both.tolist())) == sorted(map(tuple, pixels.tolist()))
+
+
+def test_backprop_reports_its_error(capsys):
+    main(["backprop", "--data", "digits", "--units", "20", "--epochs", "15"])
+    printed = capsys.readouterr().out
+    error = float(printed.split("test error")[1].split()[0])
+    assert error < 30  # chance is 90; measured 19.4
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data", "mnits"], "Did you mean 'mnist'"),
+        (["--k", "1"], "k is 1"),
+        (["--k", "16"], "k is 16, but only 15 units compete"),
+        (["--p", "1.5"], "p is 1.5"),
+        (["--delta", "-1"], "delta is -1.0"),
+        (["--competition", "equilibrium", "--w-inh", "-0.1"], "w_inh is -0.1"),
+        (["--competition", "equilibrium", "--h-star", "0"], "h_star is 0.0"),
+        (["--units", "0", "--competition", "soft"], "units is 0"),
+        (["--batch-size", "2000"], "batch_size is 2000, but there are only 1498"),
+        (["--validation", "1498"], "validation is 1498"),
+        (["--threads", "0"], "threads is 0"),
+        (["--power", "0"], "power is 0.0"),
+        (["--normalize", "none", "--lr", "1", "--delta", "5"], "training diverged"),
+    ],
+)
+def test_mistakes_get_one_line_and_leave_no_run(tmp_path, capsys, flags, message):
+    line = refused(capsys, "train", *QUICK, "--out", tmp_path / "run", *flags)
+    assert message in line
+    assert not list((tmp_path / "run").glob("*"))
+
+
+def test_cuda_without_a_device_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    line = refused(capsys, "train", *QUICK, "--out", tmp_path / "run", "--device", "cuda")
+    assert "no CUDA device here: give --device cpu" in line
+
+
+def test_an_old_run_is_not_replaced_by_accident(run, capsys):
+    before = (run / "weights.safetensors").read_bytes()
+    assert "--overwrite" in refused(capsys, "train", *QUICK, "--out", run)
+    assert (run / "weights.safetensors").read_bytes() == before
+
+
+def test_an_unwritable_folder_is_refused(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    line = refused(capsys, "train", *QUICK, "--out", tmp_path / "file" / "run")
+    assert "cannot write to" in line
+
+
+def test_evaluate_refuses_what_is_not_a_run(run, tmp_path, capsys):
+    assert "there is no file" in refused(capsys, "evaluate", tmp_path)
+    config = json.loads((run / "config.json").read_text())
+    checkpoint.save_json(tmp_path / "config.json", config)
+    weights = checkpoint.load_tensors(run / "weights.safetensors")
+    checkpoint.save_tensors(
+        tmp_path / "weights.safetensors", {"weights": weights["weights"]}
+    )
+    assert "is not a complete run" in refused(capsys, "evaluate", tmp_path)
+    checkpoint.save_tensors(
+        tmp_path / "weights.safetensors",
+        weights | {"weights": torch.ones(15, 60), "mean": torch.zeros(60)},
+    )
+    assert "60 pixels per unit" in refused(capsys, "evaluate", tmp_path)
+
+
+def test_export_refuses_more_images_than_there_are(run, tmp_path, capsys):
+    line = refused(
+        capsys, "export", run, "--out", tmp_path / "x.npz", "--num-images", "999"
+    )
+    assert "num_images is 999: there are 1 to 299" in line
+
+
+def test_the_command_is_installed():
+    done = subprocess.run(
+        [sys.executable, "-m", "fastpath", "train", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--head-epochs" in done.stdout

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+
+from fastpath import datasets
+from fastpath.competition import Ranking
+from fastpath.layers import Dense
+from fastpath.preprocess import Preprocess
+from fastpath.train import Training, train
+
+X = torch.from_numpy(datasets.load("digits").x_train)
+
+
+def run(x=X, *, seed=0, units=20, competition=None, dtype=torch.float32, **settings):
+    generator = torch.Generator().manual_seed(seed)
+    layer = Dense.random(units, 64, generator=generator, dtype=dtype)
+    preprocess = Preprocess()
+    history = train(
+        layer,
+        x,
+        competition=competition or Ranking(),
+        training=Training(**{"epochs": 3, **settings}),
+        preprocess=preprocess,
+        mean=preprocess.fit(x).to(dtype),
+        generator=generator,
+        progress=False,
+    )
+    return layer.weights, history
+
+
+def test_a_seed_gives_the_same_weights_and_another_seed_others():
+    assert torch.equal(run()[0], run()[0])
+    assert not torch.equal(run()[0], run(seed=1)[0])
+
+
+def test_training_equals_a_loop_over_shuffled_batches_in_numpy():
+    """Shuffled anew each epoch, in batches with a smaller last one, annealed by epoch."""
+    weights, _ = run(X[:250], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    expected = torch.randn(20, 64, generator=generator, dtype=torch.float64).numpy()
+    for epoch in range(3):
+        order = torch.randperm(250, generator=generator).numpy()
+        for batch in (order[:100], order[100:200], order[200:]):
+            v = X.numpy()[batch].reshape(-1, 64) / 255
+            drive = v @ expected.T
+            rank = np.argsort(-drive, axis=1)
+            g = np.zeros_like(drive)
+            g[np.arange(len(v)), rank[:, 0]] = 1
+            g[np.arange(len(v)), rank[:, 1]] = -0.4
+            change = g.T @ v - (g * drive).sum(axis=0)[:, None] * expected
+            expected = expected + 0.04 * (1 - epoch / 3) * change / abs(change).max()
+    # Measured 9e-16.
+    np.testing.assert_allclose(weights, expected, atol=1e-12)
+
+
+def test_units_that_learn_approach_the_unit_sphere():
+    weights, history = run(epochs=60, units=10)
+    norms = weights.norm(dim=1)
+    assert (norms - 1).abs().median() < 0.05
+    assert history["norm_mean"][0] > 2 > history["norm_mean"][-1]
+
+
+def test_history_is_labelled():
+    _, history = run(epochs=4, lr=0.1)
+    assert history.sizes == {"epoch": 4}
+    np.testing.assert_allclose(history["lr"], [0.1, 0.075, 0.05, 0.025])
+    for variable in history.variables.values():
+        assert {"units", "long_name"} <= set(variable.attrs)
+    assert (history["learning"] > 0).all()
+    assert (history["images_per_second"] > 0).all()
+
+
+def test_no_epochs_leave_the_random_start():
+    weights, history = run(epochs=0)
+    start = torch.randn(20, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(weights, start)
+    assert history.sizes == {"epoch": 0}
+
+
+@pytest.mark.parametrize("settings", [{"lr": 1e30}, {"lr": 1.0}])
+def test_divergence_is_reported_with_the_epoch_and_a_hint(settings):
+    with pytest.raises(ValueError, match=r"diverged in epoch 1: .*Lower delta .* or lr"):
+        run(normalize=None, competition=Ranking(delta=5.0), **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": -1}, "epochs is -1: at least 0"),
+        ({"batch_size": 0}, "batch_size is 0: at least 1"),
+        ({"lr": 0.0}, "lr is 0.0.*positive"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"batch_size": 5000}, "batch_size is 5000, but there are only 1498 images"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        run(**settings)
