@@ -30,7 +30,7 @@ from fastpath.layers import Dense
 from fastpath.plasticity import delta_w
 from fastpath.readout import Readout
 from fastpath.train import Training
-from neurodyn import analysis, equilibrium, plots, traces
+from neurodyn import analysis, backends, equilibrium, plots, traces
 
 RANKING = Ranking(k=2, delta=0.4)
 HEBB_ONLY = Ranking(k=2, delta=0.0)
@@ -95,6 +95,7 @@ def main(config: Config) -> None:
     """Run the scenario and write its results and figure."""
     torch.set_num_threads(1)
     out = config.out or Path("runs") / config.name
+    backends.resolve(config.backend)  # a mistake should not cost the training
     checkpoint.prepare(out, overwrite=config.overwrite)
     images = datasets.load(config.data, config.data_root)
     learned = learn(config, images)
