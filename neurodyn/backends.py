@@ -28,10 +28,10 @@ def why_not(name: str) -> str | None:
     """Return why a backend cannot work on this machine, or None if it should."""
     if name == "numpy":
         return None
-    compiler = os.environ.get("CXX", "c++ or g++")
-    candidates = [compiler.split()[0]] if "CXX" in os.environ else ["c++", "g++"]
+    given = os.environ.get("CXX", "").split()
+    candidates = given[:1] or ["c++", "g++"]
     if not any(map(shutil.which, candidates)):
-        return f"it needs a C++ compiler, and {compiler} is not on the PATH"
+        return f"it needs a C++ compiler, and {' or '.join(candidates)} is not on the PATH"
     if name == "cpp":
         return None if shutil.which("make") else "it needs make, which is not on the PATH"
     header = Path(sysconfig.get_path("include"), "Python.h")
@@ -86,6 +86,7 @@ def activated(backend: str) -> Iterator[Run]:
 @contextmanager
 def _runtime(target: str) -> Iterator[Run]:
     import brian2 as b2
+    from brian2.devices import reset_device
 
     def run(objects: "list[b2.BrianObject]", duration: "b2.Quantity") -> float:
         start = time.perf_counter()
@@ -94,9 +95,11 @@ def _runtime(target: str) -> Iterator[Run]:
 
     before = b2.prefs.codegen.target
     b2.prefs.codegen.target = target
+    b2.set_device("runtime")  # whatever the caller has set
     try:
         yield run
     finally:
+        reset_device()
         b2.prefs.codegen.target = before
 
 

@@ -72,9 +72,10 @@ def run(command: Simulate) -> None:
         )
     if command.num_images is not None and command.num_images < 1:
         raise ValueError(f"num_images is {command.num_images}: at least 1 is needed")
+    images = _read(command.images, "images")
     result = simulate(
         LateralInhibition(tau_ms=command.tau_ms, w_inh=command.w_inh, p=command.p),
-        _read(command.images, "images")[: command.num_images],
+        images[: command.num_images] if images.ndim else images,
         _read(command.weights, "weights"),
         stimulus=Presentation(
             image_ms=command.image_ms,
@@ -119,7 +120,8 @@ def _npz(path: Path, name: str) -> NDArray[Any]:
 
 
 def _npy(path: Path, _: str) -> NDArray[Any]:
-    return np.load(path, allow_pickle=False)
+    with path.open("rb") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 type Command = (

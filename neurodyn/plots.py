@@ -47,10 +47,10 @@ def receptive_fields(
     ValueError
         If the image shape (height, width[, channel]) does not have as many pixels.
     """
-    height, width, *channels = image_shape
     num_units, num_pixels = weights.sizes["unit"], weights.sizes["pixel"]
-    channels = channels[0] if channels else 1
-    if height * width * channels != num_pixels or channels not in (1, 3):
+    height, width, channels = (*image_shape, 1, 1, 1)[:3]
+    fits = height * width * channels == num_pixels and channels in (1, 3)
+    if len(image_shape) not in (2, 3) or not fits:
         raise ValueError(
             f"image_shape is {image_shape}: weights with {num_pixels} pixels need height x "
             "width x channels (1 or 3) of that product"

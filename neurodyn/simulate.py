@@ -1,5 +1,6 @@
 """Put one network together, run it, return its traces."""
 
+import math
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -183,8 +184,8 @@ def _time_step(
     record_ms: float | None,
 ) -> float:
     sampled = () if record_ms is None else (record_ms,)
-    if not all(interval > 0 for interval in sampled):
-        raise ValueError(f"record_ms is {record_ms}: a positive interval is needed")
+    if not all(0 < interval < math.inf for interval in sampled):
+        raise ValueError(f"record_ms is {record_ms}: a positive, finite interval is needed")
     stable = circuit.stable_step_ms(drive)
     if dt_ms is None:
         dt_ms = stimulus.fitting_step(min(stable, circuit.accurate_step_ms()), *sampled)

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
@@ -149,9 +150,11 @@ def open(path: Path | str) -> xr.Dataset:
     ValueError
         If the file is missing, damaged, or not as `validate` wants it.
     """
+    if not Path(path).is_file():
+        raise ValueError(f"there is no file {path}")
     try:
-        return validate(xr.load_dataset(path, engine="h5netcdf"))
-    except FileNotFoundError:
-        raise ValueError(f"there is no file {path}") from None
-    except OSError as error:
+        h5py.File(path).close()  # a plain refusal, where h5netcdf leaves half an object
+        traces = xr.load_dataset(path, engine="h5netcdf")
+    except Exception as error:  # damage shows as whatever the parser stumbles over
         raise ValueError(f"{path} is damaged or not netCDF: {error}") from error
+    return validate(traces)

@@ -52,6 +52,7 @@ def feedforward(
         pixels,
         group,
         SYNAPSES_EUCLIDEAN if p == 2 else SYNAPSES,
+        clock=pixels.clock,
         name="feedforward",
         namespace={} if p == 2 else {"p": p},
     )

@@ -107,7 +107,9 @@ class LateralInhibition:
         pool = b2.NeuronGroup(
             1, POOL, clock=clocks.steps, order=-1, name="pool", namespace={}
         )
-        pooling = b2.Synapses(hidden, pool, POOLING, name="pooling", namespace={})
+        pooling = b2.Synapses(
+            hidden, pool, POOLING, clock=clocks.steps, name="pooling", namespace={}
+        )
         pooling.connect()
         hidden.I = b2.linked_var(drive, "I")
         hidden.S = b2.linked_var(pool, "S")

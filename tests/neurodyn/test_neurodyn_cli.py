@@ -1,0 +1,226 @@
+"""The command `neurodyn`, called in process."""
+
+import gc
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from neurodyn import LateralInhibition, Presentation, backends, simulate, traces
+from neurodyn.cli import main
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.random((3, 4))
+WEIGHTS = RNG.normal(0.5, 1.0, size=(5, 4))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A folder with images and weights in each format."""
+    np.save(tmp_path / "images.npy", IMAGES)
+    np.save(tmp_path / "weights.npy", WEIGHTS)
+    np.savez(tmp_path / "images.npz", images=IMAGES, labels=np.arange(3))
+    np.savez(tmp_path / "weights.npz", weights=WEIGHTS)
+    save_file({"weights": WEIGHTS, "bias": np.zeros(5)}, tmp_path / "weights.safetensors")
+    return tmp_path
+
+
+def command(files, *more, images="images.npy", weights="weights.npy", out="traces.nc"):
+    inputs = ["--images", str(files / images), "--weights", str(files / weights)]
+    quick = ["--image-ms", "10", "--backend", "numpy"]
+    return ["simulate", *inputs, "--out", str(files / out), *quick, *more]
+
+
+def refused(capsys, arguments):
+    """What is said on stderr: one line, with exit code 2."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    said = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert said.out == ""
+    assert said.err.startswith("neurodyn: ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("images", "weights"),
+    [
+        ("images.npy", "weights.npy"),
+        ("images.npz", "weights.npz"),
+        ("images.npy", "weights.safetensors"),
+    ],
+)
+def test_simulate_writes_what_simulate_returns(files, capsys, images, weights):
+    main(command(files, images=images, weights=weights))
+    written = traces.open(files / "traces.nc")
+    stimulus = Presentation(image_ms=10.0)
+    expected = simulate(
+        LateralInhibition(), IMAGES, WEIGHTS, stimulus=stimulus, backend="numpy"
+    )
+    assert written.attrs.pop("run_seconds") > 0
+    assert expected.attrs.pop("run_seconds") > 0
+    assert written.identical(expected)
+    said = capsys.readouterr()
+    assert said.out.startswith("3 images, 5 units\nactive units at the end: mean ")
+    assert said.out.endswith(f"saved to {files / 'traces.nc'}\n")
+    assert said.err == ""
+
+
+def test_the_active_units_it_reports_are_those_of_the_file(files, capsys):
+    main(command(files))
+    active = (traces.open(files / "traces.nc")["final_activity"].values > 0).sum(axis=1)
+    expected = f"mean {active.mean():.2f}, most {active.max()}\n"
+    assert expected in capsys.readouterr().out
+
+
+def test_every_option_reaches_the_simulation(files):
+    options = {
+        "tau_ms": ("--tau-ms", 20.0),
+        "w_inh": ("--w-inh", 0.3),
+        "p": ("--p", 3.0),
+        "rest_ms": ("--rest-ms", 2.0),
+        "dt_ms": ("--dt-ms", 0.5),
+        "record_ms": ("--record-ms", 2.5),
+    }
+    flags = [text for flag, value in options.values() for text in (flag, str(value))]
+    main(command(files, *flags, "--carry-over", "--num-images", "2"))
+    result = traces.open(files / "traces.nc")
+    config = json.loads(result.attrs["config"])
+    found = config | config.pop("circuit") | config.pop("stimulus")
+    assert {name: found[name] for name in options} == {
+        k: v for k, (_, v) in options.items()
+    }
+    assert found["reset"] is False
+    assert found["image_ms"] == 10.0
+    assert result.sizes["image"] == 2
+
+
+def test_an_existing_file_is_replaced_only_when_told(files, capsys):
+    out = files / "traces.nc"
+    out.write_text("precious")
+    assert f"{out} exists: " in refused(capsys, command(files))
+    assert out.read_text() == "precious"
+    main(command(files, "--overwrite"))
+    assert traces.open(out).sizes["image"] == 3
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--num-images", "0"], "num_images is 0: at least 1 is needed"),
+        (["--dt-ms", "9"], "dt_ms is 9: for this circuit and these images Euler's method"),
+        (["--dt-ms", "0.3"], "image_ms is 10 ms, not a whole number of time steps of 0.3"),
+        (["--w-inh", "-1"], "w_inh is -1.0: the strength of inhibition must be 0 or more"),
+        (["--record-ms", "0"], "record_ms is 0.0: a positive, finite interval is needed"),
+        (["--image-ms", "-5"], "image_ms is -5.0: an image must be shown for a positive"),
+    ],
+)
+def test_impossible_settings_are_one_line(files, capsys, more, said):
+    assert said in refused(capsys, command(files, *more))
+    assert not (files / "traces.nc").exists()
+
+
+# NumPy leaves the file of a truncated .npz to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("missing.npy", "there is no file "),
+        ("missing.safetensors", "there is no file "),
+        ("weights.txt", "a .safetensors, .npz, .npy file is needed for the weights"),
+        ("images.npz", "holds no array 'weights'"),
+        ("other.safetensors", "holds no array 'weights'"),
+        ("damaged.npy", "cannot be read: "),
+        ("damaged.npz", "cannot be read: "),
+        ("truncated.npz", "cannot be read: "),
+        ("damaged.safetensors", "cannot be read: "),
+        ("pickled.npy", "cannot be read: "),
+        ("images.npy", "weights have 4 pixels per unit, the images 6"),
+        ("number.npy", "weights have shape (): (unit, pixel) is needed"),
+        ("text.npy", "could not convert string to float"),
+    ],
+)
+def test_unusable_weights_are_one_line(files, capsys, weights, said):
+    (files / "weights.txt").write_text("1 2 3")
+    for suffix in ("npy", "npz", "safetensors"):
+        (files / f"damaged.{suffix}").write_bytes(b"this was a file once")
+    content = (files / "weights.npz").read_bytes()
+    (files / "truncated.npz").write_bytes(content[: len(content) // 2])
+    save_file({"bias": np.zeros(5)}, files / "other.safetensors")
+    np.save(files / "pickled.npy", np.array([{}]), allow_pickle=True)
+    np.save(files / "number.npy", np.array(3.0))
+    np.save(files / "text.npy", np.array([["a", "b"]]))
+    np.save(files / "wide.npy", RNG.random((3, 6)))
+    images = "wide.npy" if weights == "images.npy" else "images.npy"
+    assert said in refused(capsys, command(files, images=images, weights=weights))
+    gc.collect()
+
+
+def test_a_single_number_is_no_image(files, capsys):
+    np.save(files / "number.npy", np.array(3.0))
+    said = refused(capsys, command(files, images="number.npy"))
+    assert "images have shape ()" in said
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("more", [[], ["--num-images", "2"]])
+def test_an_archive_with_the_suffix_of_an_array_is_one_line(files, capsys, more):
+    (files / "archive.npy").write_bytes((files / "images.npz").read_bytes())
+    assert "archive.npy" in refused(capsys, command(files, *more, images="archive.npy"))
+    gc.collect()
+
+
+def test_an_output_folder_that_is_a_file_is_one_line(files, capsys):
+    said = refused(capsys, command(files, out="images.npy/traces.nc"))
+    assert "cannot write " in said
+
+
+def test_an_unknown_option_is_refused(files, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(command(files, "--w-exc", "1"))
+    assert stopped.value.code == 2
+    assert "--w-exc" in capsys.readouterr().err
+
+
+def test_backends_are_listed_with_what_they_lack(capsys, monkeypatch, tmp_path):
+    main(["backends"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        *backends.NAMES
+    ]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    main(["backends"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["numpy", "works"]
+    assert all("it needs a C++ compiler" in line for line in lines[1:])
+
+
+def test_help_names_every_option(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["simulate", "--help"])
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    options = (
+        "weights images out overwrite num-images tau-ms w-inh p image-ms rest-ms "
+        "carry-over dt-ms record-ms backend"
+    )
+    assert [name for name in options.split() if f"--{name}" not in said] == []
+
+
+def test_importing_the_package_is_light():
+    code = (
+        "import sys, neurodyn; "
+        "heavy = {'brian2', 'torch', 'xarray', 'matplotlib'} & set(sys.modules); "
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_package_runs_as_a_module():
+    run = [sys.executable, "-m", "neurodyn", "backends"]
+    said = subprocess.run(run, check=True, capture_output=True, text=True)
+    assert said.stdout.startswith("numpy")
