@@ -1,12 +1,13 @@
 # Everything from a bare machine with Python, make and a C++ compiler:
 #   make demo     set up, then the quickstart scenario (a minute)
 #   make test     set up, then the default tests
+#   make bench    how far each step is from its floor
 # The environment is .venv in this folder; uv is put into .uv if it is not installed.
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
 PYTHON := .venv/bin/python
 
-.PHONY: demo test slow lint types figures gpu wheel clean
+.PHONY: help demo test slow lint types bench figures gpu wheel clean
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +29,9 @@ lint: .venv/ready
 
 types: .venv/ready
 	.venv/bin/pyrefly check
+
+bench: .venv/ready
+	$(PYTHON) -m scenarios.bench
 
 figures: demo
 

@@ -126,8 +126,9 @@ def learn(
         **errors,
         "train_seconds": train_seconds,
         "head_seconds": head_seconds,
-        "images_per_second": training.epochs * len(x) / train_seconds,
     }
+    if training.epochs:
+        metrics["images_per_second"] = training.epochs * len(x) / train_seconds
     return Trained(layer.weights, mean, trained_head, history, metrics)
 
 
