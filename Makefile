@@ -40,10 +40,11 @@ gpu: .venv/ready
 	$(PYTHON) -m pytest -m gpu -rs
 
 wheel: $(UV)
+	rm -rf dist
 	$(UV) build --wheel --quiet --out-dir dist
 
 .venv/ready: pyproject.toml .python-version | $(UV)
-	$(UV) sync --quiet
+	UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --quiet
 	touch $@
 
 # Run from / so that a version manager does not read .python-version: any Python will do.

@@ -32,13 +32,13 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
     ValueError
         If it already holds a run and `overwrite` is False, or cannot be written to.
     """
-    held = [name for name in (WEIGHTS, CONFIG, METRICS) if (folder / name).exists()]
-    if held and not overwrite:
-        raise ValueError(
-            f"{folder} already holds a run ({', '.join(held)}): choose another --out, or "
-            "give --overwrite to replace it"
-        )
     try:
+        held = [name for name in (WEIGHTS, CONFIG, METRICS) if (folder / name).exists()]
+        if held and not overwrite:
+            raise ValueError(
+                f"{folder} already holds a run ({', '.join(held)}): choose another --out, "
+                "or give --overwrite to replace it"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe.{os.getpid()}"
         probe.touch()
@@ -64,11 +64,13 @@ def _whole(path: Path) -> Iterator[Path]:
             part.unlink()
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def save_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
     """Write named tensors as safetensors."""
     contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     with _whole(path) as part:
-        part.write_bytes(save(contiguous))
+        part.write_bytes(save(contiguous, metadata))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -105,7 +107,7 @@ def load_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text())
     except FileNotFoundError:
         raise ValueError(f"there is no file {path}: is this the folder of a run?") from None
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise ValueError(f"{path} is damaged or not JSON: {error}") from error
 
 

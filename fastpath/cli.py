@@ -113,7 +113,7 @@ class Train(Machine):
     head_schedule: Literal["cosine", "step"] = "cosine"
     """Annealing of the readout's step size."""
     power: float | None = None
-    """n of the features max(W·v, 0)^n [by data set]."""
+    """n of the features max(W·v, 0)^n [by data set; 1 for random weights]."""
 
     def settings(self, name: str) -> dict[str, Any]:
         """Return the objects that `experiment.learn` is given."""
@@ -137,13 +137,18 @@ class Train(Machine):
             "preprocess": Preprocess(**chosen),
             "head": Readout(
                 epochs=self.head_epochs,
-                power=known.power if self.power is None else self.power,
+                power=self._power(known.power),
                 lr=self.head_lr,
                 loss=self.head_loss,
                 scaling=self.head_scaling,
                 schedule=self.head_schedule,
             ),
         }
+
+    def _power(self, learned: float) -> float:
+        if self.power is not None:
+            return self.power
+        return learned if self.epochs else baselines.RANDOM_POWER
 
     def _competition(self) -> Competition:
         match self.competition:
@@ -192,7 +197,11 @@ class Export(Machine):
     out: Path
     """The .npz file to write: images (image, pixel) and labels."""
     num_images: int = 50
-    """How many images of the test set, from the first."""
+    """How many images of the test set, drawn at random."""
+    seed: int = 0
+    """Seed of the draw."""
+    overwrite: bool = False
+    """Replace the file if it exists."""
 
 
 def train(command: Train) -> None:
@@ -282,10 +291,17 @@ def export(command: Export) -> None:
             f"num_images is {command.num_images}: there are 1 to {len(images.x_test)} "
             "test images to export"
         )
-    chosen = slice(command.num_images)
-    v = run.preprocess(torch.from_numpy(images.x_test[chosen]), run.mean)
+    if command.out.suffix != ".npz":
+        raise ValueError(f"out is {command.out}: a file name that ends in .npz is needed")
+    if command.out.exists() and not command.overwrite:
+        raise ValueError(
+            f"{command.out} exists: choose another --out, or give --overwrite to replace it"
+        )
+    generator = torch.Generator().manual_seed(command.seed)
+    chosen = torch.randperm(len(images.x_test), generator=generator)[: command.num_images]
+    v = run.preprocess(torch.from_numpy(images.x_test)[chosen], run.mean)
     checkpoint.save_arrays(
-        command.out, {"images": v.numpy(), "labels": images.y_test[chosen]}
+        command.out, {"images": v.numpy(), "labels": images.y_test[chosen.numpy()]}
     )
     print(f"saved {command.num_images} images to {command.out}")
 
@@ -295,7 +311,7 @@ def _open(
 ) -> tuple[experiment.Saved, datasets.Images, torch.device]:
     device = command.ready()
     run = experiment.open_run(command.run)
-    images = datasets.load(run.config["data"], command.data_root)
+    images = datasets.load(run.data, command.data_root)
     if images.num_pixels != run.weights.shape[1]:
         raise ValueError(
             f"the weights of {command.run} have {run.weights.shape[1]} pixels per unit, "
@@ -332,8 +348,11 @@ def main(args: Sequence[str] | None = None) -> None:
                 backprop_control(command)
             case Export():
                 export(command)
-    except ValueError as error:
-        print(f"fastpath: {error}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        print(f"fastpath: {reason}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("fastpath: interrupted; nothing of this run was saved", file=sys.stderr)

@@ -261,7 +261,7 @@ def _read_images(files: list[Path]) -> np.ndarray:
                     raise OSError(f"pixels of mode {image.mode}, 8 bits are needed")
                 gray = image.mode in ("1", "L")
                 images.append(np.asarray(image.convert("L" if gray else "RGB")))
-        except OSError as error:
+        except Exception as error:  # Pillow's decoders each have their own
             raise ValueError(
                 f"{file} cannot be read as an image: {error}; convert or remove it"
             ) from error

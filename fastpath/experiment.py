@@ -6,7 +6,7 @@ validation split of the training set, and then the test set is not looked at at 
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -168,11 +168,10 @@ def features(
     head: Readout,
 ) -> Float[Tensor, "image unit"]:
     """Return the features of uint8 images, a block of them at a time."""
-    unit_norm = replace(preprocess, unit_norm=True)
     out = torch.empty(len(x), len(weights), device=x.device)
     blocks = zip(x.split(readout.BLOCK), out.split(readout.BLOCK), strict=True)
     for block, result in blocks:
-        result.copy_(readout.features(weights, unit_norm(block, mean), head))
+        result.copy_(readout.features(weights, preprocess(block, mean), head))
     return out
 
 
@@ -195,6 +194,7 @@ def save(folder: Path, trained: Trained, config: dict[str, Any]) -> None:
             "mean": trained.mean,
             **{f"head.{name}": tensor for name, tensor in vars(trained.head).items()},
         },
+        {"p": str(config["p"])},
     )
     checkpoint.save_history(folder / checkpoint.HISTORY, trained.history)
     checkpoint.save_json(folder / checkpoint.CONFIG, config)
@@ -210,7 +210,7 @@ class Saved:
     head: Head
     preprocess: Preprocess
     readout: Readout
-    config: dict[str, Any]
+    data: str
 
 
 def open_run(folder: Path) -> Saved:
@@ -221,6 +221,7 @@ def open_run(folder: Path) -> Saved:
     ValueError
         If a file is missing, damaged, or lacks something.
     """
+    checkpoint.load_json(folder / checkpoint.METRICS)  # the last file that a run writes
     config = checkpoint.load_json(folder / checkpoint.CONFIG)
     tensors = checkpoint.load_tensors(folder / checkpoint.WEIGHTS)
     try:
@@ -231,10 +232,10 @@ def open_run(folder: Path) -> Saved:
             head,
             Preprocess(**config["preprocess"]),
             Readout(**config["readout"]),
-            config,
+            config["data"],
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is not a complete run: {error} is missing") from error
+        raise ValueError(f"{folder} is not a complete run: {error}") from error
 
 
 def describe(settings: Any) -> dict[str, Any]:

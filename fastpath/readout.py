@@ -50,8 +50,8 @@ class Readout:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: at least 1 is needed")
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"the readout's {name} is {value}: at least 1 is needed")
         for name in ("power", "m", "beta", "lr"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):

@@ -71,7 +71,7 @@ def train(
             f"batch_size is {training.batch_size}, but there are only {len(x)} images: "
             f"give at most {len(x)}"
         )
-    limit = 10 * max(1.0, layer.weights.abs().amax().item())
+    limit = 2 * max(1.0, layer.weights.abs().amax().item())
     history = []
     with tqdm(
         total=training.epochs * len(x),
@@ -99,7 +99,7 @@ def train(
 
 
 def _check_convergence(layer: Dense, epoch: int, limit: float) -> None:
-    """Stop when a weight is not finite or ten times beyond any it can sensibly reach.
+    """Stop when a weight is not finite or twice as large as any was at the start.
 
     Weights shrink from their start towards rows of p-norm 1; anti-Hebbian units are
     pushed away from it, faster and faster, when Δ wins over the +1.

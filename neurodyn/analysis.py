@@ -37,20 +37,25 @@ def active_units(activity: xr.DataArray) -> xr.DataArray:
 
 
 def settling_time(activity: xr.DataArray, *, tolerance: float = 0.01) -> xr.DataArray:
-    """Return how long each presentation takes to settle, from its first sample [ms].
+    """Return how long each presentation takes to settle, from its start [ms].
 
-    The time of the first sample from which every unit stays within `tolerance` of its last
-    value in the presentation, relative to the largest of those values. Presentations are
-    told apart by the coordinate `presentation`; a presentation still moving at its end
-    gives a time near its length, so show the images for long enough.
+    Until the first sample from which every unit stays within `tolerance` of its last value
+    in the presentation, relative to the largest of those values. Presentations are told
+    apart by the coordinate `presentation`; one starts at the last sample of the one before.
+    A presentation still moving at its end gives a time near its length, so show the images
+    for long enough.
 
     Raises
     ------
     ValueError
-        If there is no dim `time` or `unit` or no coordinate `presentation`, or the
+        If the dims are not time and unit, there is no coordinate `presentation`, or the
         tolerance is not positive.
     """
-    _need_dims(activity, "time", "unit")
+    if sorted(map(str, activity.dims)) != ["time", "unit"]:
+        raise ValueError(
+            f"the array has dims {activity.dims}: time and unit are needed, and no other "
+            "(select one trial)"
+        )
     if "presentation" not in activity.coords:
         raise ValueError(
             "activity has no coordinate 'presentation': give a trace of simulate"
@@ -58,14 +63,16 @@ def settling_time(activity: xr.DataArray, *, tolerance: float = 0.01) -> xr.Data
     if not tolerance > 0:
         raise ValueError(f"tolerance is {tolerance}: it must be positive")
     images, times = [], []
-    for image, trace in activity.groupby("presentation"):
+    onset = float(activity["time"][0])
+    for image, trace in activity.transpose("time", "unit").groupby("presentation"):
         last = trace.isel(time=-1)
         away = (abs(trace - last) > tolerance * abs(last).max()).any("unit").values
         settled = len(away) - int(np.argmax(away[::-1])) if away.any() else 0
         images.append(image)
-        times.append(float(trace["time"][settled] - trace["time"][0]))
+        times.append(float(trace["time"][settled]) - onset)
+        onset = float(trace["time"][-1])
     result = xr.DataArray(times, dims="image", coords={"image": images})
-    return _named(result, "settling_time", "ms", "time from the first sample until settled")
+    return _named(result, "settling_time", "ms", "time from the start until settled")
 
 
 def _need_dims(array: xr.DataArray, *dims: str) -> None:

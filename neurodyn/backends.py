@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NAMES = ("numpy", "cython", "cpp")
 
-# Runs objects for a duration; returns the seconds it took, compilation of C++ apart.
+# Runs objects for a duration; returns the seconds it took, compilation apart.
 type Run = Callable[["list[b2.BrianObject]", "b2.Quantity"], float]
 
 
@@ -89,18 +89,22 @@ def _runtime(target: str) -> Iterator[Run]:
     from brian2.devices import reset_device
 
     def run(objects: "list[b2.BrianObject]", duration: "b2.Quantity") -> float:
+        network = b2.Network(objects)
+        network.run(0 * b2.ms, namespace={})  # generates and compiles
         start = time.perf_counter()
-        b2.Network(objects).run(duration, namespace={})
+        network.run(duration, namespace={})
         return time.perf_counter() - start
 
-    before = b2.prefs.codegen.target
+    before = b2.prefs.codegen.target, b2.prefs.core.stop_on_keyboard_interrupt
     b2.prefs.codegen.target = target
+    # Else Ctrl-C ends the run early and returns as if it were complete.
+    b2.prefs.core.stop_on_keyboard_interrupt = False
     b2.set_device("runtime")  # whatever the caller has set
     try:
         yield run
     finally:
         reset_device()
-        b2.prefs.codegen.target = before
+        b2.prefs.codegen.target, b2.prefs.core.stop_on_keyboard_interrupt = before
 
 
 @contextmanager
@@ -113,7 +117,12 @@ def _standalone() -> Iterator[Run]:
         def run(objects: "list[b2.BrianObject]", duration: "b2.Quantity") -> float:
             b2.Network(objects).run(duration, namespace={})
             device: Any = b2.device  # the current one, behind a proxy without types
-            device.build(directory=directory, compile=True, run=True)
+            try:
+                device.build(directory=directory, compile=True, run=True)
+            except RuntimeError as error:
+                raise ValueError(
+                    f"backend 'cpp' could not build or run its program: {error}"
+                ) from error
             return device.timers["run_binary"]
 
         b2.set_device("cpp_standalone", build_on_run=False)

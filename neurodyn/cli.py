@@ -35,8 +35,8 @@ class Simulate:
     """Time constant of the hidden units [ms]."""
     w_inh: float = 0.7
     """Strength of lateral inhibition; from 1 on, the winner takes all."""
-    p: float = 2.0
-    """Exponent of the drive's metric; that of the rule the weights come from."""
+    p: float | None = None
+    """Exponent of the drive's metric [that of the weights' training, if known, else 2]."""
     image_ms: float = 300.0
     """How long each image is shown [ms]."""
     rest_ms: float = 0.0
@@ -73,10 +73,12 @@ def run(command: Simulate) -> None:
     if command.num_images is not None and command.num_images < 1:
         raise ValueError(f"num_images is {command.num_images}: at least 1 is needed")
     images = _read(command.images, "images")
+    weights = _read(command.weights, "weights")
+    traces.check_writable(command.out)
     result = simulate(
-        LateralInhibition(tau_ms=command.tau_ms, w_inh=command.w_inh, p=command.p),
+        LateralInhibition(tau_ms=command.tau_ms, w_inh=command.w_inh, p=_exponent(command)),
         images[: command.num_images] if images.ndim else images,
-        _read(command.weights, "weights"),
+        weights,
         stimulus=Presentation(
             image_ms=command.image_ms,
             rest_ms=command.rest_ms,
@@ -106,6 +108,24 @@ def _read(path: Path, name: str) -> NDArray[Any]:
         raise ValueError(f"{path} holds no array '{name}'") from None
     except Exception as error:  # zipfile, zlib, NumPy and safetensors each have their own
         raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _exponent(command: Simulate) -> float:
+    """Return p: as given, but not against what the weights' file says."""
+    from safetensors import safe_open
+
+    if command.weights.suffix != ".safetensors":
+        return 2.0 if command.p is None else command.p
+    with safe_open(command.weights, "np") as file:
+        known = (file.metadata() or {}).get("p")
+    if known is None:
+        return 2.0 if command.p is None else command.p
+    if command.p not in (None, float(known)):
+        raise ValueError(
+            f"p is {command.p:g}, but {command.weights} was trained with p = {known}: "
+            "leave it out"
+        )
+    return float(known)
 
 
 def _safetensors(path: Path, name: str) -> NDArray[Any]:
@@ -139,8 +159,8 @@ def main(args: Sequence[str] | None = None) -> None:
                 run(command)
             case Backends():
                 list_backends()
-    except ValueError as error:
-        print(f"neurodyn: {error}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"neurodyn: {error or type(error).__name__}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("neurodyn: interrupted; nothing of this run was saved", file=sys.stderr)

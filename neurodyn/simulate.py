@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import backends
-from neurodyn.circuits.feedforward import drive as drive_of
-from neurodyn.circuits.feedforward import feedforward
 from neurodyn.circuits.lateral import LateralInhibition
 from neurodyn.clocks import Clocks, clocks
+from neurodyn.feedforward import drive as drive_of
+from neurodyn.feedforward import feedforward
 from neurodyn.stimulus import Presentation, is_multiple, pixels
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def simulate(
         "numpy", "cython", "cpp" (a standalone program, compiled in each call), or "auto":
         cython if there is a compiler, else numpy. All give the same traces.
     dt_ms
-        Time step of Euler's method [ms]. By default the largest one that is stable for
-        these images, resolves the transient (τ/20) and divides the presentation.
+        Time step of Euler's method [ms]. By default τ/20, which resolves the transient, or
+        less: as much as is stable for these images, and divides the presentation.
     record_ms
         Sampling interval of `activity` [ms]; None records only its final values.
 
@@ -60,7 +60,7 @@ def simulate(
         activity (time, unit), the state at each sampled time; final_activity (image,
         unit), at the end of each presentation; drive (image, unit); weights (unit,
         pixel). A sample on the boundary of two presentations is the end of the first. The
-        attribute `run_seconds` is the time it took, without the compilation of C++.
+        attribute `run_seconds` is the time it took, code generation and compilation apart.
 
     Raises
     ------
@@ -186,14 +186,16 @@ def _time_step(
     sampled = () if record_ms is None else (record_ms,)
     if not all(0 < interval < math.inf for interval in sampled):
         raise ValueError(f"record_ms is {record_ms}: a positive, finite interval is needed")
-    stable = circuit.stable_step_ms(drive)
+    reset = stimulus.reset
     if dt_ms is None:
-        dt_ms = stimulus.fitting_step(min(stable, circuit.accurate_step_ms()), *sampled)
-    elif not 0 < dt_ms <= stable:
+        bound = circuit.default_step_ms(drive, reset=reset)
+        dt_ms = stimulus.fitting_step(bound, *sampled)
+    elif not (dt_ms > 0 and circuit.is_stable(drive, dt_ms, reset=reset)):
+        safe = float(f"{0.995 * circuit.safe_step_ms(drive, reset=reset):.3g}")
         raise ValueError(
-            f"dt_ms is {dt_ms:g}: for this circuit and these images Euler's method is "
-            f"stable for steps above 0 and up to {stable:.3g} ms; give at most that, or "
-            "leave it out"
+            f"dt_ms is {dt_ms:g}: Euler's method is not stable with that step for this "
+            f"circuit and these images; steps above 0 and up to {safe:g} ms always are. "
+            "Leave it out to have one chosen"
         )
     stimulus.steps(dt_ms)
     if not all(is_multiple(interval, dt_ms) for interval in sampled):

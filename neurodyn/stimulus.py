@@ -64,9 +64,18 @@ class Presentation:
     def fitting_step(self, bound_ms: float, *others_ms: float) -> float:
         """Return the largest time step up to `bound_ms` that divides image, rest and
         `others_ms`, all taken in whole microseconds.
+
+        Raises
+        ------
+        ValueError
+            If the times are below a microsecond.
         """  # noqa: D205
         lengths = (self.image_ms, self.rest_ms, *others_ms)
         unit_us = math.gcd(*(round(1000 * length) for length in lengths))
+        if unit_us == 0:
+            raise ValueError(
+                f"image_ms is {self.image_ms:g}: give dt_ms for times below a microsecond"
+            )
         return unit_us / math.ceil(unit_us / (1000 * bound_ms)) / 1000
 
 

@@ -109,6 +109,27 @@ def validate(traces: xr.Dataset) -> xr.Dataset:
     return traces
 
 
+def check_writable(path: Path) -> None:
+    """Make the folder of a file to come, before the file costs anything.
+
+    Raises
+    ------
+    ValueError
+        If the file could not be written there.
+    """
+    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+    except OSError as error:
+        raise ValueError(
+            f"cannot write {path}: {error.strerror or error}; choose another place"
+        ) from error
+
+
 def save(traces: xr.Dataset, path: Path | str) -> None:
     """Write traces as netCDF, whole or not at all.
 
@@ -120,8 +141,8 @@ def save(traces: xr.Dataset, path: Path | str) -> None:
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     validate(traces)
+    check_writable(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         traces.to_netcdf(part, engine="h5netcdf", encoding=_compressed(traces))
         part.replace(path)
     except OSError as error:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import torch
 import tyro
@@ -67,6 +66,11 @@ class Config:
     """Replace the results that the folder already holds."""
 
     def __post_init__(self) -> None:
+        if not self.w_inh:
+            raise ValueError("w_inh is empty: give one strength of inhibition or more")
+        for w_inh in self.w_inh:
+            neurodyn.LateralInhibition(w_inh=w_inh)
+        neurodyn.Presentation(image_ms=self.image_ms)
         for name in ("seeds", "num_images", "epochs"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name} is {value}: at least 1 is needed")
@@ -98,7 +102,13 @@ def main(config: Config) -> None:
     out = config.out or Path("runs") / config.name
     backends.resolve(config.backend)  # a mistake should not cost the training
     checkpoint.prepare(out, overwrite=config.overwrite)
+    figure = Path("figures") / f"{config.name}.png"
+    traces.check_writable(figure)
     images = datasets.load(config.data, config.data_root)
+    if config.num_images > len(images.x_test):
+        raise ValueError(
+            f"num_images is {config.num_images}: {len(images.x_test)} images are held out"
+        )
     learned = learn(config, images)
     runs, rows = [], []
     for w_inh in config.w_inh:
@@ -107,6 +117,7 @@ def main(config: Config) -> None:
     summary = {
         "data": images.name,
         "units": config.units,
+        "power": defaults_for(images.name).power,
         "num_images": config.num_images,
         "T_over_tau": config.image_ms / TAU_MS,
         "test_error": {name: spread(seeds) for name, seeds in learned.test_error.items()},
@@ -124,8 +135,6 @@ def main(config: Config) -> None:
     traces.save(trials, out / "traces.nc")
     checkpoint.save_tensors(out / "weights.safetensors", {"weights": learned.weights})
     checkpoint.save_json(out / "summary.json", summary)
-    figure = Path("figures") / f"{config.name}.png"
-    figure.parent.mkdir(exist_ok=True)
     draw(trials, summary, images.shape).savefig(figure, dpi=110)
     print(table(summary))
     print(f"\nWrote {out}/{{traces.nc,weights.safetensors,summary.json}} and {figure}")
@@ -167,9 +176,13 @@ def learn(config: Config, images: datasets.Images) -> Learned:
         )
         errors["back-prop"].append(score["test_error"])
     first = trained[0]
+    generator = torch.Generator().manual_seed(0)  # sets may be sorted by class
     held_out, seen = (
-        known.preprocess(torch.from_numpy(x), first.mean).double()
-        for x in (images.x_test[: config.num_images], images.x_train[:1000])
+        known.preprocess(
+            torch.from_numpy(x)[torch.randperm(len(x), generator=generator)[:count]],
+            first.mean,
+        ).double()
+        for x, count in ((images.x_test, config.num_images), (images.x_train, 1000))
     )
     return Learned(first.weights.double(), held_out, seen, errors)
 
@@ -199,6 +212,7 @@ def compare(run: xr.Dataset, learned: Learned, *, w_inh: float) -> dict[str, flo
     h_star = single_winner_threshold(learned, w_inh=w_inh)
     rule = Equilibrium(w_inh=w_inh, h_star=h_star, delta=RANKING.delta)
     drive = torch.from_numpy(drive)
+    g_circuit = np.where(h >= h_star, 1.0, np.where(h >= 0, -RANKING.delta, 0.0))
     g = {"equilibrium": rule(drive), "ranking": RANKING(drive), "hebb": HEBB_ONLY(drive)}
     change = {
         name: delta_w(activation, drive, learned.held_out, learned.weights).flatten()
@@ -217,6 +231,7 @@ def compare(run: xr.Dataset, learned: Learned, *, w_inh: float) -> dict[str, flo
         "distance_max": float(away.max()),
         "distance_median": float(np.median(away)),
         "active_sets_equal": float(((h > 0) == (settled > 0)).all(axis=1).mean()),
+        "g_circuit": float((g_circuit == g["equilibrium"].numpy()).all(axis=1).mean()),
         "g_equal": (g["equilibrium"] == g["ranking"]).all(dim=1).double().mean().item(),
         "cosine": cosine["equilibrium"],
         "cosine_hebb_only": cosine["hebb"],
@@ -256,7 +271,7 @@ def median_seconds(work: Callable[[], Any], repeats: int = 20) -> float:
 
 def spread(seeds: list[float]) -> dict[str, Any]:
     """Return mean and standard deviation over seeds, with the values."""
-    sd = statistics.stdev(seeds) if len(seeds) > 1 else float("nan")
+    sd = statistics.stdev(seeds) if len(seeds) > 1 else 0.0
     return {"mean": statistics.mean(seeds), "sd": sd, "seeds": seeds}
 
 
@@ -266,6 +281,7 @@ ROWS = (
     ("distance_median", "median |h_ODE - h_eq| / I_max", ".1e"),
     ("active_sets_equal", "active sets equal (share of images)", ".3f"),
     ("active_units", "active units per image", ".2f"),
+    ("g_circuit", "g(circuit) = g(equilibrium) (share of images)", ".3f"),
     ("g_equal", "g(equilibrium) = g(ranking) (share of images)", ".3f"),
     ("cosine", "cos(dW equilibrium, dW ranking)", ".3f"),
     ("cosine_hebb_only", "  floor: cos(dW Hebb only, dW ranking)", ".3f"),
@@ -300,7 +316,6 @@ def draw(
     trials: xr.Dataset, summary: dict[str, Any], image_shape: tuple[int, ...]
 ) -> Figure:
     """Draw traces of three images settling, the receptive fields, and the table's bars."""
-    mpl.use("Agg")
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     grid = figure.add_gridspec(2, 12)
     for row, (trial, w_inh) in enumerate(enumerate(trials["w_inh"].values)):
@@ -329,8 +344,9 @@ def caption(summary: dict[str, Any]) -> str:
         f"T = {summary['T_over_tau']:g} τ, Euler dt = {dt} ms. Lines: Brian2, the 12 units "
         "of largest drive; dashes: closed form.\n"
         f"h* = {thresholds}, chosen on training images. Test error of the last epoch; "
-        "nothing was chosen on the test set. Features max(W·v, 0)^n with the n that serves "
-        f"each best on a validation split: random weights n = {baselines.RANDOM_POWER:g}."
+        "nothing was chosen on the test set. Features max(W·v, 0)^n, n = "
+        f"{summary['power']:g}; random weights n = {baselines.RANDOM_POWER:g}, better for "
+        "them."
     )
 
 
@@ -397,6 +413,9 @@ def draw_cost(ax: Any, summary: dict[str, Any]) -> None:
 if __name__ == "__main__":
     try:
         main(tyro.cli(Config, description=__doc__))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"quickstart: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("quickstart: interrupted; no results were saved", file=sys.stderr)
+        sys.exit(130)

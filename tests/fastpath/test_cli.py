@@ -69,10 +69,11 @@ def test_export_writes_images_as_the_layer_sees_them(run, tmp_path):
     main(["export", str(run), "--num-images", "7", "--out", str(out)])
     with np.load(out) as file:
         digits = datasets.load("digits")
+        drawn = torch.randperm(299, generator=torch.Generator().manual_seed(0))[:7].numpy()
         np.testing.assert_allclose(
-            file["images"], digits.x_test[:7].reshape(7, 64) / 255, atol=1e-7
+            file["images"], digits.x_test[drawn].reshape(7, 64) / 255, atol=1e-7
         )
-        np.testing.assert_array_equal(file["labels"], digits.y_test[:7])
+        np.testing.assert_array_equal(file["labels"], digits.y_test[drawn])
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,8 @@ def test_backprop_reports_its_error(capsys):
         (["--delta", "-1"], "delta is -1.0"),
         (["--competition", "equilibrium", "--w-inh", "-0.1"], "w_inh is -0.1"),
         (["--competition", "equilibrium", "--h-star", "0"], "h_star is 0.0"),
+        (["--head-epochs", "0"], "the readout's epochs is 0"),
+        (["--delta", "100", "--epochs", "100"], "training diverged"),
         (["--units", "0", "--competition", "soft"], "units is 0"),
         (["--batch-size", "2000"], "batch_size is 2000, but there are only 1498"),
         (["--validation", "1498"], "validation is 1498"),
@@ -174,6 +177,9 @@ def test_an_unwritable_folder_is_refused(tmp_path, capsys):
 
 def test_evaluate_refuses_what_is_not_a_run(run, tmp_path, capsys):
     assert "there is no file" in refused(capsys, "evaluate", tmp_path)
+    assert "damaged" in refused(capsys, "evaluate", run / "weights.safetensors")
+    checkpoint.save_json(tmp_path / "metrics.json", {})
+    assert "config.json" in refused(capsys, "evaluate", tmp_path)
     config = json.loads((run / "config.json").read_text())
     checkpoint.save_json(tmp_path / "config.json", config)
     weights = checkpoint.load_tensors(run / "weights.safetensors")
@@ -186,6 +192,22 @@ def test_evaluate_refuses_what_is_not_a_run(run, tmp_path, capsys):
         weights | {"weights": torch.ones(15, 60), "mean": torch.zeros(60)},
     )
     assert "60 pixels per unit" in refused(capsys, "evaluate", tmp_path)
+
+
+def test_export_does_not_replace_by_accident(run, tmp_path, capsys):
+    assert "ends in .npz" in refused(capsys, "export", run, "--out", tmp_path / "x.npy")
+    (tmp_path / "x.npz").touch()
+    assert "--overwrite" in refused(capsys, "export", run, "--out", tmp_path / "x.npz")
+
+
+def test_a_name_that_no_file_can_have_is_refused(capsys):
+    assert "too long" in refused(capsys, "train", *QUICK, "--out", "x" * 300)
+
+
+def test_random_weights_are_read_out_with_their_own_power(tmp_path):
+    main(["train", *QUICK, "--epochs", "0", "--out", str(tmp_path / "run")])
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["readout"]["power"] == 1.0
 
 
 def test_export_refuses_more_images_than_there_are(run, tmp_path, capsys):

@@ -112,7 +112,7 @@ def test_an_existing_file_is_replaced_only_when_told(files, capsys):
     ("more", "said"),
     [
         (["--num-images", "0"], "num_images is 0: at least 1 is needed"),
-        (["--dt-ms", "9"], "dt_ms is 9: for this circuit and these images Euler's method"),
+        (["--dt-ms", "40"], "dt_ms is 40: Euler's method is not stable with that step"),
         (["--dt-ms", "0.3"], "image_ms is 10 ms, not a whole number of time steps of 0.3"),
         (["--w-inh", "-1"], "w_inh is -1.0: the strength of inhibition must be 0 or more"),
         (["--record-ms", "0"], "record_ms is 0.0: a positive, finite interval is needed"),
@@ -158,6 +158,21 @@ def test_unusable_weights_are_one_line(files, capsys, weights, said):
     images = "wide.npy" if weights == "images.npy" else "images.npy"
     assert said in refused(capsys, command(files, images=images, weights=weights))
     gc.collect()
+
+
+def test_p_is_read_from_the_weights_file_and_must_not_contradict_it(files, capsys):
+    save_file({"weights": WEIGHTS}, files / "cubic.safetensors", metadata={"p": "3.0"})
+    main(command(files, weights="cubic.safetensors"))
+    config = json.loads(traces.open(files / "traces.nc").attrs["config"])
+    assert config["circuit"]["p"] == 3.0
+    again = command(files, "--p", "2", "--overwrite", weights="cubic.safetensors")
+    capsys.readouterr()
+    assert "was trained with p = 3.0: leave it out" in refused(capsys, again)
+
+
+def test_a_folder_in_place_of_the_file_is_refused_before_the_simulation(files, capsys):
+    (files / "traces.nc").mkdir()
+    assert "cannot write" in refused(capsys, command(files, "--overwrite"))
 
 
 def test_a_single_number_is_no_image(files, capsys):
