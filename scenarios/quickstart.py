@@ -47,7 +47,7 @@ class Config:
     units: int = 100
     """Number of hidden units."""
     epochs: int | None = None
-    """Passes of learning, of the readout and of back-propagation [100 on the digits, else
+    """Passes of learning, of the readout and of back-propagation [50 on the digits, else
     5]."""
     seeds: int = 3
     """Networks trained; the first one's weights are simulated."""
@@ -143,7 +143,7 @@ def main(config: Config) -> None:
 def learn(config: Config, images: datasets.Images) -> Learned:
     """Train `seeds` networks of each kind, and score them on the test set, once."""
     known = defaults_for(images.name)
-    epochs = config.epochs or (100 if images.name == "digits" else 5)
+    epochs = config.epochs or (50 if images.name == "digits" else 5)
     errors: dict[str, list[float]] = {"ranking": [], "random weights": [], "back-prop": []}
     trained = []
     for seed in range(config.seeds):
