@@ -76,9 +76,11 @@ def settle(
 def _summed_activity(
     drive: Float[Tensor, "image unit"], w_inh: float
 ) -> Float[Tensor, "image 1"]:
-    """S of the fixed point: the active set is the longest prefix of the sorted drives
-    with I_(m) (1 + (m − 1) w) > w Σ_{j≤m} I_(j).
-    """  # noqa: D205
+    """Return S of the fixed point.
+
+    The active set is the longest prefix of the sorted drives with
+    I_(m) (1 + (m − 1) w) > w Σ_{j≤m} I_(j).
+    """
     descending = drive.sort(dim=1, descending=True).values
     total = descending.cumsum(dim=1)
     peers = torch.arange(drive.shape[1], dtype=drive.dtype, device=drive.device)

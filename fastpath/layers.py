@@ -59,11 +59,13 @@ class Dense:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> "Dense":
-        """Start from N(0, 1), the published start: rows far longer than the R = 1 they
-        will flow to. Rows that start near R let one unit win every image.
+        """Start from N(0, 1), as published.
+
+        The rows are then far longer than the R = 1 they will flow to. Rows that start near
+        R let one unit win every image.
 
         The numbers are drawn on the CPU, so that one seed gives one start on any device.
-        """  # noqa: D205
+        """
         if num_units < 1:
             raise ValueError(f"units is {num_units}: at least 1 is needed")
         weights = torch.randn(num_units, num_pixels, generator=generator, dtype=dtype)

@@ -153,9 +153,11 @@ def _loss(
 
 
 def _schedule(step: int, *, num_steps: int, schedule: str) -> float:
-    """Return the share of lr at a step: a linear rise over the first WARM_UP of them (a
-    full first step can saturate the tanh of one class for good), then the annealing.
-    """  # noqa: D205
+    """Return the share of lr at a step.
+
+    A linear rise over the first WARM_UP of them (a full first step can saturate the tanh
+    of one class for good), then the annealing.
+    """
     rise = min(1.0, (step + 1) / math.ceil(WARM_UP * num_steps))
     if schedule == "cosine":
         return rise * (1 + math.cos(math.pi * step / num_steps)) / 2

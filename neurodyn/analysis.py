@@ -5,16 +5,15 @@ import xarray as xr
 
 
 def winners(activity: xr.DataArray) -> xr.DataArray:
-    """Return the unit of largest activity, at each time or for each image; −1 if none is
-    active (above 0).
+    """Return the unit of largest activity, at each time or for each image.
 
-    Of units that tie exactly, the first is named.
+    −1 if none is active (above 0). Of units that tie exactly, the first is named.
 
     Raises
     ------
     ValueError
         If there is no dim `unit`.
-    """  # noqa: D205
+    """
     _need_dims(activity, "unit")
     winner = activity.argmax("unit")
     names = winner if "unit" not in activity.coords else activity["unit"][winner]

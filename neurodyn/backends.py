@@ -51,8 +51,7 @@ def resolve(backend: str) -> str:
     if backend == "auto":
         if reason := why_not("cython"):
             warnings.warn(
-                f"backend 'auto' runs on numpy, some ten times slower: cython is not "
-                f"available ({reason})",
+                f"backend 'auto' runs on numpy: cython is not available ({reason})",
                 stacklevel=3,
             )
             return "numpy"

@@ -62,14 +62,15 @@ class Presentation:
         return rest, rest + image
 
     def fitting_step(self, bound_ms: float, *others_ms: float) -> float:
-        """Return the largest time step up to `bound_ms` that divides image, rest and
-        `others_ms`, all taken in whole microseconds.
+        """Return the largest time step up to `bound_ms` that divides all times.
+
+        Image, rest and `others_ms`, in whole microseconds.
 
         Raises
         ------
         ValueError
             If the times are below a microsecond.
-        """  # noqa: D205
+        """
         lengths = (self.image_ms, self.rest_ms, *others_ms)
         unit_us = math.gcd(*(round(1000 * length) for length in lengths))
         if unit_us == 0:

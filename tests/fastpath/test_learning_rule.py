@@ -37,7 +37,7 @@ def test_one_mini_batch_equals_the_equations(p, k, normalize):
     layer = Dense(torch.tensor(weights), p=p)
     layer.learn(torch.tensor(images), Ranking(k=k, delta=0.4), lr=0.03, normalize=normalize)
     expected = by_hand(weights, images, p=p, k=k, delta=0.4, lr=0.03, normalize=normalize)
-    # Measured at most 1.4e-14 relative (p = 4, sums in another order).
+    # Measured 4.6e-16.
     np.testing.assert_allclose(layer.weights, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -54,7 +54,7 @@ def test_many_mini_batches_equal_the_dense_rule(p):
         drive = images @ conjugate(weights, p=p).T
         change = delta_w(rule(drive), drive, images, weights)
         weights = weights + 0.02 * change / change.abs().max()
-    # Measured 2e-15.
+    # Measured 4.4e-16.
     torch.testing.assert_close(layer.weights, weights, rtol=0, atol=1e-12)
 
 

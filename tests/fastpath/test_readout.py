@@ -67,8 +67,8 @@ def test_every_head_learns_what_is_separable(scaling, loss, schedule):
     head = readout.fit(
         x, y, num_classes=3, readout=settings, generator=generator, progress=False
     )
-    # The least-squares classifier errs on 1.3 % of these images, chance on 67 %.
-    assert readout.error(head, x, y) < 4
+    # Measured 0.33 % for every head; the least-squares classifier 0.17 %, chance 67 %.
+    assert readout.error(head, x, y) < 1
 
 
 def test_unit_scaling_standardises_over_the_training_images():

@@ -52,8 +52,9 @@ def test_a_damaged_cifar_file_is_refused(data_root, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "bound"),
     [
-        # Chance is 90; random weights read out the same way stay above both bounds.
-        (["--data", "mnist", "--units", "100", "--epochs", "5"], 9.0),  # measured 6.7
+        # MNIST: random weights stay at 14.0. Fashion-MNIST: the bound guards against the
+        # collapse of raw inputs (39), not against random weights, which reach 20.9.
+        (["--data", "mnist", "--units", "100", "--epochs", "5"], 9.0),  # measured 5.8
         (["--data", "fashion_mnist", "--units", "100", "--epochs", "5"], 23.0),  # 20.6
     ],
 )
