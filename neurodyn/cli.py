@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neurodyn import backends
 from neurodyn.circuits.lateral import LateralInhibition
+from neurodyn.recording import Recording
 from neurodyn.simulate import simulate
 from neurodyn.stimulus import Presentation
 
@@ -45,9 +46,11 @@ class Simulate:
     """Let each image start from the activity that the one before left."""
     dt_ms: float | None = None
     """Time step [ms] [the largest that is stable and accurate]."""
-    record_ms: float = 1.0
+    activity_ms: float = 1.0
     """Sampling interval of the activity [ms]."""
-    backend: Literal["numpy", "cython", "cpp", "auto"] = "cython"
+    batch_size: int = 1
+    """Images shown side by side, in copies of the circuit: faster, the same traces."""
+    backend: Literal["numpy", "cython", "cpp", "cuda", "auto"] = "cython"
     """What runs the equations; auto: cython if there is a C++ compiler, else numpy."""
 
 
@@ -64,7 +67,7 @@ def list_backends() -> None:
 
 def run(command: Simulate) -> None:
     """Run `neurodyn simulate`."""
-    from neurodyn import analysis, traces
+    from neurodyn import analysis
 
     if command.out.exists() and not command.overwrite:
         raise ValueError(
@@ -74,7 +77,6 @@ def run(command: Simulate) -> None:
         raise ValueError(f"num_images is {command.num_images}: at least 1 is needed")
     images = _read(command.images, "images")
     weights = _read(command.weights, "weights")
-    traces.check_writable(command.out)
     result = simulate(
         LateralInhibition(tau_ms=command.tau_ms, w_inh=command.w_inh, p=_exponent(command)),
         images[: command.num_images] if images.ndim else images,
@@ -86,9 +88,10 @@ def run(command: Simulate) -> None:
         ),
         backend=command.backend,
         dt_ms=command.dt_ms,
-        record_ms=command.record_ms,
+        recording=Recording(activity_ms=command.activity_ms),
+        batch_size=command.batch_size,
+        out=command.out,
     )
-    traces.save(result, command.out)
     active = analysis.active_units(result["final_activity"])
     print(f"{result.sizes['image']} images, {result.sizes['unit']} units")
     print(f"active units at the end: mean {active.mean():.2f}, most {active.max():d}")
@@ -162,6 +165,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, MemoryError) as error:
         print(f"neurodyn: {error or type(error).__name__}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("neurodyn: interrupted; nothing of this run was saved", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        lost = "interrupted; nothing of this run was saved"
+        print(f"neurodyn: {error}" if str(error) else f"neurodyn: {lost}", file=sys.stderr)
         sys.exit(130)

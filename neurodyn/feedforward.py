@@ -7,21 +7,35 @@ K&H 2019, eq. 2, an inner product with the metric |W|^(p−2):
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodyn.timeline import SUMS, Timeline
+
 if TYPE_CHECKING:
     import brian2 as b2
 
-SYNAPSES = """
+WEIGHTS = """
 W : 1
+"""
+DRIVE = """
 I_post = sign(W)*abs(W)**(p - 1)*v_pre : 1 (summed)
 """
-SYNAPSES_EUCLIDEAN = """
-W : 1
+# The same for p = 2 and 3, without a power: it would cost ten times the product.
+DRIVE_2 = """
 I_post = W*v_pre : 1 (summed)
+"""
+DRIVE_3 = """
+I_post = W*abs(W)*v_pre : 1 (summed)
+"""
+NORM = """
+norm_p : 1
+norm = norm_p**(1/p) : 1
+"""
+NORMS = """
+norm_p_post = abs(W)**p : 1 (summed)
 """
 
 
@@ -34,28 +48,83 @@ def drive(
     return images @ (np.sign(weights) * np.abs(weights) ** (p - 1)).T
 
 
-def feedforward(
-    pixels: "b2.NeuronGroup", weights: NDArray[np.float64], *, p: float
-) -> tuple["b2.NeuronGroup", "b2.Synapses"]:
-    """Return the group that holds the drive I and the synapses that sum it.
+def drive_units(
+    num_units: int,
+    clock: "b2.Clock",
+    *,
+    p: float,
+    equations: str = "",
+    namespace: dict[str, Any] | None = None,
+    norms: bool = False,
+) -> "b2.NeuronGroup":
+    """Return the group that holds the drive I of each hidden unit.
 
-    The group ticks once per presentation, with the pixels: a summed variable is computed
-    at every tick of its target, and the image does not change in between. order=-1 puts
-    the sum before the hidden units' update in the same time step.
+    A summed variable is computed at every tick of its target: with static weights once per
+    presentation, with weights that move at every step. `equations` adds states of a
+    learning rule; `norms` the p-norms (Σ_i |W_ui|^p)^(1/p).
     """
     import brian2 as b2
 
-    group = b2.NeuronGroup(
-        len(weights), "I : 1", clock=pixels.clock, order=-1, name="drive", namespace={}
+    return b2.NeuronGroup(
+        num_units,
+        "I : 1\n" + (NORM if norms else "") + equations,
+        clock=clock,
+        order=SUMS,
+        name="drive",
+        namespace={"p": p} | (namespace or {}),
     )
+
+
+def feedforward(
+    pixels: "b2.NeuronGroup",
+    drive: "b2.NeuronGroup",
+    weights: NDArray[np.float64],
+    *,
+    p: float,
+    equations: str = "",
+    namespace: dict[str, Any] | None = None,
+) -> "b2.Synapses":
+    """Return the synapses (unit, pixel) that sum the drive, and norms if it has them.
+
+    What the drive's group links to must be linked before.
+    """
+    import brian2 as b2
+
+    summed = DRIVE_2 if p == 2 else DRIVE_3 if p == 3 else DRIVE
     synapses = b2.Synapses(
         pixels,
-        group,
-        SYNAPSES_EUCLIDEAN if p == 2 else SYNAPSES,
-        clock=pixels.clock,
+        drive,
+        WEIGHTS + summed + (NORMS if "norm_p" in drive.variables else "") + equations,
+        clock=drive.clock,
         name="feedforward",
-        namespace={} if p == 2 else {"p": p},
+        namespace={"p": p} | (namespace or {}),
     )
-    synapses.connect()
-    synapses.W = weights.T.ravel()  # synapses are ordered by pixel, then unit
-    return group, synapses
+    num_units, num_pixels = weights.shape
+    synapses.connect(  # ordered by pixel, then unit
+        i=np.repeat(np.arange(num_pixels), num_units),
+        j=np.tile(np.arange(num_units), num_pixels),
+    )
+    synapses.W = weights.T.ravel()
+    return synapses
+
+
+def precomputed(drive: NDArray[np.float64], timeline: Timeline) -> "b2.NeuronGroup":
+    """Return a group whose drive I (presentation, unit) is read from a table."""
+    import brian2 as b2
+
+    clock = timeline.presentations
+    group = b2.NeuronGroup(
+        drive.shape[1],
+        "I : 1",
+        clock=clock,
+        name="drive",
+        namespace={
+            "table": b2.TimedArray(drive, dt=clock.dt),
+            "image_at": timeline.image_at,
+            "period": clock.dt,
+        },
+    )
+    group.run_regularly(
+        "I = int(image_at(t) >= 0)*table(image_at(t)*period, i)", clock=clock, when="start"
+    )
+    return group

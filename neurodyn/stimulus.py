@@ -1,13 +1,13 @@
-"""When which image is shown: a sequence of equal presentations."""
+"""Which image is shown, and for how long: a sequence of equal presentations."""
 
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from neurodyn.clocks import Clocks
+from neurodyn.timeline import Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -85,14 +85,55 @@ def is_multiple(length_ms: float, step_ms: float) -> bool:
     return abs(round(length_ms / step_ms) * step_ms - length_ms) < 1e-9 * max(1, length_ms)
 
 
-def pixels(images: NDArray[np.float64], clocks: Clocks) -> "b2.NeuronGroup":
+def epochs(num_images: int, num_epochs: int, *, seed: int) -> NDArray[np.intp]:
+    """Return an order that shows all images in each epoch, shuffled anew each time.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive.
+    """
+    if num_images < 1 or num_epochs < 1:
+        raise ValueError(
+            f"{num_images} images for {num_epochs} epochs: at least 1 of each is needed"
+        )
+    generator = np.random.default_rng(seed)
+    return np.concatenate([generator.permutation(num_images) for _ in range(num_epochs)])
+
+
+def checked_order(order: ArrayLike | None, num_images: int) -> NDArray[np.intp]:
+    """Return the order of presentations (presentation,), by default each image once.
+
+    Raises
+    ------
+    ValueError
+        If it names images that the bank does not have.
+    """
+    if order is None:
+        return np.arange(num_images)
+    values = np.asarray(order)
+    if values.ndim != 1 or values.size == 0 or not np.issubdtype(values.dtype, np.integer):
+        raise ValueError(
+            f"order has shape {values.shape} and type {values.dtype}: a list of image "
+            "numbers is needed, one for each presentation"
+        )
+    if outside := np.count_nonzero((values < 0) | (values >= num_images)):
+        raise ValueError(
+            f"order names {outside} images that the bank does not have (from {values.min()}"
+            f" to {values.max()}): it has {num_images}, numbered from 0; repeat numbers to "
+            "show images again"
+        )
+    return values.astype(np.intp)
+
+
+def pixels(images: NDArray[np.float64], timeline: Timeline) -> "b2.NeuronGroup":
     """Return the input population: state v, set to the next image at each presentation.
 
     One copy of the images is kept as a table; `image_at` says which row is on.
     """
     import brian2 as b2
 
-    clock = clocks.presentations
+    clock = timeline.presentations
     group = b2.NeuronGroup(
         images.shape[1],
         "v : 1",
@@ -100,9 +141,11 @@ def pixels(images: NDArray[np.float64], clocks: Clocks) -> "b2.NeuronGroup":
         name="pixels",
         namespace={
             "table": b2.TimedArray(images, dt=clock.dt),
-            "image_at": b2.TimedArray(np.arange(len(images)), dt=clock.dt),
+            "image_at": timeline.image_at,
             "period": clock.dt,
         },
     )
-    group.run_regularly("v = table(image_at(t)*period, i)", clock=clock, when="start")
+    group.run_regularly(
+        "v = int(image_at(t) >= 0)*table(image_at(t)*period, i)", clock=clock, when="start"
+    )
     return group

@@ -6,39 +6,66 @@ attributes that say where the numbers came from.
 
 import json
 import os
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import h5netcdf
 import h5py
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-DIMS = ("time", "unit", "exc", "inh", "pixel", "image", "epoch", "trial")
+DIMS = (
+    *("time", "unit", "exc", "inh", "pixel", "image", "epoch", "trial"),
+    *("snapshot", "sender", "inh_sender"),
+)
+SHORT = 1000  # values of an array that a configuration spells out
 ATTRS = ("title", "source", "history", "references", "config")
 
 # name: (the dims it may have, units, long_name)
 VARIABLES: dict[str, tuple[tuple[tuple[str, ...], ...], str, str]] = {
     "activity": ((("time", "unit"),), "1", "activity h of the hidden units"),
+    "inh_activity": ((("time", "inh"),), "1", "activity h of the inhibitory cells"),
+    "inhibition": ((("time", "unit"),), "1", "inhibitory current into the hidden units"),
     "final_activity": (
         (("image", "unit"),),
         "1",
         "activity h at the end of each presentation",
     ),
     "drive": ((("image", "unit"),), "1", "drive I of the hidden units"),
+    "weight_norm": ((("image", "unit"),), "1", "p-norm of the feed-forward weights"),
     "weights": (
         (("unit", "pixel"), ("image", "unit", "pixel")),
         "1",
         "feed-forward weights W",
     ),
+    "weights_ie": ((("unit", "inh"),), "1", "inhibitory weights W_IE"),
+    "weights_ei": ((("inh", "unit"),), "1", "excitatory weights W_EI"),
+    "weights_ee": ((("unit", "exc"),), "1", "excitatory weights W_EE"),
+    "weights_ii": ((("inh", "inh_sender"),), "1", "inhibitory weights W_II"),
+    "weights_lateral": ((("unit", "sender"),), "1", "inhibitory weights between units"),
 }
+for _name in ("weights", "weights_ie", "weights_ii", "weights_lateral"):
+    _dims, _units, _long_name = VARIABLES[_name]
+    VARIABLES[f"{_name}_snapshots"] = (
+        (("snapshot", *_dims[0]),),
+        _units,
+        f"{_long_name} as they were",
+    )
 COORDS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "time": (("time",), "ms", "time since the start of the run"),
     "unit": (("unit",), "1", "hidden unit"),
+    "inh": (("inh",), "1", "inhibitory cell"),
     "pixel": (("pixel",), "1", "input pixel, C-order of (height, width, channel)"),
     "image": (("image",), "1", "presentation"),
-    "presentation": (("time",), "1", "image whose presentation the sample belongs to"),
+    "shown": (("image",), "1", "image of the bank that was shown"),
+    "presentation": (("time",), "1", "presentation to which the sample belongs"),
+    "snapshot": (("snapshot",), "1", "presentations before the snapshot"),
 }
+# Dims along which a run adds to a file; all else is known at its start.
+GROWING = ("time", "image", "snapshot")
 
 
 def assemble(
@@ -48,7 +75,7 @@ def assemble(
     title: str,
     history: str,
     references: str,
-    config: dict[str, Any],
+    config: dict[str, Any] | list[dict[str, Any]],
 ) -> xr.Dataset:
     """Label arrays with the dims, units and names they have by contract.
 
@@ -75,9 +102,21 @@ def assemble(
         "source": "neurodyn",
         "history": history,
         "references": references,
-        "config": json.dumps(config, sort_keys=True),
+        "config": as_json(config),
     }
     return validate(xr.Dataset(labelled, coords=labels, attrs=attrs))
+
+
+def as_json(config: dict[str, Any] | list[dict[str, Any]]) -> str:
+    """Return settings as a JSON string; long arrays in it by shape and hash."""
+
+    def plain(value: Any) -> Any:
+        array = np.asarray(value)
+        if array.size <= SHORT:
+            return array.tolist()
+        return {"shape": array.shape, "sha256": sha256(array.tobytes()).hexdigest()}
+
+    return json.dumps(config, sort_keys=True, default=plain)
 
 
 def validate(traces: xr.Dataset) -> xr.Dataset:
@@ -163,6 +202,112 @@ def _compressed(traces: xr.Dataset) -> dict[str, dict[str, Any]]:
     }
 
 
+class Writer:
+    """A netCDF file of traces that grows by chunks, and appears when it is left.
+
+    Also when it is left by an exception or Ctrl-C, if it holds anything by then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Prepare to write.
+
+        Raises
+        ------
+        ValueError
+            If the file could not be written there.
+        """
+        check_writable(path)
+        self.path = path
+        self.num_presentations = 0
+        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._seconds = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def append(self, chunk: xr.Dataset, *, num_presentations: int) -> None:
+        """Add the traces of further presentations.
+
+        Raises
+        ------
+        ValueError
+            If the disk refuses.
+        """
+        try:
+            with h5netcdf.File(self._part, "a") as file:
+                for name, variable in chunk.variables.items():
+                    _append(file, str(name), variable)
+                self._seconds += chunk.attrs["run_seconds"]
+                self.num_presentations += num_presentations
+                sums = {
+                    "run_seconds": self._seconds,
+                    "presentations": self.num_presentations,
+                }
+                file.attrs.update(chunk.attrs | sums)
+                file.attrs["coordinates"] = " ".join(
+                    str(name) for name in chunk.coords if name not in chunk.dims
+                )
+        except OSError as error:
+            raise ValueError(
+                f"cannot write {self.path}: {error.strerror or error}; choose another place"
+            ) from error
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.num_presentations:
+            self._part.replace(self.path)
+        elif self._part.exists():
+            self._part.unlink()
+        if kind is KeyboardInterrupt and self.num_presentations:
+            raise KeyboardInterrupt(
+                f"interrupted; {self.num_presentations} presentations were finished and are "
+                f"in {self.path}"
+            ) from None
+
+
+def _append(file: "h5netcdf.File", name: str, variable: xr.Variable) -> None:
+    """Add a variable, or what is new of one that grows; replace one that does not."""
+    dims = tuple(map(str, variable.dims))
+    new = name not in file.variables
+    values = variable.values
+    grows = bool(dims) and dims[0] in GROWING
+    for dim, size in zip(dims, values.shape, strict=True):
+        if dim not in file.dimensions:
+            file.dimensions[dim] = None if dim in GROWING else size
+    if new:
+        chunks = (min(256, max(1, values.shape[0])), *values.shape[1:]) if grows else None
+        made = file.create_variable(
+            name,
+            dims,
+            values.dtype,
+            chunks=chunks,
+            **(
+                {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+                if grows
+                else {}
+            ),
+        )
+        made.attrs.update({key: str(value) for key, value in variable.attrs.items()})
+    written = file.variables[name]
+    if not grows:
+        written[...] = values
+        return
+    before = 0 if new else written.shape[0]
+    if file.dimensions[dims[0]].size < before + len(values):
+        file.resize_dimension(dims[0], before + len(values))
+    written[before : before + len(values)] = values
+
+
+def open_lazily(path: Path | str) -> xr.Dataset:
+    """Open traces that `Writer` wrote; the data stay in the file until they are used.
+
+    Raises
+    ------
+    ValueError
+        As `open`.
+    """
+    return _opened(path, xr.open_dataset)
+
+
 def open(path: Path | str) -> xr.Dataset:
     """Read traces that `save` wrote, into memory.
 
@@ -171,11 +316,15 @@ def open(path: Path | str) -> xr.Dataset:
     ValueError
         If the file is missing, damaged, or not as `validate` wants it.
     """
+    return _opened(path, xr.load_dataset)
+
+
+def _opened(path: Path | str, how: Callable[..., xr.Dataset]) -> xr.Dataset:
     if not Path(path).is_file():
         raise ValueError(f"there is no file {path}")
     try:
         h5py.File(path).close()  # a plain refusal, where h5netcdf leaves half an object
-        traces = xr.load_dataset(path, engine="h5netcdf")
+        traces = how(path, engine="h5netcdf")
     except Exception as error:  # damage shows as whatever the parser stumbles over
         raise ValueError(f"{path} is damaged or not netCDF: {error}") from error
     return validate(traces)

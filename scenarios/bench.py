@@ -128,7 +128,7 @@ def circuit_step(units: int, *, backend: str, steps: int) -> dict[str, Any]:
         stimulus=neurodyn.Presentation(image_ms=steps // 2 * dt_ms),
         backend=backend,
         dt_ms=dt_ms,
-        record_ms=None,
+        recording=neurodyn.Recording(activity_ms=None),
     )
     milliseconds = 1000 * run.attrs["run_seconds"] / steps
     return {"units": units, "backend": backend, "ms_per_step": milliseconds}

@@ -1,1 +1,1 @@
-"""Circuits of hidden units, one file each."""
+"""Circuits of hidden units, one file each; populations.py has what they share."""

@@ -4,73 +4,135 @@ K&H 2019, eq. 8, with r(h) = max(h, 0):
 
     τ dh_u/dt = I_u − w_inh Σ_{v≠u} r(h_v) − h_u
 
-The inhibition is pooled: one unit sums S = Σ_v r(h_v), and each hidden unit takes its own
+The inhibition is pooled: S = Σ_v r(h_v) is summed once, and each hidden unit takes its own
 share out again, w_inh (S − r(h_u)). The same equation, K instead of K² operations a step.
+Where inhibition differs from pair to pair, a matrix takes the place of w_inh and each pair
+has its synapse: τ dh_u/dt = I_u − Σ_v w_uv r(h_v) − h_u.
 
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
 """
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn.clocks import Clocks
+from neurodyn.circuits.populations import (
+    Circuit,
+    check_exponent,
+    check_not_negative,
+    check_positive,
+    check_sign,
+    population,
+)
+from neurodyn.timeline import SUMS, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
 
-HIDDEN = """
-dh/dt = (I*shown - w_inh*(S - r) - h)/tau : 1
+POOLED = """
+dh/dt = running*(I*shown + noise - w_inh*(S - r) - h)/tau : 1
 r = h*int(h > 0) : 1
-shown = int(t_in_timesteps % period_steps >= rest_steps) : 1 (shared)
 I : 1 (linked)
 S : 1 (linked)
+w_inh : 1 (shared, constant)
+"""
+EXPLICIT = """
+dh/dt = running*(I*shown + noise - inhibition - h)/tau : 1
+r = h*int(h > 0) : 1
+I : 1 (linked)
+inhibition : 1 (linked)
 """
 POOL = "S : 1"
 POOLING = "S_post = r_pre : 1 (summed)"
+SUBTOTAL = "part : 1"
+ADDING = "part_post = r_pre : 1 (summed)"
+TOTALLING = "S_post = part_pre : 1 (summed)"
+CURRENTS = """
+inhibition : 1
+r : 1 (linked)
+"""
+INHIBITION = """
+W : 1
+inhibition_post = W*r_pre : 1 (summed)
+"""
 
 TRIED = 100  # images on which a time step is tried
 STEPS_PER_TAU = 20  # Euler's error in a transient is then about 1/40 of what has changed
+# A sum into one number waits for the addition before; this many go on side by side.
+SUBTOTALS = 8
+WORTH_SUBTOTALS = 500
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LateralInhibition:
-    """Competing hidden units with all-to-all lateral inhibition (eq. 8)."""
+    """Competing hidden units with lateral inhibition (eq. 8).
 
-    tau_ms: float = 10.0
-    """Time constant τ of the activities [ms]."""
-    w_inh: float = 0.7
-    """Strength of inhibition; from 1 on, the winner takes all."""
+    With a matrix w_inh its synapses, named lateral, may learn.
+    """
+
+    tau_ms: float | NDArray[np.float64] = 10.0
+    """Time constant τ of the activities [ms], one or one for each unit."""
+    w_inh: float | NDArray[np.float64] = 0.7
+    """Strength of inhibition, from 1 on the winner takes all; or a matrix (receiving unit,
+    sending unit) of strengths, 0 on its diagonal."""
     p: float = 2.0
     """Exponent of the drive's metric (eq. 2); that of the rule the weights come from."""
+    input_sign: int = 0
+    """Sign of all feed-forward weights: 1, −1, or 0 for either. Dale's law asks for one."""
+    noise: float = 0.0
+    """Standard deviation of an Ornstein-Uhlenbeck current into each unit, from 0 on."""
+    noise_tau_ms: float = 10.0
+    """Correlation time of the noise [ms]."""
 
     def __post_init__(self) -> None:
-        if not (self.tau_ms > 0 and math.isfinite(self.tau_ms)):
+        check_positive("tau_ms", self.tau_ms)
+        check_positive("noise_tau_ms", self.noise_tau_ms)
+        check_not_negative(
+            "w_inh", self.w_inh, "the strength of inhibition, subtracted by the equation,"
+        )
+        check_not_negative("noise", self.noise, "a standard deviation")
+        check_exponent(self.p)
+        check_sign(self.input_sign)
+        shape = np.shape(self.w_inh)
+        if len(shape) not in (0, 2) or len(set(shape)) > 1:
             raise ValueError(
-                f"tau_ms is {self.tau_ms}: a time constant must be positive and finite"
+                f"w_inh has shape {shape}: a number or a (unit, unit) matrix is needed"
             )
-        if not (self.w_inh >= 0 and math.isfinite(self.w_inh)):
+        if shape and np.diagonal(self.w_inh).any():
             raise ValueError(
-                f"w_inh is {self.w_inh}: the strength of inhibition must be 0 or more, "
-                "and finite (inhibition is subtracted by the equation)"
+                "w_inh has a diagonal: no unit inhibits itself, so it must be 0"
             )
-        if not (self.p >= 2 and math.isfinite(self.p)):
-            raise ValueError(
-                f"p is {self.p}: the exponent of the metric must be 2 or more, and finite"
-            )
+
+    def check_size(self, num_units: int) -> None:
+        """Refuse a number of units that the parameters do not fit."""
+        for name, array in (("tau_ms", self.tau_ms), ("w_inh", self.w_inh)):
+            if np.ndim(array) and len(np.asarray(array)) != num_units:
+                raise ValueError(
+                    f"{name} has shape {np.shape(array)}, but there are {num_units} units"
+                )
+
+    def inhibition(self, h: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the inhibitory current (..., unit) at activity h (..., unit)."""
+        r = np.maximum(h, 0)
+        if np.ndim(self.w_inh):
+            return r @ np.asarray(self.w_inh).T
+        return self.w_inh * (r.sum(axis=-1, keepdims=True) - r)
 
     def safe_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return a time step at which Euler's method always settles [ms].
 
         τ / (1 + (n − 1) w_inh), with n the most units that can be active together: those
         of positive drive when each of the images (image, unit) starts from h = 0, all of
-        them when activity is carried over. All n rise at first, however few stay.
+        them when activity is carried over. All n rise at first, however few stay. With a
+        matrix: τ / (1 + its largest row sum).
         """
+        tau_ms = float(np.min(self.tau_ms))
+        if np.ndim(self.w_inh):
+            return tau_ms / (1 + float(np.sum(self.w_inh, axis=1).max()))
         n = int((drive > 0).sum(axis=1).max()) if reset else drive.shape[1]
-        return self.tau_ms / (1 + max(0, n - 1) * self.w_inh)
+        return tau_ms / (1 + max(0, n - 1) * float(self.w_inh))
 
     def settles(self, drive: NDArray[np.float64], dt_ms: float) -> bool:
         """Return whether Euler's method settles with this step, tried in NumPy from h = 0.
@@ -79,14 +141,12 @@ class LateralInhibition:
         long ends in a cycle, which the second difference of h shows.
         """
         drive = drive[:: -(-len(drive) // TRIED)]
-        rate = dt_ms / self.tau_ms
+        rate = dt_ms / np.asarray(self.tau_ms)
         before = last = h = np.zeros_like(drive)
         with np.errstate(over="ignore", invalid="ignore"):  # a cycle may grow without bound
-            for _ in range(max(400, round(20 / rate))):
-                r = np.maximum(h, 0)
-                pooled = r.sum(axis=1, keepdims=True)
+            for _ in range(max(400, round(20 / np.min(rate)))):
                 before, last = last, h
-                h = h + rate * (drive - self.w_inh * (pooled - r) - h)
+                h = h + rate * (drive - self.inhibition(h) - h)
             return bool((abs(h - 2 * last + before) <= 1e-3 * abs(drive).max()).all())
 
     def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
@@ -100,44 +160,163 @@ class LateralInhibition:
 
         τ / 20, halved until it is stable.
         """
-        dt_ms = self.tau_ms / STEPS_PER_TAU
+        dt_ms = float(np.min(self.tau_ms)) / STEPS_PER_TAU
         while not self.is_stable(drive, dt_ms, reset=reset):
             dt_ms = max(dt_ms / 2, self.safe_step_ms(drive, reset=reset))
         return dt_ms
 
-    def build(
-        self, drive: "b2.NeuronGroup", clocks: Clocks, *, reset: bool
-    ) -> "tuple[b2.NeuronGroup, list[b2.BrianObject]]":
-        """Return the hidden units (state h), and the other objects that they need.
+    @property
+    def learning_names(self) -> tuple[str, ...]:
+        """Names of the synapses that a homeostatic rule may move."""
+        return ("lateral",) if np.ndim(self.w_inh) else ()
 
-        `drive` is a group with one I per unit. With `reset`, h starts each presentation
-        at 0.
+    def matrices(self, num_units: int) -> dict[str, NDArray[np.float64]]:
+        """Return the weights (receiving unit, sending unit) of explicit synapses."""
+        return {"lateral": np.asarray(self.w_inh)} if np.ndim(self.w_inh) else {}
+
+    def pairs(self, num_units: int, name: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the (receiving, sending) units of each explicit synapse."""
+        sending, receiving = np.nonzero(self.matrices(num_units)[name].T)
+        return receiving, sending
+
+    num_inh = 0
+    """Number of inhibitory cells."""
+
+    def parameters(
+        self, timeline: Timeline, num_units: int, *, copies: int = 1
+    ) -> dict[tuple[str, str], Any]:
+        """Return the values of the built circuit's parameters, by (object, variable)."""
+        values: dict[tuple[str, str], Any] = {}
+        tau = np.tile(self.tau_ms, copies) if np.ndim(self.tau_ms) else self.tau_ms
+        values["hidden", "tau"] = tau * timeline.ms
+        if self.noise:
+            values["hidden", "noise_sd"] = self.noise
+            values["hidden", "tau_noise"] = self.noise_tau_ms * timeline.ms
+        if np.ndim(self.w_inh):
+            weights = np.asarray(self.w_inh, dtype=np.float64)
+            values["lateral", "W"] = np.tile(
+                weights[self.pairs(num_units, "lateral")], copies
+            )
+        else:
+            values["hidden", "w_inh"] = float(self.w_inh)
+        return values
+
+    def build(
+        self,
+        drive: "b2.NeuronGroup",
+        timeline: Timeline,
+        *,
+        reset: bool,
+        copies: int = 1,
+    ) -> Circuit:
+        """Return the hidden units and what they need.
+
+        `drive` is a group with one I per unit; `copies` of the circuit lie side by side in
+        it. With `reset`, h starts each presentation at 0.
         """
         import brian2 as b2
 
-        hidden = b2.NeuronGroup(
+        hidden = population(
             len(drive),
-            HIDDEN,
-            method="euler",
-            clock=clocks.steps,
+            EXPLICIT if np.ndim(self.w_inh) else POOLED,
+            timeline,
             name="hidden",
-            namespace={
-                "tau": self.tau_ms * clocks.ms,
-                "w_inh": self.w_inh,
-                "rest_steps": clocks.rest_steps,
-                "period_steps": clocks.period_steps,
-            },
+            noise=self.noise,
+            each_tau=np.ndim(self.tau_ms) > 0,
         )
-        # order=-1 as for the drive: S is summed before the step that uses it.
-        pool = b2.NeuronGroup(
-            1, POOL, clock=clocks.steps, order=-1, name="pool", namespace={}
-        )
-        pooling = b2.Synapses(
-            hidden, pool, POOLING, clock=clocks.steps, name="pooling", namespace={}
-        )
-        pooling.connect()
         hidden.I = b2.linked_var(drive, "I")
-        hidden.S = b2.linked_var(pool, "S")
+        synapses = {}
+        if np.ndim(self.w_inh):
+            others = self._explicit(hidden, timeline, copies)
+            synapses["lateral"] = others[-1]
+        else:
+            others = self._pooled(hidden, timeline, copies)
         if reset:
-            hidden.run_regularly("h = 0", clock=clocks.presentations, when="start")
-        return hidden, [pool, pooling]
+            hidden.run_regularly("h = 0", clock=timeline.presentations, when="start")
+        state: list[tuple[Any, str]] = [(hidden, "h")]
+        state += [(hidden, "noise")] * bool(self.noise)
+        return Circuit(
+            units=hidden,
+            others=others,
+            samples={"activity": (hidden, "h")},
+            state=state,
+            synapses=synapses,
+        )
+
+    def _pooled(
+        self, hidden: "b2.NeuronGroup", timeline: Timeline, copies: int
+    ) -> "list[b2.BrianObject]":
+        import brian2 as b2
+
+        num_units = len(hidden) // copies
+        settings: dict[str, Any] = {"clock": timeline.steps, "namespace": {}}
+        copy = np.arange(len(hidden)) // num_units
+        pool = b2.NeuronGroup(copies, POOL, order=SUMS, name="pool", **settings)
+        hidden.S = b2.linked_var(pool, "S", index=copy if copies > 1 else None)
+        if num_units < WORTH_SUBTOTALS or copies > 1:
+            pooling = b2.Synapses(hidden, pool, POOLING, name="pooling", **settings)
+            pooling.connect(i=np.arange(len(hidden)), j=copy)
+            return [pool, pooling]
+        subtotals = b2.NeuronGroup(
+            SUBTOTALS, SUBTOTAL, order=SUMS - 1, name="subtotals", **settings
+        )
+        adding = b2.Synapses(hidden, subtotals, ADDING, name="adding", **settings)
+        adding.connect(j=f"i % {SUBTOTALS}")
+        totalling = b2.Synapses(subtotals, pool, TOTALLING, name="totalling", **settings)
+        totalling.connect()
+        return [pool, subtotals, adding, totalling]
+
+    def _explicit(
+        self, hidden: "b2.NeuronGroup", timeline: Timeline, copies: int
+    ) -> "list[Any]":
+        import brian2 as b2
+
+        settings: dict[str, Any] = {"clock": timeline.steps, "namespace": {}}
+        currents = b2.NeuronGroup(
+            len(hidden), CURRENTS, order=SUMS, name="currents", **settings
+        )
+        currents.r = b2.linked_var(hidden, "r")
+        lateral = b2.Synapses(hidden, currents, INHIBITION, name="lateral", **settings)
+        receiving, sending = self.pairs(len(hidden) // copies, "lateral")
+        connect(lateral, sending, receiving, copies=copies)
+        hidden.inhibition = b2.linked_var(currents, "inhibition")
+        return [currents, lateral]
+
+
+def connect(
+    synapses: "b2.Synapses",
+    sending: NDArray[np.intp],
+    receiving: NDArray[np.intp],
+    *,
+    copies: int,
+) -> None:
+    """Connect pairs of cells, the same pairs in each of the copies of a circuit."""
+    num_sending = len(synapses.source) // copies
+    num_receiving = len(synapses.target) // copies
+    copy = np.repeat(np.arange(copies), len(sending))
+    synapses.connect(
+        i=np.tile(sending, copies) + copy * num_sending,
+        j=np.tile(receiving, copies) + copy * num_receiving,
+    )
+
+
+def distance_dependent(
+    num_units: int, *, w_inh: float, width: float
+) -> NDArray[np.float64]:
+    """Return inhibition (unit, unit) that falls with the distance of units on a ring.
+
+    w_uv = w_inh exp(−d² / 2 width²), with d the shorter way round in units; 0 for u = v.
+
+    Raises
+    ------
+    ValueError
+        If w_inh is negative or the width is not positive.
+    """
+    check_not_negative("w_inh", w_inh, "the strength of inhibition")
+    if not width > 0:
+        raise ValueError(f"width is {width}: it must be positive (in units)")
+    apart = abs(np.subtract.outer(np.arange(num_units), np.arange(num_units)))
+    distance = np.minimum(apart, num_units - apart)
+    weights = w_inh * np.exp(-(distance**2) / (2 * width**2))
+    np.fill_diagonal(weights, 0.0)
+    return weights

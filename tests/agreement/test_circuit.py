@@ -47,7 +47,7 @@ def simulated(trained):
         layer.weights.numpy(),
         stimulus=neurodyn.Presentation(image_ms=200.0),  # 20 tau
         backend="numpy",
-        record_ms=None,
+        recording=neurodyn.Recording(activity_ms=None),
     )
 
 

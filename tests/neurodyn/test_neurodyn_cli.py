@@ -84,13 +84,15 @@ def test_every_option_reaches_the_simulation(files):
         "p": ("--p", 3.0),
         "rest_ms": ("--rest-ms", 2.0),
         "dt_ms": ("--dt-ms", 0.5),
-        "record_ms": ("--record-ms", 2.5),
+        "activity_ms": ("--activity-ms", 2.5),
     }
     flags = [text for flag, value in options.values() for text in (flag, str(value))]
     main(command(files, *flags, "--carry-over", "--num-images", "2"))
     result = traces.open(files / "traces.nc")
     config = json.loads(result.attrs["config"])
-    found = config | config.pop("circuit") | config.pop("stimulus")
+    found = (
+        config | config.pop("circuit") | config.pop("stimulus") | config.pop("recording")
+    )
     assert {name: found[name] for name in options} == {
         k: v for k, (_, v) in options.items()
     }
@@ -114,8 +116,14 @@ def test_an_existing_file_is_replaced_only_when_told(files, capsys):
         (["--num-images", "0"], "num_images is 0: at least 1 is needed"),
         (["--dt-ms", "40"], "dt_ms is 40: Euler's method is not stable with that step"),
         (["--dt-ms", "0.3"], "image_ms is 10 ms, not a whole number of time steps of 0.3"),
-        (["--w-inh", "-1"], "w_inh is -1.0: the strength of inhibition must be 0 or more"),
-        (["--record-ms", "0"], "record_ms is 0.0: a positive, finite interval is needed"),
+        (
+            ["--w-inh", "-1"],
+            "w_inh is -1.0: the strength of inhibition, subtracted",
+        ),
+        (
+            ["--activity-ms", "0"],
+            "activity_ms is 0.0: a positive, finite interval is needed",
+        ),
         (["--image-ms", "-5"], "image_ms is -5.0: an image must be shown for a positive"),
     ],
 )
@@ -211,7 +219,8 @@ def test_backends_are_listed_with_what_they_lack(capsys, monkeypatch, tmp_path):
     main(["backends"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["numpy", "works"]
-    assert all("it needs a C++ compiler" in line for line in lines[1:])
+    assert all("it needs a C++ compiler" in line for line in lines[1:3])
+    assert "it needs" in lines[3]  # nvcc, or a GPU
 
 
 def test_help_names_every_option(capsys):
@@ -221,7 +230,7 @@ def test_help_names_every_option(capsys):
     said = capsys.readouterr().out
     options = (
         "weights images out overwrite num-images tau-ms w-inh p image-ms rest-ms "
-        "carry-over dt-ms record-ms backend"
+        "carry-over dt-ms activity-ms batch-size backend"
     )
     assert [name for name in options.split() if f"--{name}" not in said] == []
 

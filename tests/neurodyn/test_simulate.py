@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from neurodyn import LateralInhibition, Presentation, backends, equilibrium, simulate
+from neurodyn import (
+    LateralInhibition,
+    Presentation,
+    Recording,
+    backends,
+    equilibrium,
+    simulate,
+)
 
 RNG = np.random.default_rng(0)
 WEIGHTS = RNG.normal(0.2, 1.0, size=(5, 6))
@@ -21,12 +28,17 @@ TAU_MS = 10.0
 
 
 def run(images=IMAGES, weights=WEIGHTS, *, w_inh=0.5, p=2.0, backend="numpy", **settings):
-    """Simulate with τ = 10 ms; what the presentation takes goes there."""
+    """Simulate with τ = 10 ms; what presentation and recording take goes there."""
     shown = {k: settings.pop(k) for k in ("image_ms", "rest_ms", "reset") if k in settings}
-    circuit = LateralInhibition(tau_ms=TAU_MS, w_inh=w_inh, p=p)
-    stimulus = Presentation(**{"image_ms": 30.0} | shown)
+    kept = {k: settings.pop(k) for k in ("activity_ms", "limit_gib") if k in settings}
     return simulate(
-        circuit, images, weights, stimulus=stimulus, backend=backend, **settings
+        LateralInhibition(tau_ms=TAU_MS, w_inh=w_inh, p=p),
+        images,
+        weights,
+        stimulus=Presentation(**{"image_ms": 30.0} | shown),
+        recording=Recording(**kept),
+        backend=backend,
+        **settings,
     )
 
 
@@ -83,7 +95,9 @@ CASES = [(2.0, 0.0, True), (3.0, 0.0, True), (2.0, 5.0, True), (3.0, 5.0, False)
 
 
 def run_case(p, rest_ms, reset, backend):
-    return run(p=p, rest_ms=rest_ms, reset=reset, backend=backend, dt_ms=0.5, record_ms=2.5)
+    return run(
+        p=p, rest_ms=rest_ms, reset=reset, backend=backend, dt_ms=0.5, activity_ms=2.5
+    )
 
 
 @pytest.fixture(scope="module", params=CASES, ids=str)
@@ -143,7 +157,7 @@ def test_order_of_activity_is_the_order_of_drive_at_all_times(case):
 
 
 def test_settles_at_the_fixed_point_within_20_tau():
-    traces = run(image_ms=20 * TAU_MS, record_ms=None)
+    traces = run(image_ms=20 * TAU_MS, activity_ms=None)
     drive = drive_of(IMAGES, WEIGHTS, 2)
     h = equilibrium.settle(drive, w_inh=0.5)
     assert ((h > 0).sum(axis=1) > 1).any()  # a shared win, the slow case
@@ -155,7 +169,7 @@ def test_settles_at_the_fixed_point_within_20_tau():
 @pytest.mark.parametrize("w_inh", [0.5, 1.5])
 def test_agrees_with_a_stiff_solver_after_20_tau(w_inh):
     """At w = 0.5 the transient is not over: 4e-5 of it is left, and must be right too."""
-    traces = run(w_inh=w_inh, image_ms=20 * TAU_MS, dt_ms=0.05, record_ms=None)
+    traces = run(w_inh=w_inh, image_ms=20 * TAU_MS, dt_ms=0.05, activity_ms=None)
     exact = [stiff(drive, w_inh, 20 * TAU_MS) for drive in drive_of(IMAGES, WEIGHTS, 2)]
     # measured: 5e-7 at w = 0.5, 7e-9 at w = 1.5 (dt = τ/200; the default dt = τ/20: 4e-6)
     np.testing.assert_allclose(traces["final_activity"], exact, rtol=0, atol=1e-6)
@@ -167,7 +181,7 @@ def test_transient_error_is_of_first_order(w_inh):
     drive = drive_of(IMAGES[:1], WEIGHTS, 2)[0]
     exact = stiff(drive, w_inh, TAU_MS)
     ends = [
-        run(IMAGES[:1], w_inh=w_inh, image_ms=TAU_MS, dt_ms=dt, record_ms=None)
+        run(IMAGES[:1], w_inh=w_inh, image_ms=TAU_MS, dt_ms=dt, activity_ms=None)
         for dt in (0.4, 0.2, 0.1, 0.05)
     ]
     h = [traces["final_activity"].values[0] for traces in ends]
@@ -181,7 +195,7 @@ def test_transient_error_is_of_first_order(w_inh):
 def test_default_time_step_divides_everything_and_is_stable():
     """40 units of about equal drive are all active: stability asks for less than τ/20."""
     weights = np.full((40, 6), 0.5) + 1e-3 * RNG.normal(size=(40, 6))
-    traces = run(weights=weights, image_ms=9.0, rest_ms=3.0, record_ms=1.5)
+    traces = run(weights=weights, image_ms=9.0, rest_ms=3.0, activity_ms=1.5)
     dt_ms = json.loads(traces.attrs["config"])["dt_ms"]
     # All 40 active: Euler is unstable above 2 τ / (1 + 39 w).
     assert dt_ms < 2 * TAU_MS / (1 + 39 * 0.5)
@@ -208,7 +222,7 @@ def test_the_default_step_settles_though_few_units_stay_active(num_units):
 
 
 def test_default_time_step_resolves_tau(plain):
-    assert json.loads(run(record_ms=None).attrs["config"])["dt_ms"] == TAU_MS / 20
+    assert json.loads(run(activity_ms=None).attrs["config"])["dt_ms"] == TAU_MS / 20
 
 
 @pytest.mark.parametrize(
@@ -232,7 +246,7 @@ def test_settles_at_the_safe_step_and_refuses_one_that_does_not_settle(w_inh):
     weights = np.linspace(0.5, 1.0, 12)[:, None] * np.ones((12, 6))
     drive = drive_of(IMAGES, weights, 2)
     safe = LateralInhibition(tau_ms=TAU_MS, w_inh=w_inh).safe_step_ms(drive, reset=True)
-    settings = {"w_inh": w_inh, "image_ms": 2400 * safe, "record_ms": None}
+    settings = {"w_inh": w_inh, "image_ms": 2400 * safe, "activity_ms": None}
     traces = run(weights=weights, dt_ms=safe, **settings)
     np.testing.assert_allclose(
         traces["final_activity"],
@@ -251,7 +265,7 @@ def test_a_step_that_cycles_is_refused_and_the_one_that_is_named_is_taken():
     circuit = LateralInhibition(tau_ms=TAU_MS, w_inh=0.9)
     assert not circuit.settles(drive, TAU_MS / 2)
     with pytest.raises(ValueError, match="always are") as refusal:
-        run(weights=weights, dt_ms=TAU_MS / 2, w_inh=0.9, record_ms=None)
+        run(weights=weights, dt_ms=TAU_MS / 2, w_inh=0.9, activity_ms=None)
     named = float(re.search(r"up to (\S+) ms", str(refusal.value))[1])
     assert circuit.is_stable(drive, named, reset=True)
 
@@ -282,7 +296,7 @@ def test_time_axis_and_presentation(plain):
 
 
 def test_an_interval_that_does_not_divide_the_presentation_is_sampled_all_the_same(plain):
-    traces = run(dt_ms=0.5, record_ms=7.0)
+    traces = run(dt_ms=0.5, activity_ms=7.0)
     np.testing.assert_array_equal(traces["time"], np.arange(0, 91, 7))
     expected = [0] * 5 + [1] * 4 + [2] * 4
     np.testing.assert_array_equal(traces["presentation"], expected)
@@ -294,18 +308,36 @@ def test_an_interval_that_does_not_divide_the_presentation_is_sampled_all_the_sa
 
 def test_config_says_how_to_repeat_the_run(plain):
     assert json.loads(plain.attrs["config"]) == {
-        "circuit": {"name": "LateralInhibition", "tau_ms": 10.0, "w_inh": 0.5, "p": 2.0},
+        "circuit": {
+            "name": "LateralInhibition",
+            "tau_ms": 10.0,
+            "w_inh": 0.5,
+            "p": 2.0,
+            "input_sign": 0,
+            "noise": 0.0,
+            "noise_tau_ms": 10.0,
+        },
+        "plasticity": {},
         "stimulus": {"image_ms": 30.0, "rest_ms": 0.0, "reset": True},
+        "recording": {
+            "activity_ms": 2.5,
+            "inhibition": False,
+            "images_every": 1,
+            "norms": False,
+            "weights_every": None,
+            "limit_gib": 2.0,
+        },
         "backend": "numpy",
         "dt_ms": 0.5,
-        "record_ms": 2.5,
+        "batch_size": 1,
+        "seed": 0,
     }
     assert "Brian2" in plain.attrs["history"]
     assert 0 < plain.attrs["run_seconds"] < 60
 
 
 def test_without_recording_only_the_final_values_are_there(plain):
-    traces = run(dt_ms=0.5, record_ms=None)
+    traces = run(dt_ms=0.5, activity_ms=None)
     assert set(traces.data_vars) == {"drive", "weights", "final_activity"}
     assert "time" not in traces.dims
     np.testing.assert_array_equal(traces["final_activity"], plain["final_activity"])
@@ -313,14 +345,14 @@ def test_without_recording_only_the_final_values_are_there(plain):
 
 def test_pixels_are_taken_in_c_order():
     images = IMAGES.reshape(3, 2, 3)
-    drive = run(images, image_ms=1.0, record_ms=None)["drive"]
+    drive = run(images, image_ms=1.0, activity_ms=None)["drive"]
     np.testing.assert_allclose(drive, IMAGES @ WEIGHTS.T, rtol=0, atol=1e-12)
 
 
 def test_each_of_many_images_is_shown_in_its_turn():
     """Also where the period is no round number of ms: nothing slips by a step."""
     images = RNG.random((200, 6))
-    traces = run(images, image_ms=0.7, rest_ms=0.1, dt_ms=0.1, record_ms=None)
+    traces = run(images, image_ms=0.7, rest_ms=0.1, dt_ms=0.1, activity_ms=None)
     np.testing.assert_allclose(traces["drive"], images @ WEIGHTS.T, rtol=0, atol=1e-12)
 
 
@@ -333,7 +365,8 @@ def test_images_stay_on_time(backend):
     images = RNG.random((700, 6))
     circuit = LateralInhibition(tau_ms=22000.0, w_inh=0.5)
     stimulus = Presentation(image_ms=12100.0)
-    settings = {"backend": backend, "dt_ms": 1100.0, "record_ms": 5500.0}
+    recording = Recording(activity_ms=5500.0)
+    settings = {"backend": backend, "dt_ms": 1100.0, "recording": recording}
     traces = simulate(circuit, images, WEIGHTS, stimulus=stimulus, **settings)
     activity, ends = euler(
         drive_of(images, WEIGHTS, 2),
@@ -353,7 +386,7 @@ def test_images_stay_on_time(backend):
 def test_the_end_of_a_long_presentation_is_not_lost():
     """Brian2 rounds the end of a run by up to 1e-4 of the slowest clock's interval."""
     drive = drive_of(IMAGES[:1], WEIGHTS, 2)
-    traces = run(IMAGES[:1], image_ms=15000.0, dt_ms=0.5, record_ms=7500.0)
+    traces = run(IMAGES[:1], image_ms=15000.0, dt_ms=0.5, activity_ms=7500.0)
     settled = equilibrium.settle(drive, w_inh=0.5)
     np.testing.assert_allclose(traces["final_activity"], settled, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(traces["time"], [0.0, 7500.0, 15000.0])
@@ -392,7 +425,7 @@ def test_brian2s_global_state_is_left_as_found(circuit):
     b2.prefs.codegen.target = "cython"
     try:
         with suppress(NoSuchCircuit):
-            simulate(circuit, IMAGES, WEIGHTS, backend="numpy", record_ms=None)
+            simulate(circuit, IMAGES, WEIGHTS, backend="numpy")
     finally:
         left, b2.prefs.codegen.target = b2.prefs.codegen.target, target
     assert left == "cython"
@@ -408,7 +441,7 @@ def test_a_failing_compiled_run_leaves_the_device_as_found():
 
     device = b2.get_device()
     with pytest.raises(NoSuchCircuit):
-        simulate(Broken(), IMAGES, WEIGHTS, backend="cpp", record_ms=None)
+        simulate(Broken(), IMAGES, WEIGHTS, backend="cpp")
     assert b2.get_device() is device
 
 
@@ -426,7 +459,10 @@ INFINITE = np.where(np.arange(30).reshape(5, 6) == 7, np.inf, WEIGHTS)
         ({"images": IMAGES[:0]}, r"images have shape \(0, 6\): .* none of them 0"),
         ({"images": NOT_FINITE}, "images hold 1 NaN or infinite values"),
         ({"weights": INFINITE}, "weights hold 1 NaN or infinite values"),
-        ({"w_inh": -0.5}, "w_inh is -0.5: the strength of inhibition must be 0 or more"),
+        (
+            {"w_inh": -0.5},
+            "w_inh is -0.5: the strength of inhibition, .* must be 0 or more",
+        ),
         ({"w_inh": np.nan}, "w_inh is nan"),
         ({"p": 1.5}, "p is 1.5: the exponent of the metric must be 2 or more"),
         ({"image_ms": 0.0}, "image_ms is 0.0: an image must be shown for a positive time"),
@@ -436,14 +472,24 @@ INFINITE = np.where(np.arange(30).reshape(5, 6) == 7, np.inf, WEIGHTS)
         ({"dt_ms": 0.0}, "dt_ms is 0: .* steps above 0 and up to"),
         ({"dt_ms": -1.0}, "dt_ms is -1: .* steps above 0 and up to"),
         ({"dt_ms": np.nan}, "dt_ms is nan: .* steps above 0 and up to"),
-        ({"dt_ms": 0.5, "record_ms": 0.7}, "record_ms is 0.7: .* multiple of dt_ms, 0.5"),
-        ({"record_ms": 0.0}, "record_ms is 0.0: a positive, finite interval is needed"),
-        ({"record_ms": -1.0}, "record_ms is -1.0: a positive, finite interval is needed"),
-        ({"record_ms": np.nan}, "record_ms is nan: a positive, finite interval is needed"),
+        (
+            {"dt_ms": 0.5, "activity_ms": 0.7},
+            "activity_ms is 0.7: .* multiple of dt_ms, 0.5",
+        ),
+        ({"activity_ms": 0.0}, "activity_ms is 0.0: a positive, finite interval is needed"),
+        (
+            {"activity_ms": -1.0},
+            "activity_ms is -1.0: a positive, finite interval is needed",
+        ),
+        (
+            {"activity_ms": np.nan},
+            "activity_ms is nan: a positive, finite interval is needed",
+        ),
         ({"backend": "fortran"}, "unknown backend 'fortran': give one of numpy, cython, c"),
         (
-            {"image_ms": 1e6, "record_ms": 1e-2},
-            "300000001 samples x 5 units x 8 bytes = 11.2 GiB, the limit is 2 GiB: raise",
+            {"image_ms": 1e6, "activity_ms": 1e-2},
+            r"would take 11.2 GiB, the limit is 2 GiB \(activity \(samples x units\): "
+            r"300000001 x 5 x 8 bytes = 11.18 GiB; drive .* record less often",
         ),
     ],
     ids=lambda value: None if isinstance(value, str) else ",".join(value),
@@ -459,17 +505,18 @@ def test_refuses_a_time_constant_that_is_not_positive(tau_ms):
         LateralInhibition(tau_ms=tau_ms)
 
 
-@pytest.mark.parametrize("settings", [{"image_ms": 100 / 3}, {"record_ms": 1 / 3}])
+@pytest.mark.parametrize("settings", [{"image_ms": 100 / 3}, {"activity_ms": 1 / 3}])
 def test_refuses_lengths_that_no_default_time_step_divides(settings):
     with pytest.raises(ValueError, match=r"_ms is .*(whole number|multiple)"):
         run(**settings)
 
 
-def test_the_largest_trace_allowed_is_allowed(monkeypatch):
-    module = importlib.import_module("neurodyn.simulate")
-    settings = {"image_ms": 2.0, "record_ms": 1.0, "dt_ms": 0.5}
-    monkeypatch.setattr(module, "MAX_TRACE_BYTES", 7 * 5 * 8)
-    assert run(**settings)["activity"].nbytes == 7 * 5 * 8
-    monkeypatch.setattr(module, "MAX_TRACE_BYTES", 7 * 5 * 8 - 1)
-    with pytest.raises(ValueError, match="7 samples x 5 units x 8 bytes"):
-        run(**settings)
+def test_the_largest_trace_allowed_is_allowed():
+    """3 images of 2 ms: 7 samples of 5 units, and drive and final activity."""
+    size = 8 * (7 * 5 + 3 * 2 * 5)
+    settings = {"image_ms": 2.0, "activity_ms": 1.0, "dt_ms": 0.5}
+    traces = run(limit_gib=size / 2**30, **settings)
+    recorded = ("activity", "drive", "final_activity")
+    assert sum(traces[name].nbytes for name in recorded) == size
+    with pytest.raises(ValueError, match=r"7 x 5 x 8 bytes .*3 x 10 x 8 bytes"):
+        run(limit_gib=(size - 1) / 2**30, **settings)

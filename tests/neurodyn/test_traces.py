@@ -79,7 +79,7 @@ def test_trials_may_be_added(dataset):
 
 
 def test_unknown_traces_are_refused():
-    with pytest.raises(ValueError, match="unknown trace 'spikes': known are activity, fin"):
+    with pytest.raises(ValueError, match="unknown trace 'spikes': known are activity, inh"):
         traces.assemble({"spikes": np.ones(3)}, COORDS, **ABOUT)
 
 

@@ -1,0 +1,79 @@
+"""Moving pictures of traces, written as files."""
+
+import os
+from pathlib import Path
+
+import xarray as xr
+from matplotlib.animation import PillowWriter
+from matplotlib.figure import Figure
+
+from neurodyn import plots, traces
+
+
+def weight_evolution(
+    weights: xr.DataArray,
+    image_shape: tuple[int, ...],
+    path: Path | str,
+    *,
+    frames_per_second: float = 8.0,
+) -> Path:
+    """Write the receptive fields as they change to an animated GIF, whole or not at all.
+
+    One frame a presentation, as `plots.receptive_fields`; each unit has the same scale in
+    all of them. Frames are kept in memory until written: select some of many presentations.
+
+    Parameters
+    ----------
+    weights
+        (image, unit, pixel)
+    path
+        File to write, ending in .gif; one that is there is replaced.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If the dims are not image, unit and pixel, there is no image, the image shape does
+        not have as many pixels, the speed is not possible in a GIF, or the file cannot be
+        written.
+    """
+    path = Path(path)
+    if sorted(map(str, weights.dims)) != ["image", "pixel", "unit"] or not weights.size:
+        raise ValueError(
+            f"weights have sizes {dict(weights.sizes)}: one or more of image, unit and "
+            "pixel are needed, and no other dim (select one trial)"
+        )
+    if path.suffix.lower() != ".gif":
+        raise ValueError(f"{path} does not end in .gif: only GIF is written")
+    if not 0.01 <= frames_per_second <= 50:
+        raise ValueError(f"frames_per_second is {frames_per_second}: GIF allows 0.01 to 50")
+    figure = Figure(figsize=(4.5, 4.8), dpi=100, layout="constrained")
+    ax = figure.subplots()
+    scale = abs(weights).max(("image", "pixel"))
+    first = weights.isel(image=0)
+    plots.receptive_fields(first, image_shape, ax, scale=scale)  # refuses a wrong shape
+    traces.check_writable(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part.gif")  # Pillow goes by the end
+    # Of any speed, though its annotation asks for a whole number.
+    writer = PillowWriter(fps=frames_per_second)  # pyrefly: ignore[bad-argument-type]
+    try:
+        with writer.saving(figure, str(part), dpi=100):
+            for place, image in enumerate(weights["image"].values):
+                ax.clear()
+                frame = weights.isel(image=place)
+                plots.receptive_fields(frame, image_shape, ax, scale=scale)
+                ax.set_title(f"presentation {image}")
+                writer.grab_frame()
+        part.replace(path)
+    except OSError as error:
+        raise ValueError(
+            f"cannot write {path}: {error.strerror or error}; choose another place"
+        ) from error
+    finally:
+        if part.exists():
+            part.unlink()
+    return path

@@ -1,0 +1,366 @@
+"""Excitatory and inhibitory cells: the lateral inhibition of the paper under Dale's law.
+
+In K&H 2019, eq. 8, a hidden unit excites its readout and inhibits its peers. Dale's law
+gives every cell one sign, so inhibition needs cells of its own. K excitatory cells (E) and
+M inhibitory ones (I), with r(h) = max(h, 0):
+
+    τ_E dh_u/dt = I_u + w_self r(h_u) + Σ_v W_EE,uv r(h_v) − Σ_i W_IE,ui r(h_i) − h_u
+    τ_I dh_i/dt = Σ_u W_EI,iu r(h_u) − Σ_j W_II,ij r(h_j) − h_i
+
+All weights are magnitudes, 0 or more; the equations give them their signs. With M = 1,
+W_EI = 1, W_IE = w_self = w and τ_I → 0 this is eq. 8: inhibition acts at once, and
+self-excitation gives back what a unit takes from itself.
+
+*Linear theory* (m active cells, M = 1, W_EI = 1, W_IE = w_self = w). Their sum s and the
+inhibitory cell follow τ_E s' = (w − 1) s − w m h_I + …, τ_I h_I' = s − h_I, a linear
+system of
+
+    trace  (w − 1)/τ_E − 1/τ_I,   determinant  (1 + (m − 1) w) / (τ_E τ_I),
+
+so it rings where trace² < 4 determinant, and for w > 1 it oscillates from
+τ_I = τ_E / (w − 1) on (a Hopf bifurcation). Differences between active cells relax with
+τ_E / (1 − w), or grow for w > 1.
+
+Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019), eq. 8; H. R. Wilson & J. D. Cowan,
+Biophys. J. 12:1 (1972) for rate equations of E and I cells.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodyn.circuits.lateral import STEPS_PER_TAU, connect
+from neurodyn.circuits.populations import (
+    Circuit,
+    check_exponent,
+    check_not_negative,
+    check_positive,
+    check_sign,
+    population,
+)
+from neurodyn.timeline import SUMS, Timeline
+
+if TYPE_CHECKING:
+    import brian2 as b2
+
+EXCITATORY = """
+dh/dt = running*(I*shown + noise + w_self*r + recurrent - inhibition - h)/tau : 1
+r = h*int(h > 0) : 1
+I : 1 (linked)
+inhibition : 1 (linked)
+recurrent : 1 (linked)
+w_self : 1 (shared, constant)
+"""
+INHIBITORY = """
+dh/dt = running*(noise + excitation - recurrent - h)/tau : 1
+r = h*int(h > 0) : 1
+excitation : 1 (linked)
+recurrent : 1 (linked)
+"""
+# Sums over synapses have their own groups, so that they come first in a time step, and
+# weights that move second. r is the receiving cell's, for rules that need it.
+INTO_EXCITATORY = """
+inhibition : 1
+recurrent : 1
+r : 1 (linked)
+"""
+INTO_INHIBITORY = """
+excitation : 1
+recurrent : 1
+r : 1 (linked)
+"""
+SYNAPSES = "W : 1\n"
+SUMMED = {
+    "exc_to_inh": "excitation_post = W*r_pre : 1 (summed)\n",
+    "inh_to_exc": "inhibition_post = W*r_pre : 1 (summed)\n",
+    "exc_to_exc": "recurrent_post = W*r_pre : 1 (summed)\n",
+    "inh_to_inh": "recurrent_post = W*r_pre : 1 (summed)\n",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DaleInhibition:
+    """Excitatory hidden units that inhibit each other through inhibitory cells.
+
+    The defaults are eq. 8 with an inhibition that takes 1 ms. Inhibitory synapses may
+    learn: inh_to_exc, and inh_to_inh if there are any.
+    """
+
+    num_inh: int = 1
+    """Number M of inhibitory cells."""
+    tau_exc_ms: float | NDArray[np.float64] = 10.0
+    """Time constant τ_E [ms], one or one for each excitatory cell."""
+    tau_inh_ms: float | NDArray[np.float64] = 1.0
+    """Time constant τ_I [ms], one or one for each inhibitory cell."""
+    w_ie: float | NDArray[np.float64] = 0.7
+    """Inhibition of E cells: by all M cells together; or (exc, inh), one a synapse."""
+    w_ei: float | NDArray[np.float64] = 1.0
+    """Excitation of I cells: by each synapse; or (inh, exc), one a synapse."""
+    w_self: float = 0.7
+    """Excitation of an E cell by itself."""
+    w_ee: float | NDArray[np.float64] = 0.0
+    """Excitation of E cells by each other E cell; or (exc, exc), 0 on its diagonal."""
+    w_ii: float | NDArray[np.float64] = 0.0
+    """Inhibition of I cells by each other I cell; or (inh, inh), 0 on its diagonal."""
+    p: float = 2.0
+    """Exponent of the drive's metric (eq. 2); that of the rule the weights come from."""
+    input_sign: int = 1
+    """Sign of all feed-forward weights. Inputs are excitatory cells here; 0 lets weights of
+    both signs in, against Dale's law."""
+    noise: float = 0.0
+    """Standard deviation of an Ornstein-Uhlenbeck current into each cell, from 0 on."""
+    noise_tau_ms: float = 10.0
+    """Correlation time of the noise [ms]."""
+
+    def __post_init__(self) -> None:
+        if self.num_inh < 1:
+            raise ValueError(f"num_inh is {self.num_inh}: at least 1 cell must inhibit")
+        for name in ("tau_exc_ms", "tau_inh_ms", "noise_tau_ms"):
+            check_positive(name, getattr(self, name))
+        for name in ("w_ie", "w_ei", "w_self", "w_ee", "w_ii"):
+            check_not_negative(
+                name, getattr(self, name), "a magnitude, given its sign by the equation,"
+            )
+        check_not_negative("noise", self.noise, "a standard deviation")
+        check_exponent(self.p)
+        check_sign(self.input_sign)
+        for name in ("w_ee", "w_ii"):
+            matrix = np.asarray(getattr(self, name))
+            if matrix.ndim == 2 and np.diagonal(matrix).any():
+                raise ValueError(f"{name} has a diagonal: it must be 0 (see w_self)")
+
+    @property
+    def tau_ms(self) -> float | NDArray[np.float64]:
+        """Time constant of the hidden units [ms]."""
+        return self.tau_exc_ms
+
+    def matrices(self, num_exc: int) -> dict[str, NDArray[np.float64]]:
+        """Return the weights (receiving cell, sending cell) of all synapses, by name.
+
+        Raises
+        ------
+        ValueError
+            If a given matrix does not fit the number of cells.
+        """
+        num_inh = self.num_inh
+        shapes = {
+            "exc_to_inh": ("w_ei", (num_inh, num_exc), 1.0),
+            "inh_to_exc": ("w_ie", (num_exc, num_inh), 1.0 / num_inh),
+            "exc_to_exc": ("w_ee", (num_exc, num_exc), 1.0),
+            "inh_to_inh": ("w_ii", (num_inh, num_inh), 1.0),
+        }
+        matrices = {}
+        for name, (parameter, shape, share) in shapes.items():
+            given = np.asarray(getattr(self, parameter), dtype=np.float64)
+            if given.ndim and given.shape != shape:
+                raise ValueError(
+                    f"{parameter} has shape {given.shape}: a number or {shape} is needed "
+                    f"for {num_exc} excitatory and {num_inh} inhibitory cells"
+                )
+            matrix = given if given.ndim else np.full(shape, share * float(given))
+            if (
+                not given.ndim
+                and shape[0] == shape[1]
+                and name in ("exc_to_exc", "inh_to_inh")
+            ):
+                matrix = matrix * (1 - np.eye(shape[0]))
+            matrices[name] = matrix
+        return matrices
+
+    def check_size(self, num_units: int) -> None:
+        """Refuse a number of excitatory cells that the parameters do not fit."""
+        for name, size in (("tau_exc_ms", num_units), ("tau_inh_ms", self.num_inh)):
+            array = getattr(self, name)
+            if np.ndim(array) and len(array) != size:
+                raise ValueError(
+                    f"{name} has {len(array)} values, but there are {size} such cells"
+                )
+        self.matrices(num_units)
+
+    def step_limit_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return a time step up to which Euler's method follows the circuit [ms].
+
+        From the eigenvalues λ of the circuit with all cells active that can be (as in
+        `LateralInhibition.safe_step_ms`): modes that decay do so in Euler's method up to
+        −2 Re λ / |λ|², those that grow are followed up to 0.1 / |λ|.
+        """
+        num_exc = drive.shape[1]
+        active = int((drive > 0).sum(axis=1).max()) if reset else num_exc
+        values = self._eigenvalues(num_exc, active)
+        size = np.maximum(abs(values), 1e-12)
+        limits = np.where(values.real < 0, -2 * values.real / size**2, 0.1 / size)
+        return float(limits.min())
+
+    def _eigenvalues(self, num_exc: int, active: int) -> NDArray[np.complex128]:
+        """Return eigenvalues [1/ms] of the linear circuit, the largest if it is large."""
+        from scipy.sparse import linalg
+
+        w = self.matrices(num_exc)
+        some = slice(0, max(active, 1))
+        w_ee = w["exc_to_exc"][some, some]
+        w_ie, w_ei, w_ii = w["inh_to_exc"][some], w["exc_to_inh"][:, some], w["inh_to_inh"]
+        tau_exc = np.broadcast_to(self.tau_exc_ms, num_exc)[some]
+        tau_inh = np.broadcast_to(self.tau_inh_ms, self.num_inh)
+        num = len(tau_exc)
+
+        def slope(h: NDArray[np.float64]) -> NDArray[np.float64]:
+            exc, inh = h[:num].ravel(), h[num:].ravel()
+            return np.concatenate(
+                [
+                    ((self.w_self - 1) * exc + w_ee @ exc - w_ie @ inh) / tau_exc,
+                    (w_ei @ exc - w_ii @ inh - inh) / tau_inh,
+                ]
+            )
+
+        size = num + self.num_inh
+        if size <= 200:
+            columns = [slope(one) for one in np.eye(size)]
+            return np.linalg.eigvals(np.stack(columns, axis=1)).astype(np.complex128)
+        operator: Any = linalg.LinearOperator  # its type stub hides how it is called
+        operator = operator((size, size), matvec=slope, dtype=np.float64)
+        start = np.random.default_rng(0).random(size)
+        return linalg.eigs(operator, k=6, which="LM", v0=start, return_eigenvectors=False)
+
+    def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
+        """Return whether Euler's method follows the circuit with this step."""
+        return dt_ms <= self.step_limit_ms(drive, reset=reset)
+
+    def safe_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return the largest step that `is_stable` [ms]."""
+        return self.step_limit_ms(drive, reset=reset)
+
+    def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return τ / 20 of the faster cells, or half of `step_limit_ms` if that is less."""
+        tau_ms = min(np.min(self.tau_exc_ms), np.min(self.tau_inh_ms))
+        limit = self.step_limit_ms(drive, reset=reset)
+        return float(min(tau_ms / STEPS_PER_TAU, limit / 2))
+
+    @property
+    def learning_names(self) -> tuple[str, ...]:
+        """Names of the inhibitory synapses, which a homeostatic rule may move."""
+        has_ii = np.any(np.asarray(self.w_ii) > 0)
+        return ("inh_to_exc", "inh_to_inh") if has_ii else ("inh_to_exc",)
+
+    def parameters(
+        self, timeline: Timeline, num_units: int, *, copies: int = 1
+    ) -> dict[tuple[str, str], Any]:
+        """Return the values of the built circuit's parameters, by (object, variable)."""
+        values: dict[tuple[str, str], Any] = {("hidden", "w_self"): self.w_self}
+        for group, tau in (("hidden", self.tau_exc_ms), ("inhibitory", self.tau_inh_ms)):
+            each = np.tile(tau, copies) if np.ndim(tau) else tau
+            values[group, "tau"] = each * timeline.ms
+            if self.noise:
+                values[group, "noise_sd"] = self.noise
+                values[group, "tau_noise"] = self.noise_tau_ms * timeline.ms
+        for name, matrix in self.matrices(num_units).items():
+            weights = matrix[self.pairs(num_units, name)]
+            if weights.size:
+                values[name, "W"] = np.tile(weights, copies)
+        return values
+
+    def pairs(self, num_units: int, name: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the (receiving, sending) cells of each synapse, ordered by the latter.
+
+        Where a matrix is given, those above 0; where a number is, all of them, so that one
+        build serves several numbers and learning reaches all.
+        """
+        matrix = self.matrices(num_units)[name]
+        number = {"exc_to_inh": self.w_ei, "inh_to_exc": self.w_ie}.get(name, matrix)
+        exist = matrix > 0 if np.ndim(number) else np.ones(matrix.shape, bool)
+        sending, receiving = np.nonzero(exist.T)
+        return receiving, sending
+
+    def build(
+        self,
+        drive: "b2.NeuronGroup",
+        timeline: Timeline,
+        *,
+        reset: bool,
+        copies: int = 1,
+    ) -> Circuit:
+        """Return the hidden units (the E cells) and what they need.
+
+        As `LateralInhibition.build`.
+        """
+        import brian2 as b2
+
+        num_exc, num_inh = len(drive), copies * self.num_inh
+        exc = population(
+            num_exc,
+            EXCITATORY,
+            timeline,
+            name="hidden",
+            noise=self.noise,
+            each_tau=np.ndim(self.tau_exc_ms) > 0,
+        )
+        inh = population(
+            num_inh,
+            INHIBITORY,
+            timeline,
+            name="inhibitory",
+            noise=self.noise,
+            each_tau=np.ndim(self.tau_inh_ms) > 0,
+        )
+        settings: dict[str, Any] = {
+            "clock": timeline.steps,
+            "order": SUMS,
+            "namespace": {},
+        }
+        into_exc = b2.NeuronGroup(num_exc, INTO_EXCITATORY, name="into_exc", **settings)
+        into_inh = b2.NeuronGroup(num_inh, INTO_INHIBITORY, name="into_inh", **settings)
+        exc.I = b2.linked_var(drive, "I")
+        for cells, currents in ((exc, into_exc), (inh, into_inh)):
+            currents.r = b2.linked_var(cells, "r")
+            cells.recurrent = b2.linked_var(currents, "recurrent")
+        exc.inhibition = b2.linked_var(into_exc, "inhibition")
+        inh.excitation = b2.linked_var(into_inh, "excitation")
+        ends = {"exc": (exc, into_exc), "inh": (inh, into_inh)}
+        synapses = {}
+        for name, equation in SUMMED.items():
+            receiving, sending = self.pairs(num_exc // copies, name)
+            if not len(sending):
+                continue
+            source, target = ends[name[:3]][0], ends[name[-3:]][1]
+            synapses[name] = b2.Synapses(
+                source,
+                target,
+                SYNAPSES + equation,
+                clock=timeline.steps,
+                name=name,
+                namespace={},
+            )
+            connect(synapses[name], sending, receiving, copies=copies)
+        if reset:
+            for cells in (exc, inh):
+                cells.run_regularly("h = 0", clock=timeline.presentations, when="start")
+        return Circuit(
+            units=exc,
+            others=[inh, into_exc, into_inh, *synapses.values()],
+            samples={
+                "activity": (exc, "h"),
+                "inh_activity": (inh, "h"),
+                "inhibition": (exc, "inhibition"),
+            },
+            state=[(exc, "h"), (inh, "h")]
+            + [(cells, "noise") for cells in (exc, inh) if self.noise],
+            synapses=synapses,
+        )
+
+
+def oscillation(
+    *, tau_exc_ms: float, tau_inh_ms: float, w: float, num_active: int = 1
+) -> tuple[float, float]:
+    """Return (frequency [Hz], damping rate [1/s]) of the common mode, in linear theory.
+
+    M = 1, W_EI = 1, W_IE = w_self = w. The frequency is 0 where the mode does not ring, the
+    rate then that of its slower part; a negative rate is growth.
+    """
+    trace = (w - 1) / tau_exc_ms - 1 / tau_inh_ms
+    determinant = (1 + (num_active - 1) * w) / (tau_exc_ms * tau_inh_ms)
+    discriminant = trace**2 / 4 - determinant
+    if discriminant < 0:
+        return 1000 * math.sqrt(-discriminant) / (2 * math.pi), -1000 * trace / 2
+    return 0.0, -1000 * (trace / 2 + math.sqrt(discriminant))

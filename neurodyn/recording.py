@@ -1,0 +1,111 @@
+"""What a simulation records, how often, and how large that will be."""
+
+import math
+from dataclasses import dataclass
+
+from neurodyn.stimulus import is_multiple
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """Which traces are kept, and at which stride."""
+
+    activity_ms: float | None = 1.0
+    """Sampling interval of the activity [ms]; None: not over time."""
+    inhibition: bool = False
+    """The inhibitory current of each unit too, at the same times."""
+    images_every: int | None = 1
+    """Drive and final activity of every n-th presentation; None: of none."""
+    norms: bool = False
+    """The p-norm of each unit's weights too, at the start of the same presentations."""
+    weights_every: int | None = None
+    """All weights before the first and after every n-th presentation; None: never."""
+    limit_gib: float = 2.0
+    """What the traces may take [GiB]; more is refused."""
+
+    def __post_init__(self) -> None:
+        if self.activity_ms is not None and not 0 < self.activity_ms < math.inf:
+            raise ValueError(
+                f"activity_ms is {self.activity_ms}: a positive, finite interval is needed"
+            )
+        for name in ("images_every", "weights_every"):
+            stride = getattr(self, name)
+            if stride is not None and not (stride == int(stride) and stride >= 1):
+                raise ValueError(
+                    f"{name} is {stride}: a stride is a whole number from 1 on"
+                )
+        if self.inhibition and self.activity_ms is None:
+            raise ValueError("inhibition is recorded with the activity: give activity_ms")
+        if self.norms and self.images_every is None:
+            raise ValueError("norms are recorded with the drive: give images_every")
+        if not self.limit_gib > 0:
+            raise ValueError(f"limit_gib is {self.limit_gib}: it must be positive")
+
+    def sample_steps(self, dt_ms: float) -> int | None:
+        """Return the time steps between samples of the activity.
+
+        Raises
+        ------
+        ValueError
+            If the interval is not a whole number of steps.
+        """
+        if self.activity_ms is None:
+            return None
+        if not is_multiple(self.activity_ms, dt_ms):
+            raise ValueError(
+                f"activity_ms is {self.activity_ms:g}: it must be a multiple of dt_ms, "
+                f"{dt_ms:g} ms"
+            )
+        return round(self.activity_ms / dt_ms)
+
+    def check_size(
+        self,
+        *,
+        num_presentations: int,
+        period_ms: float,
+        num_units: int,
+        num_inh: int,
+        num_synapses: int,
+    ) -> int:
+        """Return the bytes of the traces of a run.
+
+        Raises
+        ------
+        ValueError
+            If they are more than `limit_gib`, with the arithmetic.
+        """
+        parts: dict[str, tuple[int, int]] = {}
+        if self.activity_ms is not None:
+            samples = int(num_presentations * period_ms / self.activity_ms) + 1
+            parts["activity (samples x units)"] = samples, num_units
+            if num_inh:
+                parts["inh_activity (samples x cells)"] = samples, num_inh
+            if self.inhibition:
+                parts["inhibition (samples x units)"] = samples, num_units
+        if self.images_every is not None:
+            images = num_presentations // self.images_every
+            parts["drive and final activity (images x units)"] = images, 2 * num_units
+            if self.norms:
+                parts["norms (images x units)"] = images, num_units
+        if self.weights_every is not None:
+            snapshots = num_presentations // self.weights_every + 1
+            parts["weights (snapshots x synapses)"] = snapshots, num_synapses
+        size = sum(8 * rows * columns for rows, columns in parts.values())
+        if size > self.limit_gib * 2**30:
+            sums = "; ".join(
+                f"{name}: {rows} x {columns} x 8 bytes = {rows * columns / 2**27:.2f} GiB"
+                for name, (rows, columns) in parts.items()
+            )
+            raise ValueError(
+                f"the traces would take {size / 2**30:.1f} GiB, the limit is "
+                f"{self.limit_gib:g} GiB ({sums}): record less often (activity_ms, "
+                "images_every, weights_every), show fewer images, or raise limit_gib"
+            )
+        return size
+
+    def block(self, *, period_steps: int, sample_steps: int | None) -> int:
+        """Return the fewest presentations that all strides divide."""
+        strides = [self.images_every or 1, self.weights_every or 1]
+        if sample_steps:
+            strides.append(sample_steps // math.gcd(sample_steps, period_steps))
+        return math.lcm(*strides)

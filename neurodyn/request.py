@@ -1,0 +1,269 @@
+"""What a simulation is asked to do, checked before anything is built."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neurodyn import backends
+from neurodyn.feedforward import drive as drive_of
+from neurodyn.network import INPUT, AnyCircuit, InputRule, Rules
+from neurodyn.recording import Recording
+from neurodyn.stimulus import Presentation, checked_order
+from neurodyn.synapses.inhibitory import Homeostatic
+from neurodyn.synapses.timing import Settled
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Request:
+    """A simulation as it will be run."""
+
+    circuit: AnyCircuit
+    images: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    order: NDArray[np.intp]
+    rules: Rules
+    stimulus: Presentation
+    recording: Recording
+    backend: str
+    dt_ms: float
+    batch_size: int
+    seed: int
+    drive: NDArray[np.float64]
+    """Of each image of the bank, with the weights given (image, unit)."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All settings."""
+        rules = {
+            name: {"name": type(r).__name__, **asdict(r)} for name, r in self.rules.items()
+        }
+        for name, rule in self.rules.items():
+            if not isinstance(rule, Homeostatic):
+                rules[name]["timing"] = {
+                    "name": type(rule.timing).__name__,
+                    **asdict(rule.timing),
+                }
+        return {
+            "circuit": {"name": type(self.circuit).__name__, **asdict(self.circuit)},
+            "plasticity": rules,
+            "stimulus": asdict(self.stimulus),
+            "recording": asdict(self.recording),
+            "backend": self.backend,
+            "dt_ms": self.dt_ms,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
+
+
+def checked(
+    circuit: AnyCircuit,
+    images: ArrayLike,
+    weights: ArrayLike,
+    *,
+    plasticity: "InputRule | Mapping[str, InputRule | Homeostatic] | None",
+    stimulus: Presentation | None,
+    order: ArrayLike | None,
+    recording: Recording | None,
+    backend: str,
+    dt_ms: float | None,
+    batch_size: int,
+    seed: int,
+) -> Request:
+    """Return what is asked for, with defaults filled in.
+
+    Raises
+    ------
+    ValueError
+        As `simulate`.
+    """
+    stimulus, recording = stimulus or Presentation(), recording or Recording()
+    bank, matrix = _arrays(images, weights)
+    circuit.check_size(len(matrix))
+    _check_signs(matrix, circuit.input_sign)
+    shown = checked_order(order, len(bank))
+    rules = _rules(plasticity, circuit)
+    backend = backends.resolve(backend)
+    drive = drive_of(bank, matrix, p=circuit.p)
+    dt_ms = _time_step(circuit, stimulus, drive, dt_ms, recording)
+    recording.check_size(
+        num_presentations=len(shown),
+        period_ms=stimulus.period_ms,
+        num_units=len(matrix),
+        num_inh=circuit.num_inh,
+        num_synapses=matrix.size,
+    )
+    if recording.weights_every and not rules:
+        raise ValueError(
+            "weights_every is given, but no rule moves the weights: give plasticity"
+        )
+    for rule in rules.values():
+        _check_rate(rule, circuit, stimulus, drive, dt_ms)
+    _check_batch(batch_size, rules, stimulus, recording, dt_ms)
+    return Request(
+        circuit=circuit,
+        images=bank,
+        weights=matrix,
+        order=shown,
+        rules=rules,
+        stimulus=stimulus,
+        recording=recording,
+        backend=backend,
+        dt_ms=dt_ms,
+        batch_size=batch_size,
+        seed=seed,
+        drive=drive,
+    )
+
+
+def _arrays(
+    images: ArrayLike, weights: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    images = np.asarray(images, dtype=np.float64)
+    weights = np.asarray(weights, dtype=np.float64)
+    if images.ndim < 2 or 0 in images.shape:
+        raise ValueError(
+            f"images have shape {images.shape}: (image, pixel) or (image, height, width"
+            "[, channel]) is needed, none of them 0"
+        )
+    images = images.reshape(len(images), -1)
+    if weights.ndim != 2 or 0 in weights.shape:
+        raise ValueError(f"weights have shape {weights.shape}: (unit, pixel) is needed")
+    if weights.shape[1] != images.shape[1]:
+        raise ValueError(
+            f"the weights have {weights.shape[1]} pixels per unit, the images "
+            f"{images.shape[1]}: use weights that were trained on images of this size"
+        )
+    for name, array in (("images", images), ("weights", weights)):
+        if bad := np.count_nonzero(~np.isfinite(array)):
+            raise ValueError(f"{name} hold {bad} NaN or infinite values")
+    return images, weights
+
+
+def _check_signs(weights: NDArray[np.float64], sign: int) -> None:
+    wrong = weights * sign < 0
+    if wrong.any():
+        unit, pixel = np.argwhere(wrong)[0]
+        kind = "excitatory" if sign > 0 else "inhibitory"
+        raise ValueError(
+            f"{np.count_nonzero(wrong)} of {weights.size} weights have the wrong sign, the "
+            f"first of unit {unit} from pixel {pixel} ({weights[unit, pixel]:g}): this "
+            f"circuit's inputs are {kind} (input_sign={sign}). Train with that constraint, "
+            "or give the circuit input_sign=0"
+        )
+
+
+def _rules(
+    plasticity: "InputRule | Mapping[str, InputRule | Homeostatic] | None",
+    circuit: AnyCircuit,
+) -> dict[str, InputRule | Homeostatic]:
+    if plasticity is None:
+        return {}
+    rules = dict(plasticity) if isinstance(plasticity, Mapping) else {INPUT: plasticity}
+    for name, rule in rules.items():
+        allowed = circuit.learning_names if isinstance(rule, Homeostatic) else (INPUT,)
+        if name not in allowed:
+            raise ValueError(
+                f"{type(rule).__name__} cannot learn the synapses '{name}' of a "
+                f"{type(circuit).__name__}; it learns "
+                f"{' or '.join(allowed) or 'none of them'} (give plasticity={{name: rule}})"
+            )
+        if not isinstance(rule, Homeostatic) and rule.p != circuit.p:
+            raise ValueError(
+                f"the rule has p = {rule.p:g}, the circuit p = {circuit.p:g}: drive and "
+                "weights have one metric, so give both the same"
+            )
+    return rules
+
+
+def _time_step(
+    circuit: AnyCircuit,
+    stimulus: Presentation,
+    drive: NDArray[np.float64],
+    dt_ms: float | None,
+    recording: Recording,
+) -> float:
+    sampled = () if recording.activity_ms is None else (recording.activity_ms,)
+    reset = stimulus.reset
+    if dt_ms is None:
+        bound = circuit.default_step_ms(drive, reset=reset)
+        dt_ms = stimulus.fitting_step(bound, *sampled)
+    elif not (dt_ms > 0 and circuit.is_stable(drive, dt_ms, reset=reset)):
+        safe = float(f"{0.995 * circuit.safe_step_ms(drive, reset=reset):.3g}")
+        raise ValueError(
+            f"dt_ms is {dt_ms:g}: Euler's method is not stable with that step for this "
+            f"circuit and these images; steps above 0 and up to {safe:g} ms always are. "
+            "Leave it out to have one chosen"
+        )
+    stimulus.steps(dt_ms)
+    recording.sample_steps(dt_ms)
+    return dt_ms
+
+
+def _check_rate(
+    rule: InputRule | Homeostatic,
+    circuit: AnyCircuit,
+    stimulus: Presentation,
+    drive: NDArray[np.float64],
+    dt_ms: float,
+) -> None:
+    """Refuse weights that overshoot, warn of weights that move faster than activity.
+
+    Under eq. 3 the weights of a unit relax with τ_L / (g I).
+    """
+    largest = float(max(drive.max(), 1e-300))
+    if isinstance(rule, Homeostatic):
+        speed, step_ms = largest, dt_ms
+    else:
+        speed = rule.strongest(largest) * largest
+        settled = isinstance(rule.timing, Settled)
+        step_ms = stimulus.image_ms if settled else dt_ms
+    ratio = float(np.max(circuit.tau_ms)) * speed / rule.tau_l_ms
+    if step_ms * speed / rule.tau_l_ms > 1:
+        raise ValueError(
+            f"tau_l_ms is {rule.tau_l_ms:g}: with drives up to {largest:.3g} the weights "
+            f"move within {rule.tau_l_ms / speed:.3g} ms, and one step of {step_ms:g} ms "
+            f"overshoots; give at least {step_ms * speed:.3g}"
+        )
+    if ratio > 1:
+        warnings.warn(
+            f"tau_l_ms is {rule.tau_l_ms:g}: the weights move {ratio:.3g} times as fast as "
+            "the activity, so that it never settles on them",
+            stacklevel=4,
+        )
+
+
+def _check_batch(
+    batch_size: int,
+    rules: Rules,
+    stimulus: Presentation,
+    recording: Recording,
+    dt_ms: float,
+) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: at least 1 image is shown at a time")
+    if batch_size == 1:
+        return
+    if rules:
+        raise ValueError(
+            f"batch_size is {batch_size}, but the weights learn: images side by side need "
+            "static weights (batch_size=1)"
+        )
+    if not stimulus.reset:
+        raise ValueError(
+            f"batch_size is {batch_size}, but activity is carried over (reset=False): "
+            "images side by side have no order (batch_size=1)"
+        )
+    if recording.norms or recording.weights_every:
+        raise ValueError(
+            "images side by side have static weights: nothing of them to record"
+        )
+    sample_steps = recording.sample_steps(dt_ms)
+    if sample_steps and stimulus.steps(dt_ms)[1] % sample_steps:
+        raise ValueError(
+            f"activity_ms is {recording.activity_ms:g}: with batch_size {batch_size} it "
+            f"must divide a presentation, {stimulus.period_ms:g} ms"
+        )

@@ -1,0 +1,211 @@
+"""Run a request: build once, run chunk by chunk, or circuit by circuit."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodyn import backends, network
+from neurodyn.network import INPUT, Network
+from neurodyn.request import Request
+from neurodyn.timeline import Timeline
+
+CHUNK_BYTES = 2**26  # of traces, that are written to a file together
+CHUNK_PRESENTATIONS = 1000
+DIVERGED = 10  # times the largest weight that there was, or that the rule leads to
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """What came of consecutive presentations."""
+
+    samples: dict[str, NDArray[np.float64]]
+    """Traces over time or presentations."""
+    snapshots: dict[str, NDArray[np.float64]]
+    """Weights (snapshot, synapse), by the synapses' names."""
+    weights: dict[str, NDArray[np.float64]]
+    """Weights (synapse) at the end, of those that learn."""
+    seconds: float
+
+
+def trials(jobs: Sequence[Request]) -> Iterator[Records]:
+    """Build once, and yield the records of each circuit."""
+    job = jobs[0]
+    timeline = _timeline(job, len(job.order))
+    num_units = len(job.weights)
+    sets = [one.circuit.parameters(timeline, num_units) for one in jobs]
+    for one, values in zip(jobs, sets, strict=True):
+        same = {key: np.shape(value) for key, value in values.items()} == {
+            key: np.shape(value) for key, value in sets[0].items()
+        }
+        if type(one.circuit) is not type(job.circuit) or not same:
+            raise ValueError(
+                "the circuits of a sweep may differ only in the values of parameters: give "
+                "the same class, sizes, and noise in all or none"
+            )
+    with backends.activated(job.backend, seed=job.seed) as compiler:
+        built = _build(job, timeline)
+        run = compiler(built.objects, timeline.duration)
+        start = built.initial_state(job.weights)
+        for values in sets:
+            given = {(built.named(group), name): v for (group, name), v in values.items()}
+            seconds = run(built.values(job.order, start | given))
+            yield _finished(job, built, len(job.order), seconds, first=True)
+
+
+def chunks(job: Request, length: int) -> Iterator[Records]:
+    """Build once, run chunk after chunk of `length` presentations; yield the records."""
+    if job.batch_size > 1:
+        yield from _side_by_side(job, length)
+        return
+    timeline = _timeline(job, length)
+    with backends.activated(job.backend, seed=job.seed) as compiler:
+        built = _build(job, timeline)
+        run = compiler(built.objects, timeline.duration)
+        state: dict[Any, NDArray[np.float64]] = {}
+        for first in range(0, len(job.order), length):
+            shown = job.order[first : first + length]
+            seconds = run(built.values(shown, state))
+            yield _finished(job, built, len(shown), seconds, first=first == 0)
+            state = built.state() if first + length < len(job.order) else {}
+
+
+def _timeline(job: Request, num_presentations: int) -> Timeline:
+    rest_steps, period_steps = job.stimulus.steps(job.dt_ms)
+    return Timeline(
+        dt_ms=job.dt_ms,
+        rest_steps=rest_steps,
+        period_steps=period_steps,
+        num_presentations=num_presentations,
+    )
+
+
+def _build(job: Request, timeline: Timeline, **settings: Any) -> Network:
+    return network.build(
+        job.circuit,
+        job.images,
+        job.weights,
+        rules=job.rules,
+        stimulus=job.stimulus,
+        recording=job.recording,
+        timeline=timeline,
+        **settings,
+    )
+
+
+def _finished(
+    job: Request,
+    built: Network,
+    num_presentations: int,
+    seconds: float,
+    *,
+    first: bool,
+) -> Records:
+    """Return the records of the last run, if it went well."""
+    samples, snapshots = built.records(num_presentations, first=first)
+    weights = built.weights()
+    for name, flat in weights.items():
+        _check_weights(job, name, flat)
+    h = samples.get("final_activity", np.zeros(1))
+    if not np.isfinite(h).all():
+        raise ValueError(
+            "activity grows without bound: self-excitation outruns inhibition (lower "
+            "w_self or tau_inh_ms), or the time step is too long (lower dt_ms)"
+        )
+    return Records(samples=samples, snapshots=snapshots, weights=weights, seconds=seconds)
+
+
+def _check_weights(job: Request, name: str, weights: NDArray[np.float64]) -> None:
+    """Refuse feed-forward weights that left the scale of their start and of the norm R."""
+    if not np.isfinite(weights).all():
+        raise ValueError(f"the weights '{name}' grew without bound: raise tau_l_ms")
+    if name == INPUT:
+        start = abs(job.weights).max()
+        bound = DIVERGED * max(start, getattr(job.rules[name], "radius", 0.0))
+        if (largest := abs(weights).max()) > bound:
+            raise ValueError(
+                f"the weights '{name}' diverge: the largest is {largest:.3g}, at the start "
+                f"it was {start:.3g}. Units that unlearn are repelled from the norm R: "
+                "lower delta, or raise tau_l_ms"
+            )
+
+
+def _side_by_side(job: Request, length: int) -> Iterator[Records]:
+    """Run images in copies of the circuit; yield the records as if one after another."""
+    copies, num_units = job.batch_size, len(job.weights)
+    rounds, total = -(-length // copies), -(-len(job.order) // copies)
+    drive = np.zeros((total * copies, num_units))
+    drive[: len(job.order)] = job.drive[job.order]
+    stride = job.recording.images_every
+    every_image = replace(job.recording, images_every=stride and 1)
+    timeline = _timeline(job, rounds)
+    with backends.activated(job.backend, seed=job.seed) as compiler:
+        built = _build(
+            replace(job, recording=every_image),
+            timeline,
+            drive=drive.reshape(total, copies * num_units),
+            copies=copies,
+        )
+        run = compiler(built.objects, timeline.duration)
+        for first in range(0, total, rounds):
+            shown = np.arange(first, min(first + rounds, total))
+            num_images = min(len(job.order) - first * copies, len(shown) * copies)
+            seconds = run(built.values(shown, {}))
+            done = _finished(job, built, len(shown), seconds, first=True)
+            samples = {}
+            for trace, values in done.samples.items():
+                if trace in network.IMAGE_TRACES:
+                    images = values.reshape(len(shown) * copies, -1)[:num_images]
+                    samples[trace] = images[(stride or 1) - 1 :: stride or 1]
+                else:
+                    samples[trace] = _in_turn(values, copies, num_images, first=first == 0)
+            yield replace(done, samples=samples)
+
+
+def _in_turn(
+    values: NDArray[np.float64], copies: int, num_images: int, *, first: bool
+) -> NDArray[np.float64]:
+    """Return the samples (time, unit) of images side by side, as if one after another.
+
+    The sample at time 0 is kept for the `first` chunk only.
+    """
+    num_units = values.shape[1] // copies
+    start, rest = values[: int(first), :num_units], values[1:]
+    rounds = -(-num_images // copies)
+    by_image = rest.reshape(rounds, -1, copies, num_units).swapaxes(1, 2)
+    by_image = by_image.reshape(rounds * copies, -1, num_units)[:num_images]
+    return np.concatenate([start, by_image.reshape(-1, num_units)])
+
+
+def chunk_length(job: Request) -> int:
+    """Return how many presentations are run, and written, together."""
+    total = len(job.order)
+    if getattr(job.circuit, "noise", 0) and job.backend in backends.DEVICES:
+        return total  # a compiled program draws the same noise each time it is run
+    _, period_steps = job.stimulus.steps(job.dt_ms)
+    block = job.recording.block(
+        period_steps=period_steps, sample_steps=job.recording.sample_steps(job.dt_ms)
+    )
+    block = math.lcm(block, job.batch_size)
+    size = job.recording.check_size(
+        num_presentations=total,
+        period_ms=job.stimulus.period_ms,
+        num_units=len(job.weights),
+        num_inh=job.circuit.num_inh,
+        num_synapses=job.weights.size,
+    )
+    most = min(CHUNK_PRESENTATIONS, int(total * CHUNK_BYTES / max(size, 1)))
+    return min(max(most // block, 1) * block, total)
+
+
+def write_source(job: Request, folder: Path, *, make: bool) -> None:
+    """Write the program of a compiled backend to a folder; also compile it with `make`."""
+    timeline = _timeline(job, len(job.order))
+    with backends.activated(
+        job.backend, seed=job.seed, folder=folder, make=make
+    ) as compiler:
+        compiler(_build(job, timeline).objects, timeline.duration)

@@ -1,0 +1,1 @@
+"""Rules by which synapses learn, one file each."""

@@ -1,0 +1,196 @@
+"""Feed-forward synapses that learn by one equation, whoever says who learns.
+
+K&H 2019, eq. 3, with the drive I of eq. 2 and a learning activation g(h) that a rule gives:
+
+    τ_L dW_ui/dt = g_u (R^p v_i − I_u W_ui)
+
+*Settled* learning is one step of it per presentation, and costs one pass over the synapses
+per presentation. *Continuous* and *gated* learning take Euler's steps with the activity of
+each moment, which seems to need a pass over all synapses, to sum I and to move W, at every
+time step. It does not for p = 2. While an image is on, every W_u changes only along itself
+and along v: W_u(t) = a_u W_u(0) + b_u v, and Euler's step for W is one for two numbers,
+
+    I = a I(0) + b |v|²,   b += dt/τ_L g (R² − I b),   a −= dt/τ_L g I a,
+
+from (a, b) = (1, 0): the same to rounding. The synapses are touched once per presentation.
+This is how p = 2 without sign constraints is integrated; otherwise every synapse is, at
+every step.
+
+Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019), eq. 2, 3; the reduction to two
+numbers is derived here.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodyn.feedforward import drive_units, feedforward
+from neurodyn.stimulus import Presentation
+from neurodyn.synapses.krotov_hopfield import KrotovHopfield
+from neurodyn.synapses.oja import Oja
+from neurodyn.synapses.timing import Settled
+from neurodyn.timeline import EQUATIONS, LEARNING, Timeline
+
+if TYPE_CHECKING:
+    import brian2 as b2
+
+LISTENING = """
+h : 1 (linked)
+"""
+AT_THE_END = """
+learns = 1 : 1 (shared)
+"""
+IN_THE_WINDOW = """
+learns = running*shown*int(t_in_timesteps % period_steps >= window_start) : 1 (shared)
+"""
+STEP = """
+W += learns*rate*g_post*(R_p*v_pre - I_post*W)
+"""
+STEP_BOUNDED = """
+W = clip(W + learns*rate*g_post*(R_p*v_pre - I_post*W), lowest, highest)
+"""
+# Two numbers for each unit in place of its synapses.
+REDUCED = """
+I : 1
+I_start : 1 (linked)
+own : 1
+image : 1
+square = int(image_at(t) >= 0)*squares(image_at(t)*period) : 1 (shared)
+"""
+REDUCED_STEP = """
+I = own*I_start + image*square
+image += learns*rate*g*(R_p - I*image)
+own -= learns*rate*g*I*own
+"""
+REDUCED_NEXT = """
+own = 1
+image = 0
+"""
+MIRRORED = """
+own : 1 (linked)
+image : 1 (linked)
+"""
+REDUCED_END = """
+W = own_post*W + image_post*v_pre
+"""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlasticInput:
+    """The groups between pixels and hidden units when the synapses learn."""
+
+    drive: "b2.NeuronGroup"
+    """Sums over the synapses."""
+    source: "b2.NeuronGroup"
+    """Its I drives the hidden units."""
+    learner: "b2.NeuronGroup"
+    """Its g says who learns; its h is to be linked to the hidden units'."""
+    step: str
+    """What moves the weights, with `equations` and `namespace` of the synapses."""
+    moment: dict[str, Any]
+    """When it does: the arguments of run_regularly."""
+    namespace: dict[str, Any]
+    equations: str = ""
+
+    def connect(
+        self, pixels: "b2.NeuronGroup", weights: NDArray[np.float64], *, p: float
+    ) -> "b2.Synapses":
+        """Return the learning synapses, once h is linked."""
+        synapses = feedforward(
+            pixels,
+            self.drive,
+            weights,
+            p=p,
+            equations=self.equations,
+            namespace=self.namespace,
+        )
+        synapses.run_regularly(self.step, clock=self.drive.clock, **self.moment)
+        return synapses
+
+
+def plastic_input(
+    num_units: int,
+    *,
+    rule: KrotovHopfield | Oja,
+    sign: int,
+    stimulus: Presentation,
+    timeline: Timeline,
+    images: NDArray[np.float64],
+    norms: bool = False,
+) -> PlasticInput:
+    """Return the groups of feed-forward synapses that learn.
+
+    `sign` is that of all the weights (0: free), which they keep at every step.
+    """
+    namespace: dict[str, Any] = {**rule.parameters, "R_p": rule.radius**rule.p}
+    namespace["lowest"] = 0 if sign > 0 else -np.inf
+    namespace["highest"] = 0 if sign < 0 else np.inf
+    if isinstance(rule.timing, Settled):
+        namespace["rate"] = stimulus.image_ms / rule.tau_l_ms
+        clock, learns = timeline.presentations, AT_THE_END
+        moment: dict[str, Any] = {"when": "before_start"}
+    else:
+        window_ms = min(rule.timing.window_ms(stimulus.image_ms), stimulus.image_ms)
+        window_start = timeline.period_steps - round(window_ms / timeline.dt_ms)
+        namespace |= timeline.namespace | {"window_start": window_start}
+        namespace["rate"] = timeline.dt_ms / rule.tau_l_ms
+        if rule.p == 2 and not sign:
+            return _reduced(num_units, rule.activation, namespace, timeline, images, norms)
+        clock, learns = timeline.steps, EQUATIONS + IN_THE_WINDOW
+        moment = {"when": "groups", "order": LEARNING}
+    drive = drive_units(
+        num_units,
+        clock,
+        p=rule.p,
+        equations=LISTENING + rule.activation,
+        namespace=namespace,
+        norms=norms,
+    )
+    return PlasticInput(
+        drive=drive,
+        source=drive,
+        learner=drive,
+        step=STEP_BOUNDED if sign else STEP,
+        moment=moment,
+        equations=learns,
+        namespace=namespace,
+    )
+
+
+def _reduced(
+    num_units: int,
+    activation: str,
+    namespace: dict[str, Any],
+    timeline: Timeline,
+    images: NDArray[np.float64],
+    norms: bool,
+) -> PlasticInput:
+    import brian2 as b2
+
+    clock = timeline.presentations
+    drive = drive_units(num_units, clock, p=2.0, equations=MIRRORED, norms=norms)
+    squares = b2.TimedArray((images**2).sum(axis=1), dt=clock.dt)
+    learner = b2.NeuronGroup(
+        num_units,
+        EQUATIONS + LISTENING + IN_THE_WINDOW + activation + REDUCED,
+        clock=timeline.steps,
+        order=LEARNING,
+        name="learner",
+        namespace=namespace | {"squares": squares, "period": clock.dt},
+    )
+    learner.own = 1
+    learner.I_start = b2.linked_var(drive, "I")
+    drive.own = b2.linked_var(learner, "own")
+    drive.image = b2.linked_var(learner, "image")
+    learner.run_regularly(REDUCED_STEP, clock=timeline.steps, when="groups", order=LEARNING)
+    learner.run_regularly(REDUCED_NEXT, clock=clock, when="start")
+    return PlasticInput(
+        drive=drive,
+        source=learner,
+        learner=learner,
+        step=REDUCED_END,
+        moment={"when": "before_start"},
+        namespace={},
+    )

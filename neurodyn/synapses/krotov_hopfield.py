@@ -1,0 +1,71 @@
+"""The rule of the paper: the winners learn, the losers unlearn.
+
+K&H 2019, eq. 3 with the learning activation of eq. 9:
+
+    τ_L dW_ui/dt = g(h_u) (R^p v_i − I_u W_ui)
+    g(h) = 0 for h < 0,   −Δ for 0 ≤ h < h*,   1 for h ≥ h*
+
+For g I > 0 the p-norm Σ_i |W_ui|^p flows to R^p; for a unit that unlearns it is repelled,
+so that a large Δ lets weights diverge.
+
+Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from neurodyn.circuits.populations import check_exponent
+from neurodyn.synapses.timing import Settled, Timing
+
+ACTIVATION = """
+g = int(h >= h_star) - delta*int(h >= 0)*int(h < h_star) : 1
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KrotovHopfield:
+    """Plasticity of the feed-forward synapses by eq. 3 and 9."""
+
+    p: float = 2.0
+    """Exponent of the metric (eq. 2, 3); the circuit's must be the same."""
+    delta: float = 0.4
+    """Strength Δ of anti-Hebbian learning."""
+    h_star: float = 1.0
+    """Activity from which a unit learns Hebbian, in units of the drive."""
+    tau_l_ms: float = 1e5
+    """Time constant τ_L of the weights [ms]: T / τ_L is the step per image."""
+    radius: float = 1.0
+    """R, the p-norm to which the weights of a winner flow."""
+    timing: Timing = field(default_factory=Settled)
+    """When the weights move: Settled(), Gated(last_ms=...), or Continuous()."""
+
+    activation = ACTIVATION
+
+    def __post_init__(self) -> None:
+        check_exponent(self.p)
+        check_rates(self.tau_l_ms, self.radius)
+        if not (self.delta >= 0 and math.isfinite(self.delta)):
+            raise ValueError(
+                f"delta is {self.delta}: the strength of unlearning must be 0 or more, and "
+                "finite (it is subtracted by the rule)"
+            )
+        if not (self.h_star >= 0 and math.isfinite(self.h_star)):
+            raise ValueError(
+                f"h_star is {self.h_star}: the threshold of learning must be 0 or more"
+            )
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """What the activation refers to."""
+        return {"delta": self.delta, "h_star": self.h_star}
+
+    def strongest(self, largest_drive: float) -> float:
+        """Return the largest |g| when no drive is above `largest_drive`."""
+        return max(1.0, self.delta)
+
+
+def check_rates(tau_l_ms: float, radius: float) -> None:
+    """Refuse a time constant or a radius that is not positive and finite."""
+    for name, value in (("tau_l_ms", tau_l_ms), ("radius", radius)):
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name} is {value}: it must be positive and finite")

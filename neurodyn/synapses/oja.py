@@ -1,0 +1,47 @@
+"""Oja's rule: a linear unit that finds the leading principal component.
+
+Equation 3 of K&H 2019 with g(h) = h and p = 2; for one unit, h settles to I, and
+
+    τ_L dW_i/dt = I (R² v_i − I W_i)
+
+whose stable fixed point is R times the leading eigenvector of the correlations ⟨v v^T⟩.
+Units that compete do not all find the same one.
+
+Source: E. Oja, J. Math. Biol. 15:267 (1982), eq. 3.
+"""
+
+from dataclasses import dataclass, field
+
+from neurodyn.synapses.krotov_hopfield import check_rates
+from neurodyn.synapses.timing import Settled, Timing
+
+ACTIVATION = """
+g = h : 1
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oja:
+    """Plasticity of the feed-forward synapses in proportion to the activity."""
+
+    tau_l_ms: float = 1e5
+    """Time constant τ_L of the weights [ms] at activity 1."""
+    radius: float = 1.0
+    """R, the norm to which the weights flow."""
+    timing: Timing = field(default_factory=Settled)
+    """When the weights move: Settled(), Gated(last_ms=...), or Continuous()."""
+
+    activation = ACTIVATION
+    p = 2.0
+
+    def __post_init__(self) -> None:
+        check_rates(self.tau_l_ms, self.radius)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """What the activation refers to: nothing."""
+        return {}
+
+    def strongest(self, largest_drive: float) -> float:
+        """Return the largest |g| when no drive is above `largest_drive`."""
+        return largest_drive

@@ -1,0 +1,53 @@
+"""When synapses learn: all the time, in a window, or once at the end of a presentation."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continuous:
+    """Weights move all the time, with the activity of the moment."""
+
+    def window_ms(self, image_ms: float) -> float:
+        """Return how long before the end of a presentation learning starts [ms]."""
+        return math.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gated:
+    """Weights move in the last part of each presentation, once activity has settled."""
+
+    last_ms: float
+    """How long before the end of a presentation learning starts [ms]."""
+
+    def __post_init__(self) -> None:
+        if not (self.last_ms > 0 and math.isfinite(self.last_ms)):
+            raise ValueError(
+                f"last_ms is {self.last_ms}: the window must have a positive length"
+            )
+
+    def window_ms(self, image_ms: float) -> float:
+        """Return how long before the end of a presentation learning starts [ms].
+
+        Raises
+        ------
+        ValueError
+            If the image is not shown for so long.
+        """
+        if self.last_ms > image_ms:
+            raise ValueError(
+                f"last_ms is {self.last_ms:g}, but an image is shown for {image_ms:g} ms: "
+                "shorten the window or show images for longer"
+            )
+        return self.last_ms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """One update at the end of each presentation, as large as the image was long.
+
+    It is Euler's step of the length of the image, with the activity reached at its end.
+    """
+
+
+type Timing = Continuous | Gated | Settled
