@@ -81,7 +81,6 @@ def feedforward(
     weights: NDArray[np.float64],
     *,
     p: float,
-    equations: str = "",
     namespace: dict[str, Any] | None = None,
 ) -> "b2.Synapses":
     """Return the synapses (unit, pixel) that sum the drive, and norms if it has them.
@@ -94,7 +93,7 @@ def feedforward(
     synapses = b2.Synapses(
         pixels,
         drive,
-        WEIGHTS + summed + (NORMS if "norm_p" in drive.variables else "") + equations,
+        WEIGHTS + summed + (NORMS if "norm_p" in drive.variables else ""),
         clock=drive.clock,
         name="feedforward",
         namespace={"p": p} | (namespace or {}),

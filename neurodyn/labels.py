@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurodyn.circuits.lateral import LateralInhibition
 from neurodyn.network import INPUT
 from neurodyn.request import Request
 from neurodyn.running import Records
@@ -31,8 +30,9 @@ def dataset(job: Request, parts: Sequence[Records], *, start: int = 0) -> "xr.Da
 
     num_units, num_pixels = job.weights.shape
     variables = _joined([part.samples for part in parts])
-    if job.recording.inhibition and isinstance(job.circuit, LateralInhibition):
-        variables["inhibition"] = job.circuit.inhibition(variables["activity"])
+    if job.recording.inhibition and "inhibition" not in variables:
+        h = variables["activity"], variables.get("inh_activity")
+        variables["inhibition"] = job.circuit.inhibition(*h)
     coords: dict[str, ArrayLike] = {
         "unit": np.arange(num_units),
         "pixel": np.arange(num_pixels),

@@ -175,7 +175,7 @@ def build(
         setattr(groups[name], variable, value)
     sizes = {name: len(circuit.pairs(num_units, name)[0]) for name in inner}
     sizes[INPUT] = weights.size
-    monitors = _monitors(recording, timeline, source, summed, built)
+    monitors = _monitors(recording, timeline, source, summed, built, bool(inner))
     snapshots = _snapshots(recording, timeline, learning, sizes)
     return Network(
         objects=[*objects, *monitors.values(), *snapshots.values()],
@@ -193,13 +193,17 @@ def _monitors(
     source: "b2.NeuronGroup",
     summed: "b2.NeuronGroup",
     circuit: Circuit,
+    inner: bool,
 ) -> "dict[str, b2.StateMonitor]":
-    """Return what samples activities, and drive and norms at the end of presentations."""
+    """Return what samples activities, and drive and norms at the end of presentations.
+
+    Inhibition follows from activity unless synapses between cells learn (`inner`).
+    """
     monitors = {}
     sample_steps = recording.sample_steps(timeline.dt_ms)
     if sample_steps:
         for trace, (group, variable) in circuit.samples.items():
-            if trace != "inhibition" or recording.inhibition:
+            if trace != "inhibition" or (recording.inhibition and inner):
                 monitors[trace] = _monitor(group, variable, timeline.every(sample_steps))
     if recording.images_every:
         clock = timeline.every(recording.images_every * timeline.period_steps)
@@ -233,5 +237,5 @@ def _monitor(
     import brian2 as b2
 
     return b2.StateMonitor(
-        group, variable, record=record, clock=clock, when="before_start", order=1
+        group, variable, record=record, clock=clock, when="before_start", order=2
     )

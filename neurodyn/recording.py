@@ -13,7 +13,8 @@ class Recording:
     activity_ms: float | None = 1.0
     """Sampling interval of the activity [ms]; None: not over time."""
     inhibition: bool = False
-    """The inhibitory current of each unit too, at the same times."""
+    """The inhibitory current into each unit too, at the same times; where inhibitory
+    synapses learn, that of the time step which led there."""
     images_every: int | None = 1
     """Drive and final activity of every n-th presentation; None: of none."""
     norms: bool = False

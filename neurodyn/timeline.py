@@ -11,7 +11,8 @@ What happens within one time step, in this order (Euler's method: all from the o
 
 1. "before_start": settled plasticity and samples see the presentation that has just ended;
 2. "start": the next image, activities to 0;
-3. "groups": sums over synapses (SUMS), weights that move (LEARNING), activities.
+3. "groups": sums over synapses (SUMS), who learns (GAINS), weights that move (LEARNING),
+   activities (ACTIVITIES).
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import brian2 as b2
 
 # Orders in the slot "groups". Brian2 computes a summed variable one before its target.
-SUMS, LEARNING, ACTIVITIES = -2, -1, 0
+SUMS, GAINS, LEARNING, ACTIVITIES = -3, -2, -1, 0
 
 # For groups that tick at every step. `running` holds all states still after the last image,
 # so that a run may go on for some steps and still end in the state it is asked for.

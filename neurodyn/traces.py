@@ -66,6 +66,7 @@ COORDS: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 # Dims along which a run adds to a file; all else is known at its start.
 GROWING = ("time", "image", "snapshot")
+COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 
 def assemble(
@@ -235,8 +236,9 @@ class Writer:
         """
         try:
             with h5netcdf.File(self._part, "a") as file:
+                starts = _grow(file, chunk)
                 for name, variable in chunk.variables.items():
-                    _append(file, str(name), variable)
+                    _append(file, str(name), variable, starts)
                 self._seconds += chunk.attrs["run_seconds"]
                 self.num_presentations += num_presentations
                 sums = {
@@ -259,42 +261,39 @@ class Writer:
             self._part.unlink()
         if kind is KeyboardInterrupt and self.num_presentations:
             raise KeyboardInterrupt(
-                f"interrupted; {self.num_presentations} presentations were finished and are "
+                f"interrupted; {self.num_presentations} presentations are finished, and "
                 f"in {self.path}"
             ) from None
 
 
-def _append(file: "h5netcdf.File", name: str, variable: xr.Variable) -> None:
-    """Add a variable, or what is new of one that grows; replace one that does not."""
-    dims = tuple(map(str, variable.dims))
-    new = name not in file.variables
-    values = variable.values
-    grows = bool(dims) and dims[0] in GROWING
-    for dim, size in zip(dims, values.shape, strict=True):
+def _grow(file: "h5netcdf.File", chunk: xr.Dataset) -> dict[str, int]:
+    """Make room for what is new; return where it begins, in each dim that grows."""
+    starts = {}
+    for name, size in chunk.sizes.items():
+        dim = str(name)
         if dim not in file.dimensions:
             file.dimensions[dim] = None if dim in GROWING else size
-    if new:
-        chunks = (min(256, max(1, values.shape[0])), *values.shape[1:]) if grows else None
-        made = file.create_variable(
-            name,
-            dims,
-            values.dtype,
-            chunks=chunks,
-            **(
-                {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-                if grows
-                else {}
-            ),
-        )
+        if dim in GROWING:
+            starts[dim] = file.dimensions[dim].size
+            file.resize_dimension(dim, starts[dim] + size)
+    return starts
+
+
+def _append(
+    file: "h5netcdf.File", name: str, variable: xr.Variable, starts: dict[str, int]
+) -> None:
+    """Add a variable, or what is new of one that grows; replace one that does not."""
+    dims, values = tuple(map(str, variable.dims)), variable.values
+    grows = bool(dims) and dims[0] in GROWING
+    if name not in file.variables:
+        settings: dict[str, Any] = {}
+        if grows:
+            rows = min(256, max(1, len(values)))
+            settings = {"chunks": (rows, *values.shape[1:]), **COMPRESSION}
+        made = file.create_variable(name, dims, values.dtype, **settings)
         made.attrs.update({key: str(value) for key, value in variable.attrs.items()})
-    written = file.variables[name]
-    if not grows:
-        written[...] = values
-        return
-    before = 0 if new else written.shape[0]
-    if file.dimensions[dims[0]].size < before + len(values):
-        file.resize_dimension(dims[0], before + len(values))
-    written[before : before + len(values)] = values
+    rows = slice(starts[dims[0]], starts[dims[0]] + len(values)) if grows else ...
+    file.variables[name][rows] = values
 
 
 def open_lazily(path: Path | str) -> xr.Dataset:

@@ -238,6 +238,13 @@ class DaleInhibition:
         limit = self.step_limit_ms(drive, reset=reset)
         return float(min(tau_ms / STEPS_PER_TAU, limit / 2))
 
+    def inhibition(
+        self, h: NDArray[np.float64], h_inh: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """Return the inhibitory current (..., unit) of inhibitory activity (..., inh)."""
+        assert h_inh is not None
+        return np.maximum(h_inh, 0) @ self.matrices(h.shape[-1])["inh_to_exc"].T
+
     @property
     def learning_names(self) -> tuple[str, ...]:
         """Names of the inhibitory synapses, which a homeostatic rule may move."""

@@ -113,7 +113,9 @@ class LateralInhibition:
                     f"{name} has shape {np.shape(array)}, but there are {num_units} units"
                 )
 
-    def inhibition(self, h: NDArray[np.float64]) -> NDArray[np.float64]:
+    def inhibition(
+        self, h: NDArray[np.float64], _: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """Return the inhibitory current (..., unit) at activity h (..., unit)."""
         r = np.maximum(h, 0)
         if np.ndim(self.w_inh):
@@ -226,8 +228,10 @@ class LateralInhibition:
         )
         hidden.I = b2.linked_var(drive, "I")
         synapses = {}
+        samples: dict[str, tuple[Any, str]] = {"activity": (hidden, "h")}
         if np.ndim(self.w_inh):
             others = self._explicit(hidden, timeline, copies)
+            samples["inhibition"] = (hidden, "inhibition")
             synapses["lateral"] = others[-1]
         else:
             others = self._pooled(hidden, timeline, copies)
@@ -238,7 +242,7 @@ class LateralInhibition:
         return Circuit(
             units=hidden,
             others=others,
-            samples={"activity": (hidden, "h")},
+            samples=samples,
             state=state,
             synapses=synapses,
         )

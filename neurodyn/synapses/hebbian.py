@@ -31,7 +31,7 @@ from neurodyn.stimulus import Presentation
 from neurodyn.synapses.krotov_hopfield import KrotovHopfield
 from neurodyn.synapses.oja import Oja
 from neurodyn.synapses.timing import Settled
-from neurodyn.timeline import EQUATIONS, LEARNING, Timeline
+from neurodyn.timeline import EQUATIONS, GAINS, LEARNING, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -45,11 +45,20 @@ learns = 1 : 1 (shared)
 IN_THE_WINDOW = """
 learns = running*shown*int(t_in_timesteps % period_steps >= window_start) : 1 (shared)
 """
+# What a unit's synapses have in common, once for all of them.
+GAINS_OF_UNITS = """
+gain : 1
+decay : 1
+"""
+GAIN = """
+gain = learns*rate*g
+decay = gain*I
+"""
 STEP = """
-W += learns*rate*g_post*(R_p*v_pre - I_post*W)
+W += gain_post*R_p*v_pre - decay_post*W
 """
 STEP_BOUNDED = """
-W = clip(W + learns*rate*g_post*(R_p*v_pre - I_post*W), lowest, highest)
+W = clip(W + gain_post*R_p*v_pre - decay_post*W, lowest, highest)
 """
 # Two numbers for each unit in place of its synapses.
 REDUCED = """
@@ -88,11 +97,10 @@ class PlasticInput:
     learner: "b2.NeuronGroup"
     """Its g says who learns; its h is to be linked to the hidden units'."""
     step: str
-    """What moves the weights, with `equations` and `namespace` of the synapses."""
+    """What moves the weights, in terms of `namespace`."""
     moment: dict[str, Any]
-    """When it does: the arguments of run_regularly."""
+    """When it does: arguments of run_regularly."""
     namespace: dict[str, Any]
-    equations: str = ""
 
     def connect(
         self, pixels: "b2.NeuronGroup", weights: NDArray[np.float64], *, p: float
@@ -103,7 +111,6 @@ class PlasticInput:
             self.drive,
             weights,
             p=p,
-            equations=self.equations,
             namespace=self.namespace,
         )
         synapses.run_regularly(self.step, clock=self.drive.clock, **self.moment)
@@ -125,12 +132,12 @@ def plastic_input(
     `sign` is that of all the weights (0: free), which they keep at every step.
     """
     namespace: dict[str, Any] = {**rule.parameters, "R_p": rule.radius**rule.p}
-    namespace["lowest"] = 0 if sign > 0 else -np.inf
-    namespace["highest"] = 0 if sign < 0 else np.inf
+    namespace["lowest"] = 0.0 if sign > 0 else -np.inf
+    namespace["highest"] = 0.0 if sign < 0 else np.inf
     if isinstance(rule.timing, Settled):
         namespace["rate"] = stimulus.image_ms / rule.tau_l_ms
-        clock, learns = timeline.presentations, AT_THE_END
-        moment: dict[str, Any] = {"when": "before_start"}
+        clock, when = timeline.presentations, AT_THE_END
+        first, then = {"when": "before_start"}, {"when": "before_start", "order": 1}
     else:
         window_ms = min(rule.timing.window_ms(stimulus.image_ms), stimulus.image_ms)
         window_start = timeline.period_steps - round(window_ms / timeline.dt_ms)
@@ -138,23 +145,24 @@ def plastic_input(
         namespace["rate"] = timeline.dt_ms / rule.tau_l_ms
         if rule.p == 2 and not sign:
             return _reduced(num_units, rule.activation, namespace, timeline, images, norms)
-        clock, learns = timeline.steps, EQUATIONS + IN_THE_WINDOW
-        moment = {"when": "groups", "order": LEARNING}
+        clock, when = timeline.steps, EQUATIONS + IN_THE_WINDOW
+        first = {"when": "groups", "order": GAINS}
+        then = {"when": "groups", "order": LEARNING}
     drive = drive_units(
         num_units,
         clock,
         p=rule.p,
-        equations=LISTENING + rule.activation,
+        equations=when + LISTENING + rule.activation + GAINS_OF_UNITS,
         namespace=namespace,
         norms=norms,
     )
+    drive.run_regularly(GAIN, clock=clock, **first)
     return PlasticInput(
         drive=drive,
         source=drive,
         learner=drive,
         step=STEP_BOUNDED if sign else STEP,
-        moment=moment,
-        equations=learns,
+        moment=then,
         namespace=namespace,
     )
 
@@ -191,6 +199,6 @@ def _reduced(
         source=learner,
         learner=learner,
         step=REDUCED_END,
-        moment={"when": "before_start"},
+        moment={"when": "before_start", "order": 1},
         namespace={},
     )

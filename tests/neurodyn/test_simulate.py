@@ -2,7 +2,6 @@
 point; the labels of the result; every refusal.
 """
 
-import importlib
 import itertools
 import json
 import re

@@ -1,0 +1,322 @@
+"""Chunks, images side by side and sweeps change how a simulation runs, not its traces."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neurodyn
+from neurodyn import (
+    Continuous,
+    DaleInhibition,
+    Homeostatic,
+    KrotovHopfield,
+    LateralInhibition,
+    Presentation,
+    Recording,
+    running,
+    traces,
+)
+
+RNG = np.random.default_rng(2)
+IMAGES = RNG.random((4, 7))
+FREE = RNG.normal(0.3, 1.0, (6, 7))
+ORDER = np.array([0, 3, 1, 1, 2, 0, 3, 2, 2, 1])
+BETWEEN = RNG.random((6, 6)) * 0.4 * (1 - np.eye(6))
+DALE = DaleInhibition(
+    num_inh=3, tau_inh_ms=4.0, w_ie=RNG.random((6, 3)) * 0.4, w_ei=RNG.random((3, 6))
+)
+BACKENDS = [
+    "numpy",
+    pytest.param("cython", marks=pytest.mark.slow),
+    pytest.param("cpp", marks=pytest.mark.slow),
+    pytest.param("cuda", marks=pytest.mark.gpu),
+]
+
+
+def run(circuit=None, weights=FREE, *, reset=True, **settings):
+    defaults = {
+        "order": ORDER,
+        "stimulus": Presentation(image_ms=20.0, rest_ms=4.0, reset=reset),
+        "backend": "numpy",
+        "dt_ms": 0.25,
+    }
+    return neurodyn.simulate(
+        circuit or LateralInhibition(w_inh=0.5), IMAGES, weights, **(defaults | settings)
+    )
+
+
+def assert_same(one, two, *, atol=0.0):
+    assert set(one.variables) == set(two.variables)
+    for name, variable in one.variables.items():
+        assert two[name].dims == variable.dims
+        np.testing.assert_allclose(two[name], variable, rtol=0, atol=atol, err_msg=name)
+
+
+RULE = KrotovHopfield(h_star=0.5, tau_l_ms=1e3)
+CUBIC = KrotovHopfield(p=3.0, h_star=0.5, tau_l_ms=1e3, timing=Continuous())
+REDUCED = KrotovHopfield(h_star=0.5, tau_l_ms=1e3, timing=Continuous())
+EVERYTHING = Recording(activity_ms=0.5, inhibition=True, norms=True, weights_every=1)
+CHUNKED = {
+    "static": (LateralInhibition(w_inh=0.5), FREE, {"reset": False}),
+    "own time": (
+        LateralInhibition(w_inh=0.5),
+        FREE,
+        # The stride of the activity divides 3 presentations, not one.
+        {"recording": Recording(activity_ms=9.0), "reset": False},
+    ),
+    "strides": (
+        LateralInhibition(w_inh=0.5),
+        FREE,
+        {
+            "recording": Recording(activity_ms=None, images_every=2, weights_every=3),
+            "plasticity": RULE,
+        },
+    ),
+    "settled": (
+        LateralInhibition(w_inh=0.5),
+        FREE,
+        {"plasticity": RULE, "recording": EVERYTHING, "reset": False},
+    ),
+    "reduced": (
+        LateralInhibition(w_inh=0.5),
+        FREE,
+        {"plasticity": REDUCED, "recording": EVERYTHING, "reset": False},
+    ),
+    "cubic": (
+        LateralInhibition(w_inh=0.5, p=3.0),
+        FREE,
+        {"plasticity": CUBIC, "recording": EVERYTHING, "reset": False},
+    ),
+    "dale": (
+        DALE,
+        abs(FREE),
+        {
+            "plasticity": {
+                "feedforward": RULE,
+                "inh_to_exc": Homeostatic(target=0.3, tau_l_ms=300.0),
+            },
+            "recording": EVERYTHING,
+            "reset": False,
+        },
+    ),
+}
+
+
+def check_chunks(name, backend, tmp_path, monkeypatch):
+    circuit, weights, settings = CHUNKED[name]
+    whole = run(circuit, weights, backend=backend, **settings)
+    monkeypatch.setattr(running, "CHUNK_PRESENTATIONS", 3)
+    written = run(circuit, weights, backend=backend, out=tmp_path / "t.nc", **settings)
+    assert_same(whole, written.load())
+    assert written.attrs["presentations"] == len(ORDER)
+    assert written.attrs["config"] == whole.attrs["config"]
+    assert traces.open(tmp_path / "t.nc").identical(written)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.nc"]
+
+
+@pytest.mark.parametrize("name", CHUNKED)
+def test_chunks_on_disk_are_the_run_in_memory(name, tmp_path, monkeypatch):
+    check_chunks(name, "numpy", tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+@pytest.mark.parametrize("name", ["reduced", "dale"])
+def test_compiled_chunks(name, backend, tmp_path, monkeypatch):
+    check_chunks(name, backend, tmp_path, monkeypatch)
+
+
+def test_strides_count_presentations():
+    recorded = Recording(activity_ms=None, images_every=3, weights_every=4, norms=True)
+    few = run(plasticity=RULE, recording=recorded)
+    all_of_them = run(plasticity=RULE, recording=EVERYTHING)
+    np.testing.assert_array_equal(few["image"], [2, 5, 8])
+    np.testing.assert_array_equal(few["shown"], ORDER[[2, 5, 8]])
+    np.testing.assert_array_equal(few["snapshot"], [0, 4, 8])
+    for name in ("drive", "final_activity", "weight_norm"):
+        np.testing.assert_array_equal(few[name], all_of_them[name].sel(image=few["image"]))
+    snapshots = all_of_them["weights_snapshots"]
+    np.testing.assert_array_equal(
+        few["weights_snapshots"], snapshots.sel(snapshot=few["snapshot"])
+    )
+    np.testing.assert_array_equal(snapshots.isel(snapshot=0), FREE)
+    norms = np.linalg.norm(snapshots.isel(snapshot=slice(0, -1)), axis=2)
+    np.testing.assert_allclose(all_of_them["weight_norm"], norms, rtol=1e-12)
+    nothing = run(recording=Recording(activity_ms=None, images_every=None))
+    assert set(nothing.data_vars) == {"weights"}
+
+
+def test_p_norms_are_of_the_rules_p():
+    rule = KrotovHopfield(p=3.0, h_star=0.5, tau_l_ms=1e4)
+    learned = run(
+        LateralInhibition(w_inh=0.5, p=3.0), plasticity=rule, recording=EVERYTHING
+    )
+    before = learned["weights_snapshots"].isel(snapshot=slice(0, -1)).values
+    norms = (abs(before) ** 3).sum(axis=2) ** (1 / 3)
+    np.testing.assert_allclose(learned["weight_norm"], norms, rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["pooled", "explicit", "dale"])
+def test_images_side_by_side_are_images_in_turn(name, backend, tmp_path, monkeypatch):
+    """The last round is not full; chunks of the file hold two rounds."""
+    circuit, weights = {
+        "pooled": (LateralInhibition(w_inh=0.5, tau_ms=np.linspace(8, 12, 6)), FREE),
+        "explicit": (LateralInhibition(w_inh=BETWEEN), FREE),
+        "dale": (DALE, abs(FREE)),
+    }[name]
+    recorded = Recording(activity_ms=1.0, inhibition=True, images_every=2)
+    settings = {"recording": recorded, "backend": backend}
+    in_turn = run(circuit, weights, **settings)
+    # measured: 2e-15; the drive is summed in another order
+    assert_same(in_turn, run(circuit, weights, batch_size=4, **settings), atol=1e-12)
+    monkeypatch.setattr(running, "CHUNK_PRESENTATIONS", 4)
+    chunked = run(circuit, weights, batch_size=2, out=tmp_path / "t.nc", **settings)
+    assert_same(in_turn, chunked.load(), atol=1e-12)
+
+
+SWEPT = {
+    "lateral": [
+        LateralInhibition(w_inh=w, tau_ms=tau)
+        for w, tau in ((0.5, 10.0), (0.9, 5.0), (1.5, 20.0))
+    ],
+    "explicit": [LateralInhibition(w_inh=BETWEEN * scale) for scale in (1.0, 0.5)],
+    "dale": [
+        DaleInhibition(w_ie=w, w_self=w, tau_inh_ms=tau, input_sign=0)
+        for w, tau in ((0.5, 10.0), (0.9, 5.0))
+    ],
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", SWEPT)
+def test_a_sweep_is_its_runs(name, backend):
+    settings = {
+        "plasticity": RULE,
+        "stimulus": Presentation(image_ms=20.0, reset=False),
+        "backend": backend,
+        "dt_ms": 0.25,
+    }
+    swept = neurodyn.sweep(SWEPT[name], IMAGES, FREE, **settings)
+    configs = json.loads(swept.attrs["config"])
+    for trial, circuit in enumerate(SWEPT[name]):
+        one = neurodyn.simulate(circuit, IMAGES, FREE, **settings)
+        assert_same(one, swept.isel(trial=trial).drop_vars("trial"))
+        assert configs[trial] == json.loads(one.attrs["config"])
+
+
+def test_a_sweep_takes_the_shortest_of_the_default_steps():
+    circuits = [LateralInhibition(tau_ms=tau) for tau in (10.0, 2.0)]
+    swept = neurodyn.sweep(circuits, IMAGES, FREE, backend="numpy")
+    assert {one["dt_ms"] for one in json.loads(swept.attrs["config"])} == {0.1}
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        DaleInhibition(input_sign=0),
+        LateralInhibition(w_inh=BETWEEN),
+        LateralInhibition(noise=0.1),
+        LateralInhibition(tau_ms=np.full(6, 10.0)),
+    ],
+)
+def test_circuits_of_different_structure_cannot_be_swept(others):
+    with pytest.raises(ValueError, match="may differ only in the values of parameters"):
+        neurodyn.sweep([LateralInhibition(), others], IMAGES, FREE, backend="numpy")
+    with pytest.raises(ValueError, match="no circuits"):
+        neurodyn.sweep([], IMAGES, FREE, backend="numpy")
+
+
+class Diverged(Exception):
+    pass
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, Diverged])
+def test_what_was_finished_is_kept(fault, tmp_path, monkeypatch):
+    out = tmp_path / "t.nc"
+    whole = run(plasticity=RULE, recording=EVERYTHING)
+    monkeypatch.setattr(running, "CHUNK_PRESENTATIONS", 2)
+    finished, calls = running._finished, []
+
+    def stop(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 4:
+            raise fault
+        return finished(*args, **kwargs)
+
+    monkeypatch.setattr(running, "_finished", stop)
+    with pytest.raises(fault) as stopped:
+        run(plasticity=RULE, recording=EVERYTHING, out=out)
+    if fault is KeyboardInterrupt:
+        assert f"6 presentations are finished, and in {out}" in str(stopped.value)
+    kept = traces.open(out)
+    assert kept.attrs["presentations"] == 6
+    until = whole.sel(time=slice(0, 6 * 24.0), image=slice(0, 5), snapshot=slice(0, 6))
+    until["weights"] = whole["weights_snapshots"].sel(snapshot=6, drop=True)
+    assert_same(until, kept)
+
+
+def test_interrupted_in_the_first_chunk_nothing_is_left(tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "_finished", stop)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        run(out=tmp_path / "t.nc")
+    assert str(stopped.value) == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_finished(tmp_path):
+    """At the command line: the first chunk of 1000 is there, the process says so."""
+    np.save(tmp_path / "images.npy", RNG.random((100_000, 7)))
+    np.save(tmp_path / "weights.npy", FREE)
+    out = tmp_path / "traces.nc"
+    inputs = ["--images", tmp_path / "images.npy", "--weights", tmp_path / "weights.npy"]
+    quick = ["--image-ms", "2", "--dt-ms", "0.5", "--backend", "numpy"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "neurodyn", "simulate", *inputs, "--out", out, *quick],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob(".traces.nc.*.part")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        time.sleep(0.5)
+        os.kill(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "presentations are finished, and in" in said
+    kept = traces.open(out)
+    assert kept.attrs["presentations"] == kept.sizes["image"]
+    assert kept.sizes["image"] % 1000 == 0
+    assert 0 < kept.sizes["image"] < 100_000
+    assert len(list(tmp_path.glob("*.part"))) == 0
+
+
+def test_the_file_is_read_as_it_is_used(tmp_path):
+    written = run(out=tmp_path / "t.nc")
+    assert isinstance(written, xr.Dataset)
+    assert not written["activity"].variable._in_memory
+    written.close()
+
+
+@pytest.mark.parametrize("place", ["t.nc/t.nc", "folder"])
+def test_a_place_that_cannot_be_written_is_refused_first(place, tmp_path, monkeypatch):
+    (tmp_path / "t.nc").touch()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(running, "chunks", None)  # nothing is run
+    with pytest.raises(ValueError, match="cannot write"):
+        run(out=tmp_path / place)
