@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fastpath.competition import Competition
+from fastpath.constraints import Constraint, mirrored
 from fastpath.plasticity import Normalize, delta_w, step_size
 
 
@@ -28,15 +29,22 @@ class Dense:
     """A fully connected layer of competing hidden units.
 
     `weights` is (unit, pixel), pixels in C-order of (height, width, channel). Change it
-    only through `learn`, which keeps what is derived from it up to date.
+    only through `learn`, which keeps what is derived from it up to date, and the weights
+    within `constraint` (`constraints.same_sign`, ...) if there is one.
 
     Raises
     ------
     ValueError
-        If p < 2, or the weights are not a finite matrix.
+        If p < 2, or the weights are not a finite matrix or not within the constraint.
     """
 
-    def __init__(self, weights: Float[Tensor, "unit pixel"], *, p: float = 2.0) -> None:
+    def __init__(
+        self,
+        weights: Float[Tensor, "unit pixel"],
+        *,
+        p: float = 2.0,
+        constraint: Constraint | None = None,
+    ) -> None:
         if not (p >= 2 and math.isfinite(p)):
             raise ValueError(f"p is {p}: the exponent of the metric must be 2 or more")
         if weights.ndim != 2 or not weights.isfinite().all():
@@ -44,7 +52,13 @@ class Dense:
                 f"weights of shape {tuple(weights.shape)}: a finite (unit, pixel) matrix "
                 "is needed"
             )
+        if constraint is not None and (wrong := (constraint(weights) != weights).sum()):
+            raise ValueError(
+                f"{wrong} of {weights.numel()} weights break the constraint: start from "
+                "weights that keep it (Dense.random does)"
+            )
         self.p = p
+        self.constraint = constraint
         self.weights = weights
         self._conjugate = conjugate(weights, p=p)
 
@@ -55,11 +69,12 @@ class Dense:
         num_pixels: int,
         *,
         p: float = 2.0,
+        constraint: Constraint | None = None,
         generator: torch.Generator,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> "Dense":
-        """Start from N(0, 1), as published.
+        """Start from N(0, 1), as published; under a constraint, with its signs.
 
         The rows are then far longer than the R = 1 they will flow to. Rows that start near
         R let one unit win every image.
@@ -69,7 +84,10 @@ class Dense:
         if num_units < 1:
             raise ValueError(f"units is {num_units}: at least 1 is needed")
         weights = torch.randn(num_units, num_pixels, generator=generator, dtype=dtype)
-        return cls(weights.to(device), p=p)
+        weights = weights.to(device)
+        if constraint is not None:
+            weights = mirrored(weights, constraint)
+        return cls(weights, p=p, constraint=constraint)
 
     @property
     def num_units(self) -> int:
@@ -108,6 +126,8 @@ class Dense:
         before = self.weights[rows]
         change = delta_w(g[:, rows], drive[:, rows], images, before)
         after = before + step_size(change, lr=lr, normalize=normalize) * change
+        if self.constraint is not None:
+            after = self.constraint(after)
         self.weights.index_copy_(0, rows, after)
         if self.p != 2:
             self._conjugate.index_copy_(0, rows, conjugate(after, p=self.p))

@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from neurodyn import cuda
 
 if TYPE_CHECKING:
@@ -131,7 +133,9 @@ def _runtime(target: str, seed: int) -> Iterator[Compile]:
             gc.freeze()
             try:
                 start = time.perf_counter()
-                network.run(duration, namespace={})
+                # What overflows is found, and said, when the run is over.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    network.run(duration, namespace={})
                 return time.perf_counter() - start
             finally:
                 gc.unfreeze()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn.timeline import SUMS, Timeline
+from neurodyn.timeline import LOOKUP, SUMS, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -117,13 +117,7 @@ def precomputed(drive: NDArray[np.float64], timeline: Timeline) -> "b2.NeuronGro
         "I : 1",
         clock=clock,
         name="drive",
-        namespace={
-            "table": b2.TimedArray(drive, dt=clock.dt),
-            "image_at": timeline.image_at,
-            "period": clock.dt,
-        },
+        namespace=timeline.lookup(drive),
     )
-    group.run_regularly(
-        "I = int(image_at(t) >= 0)*table(image_at(t)*period, i)", clock=clock, when="start"
-    )
+    group.run_regularly(f"I = {LOOKUP}, i)", clock=clock, when="start")
     return group

@@ -36,6 +36,8 @@ class Network:
     objects: "list[Any]"
     timeline: Timeline
     circuit: Circuit
+    ends: list[tuple[Any, str]]
+    """Variables that say at which step states are to stand still."""
     plastic: dict[str, "b2.Synapses"]
     monitors: "dict[str, b2.StateMonitor]"
     snapshots: "dict[str, b2.StateMonitor]"
@@ -57,7 +59,9 @@ class Network:
         self, order: NDArray[np.intp], state: Mapping[Any, NDArray[np.float64]]
     ) -> dict[Any, Any]:
         """Return what to give a run: the images to show, and the state to start from."""
-        return {self.timeline.image_at: self.timeline.schedule(order), **state}
+        end = len(order) * self.timeline.period_steps
+        ends: dict[Any, Any] = {key: end for key in self.ends}
+        return ends | {self.timeline.image_at: self.timeline.schedule(order)} | {**state}
 
     def state(self) -> dict[Any, NDArray[np.float64]]:
         """Return the state that the last run ended in, as `values` takes it."""
@@ -169,6 +173,8 @@ def build(
         objects += [shown, synapses]
         if summed is not source:
             objects.append(summed)
+    if plastic is not None:
+        objects += plastic.others
     groups = {group.name: group for group in objects}
     parameters = circuit.parameters(timeline, num_units, copies=copies)
     for (name, variable), value in parameters.items():
@@ -181,6 +187,12 @@ def build(
         objects=[*objects, *monitors.values(), *snapshots.values()],
         timeline=timeline,
         circuit=built,
+        ends=[
+            (one, name)
+            for one in objects
+            for name in ("num_steps", "last_step")
+            if name in one.variables
+        ],
         plastic=learning,
         monitors=monitors,
         snapshots=snapshots,

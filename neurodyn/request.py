@@ -14,7 +14,7 @@ from neurodyn.network import INPUT, AnyCircuit, InputRule, Rules
 from neurodyn.recording import Recording
 from neurodyn.stimulus import Presentation, checked_order
 from neurodyn.synapses.inhibitory import Homeostatic
-from neurodyn.synapses.timing import Settled
+from neurodyn.synapses.timing import Continuous, Settled
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,7 +88,7 @@ def checked(
     rules = _rules(plasticity, circuit)
     backend = backends.resolve(backend)
     drive = drive_of(bank, matrix, p=circuit.p)
-    dt_ms = _time_step(circuit, stimulus, drive, dt_ms, recording)
+    dt_ms = _time_step(circuit, stimulus, drive, dt_ms, recording, rules)
     recording.check_size(
         num_presentations=len(shown),
         period_ms=stimulus.period_ms,
@@ -185,11 +185,15 @@ def _time_step(
     drive: NDArray[np.float64],
     dt_ms: float | None,
     recording: Recording,
+    rules: Rules,
 ) -> float:
     sampled = () if recording.activity_ms is None else (recording.activity_ms,)
     reset = stimulus.reset
     if dt_ms is None:
         bound = circuit.default_step_ms(drive, reset=reset)
+        if any(isinstance(getattr(r, "timing", None), Continuous) for r in rules.values()):
+            # What is learned in the first steps depends on who overshoots in them.
+            bound = min(bound, circuit.safe_step_ms(drive, reset=reset))
         dt_ms = stimulus.fitting_step(bound, *sampled)
     elif not (dt_ms > 0 and circuit.is_stable(drive, dt_ms, reset=reset)):
         safe = float(f"{0.995 * circuit.safe_step_ms(drive, reset=reset):.3g}")

@@ -110,8 +110,7 @@ def _finished(
     weights = built.weights()
     for name, flat in weights.items():
         _check_weights(job, name, flat)
-    h = samples.get("final_activity", np.zeros(1))
-    if not np.isfinite(h).all():
+    if not np.isfinite(network.read(built.circuit.units, "h")).all():
         raise ValueError(
             "activity grows without bound: self-excitation outruns inhibition (lower "
             "w_self or tau_inh_ms), or the time step is too long (lower dt_ms)"

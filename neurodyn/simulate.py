@@ -59,8 +59,10 @@ def simulate(
         same on a GPU), or "auto": cython if there is a compiler, else numpy. All give the
         same traces, but for noise, which each draws from its own generator.
     dt_ms
-        Time step of Euler's method [ms]. By default τ/20, which resolves the transient, or
-        less: as much as is stable for these images, and divides the presentation.
+        Time step of Euler's method [ms]. By default τ/20, or less: as much as settles for
+        these images, and divides the presentation. The first steps may overshoot with it,
+        when many units are active; where weights learn continuously, it is short enough
+        that they do not.
     batch_size
         Images shown side by side, in copies of the circuit: faster, same traces. For static
         weights and images that each start from rest.

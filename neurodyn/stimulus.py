@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurodyn.timeline import Timeline
+from neurodyn.timeline import LOOKUP, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -129,7 +129,7 @@ def checked_order(order: ArrayLike | None, num_images: int) -> NDArray[np.intp]:
 def pixels(images: NDArray[np.float64], timeline: Timeline) -> "b2.NeuronGroup":
     """Return the input population: state v, set to the next image at each presentation.
 
-    One copy of the images is kept as a table; `image_at` says which row is on.
+    One copy of the images is kept as a table; `Timeline.image_at` says which row is on.
     """
     import brian2 as b2
 
@@ -139,13 +139,7 @@ def pixels(images: NDArray[np.float64], timeline: Timeline) -> "b2.NeuronGroup":
         "v : 1",
         clock=clock,
         name="pixels",
-        namespace={
-            "table": b2.TimedArray(images, dt=clock.dt),
-            "image_at": timeline.image_at,
-            "period": clock.dt,
-        },
+        namespace=timeline.lookup(images),
     )
-    group.run_regularly(
-        "v = int(image_at(t) >= 0)*table(image_at(t)*period, i)", clock=clock, when="start"
-    )
+    group.run_regularly(f"v = {LOOKUP}, i)", clock=clock, when="start")
     return group

@@ -15,6 +15,7 @@ What happens within one time step, in this order (Euler's method: all from the o
    activities (ACTIVITIES).
 """
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,10 +31,14 @@ SUMS, GAINS, LEARNING, ACTIVITIES = -3, -2, -1, 0
 
 # For groups that tick at every step. `running` holds all states still after the last image,
 # so that a run may go on for some steps and still end in the state it is asked for.
+# Variables, not tables or numbers in the code: what is compiled serves any schedule.
 EQUATIONS = """
 shown = int(t_in_timesteps % period_steps >= rest_steps) : 1 (shared)
-running = int(image_at(t) >= 0) : 1 (shared)
+running = int(t_in_timesteps < num_steps) : 1 (shared)
+num_steps : integer (shared, constant)
 """
+# Tables have one entry a microsecond, which means nothing, but is the same in all code.
+ENTRY_S = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +67,16 @@ class Timeline:
     def every(self, num_steps: int) -> "b2.Clock":
         """Return the clock that ticks every so many steps, from 0.
 
-        One for equal intervals: Brian2 looks through all clocks at every step.
+        One for equal intervals: Brian2 looks through all clocks at every step. Their names
+        are in the code, and so do not depend on the intervals.
         """
         import brian2 as b2
 
         if num_steps not in self._clocks:
-            self._clocks[num_steps] = b2.Clock(
-                num_steps * self.dt * b2.second, name=f"clock_{num_steps}"
-            )
+            names = {1: "steps", self.period_steps: "presentations"}
+            name = names.get(num_steps, f"clock_{len(self._clocks)}")
+            interval = b2.Quantity(num_steps * self.dt, dim=b2.second.dim)
+            self._clocks[num_steps] = b2.Clock(interval, name=name)
         return self._clocks[num_steps]
 
     @property
@@ -84,26 +91,30 @@ class Timeline:
 
     @cached_property
     def image_at(self) -> "b2.TimedArray":
-        """Index of the image that is on; −1 when all have been shown."""
-        import brian2 as b2
+        """Index of the image of each presentation; −1 when all have been shown.
 
-        nothing = np.full(self.num_presentations + 1, -1.0)
-        return b2.TimedArray(nothing, dt=self.presentations.dt, name="image_at")
+        Its length is a power of two, so that few different lengths are in compiled code.
+        """
+        length = 2 ** math.ceil(math.log2(self.num_presentations + 1))
+        return table(np.full(length, -1.0))
 
     def schedule(self, order: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the values of `image_at` that show these images, one after another."""
-        values = np.full(self.num_presentations + 1, -1.0)
+        values = np.full(self.image_at.values.shape, -1.0)
         values[: len(order)] = order
         return values
 
     @property
     def namespace(self) -> dict[str, Any]:
         """What EQUATIONS refer to."""
-        return {
-            "image_at": self.image_at,
-            "period_steps": self.period_steps,
-            "rest_steps": self.rest_steps,
-        }
+        return {"period_steps": self.period_steps, "rest_steps": self.rest_steps}
+
+    def lookup(self, values: NDArray[np.float64]) -> dict[str, Any]:
+        """Return what LOOKUP of a table, one row an image, refers to."""
+        import brian2 as b2
+
+        entry = b2.Quantity(ENTRY_S, dim=b2.second.dim)
+        return {"table": table(values), "image_at": self.image_at, "entry": entry}
 
     @property
     def duration(self) -> "b2.Quantity":
@@ -117,3 +128,15 @@ class Timeline:
         extra = 1 + max(self._clocks, default=1) // 5000
         steps = self.num_presentations * self.period_steps + extra
         return b2.Quantity(steps * self.dt, dim=b2.second.dim)
+
+
+# For groups that tick with the presentations, whose time step counts them.
+SHOWN_IMAGE = "image_at(t_in_timesteps*entry)"
+LOOKUP = f"int({SHOWN_IMAGE} >= 0)*table({SHOWN_IMAGE}*entry"
+
+
+def table(values: NDArray[np.float64]) -> "b2.TimedArray":
+    """Return values as Brian2 code can look them up."""
+    import brian2 as b2
+
+    return b2.TimedArray(values, dt=b2.Quantity(ENTRY_S, dim=b2.second.dim))

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from neurodyn.circuits.lateral import STEPS_PER_TAU, connect
 from neurodyn.circuits.populations import (
+    RESET,
     Circuit,
     check_exponent,
     check_not_negative,
@@ -72,7 +73,10 @@ excitation : 1
 recurrent : 1
 r : 1 (linked)
 """
-SYNAPSES = "W : 1\n"
+SYNAPSES = """
+W : 1
+last_step : integer (shared, constant)
+"""
 SUMMED = {
     "exc_to_inh": "excitation_post = W*r_pre : 1 (summed)\n",
     "inh_to_exc": "inhibition_post = W*r_pre : 1 (summed)\n",
@@ -342,7 +346,7 @@ class DaleInhibition:
             connect(synapses[name], sending, receiving, copies=copies)
         if reset:
             for cells in (exc, inh):
-                cells.run_regularly("h = 0", clock=timeline.presentations, when="start")
+                cells.run_regularly(RESET, clock=timeline.presentations, when="start")
         return Circuit(
             units=exc,
             others=[inh, into_exc, into_inh, *synapses.values()],

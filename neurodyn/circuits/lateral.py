@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodyn.circuits.populations import (
+    RESET,
     Circuit,
     check_exponent,
     check_not_negative,
@@ -55,6 +56,7 @@ r : 1 (linked)
 """
 INHIBITION = """
 W : 1
+last_step : integer (shared, constant)
 inhibition_post = W*r_pre : 1 (summed)
 """
 
@@ -158,9 +160,10 @@ class LateralInhibition:
         return reset and self.settles(drive, dt_ms)
 
     def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return a time step that is stable for these drives and follows the transient.
+        """Return a time step that is stable for these drives: τ / 20, halved until it is.
 
-        τ / 20, halved until it is stable.
+        It follows the transient but for the first steps, where as many units may be active
+        as `safe_step_ms` is about.
         """
         dt_ms = float(np.min(self.tau_ms)) / STEPS_PER_TAU
         while not self.is_stable(drive, dt_ms, reset=reset):
@@ -236,7 +239,7 @@ class LateralInhibition:
         else:
             others = self._pooled(hidden, timeline, copies)
         if reset:
-            hidden.run_regularly("h = 0", clock=timeline.presentations, when="start")
+            hidden.run_regularly(RESET, clock=timeline.presentations, when="start")
         state: list[tuple[Any, str]] = [(hidden, "h")]
         state += [(hidden, "noise")] * bool(self.noise)
         return Circuit(

@@ -25,6 +25,10 @@ tau : second (shared, constant)
 TAU_OF_EACH = """
 tau : second (constant)
 """
+# At the start of a presentation; but not after the last, whose end is the final state.
+RESET = """
+h = h*(1 - running)
+"""
 SILENCE = """
 noise = 0 : 1 (shared)
 """

@@ -20,7 +20,7 @@ Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019), eq. 2, 3; the reductio
 numbers is derived here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from neurodyn.stimulus import Presentation
 from neurodyn.synapses.krotov_hopfield import KrotovHopfield
 from neurodyn.synapses.oja import Oja
 from neurodyn.synapses.timing import Settled
-from neurodyn.timeline import EQUATIONS, GAINS, LEARNING, Timeline
+from neurodyn.timeline import EQUATIONS, GAINS, LEARNING, LOOKUP, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -66,7 +66,7 @@ I : 1
 I_start : 1 (linked)
 own : 1
 image : 1
-square = int(image_at(t) >= 0)*squares(image_at(t)*period) : 1 (shared)
+square : 1 (linked)
 """
 REDUCED_STEP = """
 I = own*I_start + image*square
@@ -101,6 +101,7 @@ class PlasticInput:
     moment: dict[str, Any]
     """When it does: arguments of run_regularly."""
     namespace: dict[str, Any]
+    others: "list[b2.NeuronGroup]" = field(default_factory=list)
 
     def connect(
         self, pixels: "b2.NeuronGroup", weights: NDArray[np.float64], *, p: float
@@ -179,16 +180,24 @@ def _reduced(
 
     clock = timeline.presentations
     drive = drive_units(num_units, clock, p=2.0, equations=MIRRORED, norms=norms)
-    squares = b2.TimedArray((images**2).sum(axis=1), dt=clock.dt)
+    lengths = b2.NeuronGroup(
+        1,
+        "square : 1",
+        clock=clock,
+        name="lengths",
+        namespace=timeline.lookup((images**2).sum(axis=1)),
+    )
+    lengths.run_regularly(f"square = {LOOKUP})", clock=clock, when="start")
     learner = b2.NeuronGroup(
         num_units,
         EQUATIONS + LISTENING + IN_THE_WINDOW + activation + REDUCED,
         clock=timeline.steps,
         order=LEARNING,
         name="learner",
-        namespace=namespace | {"squares": squares, "period": clock.dt},
+        namespace=namespace,
     )
     learner.own = 1
+    learner.square = b2.linked_var(lengths, "square")
     learner.I_start = b2.linked_var(drive, "I")
     drive.own = b2.linked_var(learner, "own")
     drive.image = b2.linked_var(learner, "image")
@@ -201,4 +210,5 @@ def _reduced(
         step=REDUCED_END,
         moment={"when": "before_start", "order": 1},
         namespace={},
+        others=[lengths],
     )

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 # While an image is on, as `shown` and `running` are for cells.
 STEP = """
-learns = int(image_at(t) >= 0)*int(t_in_timesteps % period_steps >= rest_steps)
+on = int(t_in_timesteps % period_steps >= rest_steps)
+learns = on*int(t_in_timesteps < last_step)
 W = clip(W + learns*rate*r_pre*(r_post - rho), 0, inf)
 """
 

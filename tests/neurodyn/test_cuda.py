@@ -1,0 +1,187 @@
+"""CUDA: what is found and said without it, what is generated, compiled, run with it."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from neurodyn import (
+    Continuous,
+    DaleInhibition,
+    Gated,
+    Homeostatic,
+    KrotovHopfield,
+    LateralInhibition,
+    Presentation,
+    Recording,
+    backends,
+    cuda,
+    request,
+    running,
+)
+
+RNG = np.random.default_rng(5)
+BETWEEN = RNG.random((6, 6)) * (1 - np.eye(6))
+
+
+def script(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine with CUDA 13.0 and a GPU, made of scripts; nothing else is on its PATH."""
+    toolkit, programs = tmp_path / "toolkit", tmp_path / "bin"
+    script(toolkit / "bin/nvcc", "echo 'Cuda compilation tools, release 13.0, V13.0.88'")
+    (toolkit / "include").mkdir()
+    (toolkit / "lib64").mkdir()
+    for name in ("include/cuda_runtime.h", "include/curand.h", "lib64/libcurand.so.10"):
+        (toolkit / name).touch()
+    smi = (
+        'if [ "$1" = "" ]; then echo "CUDA Version: 13.0"; '
+        "else echo 'NVIDIA H200, 9.0, 580.65.06'; fi"
+    )
+    script(programs / "nvidia-smi", smi)
+    script(programs / "make", "exit 0")
+    monkeypatch.setenv("PATH", f"{programs}")
+    monkeypatch.setenv("CUDA_PATH", str(toolkit))
+    monkeypatch.delenv("CUDA_HOME", raising=False)
+    monkeypatch.setattr(cuda, "USUAL_PLACE", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(cuda.sysconfig, "get_path", lambda _: str(tmp_path / "site"))
+    return tmp_path
+
+
+def test_a_whole_machine_works(machine):
+    toolkit, gpu = cuda.find_toolkit(), cuda.find_gpu()
+    assert toolkit.path == machine / "toolkit"
+    assert toolkit.version == (13, 0)
+    assert toolkit.curand_library.name == "libcurand.so.10"
+    assert (gpu.name, gpu.capability) == ("NVIDIA H200", "9.0")
+    assert cuda.why_not() is None
+    assert backends.resolve("cuda") == "cuda"
+
+
+def test_curand_is_also_looked_for_among_pythons_packages(machine):
+    (machine / "toolkit/include/curand.h").unlink()
+    assert "it needs curand, which is neither in" in cuda.why_not()
+    package = machine / "site/nvidia/cu13"
+    for name in ("include/curand.h", "lib/libcurand.so.10"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).touch()
+    assert cuda.why_not() is None
+    assert cuda.find_toolkit().curand_include == package / "include"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda m: (m / "toolkit/bin/nvcc").unlink(), "compiler nvcc, which is neither on"),
+        (
+            lambda m: script(m / "toolkit/bin/nvcc", "echo release 11.8, V11.8.1"),
+            "is of CUDA 11.8, which is too old: install 12.0 or newer",
+        ),
+        (lambda m: script(m / "toolkit/bin/nvcc", "exit 1"), "does not say which release"),
+        (lambda m: (m / "bin/make").unlink(), "it needs make"),
+        (lambda m: (m / "bin/nvidia-smi").unlink(), "an NVIDIA GPU with its driver"),
+        (lambda m: script(m / "bin/nvidia-smi", "exit 9"), "an NVIDIA GPU with its driver"),
+        (
+            lambda m: script(
+                m / "bin/nvidia-smi",
+                'if [ "$1" = "" ]; then echo "CUDA Version: 12.4"; '
+                "else echo 'NVIDIA H200, 9.0, 550.1'; fi",
+            ),
+            "the driver 550.1 runs CUDA up to 12.4, but nvcc is of CUDA 13.0: update",
+        ),
+    ],
+)
+def test_what_is_missing_is_said(machine, change, said):
+    change(machine)
+    assert said in cuda.why_not()
+    with pytest.raises(ValueError, match=r"backend 'cuda' cannot run here: .* 'auto'"):
+        backends.resolve("cuda")
+
+
+def test_without_brian2cuda_that_is_said(machine, monkeypatch):
+    monkeypatch.setattr(cuda.importlib.util, "find_spec", lambda _: None)
+    assert "it needs brian2cuda, which is not installed" in cuda.why_not()
+
+
+REDUCED = KrotovHopfield(timing=Continuous())
+PROGRAMS = {
+    "static": (LateralInhibition(), {}),
+    "subtotals": (LateralInhibition(), {}),
+    "settled": (LateralInhibition(), {"feedforward": KrotovHopfield()}),
+    "reduced": (LateralInhibition(noise=0.1), {"feedforward": REDUCED}),
+    "every synapse": (
+        LateralInhibition(p=3.0, input_sign=1, w_inh=BETWEEN),
+        {
+            "feedforward": KrotovHopfield(p=3.0, timing=Gated(last_ms=10.0)),
+            "lateral": Homeostatic(),
+        },
+    ),
+    "dale": (
+        DaleInhibition(
+            num_inh=3, w_ii=0.1, w_ee=0.01, noise=0.1, tau_exc_ms=np.linspace(8, 12, 6)
+        ),
+        {"feedforward": KrotovHopfield(), "inh_to_exc": Homeostatic()},
+    ),
+}
+
+
+def program(name, folder, *, make, monkeypatch):
+    circuit, rules = PROGRAMS[name]
+    monkeypatch.setattr(backends, "resolve", lambda backend: backend)  # without a GPU
+    num_units = 600 if name == "subtotals" else 6
+    job = request.checked(
+        circuit,
+        RNG.random((4, 7)),
+        RNG.random((num_units, 7)),
+        plasticity=rules,
+        stimulus=Presentation(image_ms=20.0, rest_ms=5.0),
+        order=None,
+        recording=Recording(weights_every=2 if rules else None, norms=bool(rules)),
+        backend="cuda",
+        dt_ms=0.01,
+        batch_size=1,
+        seed=0,
+    )
+    running.write_source(job, folder, make=make)
+    return sorted(path.stem for path in folder.glob("code_objects/*.cu"))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_source_is_generated_without_a_gpu(name, machine, monkeypatch):
+    """For each of a circuit's and a rule's parts there is a kernel; nothing is dropped."""
+    import brian2 as b2
+
+    names = ("codegen.cpp.extra_compile_args_gcc", "codegen.cpp.extra_link_args")
+    before = b2.get_device(), [b2.prefs[name] for name in names]
+    kernels = program(name, machine / "source", make=False, monkeypatch=monkeypatch)
+    expected = ["hidden_stateupdater", "feedforward_summed_variable_I_post"]
+    _, rules = PROGRAMS[name]
+    expected += ["drive_run_regularly"] if name in ("settled", "every synapse") else []
+    expected += ["learner_run_regularly"] if name == "reduced" else []
+    expected += ["feedforward_run_regularly"] if rules else []
+    expected += ["lateral_run_regularly"] if "lateral" in rules else []
+    expected += ["inh_to_exc_run_regularly"] if "inh_to_exc" in rules else []
+    expected += ["adding_summed", "totalling_summed"] if name == "subtotals" else []
+    for part in expected:
+        assert any(kernel.startswith(part) for kernel in kernels), (part, kernels)
+    makefile = (machine / "source/makefile").read_text()
+    assert "-std=c++17" in makefile
+    assert "-arch=sm_90" in makefile
+    assert (b2.get_device(), [b2.prefs[name] for name in names]) == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("nvcc") is None, reason="no CUDA toolkit: nvcc is not on the PATH"
+)
+def test_the_source_compiles_and_links(tmp_path, monkeypatch):
+    """Minutes on two cores; the program starts, and finds no GPU if there is none."""
+    program("reduced", tmp_path, make=True, monkeypatch=monkeypatch)
+    started = subprocess.run([tmp_path / "main"], capture_output=True, cwd=tmp_path)
+    assert b"error while loading shared libraries" not in started.stderr
