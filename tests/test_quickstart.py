@@ -37,6 +37,7 @@ def test_the_quickstart_writes_what_it_says(tmp_path, monkeypatch, capsys):
         main(Config())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

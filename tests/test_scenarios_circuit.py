@@ -179,6 +179,7 @@ def test_settings_that_make_no_sense_are_refused(scenario, settings, message):
         scenario.Config(**settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["settling", "continuous_plasticity", "hysteresis"])
 def test_mistakes_get_one_line(tmp_path, name):
     done = subprocess.run(

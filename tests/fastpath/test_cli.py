@@ -217,6 +217,7 @@ def test_export_refuses_more_images_than_there_are(run, tmp_path, capsys):
     assert "num_images is 999: there are 1 to 299" in line
 
 
+@pytest.mark.slow
 def test_the_command_is_installed():
     done = subprocess.run(
         [sys.executable, "-m", "fastpath", "train", "--help"],

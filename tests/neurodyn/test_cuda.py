@@ -152,6 +152,13 @@ def program(name, folder, *, make, monkeypatch):
     return sorted(path.stem for path in folder.glob("code_objects/*.cu"))
 
 
+# brian2cuda leaves it to Python to close the files that it writes.
+unclosed_files = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@unclosed_files
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_source_is_generated_without_a_gpu(name, machine, monkeypatch):
     """For each of a circuit's and a rule's parts there is a kernel; nothing is dropped."""
@@ -176,6 +183,7 @@ def test_source_is_generated_without_a_gpu(name, machine, monkeypatch):
     assert (b2.get_device(), [b2.prefs[name] for name in names]) == before
 
 
+@unclosed_files
 @pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("nvcc") is None, reason="no CUDA toolkit: nvcc is not on the PATH"
