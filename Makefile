@@ -34,10 +34,15 @@ bench: .venv/ready
 	$(PYTHON) -m scenarios.bench
 
 figures: demo
+	for name in settling continuous_plasticity hysteresis dale_oscillations dale_learns; do \
+	  $(PYTHON) -m scenarios.$$name --overwrite || exit 1; \
+	done
 
 gpu: .venv/ready
 	$(PYTHON) -c "import torch; assert torch.cuda.is_available(), 'make gpu needs a CUDA device'"
+	$(PYTHON) -m neurodyn backends
 	$(PYTHON) -m pytest -m gpu -rs
+	$(PYTHON) -m scenarios.bench --units 2000 --out runs/bench-gpu.json
 
 wheel: $(UV)
 	rm -rf dist

@@ -191,7 +191,7 @@ def build(
             (one, name)
             for one in objects
             for name in ("num_steps", "last_step")
-            if name in one.variables
+            if name in one.variables and one.variables[name].owner.name == one.name
         ],
         plastic=learning,
         monitors=monitors,

@@ -1,10 +1,12 @@
 """How far is each step from its floor?
 
 A learning step (100 images of 784 pixels, ranking) beside the forward matrix product alone,
-measured in turn in one run; a time step of the circuit on each backend.
+measured in turn in one run; a time step of the circuit, static and learning, on each
+compiled backend, beside the time that its bytes would take at the memory's bandwidth.
 """
 
 import json
+import math
 import platform
 import statistics
 import sys
@@ -26,6 +28,11 @@ from fastpath.layers import Dense
 from neurodyn import backends
 
 NUM_PIXELS, BATCH = 784, 100
+STEPS_PER_IMAGE = 200
+# Of a synapse: its weight, and the numbers of its two cells (Brian2 reads them each time).
+W_BYTES, INDEX_BYTES = 8, 8
+SUM_BYTES = W_BYTES + INDEX_BYTES
+UPDATE_BYTES = 2 * W_BYTES + INDEX_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +59,22 @@ def main(config: Config) -> None:
         for units in config.units
         for p, k in ((2.0, 2), (3.0, 7))
     ]
+    bandwidth = memory_bandwidth()
     circuit = [
-        circuit_step(units, backend=backend, steps=config.steps)
+        circuit_step(
+            units, form=form, backend=backend, steps=config.steps, bandwidth=bandwidth
+        )
+        for form in FORMS
         for units in config.units
         for backend in backends.NAMES
-        if backends.why_not(backend) is None and (backend != "numpy" or units < 500)
+        if backend != "numpy" and backends.why_not(backend) is None
     ]
     machine = {
         "processor": platform.processor() or platform.machine(),
         "threads": config.threads,
         "torch": torch.__version__,
         "python": platform.python_version(),
+        "bandwidth_gb_per_s": bandwidth / 1e9,
         "date": date.today().isoformat(),
     }
     checkpoint.save_json(
@@ -117,21 +129,69 @@ def in_turn(
     return seconds
 
 
-def circuit_step(units: int, *, backend: str, steps: int) -> dict[str, Any]:
-    """Time one step of the pooled circuit with static weights, drive included."""
+FORMS = {
+    # form: bytes that a step must move with n pixels and k units
+    "pooled": lambda n, k: 0,
+    "explicit": lambda n, k: k * k * (W_BYTES + INDEX_BYTES),
+    "settled": lambda n, k: n * k * (SUM_BYTES + UPDATE_BYTES) / STEPS_PER_IMAGE,
+    "continuous": lambda n, k: n * k * (SUM_BYTES + UPDATE_BYTES) / STEPS_PER_IMAGE,
+    "each synapse": lambda n, k: n * k * (SUM_BYTES + UPDATE_BYTES),
+}
+
+
+def circuit_step(
+    units: int, *, form: str, backend: str, steps: int, bandwidth: float
+) -> dict[str, Any]:
+    """Time one step of the circuit, beside what memory alone would take.
+
+    "pooled" and "explicit" inhibition with static weights; the others learn by the rule of
+    the paper: settled, continuous by two numbers a unit, and continuous with every synapse
+    integrated, which sign constraints ask for.
+    """
     rng = np.random.default_rng(0)
-    dt_ms = 10.0 / (1 + 2000)  # stable for any of these sizes
+    if form in ("explicit", "each synapse"):
+        steps = max(2 * STEPS_PER_IMAGE, int(steps * 1e5 / (NUM_PIXELS * units)))
+    weights = abs(rng.normal(size=(units, NUM_PIXELS)))
+    w_inh = 0.5 / units
+    timing = neurodyn.Settled() if form == "settled" else neurodyn.Continuous()
+    rule = neurodyn.KrotovHopfield(h_star=5.0, tau_l_ms=1e7, timing=timing)
     run = neurodyn.simulate(
-        neurodyn.LateralInhibition(w_inh=1.0),
-        rng.random((2, NUM_PIXELS)),
-        rng.normal(size=(units, NUM_PIXELS)),
-        stimulus=neurodyn.Presentation(image_ms=steps // 2 * dt_ms),
+        neurodyn.LateralInhibition(
+            w_inh=w_inh * (1 - np.eye(units)) if form == "explicit" else w_inh,
+            input_sign=1 if form == "each synapse" else 0,
+        ),
+        rng.random((max(2, steps // STEPS_PER_IMAGE), NUM_PIXELS)) / 15,
+        weights,
+        plasticity=None if form in ("pooled", "explicit") else rule,
+        stimulus=neurodyn.Presentation(image_ms=STEPS_PER_IMAGE * 0.5),
         backend=backend,
-        dt_ms=dt_ms,
+        dt_ms=0.5,
         recording=neurodyn.Recording(activity_ms=None),
     )
+    steps = run.sizes["image"] * STEPS_PER_IMAGE
     milliseconds = 1000 * run.attrs["run_seconds"] / steps
-    return {"units": units, "backend": backend, "ms_per_step": milliseconds}
+    floor_ms = 1000 * FORMS[form](NUM_PIXELS, units) / bandwidth
+    return {
+        "form": form,
+        "units": units,
+        "backend": backend,
+        "steps": steps,
+        "ms_per_step": milliseconds,
+        "floor_ms": floor_ms,
+        "ratio": milliseconds / floor_ms if floor_ms else math.nan,
+    }
+
+
+def memory_bandwidth(num_bytes: int = 2**24) -> float:
+    """Return bytes per second of updating an array in place, as large as the weights."""
+    array = np.ones(num_bytes // 8)
+    np.multiply(array, 1.0000001, out=array)
+    seconds = []
+    for _ in range(30):
+        start = time.perf_counter()
+        np.multiply(array, 1.0000001, out=array)
+        seconds.append(time.perf_counter() - start)
+    return 2 * num_bytes / statistics.median(seconds)
 
 
 if __name__ == "__main__":

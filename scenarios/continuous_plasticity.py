@@ -42,7 +42,7 @@ from scenarios.settling import (
 )
 
 TIMINGS = ("continuous", "gated", "settled")
-BLOCK = 25  # images whose traces are in memory together
+BLOCK = 10  # images whose traces are in memory together
 # Bound on how much weights change while they learn: where doubling it doubles the
 # difference from the traces. From about 1e-6 down, rounding of single steps is larger.
 RELATIVE_CHANGE = 1e-4
@@ -165,7 +165,10 @@ def trace(
     lengths = [t * TAU_MS for t in config.durations]
     longest = neurodyn.Presentation(image_ms=lengths[-1])
     halves = [length / 2 for length in lengths]
-    bound = circuit.default_step_ms(drive, reset=True)
+    # Who learns in the first steps depends on who overshoots in them: nobody shall.
+    bound = min(
+        circuit.default_step_ms(drive, reset=True), circuit.safe_step_ms(drive, reset=True)
+    )
     dt_ms = longest.fitting_step(bound, *lengths, *halves)
     num_shown = min(round(SHOWN * TAU_MS / dt_ms), round(lengths[-1] / dt_ms))
     parts, learning, first = [], np.zeros((2, num_shown)), np.zeros(0)
