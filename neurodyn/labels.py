@@ -1,7 +1,6 @@
 """Name what a simulation recorded: arrays into one labelled Dataset."""
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +25,8 @@ WEIGHT_TRACES = {
 
 def dataset(job: Request, parts: Sequence[Records], *, start: int = 0) -> "xr.Dataset":
     """Return the traces of consecutive chunks, the first after `start` presentations."""
+    from importlib.metadata import version
+
     from neurodyn import traces
 
     num_units, num_pixels = job.weights.shape

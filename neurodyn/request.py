@@ -35,6 +35,16 @@ class Request:
     drive: NDArray[np.float64]
     """Of each image of the bank, with the weights given (image, unit)."""
 
+    def check_size(self, *, trials: int = 1) -> int:
+        """Return the bytes of the traces; as `Recording.check_size`."""
+        return self.recording.check_size(
+            num_presentations=trials * len(self.order),
+            period_ms=self.stimulus.period_ms,
+            num_units=len(self.weights),
+            num_inh=self.circuit.num_inh,
+            num_synapses=self.weights.size,
+        )
+
     @property
     def config(self) -> dict[str, Any]:
         """All settings."""
@@ -89,13 +99,6 @@ def checked(
     backend = backends.resolve(backend)
     drive = drive_of(bank, matrix, p=circuit.p)
     dt_ms = _time_step(circuit, stimulus, drive, dt_ms, recording, rules)
-    recording.check_size(
-        num_presentations=len(shown),
-        period_ms=stimulus.period_ms,
-        num_units=len(matrix),
-        num_inh=circuit.num_inh,
-        num_synapses=matrix.size,
-    )
     if recording.weights_every and not rules:
         raise ValueError(
             "weights_every is given, but no rule moves the weights: give plasticity"
@@ -103,7 +106,7 @@ def checked(
     for rule in rules.values():
         _check_rate(rule, circuit, stimulus, drive, dt_ms)
     _check_batch(batch_size, rules, stimulus, recording, dt_ms)
-    return Request(
+    request = Request(
         circuit=circuit,
         images=bank,
         weights=matrix,
@@ -117,6 +120,8 @@ def checked(
         seed=seed,
         drive=drive,
     )
+    request.check_size()
+    return request
 
 
 def _arrays(

@@ -190,14 +190,8 @@ def chunk_length(job: Request) -> int:
         period_steps=period_steps, sample_steps=job.recording.sample_steps(job.dt_ms)
     )
     block = math.lcm(block, job.batch_size)
-    size = job.recording.check_size(
-        num_presentations=total,
-        period_ms=job.stimulus.period_ms,
-        num_units=len(job.weights),
-        num_inh=job.circuit.num_inh,
-        num_synapses=job.weights.size,
-    )
-    most = min(CHUNK_PRESENTATIONS, int(total * CHUNK_BYTES / max(size, 1)))
+    size = max(job.check_size(), 1)
+    most = min(CHUNK_PRESENTATIONS, int(total * CHUNK_BYTES / size))
     return min(max(most // block, 1) * block, total)
 
 

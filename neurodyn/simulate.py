@@ -158,6 +158,7 @@ def sweep(
         request.checked(circuit, images, weights, dt_ms=dt_ms, **settings)
         for circuit in circuits
     ]
+    jobs[0].check_size(trials=len(jobs))
     shortest = min(job.dt_ms for job in jobs)
     jobs = [replace(job, dt_ms=shortest) for job in jobs]
     datasets = [

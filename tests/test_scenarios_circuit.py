@@ -135,23 +135,6 @@ def test_eligible_winners_are_the_stable_states():
     assert np.array(counts).tolist() == [[0, 0], [1, 0], [2, 2], [3, 2]]
 
 
-@pytest.mark.slow
-def test_compiled_runs_agree_with_numpy(tmp_path):
-    for name, module, config in (
-        ("settling", settling, settling_config),
-        ("plasticity", continuous_plasticity, plasticity_config),
-        ("hysteresis", hysteresis, hysteresis_config),
-    ):
-        results = []
-        for backend in ("numpy", "cpp" if name == "hysteresis" else "cython"):
-            results.append(module.main(config(tmp_path / name / backend, backend=backend)))
-        for variable in ("distance", "cosine", "winner"):
-            if variable in results[0]:
-                np.testing.assert_allclose(
-                    results[1][variable], results[0][variable], atol=1e-9
-                )
-
-
 @pytest.mark.parametrize(
     ("scenario", "settings", "message"),
     [

@@ -73,7 +73,7 @@ def test_the_oscillations_write_what_they_say(tmp_path, capsys):
     config = oscillating(
         size=4,
         onsets=(2.0,),
-        backend="cpp",
+        backend="cython",
         out=tmp_path / "run",
         figure=tmp_path / "figure.png",
     )

@@ -171,3 +171,13 @@ def test_a_compiled_run_can_be_repeated_and_leaves_no_folder(tmp_path, monkeypat
     one, two = (traces.assign_attrs(run_seconds=0.0) for traces in (one, two))
     assert one.identical(two)
     assert not list(tmp_path.glob("neurodyn-*"))
+
+
+@pytest.mark.skipif(backends.why_not("cpp") is not None, reason="no C++ compiler")
+def test_no_place_to_compile_in_is_said(tmp_path, monkeypatch):
+    import brian2  # noqa: F401, its log needs a place too
+
+    monkeypatch.setattr(backends.tempfile, "tempdir", str(tmp_path / "nowhere"))
+    message = r"no folder to compile in: .*nowhere.*; set TMPDIR to one that can be written"
+    with pytest.raises(ValueError, match=message):
+        simulate(LateralInhibition(), np.eye(2), np.eye(2), backend="cpp")

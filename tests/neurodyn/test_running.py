@@ -238,6 +238,15 @@ def test_a_sweep_is_its_runs(name, backend):
         assert configs[trial] == config
 
 
+def test_the_traces_of_all_trials_count():
+    recording = Recording(activity_ms=None, limit_gib=8 * 4 * 2 * 6 / 2**30)
+    circuits = [LateralInhibition(), LateralInhibition(w_inh=0.3)]
+    settings = {"recording": recording, "backend": "numpy"}
+    neurodyn.sweep(circuits[:1], IMAGES, FREE, **settings)
+    with pytest.raises(ValueError, match="8 x 12 x 8 bytes"):
+        neurodyn.sweep(circuits, IMAGES, FREE, **settings)
+
+
 def test_a_sweep_takes_the_shortest_of_the_default_steps():
     circuits = [LateralInhibition(tau_ms=tau) for tau in (10.0, 2.0)]
     swept = neurodyn.sweep(circuits, IMAGES, FREE, backend="numpy")
