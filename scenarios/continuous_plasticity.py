@@ -165,10 +165,11 @@ def trace(
     lengths = [t * TAU_MS for t in config.durations]
     longest = neurodyn.Presentation(image_ms=lengths[-1])
     halves = [length / 2 for length in lengths]
-    # Who learns in the first steps depends on who overshoots in them: nobody shall.
-    bound = min(
-        circuit.default_step_ms(drive, reset=True), circuit.safe_step_ms(drive, reset=True)
-    )
+    # Who learns in the first steps depends on who overshoots in them: nobody shall. Halves
+    # of τ / 20, so that most networks have the same step.
+    bound = TAU_MS / 20
+    while bound > circuit.safe_step_ms(drive, reset=True):
+        bound /= 2
     dt_ms = longest.fitting_step(bound, *lengths, *halves)
     num_shown = min(round(SHOWN * TAU_MS / dt_ms), round(lengths[-1] / dt_ms))
     parts, learning, first = [], np.zeros((2, num_shown)), np.zeros(0)
