@@ -8,7 +8,8 @@ strength of inhibition of cell u by cell i:
 
 (their spike rule, Δw = η (x_post − α) at inhibitory spikes and η x_pre at excitatory ones
 with α = 2 ρ τ_STDP, averaged over independent Poisson spikes). Cells whose drive is above ρ
-are brought to it; those below lose their inhibition.
+are brought to it; those below lose their inhibition. Every cell is steered to ρ: a target
+above the mean rate of a sparse code destroys it.
 
 Source: T. P. Vogels, H. Sprekeler, F. Zenke, C. Clopath & W. Gerstner, Science 334:1569
 (2011).

@@ -1,0 +1,46 @@
+"""What analyses ask of their arrays, and how their results are named."""
+
+import numpy as np
+import xarray as xr
+
+
+def need_finite(array: xr.DataArray) -> None:
+    """Refuse values that are not finite."""
+    if not np.isfinite(array.values).all():
+        raise ValueError("activity holds values that are not finite: leave them out")
+
+
+def need_aligned(first: xr.DataArray, second: xr.DataArray, *dims: str) -> None:
+    """Refuse arrays with different coordinates along the dims."""
+    for dim in dims:
+        labelled = dim in first.coords and dim in second.coords
+        if first.sizes[dim] != second.sizes[dim] or (
+            labelled and not np.array_equal(first[dim], second[dim])
+        ):
+            raise ValueError(
+                f"the arrays differ along {dim} ({first.sizes[dim]} and "
+                f"{second.sizes[dim]} values): both must have the same, in the same order"
+            )
+
+
+def need_dims(array: xr.DataArray, *dims: str) -> None:
+    """Refuse an array that lacks one of the dims."""
+    if missing := [dim for dim in dims if dim not in array.dims]:
+        raise ValueError(
+            f"the array has dims {array.dims}, {', '.join(missing)} is needed too"
+        )
+
+
+def named(array: xr.DataArray, name: str, units: str, long_name: str) -> xr.DataArray:
+    """Return an array with a name, units and a long name."""
+    result = array.rename(name)
+    result.attrs = {"units": units, "long_name": long_name}
+    return result
+
+
+def less_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Remove the mean along an axis; what varies by rounding alone becomes exactly 0."""
+    values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
+    rounding = 16 * np.finfo(values.dtype).eps * abs(values).max(axis, keepdims=True)
+    moves = np.ptp(values, axis, keepdims=True) > rounding
+    return np.where(moves, values - values.mean(axis, keepdims=True), 0)
