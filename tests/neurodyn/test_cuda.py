@@ -132,7 +132,11 @@ PROGRAMS = {
 
 
 def program(name, folder, *, make, monkeypatch):
+    """Write a program; with `make` compile it, one that records little, to be quick."""
     circuit, rules = PROGRAMS[name]
+    recording = Recording(weights_every=2 if rules else None, norms=bool(rules))
+    if make:
+        recording = Recording(activity_ms=None)
     monkeypatch.setattr(backends, "resolve", lambda backend: backend)  # without a GPU
     num_units = 600 if name == "subtotals" else 6
     job = request.checked(
@@ -142,7 +146,7 @@ def program(name, folder, *, make, monkeypatch):
         plasticity=rules,
         stimulus=Presentation(image_ms=20.0, rest_ms=5.0),
         order=None,
-        recording=Recording(weights_every=2 if rules else None, norms=bool(rules)),
+        recording=recording,
         backend="cuda",
         dt_ms=0.01,
         batch_size=1,
