@@ -68,6 +68,7 @@ def plasticity_config(folder, **settings):
     return continuous_plasticity.Config(**small | places | settings)
 
 
+@pytest.mark.slow
 def test_plastic_synapses_change_as_the_traces_say(tmp_path, capsys):
     config = plasticity_config(tmp_path)
     result = saved(config, continuous_plasticity.main(config))
@@ -105,6 +106,7 @@ def hysteresis_config(folder, **settings):
     return hysteresis.Config(**small | places | settings)
 
 
+@pytest.mark.slow
 def test_the_largest_drive_wins_unless_activity_is_carried_over(tmp_path, capsys):
     config = hysteresis_config(tmp_path)
     result = saved(config, hysteresis.main(config))
