@@ -35,12 +35,7 @@ def ranking(
         If k is not in 2..number of units, or Δ is negative or not finite.
     """
     _check_ranking(k, delta)
-    num_units = drive.shape[1]
-    if k > num_units:
-        raise ValueError(
-            f"k is {k}, but only {num_units} units compete: k must lie in "
-            f"2..{num_units} (lower k or add units)"
-        )
+    check_rank(k, drive.shape[1])
     ranks = drive.topk(k, dim=1).indices
     g = torch.zeros_like(drive)
     g.scatter_(1, ranks[:, :1], 1.0)
@@ -183,6 +178,15 @@ def _check_ranking(k: int, delta: float) -> None:
             "(the runner-up) or more"
         )
     _check_delta(delta)
+
+
+def check_rank(k: int, num_units: int) -> None:
+    """Raise ValueError unless there are at least k units."""
+    if k > num_units:
+        raise ValueError(
+            f"k is {k}, but only {num_units} units compete: k must lie in "
+            f"2..{num_units} (lower k or add units)"
+        )
 
 
 def _check_equilibrium(w_inh: float, h_star: float, delta: float) -> None:

@@ -6,23 +6,17 @@ Drive (K&H 2019, eq. 2): I_u = Σ_i sign(W_ui) |W_ui|^(p−1) v_i, p ≥ 2.
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fastpath.competition import Competition
+from fastpath import kernels
+from fastpath.competition import Competition, Ranking, check_rank
 from fastpath.constraints import Constraint, mirrored
-from fastpath.plasticity import Normalize, delta_w, step_size
-
-
-def conjugate(
-    weights: Float[Tensor, "unit pixel"], *, p: float
-) -> Float[Tensor, "unit pixel"]:
-    """Return sign(W) |W|^(p−1), the weights as the drive sees them (W itself for p = 2)."""
-    if p == 2:
-        return weights
-    if p == 3:
-        return weights * weights.abs()
-    return weights.sign() * weights.abs().pow(p - 1)
+from fastpath.distributed import Team
+from fastpath.kernels import Changes
+from fastpath.kernels.plain import largest
+from fastpath.plasticity import Normalize, conjugate, delta_w
+from fastpath.preprocess import Preprocess
 
 
 class Dense:
@@ -59,8 +53,10 @@ class Dense:
             )
         self.p = p
         self.constraint = constraint
-        self.weights = weights
-        self._conjugate = conjugate(weights, p=p)
+        self.weights = weights.contiguous()
+        self.kernels = kernels.choose(weights.device, weights.dtype)
+        self._conjugate = conjugate(self.weights, p=p)
+        self._buffers: dict[str, Tensor] = {}
 
     @classmethod
     def random(
@@ -105,32 +101,102 @@ class Dense:
         check_pixels(images, self.weights)
         return images @ self._conjugate.T
 
+    def prepare(
+        self,
+        x: UInt8[Tensor, "all *shape"],
+        index: Int[Tensor, " image"],
+        preprocess: Preprocess,
+        mean: Float[Tensor, " pixel"],
+    ) -> Float[Tensor, "image pixel"]:
+        """Return images x[index] as the layer sees them, in memory that the next call reuses.
+
+        Raises
+        ------
+        ValueError
+            If the images do not have as many pixels as the weights, or the mean is of
+            another number format.
+        IndexError
+            If there are no such images.
+        """
+        flat = x.flatten(1)
+        check_pixels(flat, self.weights)
+        if mean.dtype != self.weights.dtype:
+            raise ValueError(
+                f"the mean image is {mean.dtype}, the weights are {self.weights.dtype}: "
+                "convert the mean"
+            )
+        out = self._buffer("images", len(index), self.weights.shape[1])
+        return self.kernels.prepare(flat, index, preprocess, mean, out)
+
     def learn(
         self,
         images: Float[Tensor, "image pixel"],
         competition: Competition,
         *,
-        lr: float,
+        lr: Float[Tensor, ""] | float,
         normalize: Normalize = "max",
+        team: Team | None = None,
     ) -> None:
         """Change the weights by one mini-batch: drive, competition, plasticity.
 
         Rows of units with g = 0 for every image have ΔW = 0 exactly, so only the others
-        are computed and written: a few rows per image in the ranking.
+        are computed and written: a few rows per image in the ranking. A `team` shares the
+        work: each of its processes is given the same images, and all end with the same
+        weights.
+
+        Raises
+        ------
+        ValueError
+            If the images do not have as many pixels as the weights, or are of another
+            device or number format; if fewer units compete than the ranking needs.
         """
-        drive = self.drive(images)
-        g = competition(drive)
-        rows = g.any(dim=0).nonzero().squeeze(1)
-        if not len(rows):
+        check_pixels(images, self.weights)
+        if (images.device, images.dtype) != (self.weights.device, self.weights.dtype):
+            raise ValueError(
+                f"the images are {images.dtype} on {images.device}, the weights "
+                f"{self.weights.dtype} on {self.weights.device}: they must be alike"
+            )
+        if isinstance(competition, Ranking):
+            check_rank(competition.k, self.num_units)
+        images = images.contiguous()
+        mine = slice(None) if team is None else team.share(len(images))
+        seen = images[mine]
+        drive = self._buffer("drive", len(seen), self.num_units)
+        torch.mm(seen, self._conjugate.T, out=drive)
+        learners = self.kernels.learners(competition, drive)
+        if learners is None:
+            change = delta_w(competition(drive), drive, seen, self.weights)
+            if team is not None:
+                team.add(change)
+            changes = Changes(None, change, largest(change))
+        else:
+            if team is not None:
+                learners = team.gather(learners, len(images))
+            if not len(learners.unit):
+                return
+            changes = self.kernels.changes(learners, images, self.weights)
+        self._apply(changes, lr, normalize)
+
+    def _apply(
+        self, changes: Changes, lr: Float[Tensor, ""] | float, normalize: Normalize
+    ) -> None:
+        self.kernels.apply(
+            changes, self.weights, self._conjugate, p=self.p, lr=lr, normalize=normalize
+        )
+        if self.constraint is None:
             return
-        before = self.weights[rows]
-        change = delta_w(g[:, rows], drive[:, rows], images, before)
-        after = before + step_size(change, lr=lr, normalize=normalize) * change
-        if self.constraint is not None:
-            after = self.constraint(after)
-        self.weights.index_copy_(0, rows, after)
+        rows = slice(None) if changes.rows is None else changes.rows
+        self.weights[rows] = self.constraint(self.weights[rows])
         if self.p != 2:
-            self._conjugate.index_copy_(0, rows, conjugate(after, p=self.p))
+            self._conjugate[rows] = conjugate(self.weights[rows], p=self.p)
+
+    def _buffer(self, name: str, rows: int, columns: int) -> Float[Tensor, "row column"]:
+        """Return memory that is kept: a fresh megabyte costs as much as the work in it."""
+        held = self._buffers.get(name)
+        if held is None or len(held) < rows:
+            held = self.weights.new_empty(rows, columns)
+            self._buffers[name] = held
+        return held[:rows]
 
 
 def check_pixels(

@@ -31,16 +31,32 @@ def delta_w(
 
 
 def step_size(
-    change: Float[Tensor, "unit pixel"], *, lr: float, normalize: Normalize
+    largest: Float[Tensor, ""] | float,
+    *,
+    lr: Float[Tensor, ""] | float,
+    normalize: Normalize,
 ) -> Float[Tensor, ""] | float:
     """Return the factor of ΔW: ε / max|ΔW| with "max" (the authors' code), ε with None.
 
-    The maximum runs over the whole matrix. It is the one quantity of the rule that no
-    synapse can know by itself; None is the strictly local form.
+    `largest`, max|ΔW|, runs over the whole matrix. It is the one quantity of the rule that
+    no synapse can know by itself; None is the strictly local form.
     """
     if normalize is None:
         return lr
-    return lr / change.abs().amax().clamp(min=1e-30)
+    if isinstance(largest, Tensor):
+        return lr / largest.clamp(min=1e-30)
+    return lr / max(largest, 1e-30)
+
+
+def conjugate(
+    weights: Float[Tensor, "unit pixel"], *, p: float
+) -> Float[Tensor, "unit pixel"]:
+    """Return sign(W) |W|^(p−1), the weights as the drive sees them (W itself for p = 2)."""
+    if p == 2:
+        return weights
+    if p == 3:
+        return weights * weights.abs()
+    return weights.sign() * weights.abs().pow(p - 1)
 
 
 def annealed(lr: float, *, epoch: int, num_epochs: int) -> float:

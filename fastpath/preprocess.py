@@ -32,10 +32,19 @@ class Preprocess:
         return (total.double() / (255 * len(flat))).float()
 
     def __call__(
-        self, x: UInt8[Tensor, "image *shape"], mean: Float[Tensor, " pixel"]
+        self,
+        x: UInt8[Tensor, "image *shape"],
+        mean: Float[Tensor, " pixel"],
+        *,
+        out: Float[Tensor, "image pixel"] | None = None,
     ) -> Float[Tensor, "image pixel"]:
-        """Return the images as the layer sees them, flattened; `mean` is from `fit`."""
-        v = x.flatten(1).to(mean.dtype).div_(255)
+        """Return the images as the layer sees them, flattened; `mean` is from `fit`.
+
+        They are written to `out` if it is given.
+        """
+        flat = x.flatten(1)
+        v = flat.to(mean.dtype) if out is None else out.copy_(flat)
+        v.div_(255)
         if self.subtract_mean:
             v -= mean
         if self.center_images:

@@ -1,0 +1,121 @@
+"""The parts of a learning step that are not the matrix product of the drive.
+
+A step is: `prepare` a mini-batch from the uint8 images, multiply it by the weights, find
+who learns (`learners`), add up what changes (`changes`, eq. 3), `apply` it. Three
+implementations of these four do the same:
+
+- `plain`: PyTorch, on any device; the reference, and what runs when nothing better can.
+- `compiled`: C++, on the CPU; built once where there is a compiler, then cached.
+- `fused`: Triton, on CUDA.
+"""
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from fastpath.competition import Competition
+from fastpath.plasticity import Normalize
+from fastpath.preprocess import Preprocess
+
+
+class Learners(NamedTuple):
+    """Who learns from which image: the entries of g that are not 0, sorted by image."""
+
+    image: Int[Tensor, " learner"]
+    unit: Int[Tensor, " learner"]
+    g: Float[Tensor, " learner"]
+    drive: Float[Tensor, " learner"]
+
+
+class Changes(NamedTuple):
+    """ΔW of the rows that change, and its largest absolute value.
+
+    A row may stand there more than once, with the same ΔW each time: on CUDA the number of
+    entries is fixed, so that nothing waits to hear how many there are. `rows` is None where
+    all rows change.
+    """
+
+    rows: Int[Tensor, " row"] | None
+    change: Float[Tensor, "row pixel"]
+    largest: Float[Tensor, ""] | float
+
+
+@runtime_checkable
+class Kernels(Protocol):
+    """What `plain`, `compiled` and `fused` have in common."""
+
+    name: str
+
+    def prepare(
+        self,
+        x: UInt8[Tensor, "all pixel"],
+        index: Int[Tensor, " image"],
+        preprocess: Preprocess,
+        mean: Float[Tensor, " pixel"],
+        out: Float[Tensor, "image pixel"],
+    ) -> Float[Tensor, "image pixel"]:
+        """Write images x[index], as the layer sees them, to `out`."""
+        ...
+
+    def learners(
+        self, competition: Competition, drive: Float[Tensor, "image unit"]
+    ) -> Learners | None:
+        """Return who learns, or None where it is as well said by all of g."""
+        ...
+
+    def changes(
+        self,
+        learners: Learners,
+        images: Float[Tensor, "image pixel"],
+        weights: Float[Tensor, "unit pixel"],
+    ) -> Changes:
+        """Return ΔW of the units that learn (eq. 3), summed over the mini-batch."""
+        ...
+
+    def apply(
+        self,
+        changes: Changes,
+        weights: Float[Tensor, "unit pixel"],
+        conjugates: Float[Tensor, "unit pixel"],
+        *,
+        p: float,
+        lr: Float[Tensor, ""] | float,
+        normalize: Normalize,
+    ) -> None:
+        """Add ε ΔW, or ε ΔW / max|ΔW|, and renew sign(W)|W|^(p−1) of the rows."""
+        ...
+
+
+def choose(device: torch.device, dtype: torch.dtype) -> Kernels:
+    """Return the fastest implementation that works here; $FASTPATH_KERNELS names another.
+
+    Raises
+    ------
+    ValueError
+        If $FASTPATH_KERNELS names none, or one that does not work here.
+    """
+    from fastpath.kernels import compiled, fused, plain
+
+    makers: dict[str, Callable[[torch.device, torch.dtype], Kernels]] = {
+        "fused": fused.Fused,
+        "compiled": compiled.Compiled,
+        "plain": plain.Plain,
+    }
+    reasons = {
+        "fused": fused.why_not(device, dtype),
+        "compiled": compiled.why_not(device, dtype),
+        "plain": None,
+    }
+    if asked := os.environ.get("FASTPATH_KERNELS"):
+        if asked not in makers:
+            raise ValueError(
+                f"FASTPATH_KERNELS is '{asked}': give one of {', '.join(makers)}"
+            )
+        if reason := reasons[asked]:
+            raise ValueError(f"FASTPATH_KERNELS is '{asked}', but {reason}: unset it")
+        return makers[asked](device, dtype)
+    return next(make for name, make in makers.items() if not reasons[name])(device, dtype)

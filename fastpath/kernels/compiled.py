@@ -1,0 +1,235 @@
+"""The learning step in C++, on one CPU core: `compiled.cpp`, built once and cached.
+
+The shared library goes to the user's cache folder, under a name made of its source, the
+compiler and the processor; without a compiler, or where that folder cannot be written,
+`why_not` says so and `plain` serves. The library is plain C functions on pointers: nothing
+of PyTorch is compiled, so the build takes two seconds and outlives its versions.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from fastpath.competition import Competition, Equilibrium, Ranking, Soft
+from fastpath.kernels import Changes, Learners
+from fastpath.plasticity import Normalize, step_size
+from fastpath.preprocess import Preprocess
+
+SOURCE = Path(__file__).with_name("compiled.cpp")
+FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
+DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+
+POINTER, INT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+FUNCTIONS: dict[str, tuple[type | None, list[type]]] = {
+    "prepare": (INT, [POINTER, INT, POINTER, INT, INT, POINTER, INT, INT, POINTER]),
+    "rank": (INT, [POINTER, INT, INT, INT, DOUBLE] + [POINTER] * 4),
+    "settle": (INT, [POINTER, INT, INT, DOUBLE, DOUBLE, DOUBLE] + [POINTER] * 4),
+    "changes": (INT, [POINTER] * 4 + [INT] + [POINTER] * 2 + [INT, INT] + [POINTER] * 3),
+    "apply": (None, [POINTER, INT, POINTER, DOUBLE, INT, DOUBLE, POINTER, POINTER]),
+}
+
+
+def why_not(device: torch.device, dtype: torch.dtype) -> str | None:
+    """Return why the compiled step cannot serve here, or None if it can."""
+    if device.type != "cpu":
+        return f"it runs on the CPU, not on '{device.type}'"
+    if dtype not in DTYPES:
+        return f"it is compiled for float32 and float64, not for {dtype}"
+    library = _library()
+    return library if isinstance(library, str) else None
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | str:
+    """Return the library, built if it was not yet; or why there is none."""
+    named = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
+    compiler = next(filter(None, map(shutil.which, named)), None)
+    if compiler is None:
+        return "there is no C++ compiler (c++, g++, clang++ or $CXX)"
+    try:
+        path = _cached(compiler)
+        if not path.exists():
+            _build(compiler, path)
+        return _declared(ctypes.CDLL(str(path)))
+    except (OSError, AttributeError, subprocess.SubprocessError) as error:
+        reason = getattr(error, "stderr", None) or error
+        return f"it cannot be built with {compiler} ({' '.join(str(reason).split())[:200]})"
+
+
+def _cached(compiler: str) -> Path:
+    version = subprocess.run(
+        [compiler, "--version"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    # -march=native: another processor that shares this folder needs its own.
+    parts = (SOURCE.read_text(), version, *FLAGS, platform.machine(), _processor())
+    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "neurodyn" / "kernels" / f"step-{name}.so"
+
+
+def _processor() -> str:
+    """Return what tells this processor's instructions from another's."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+def _build(compiler: str, path: Path) -> None:
+    """Compile beside the place, then rename: processes that build at once do no harm."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as folder:
+        part = Path(folder) / path.name
+        subprocess.run(
+            [compiler, *FLAGS, str(SOURCE), "-o", str(part)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        )
+        part.replace(path)
+
+
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    for name, (result, arguments) in FUNCTIONS.items():
+        for dtype in DTYPES.values():
+            function = getattr(library, f"{name}_{dtype}")
+            function.restype, function.argtypes = result, arguments
+    return library
+
+
+class Compiled:
+    """The four parts of a step in C++, with every buffer kept from one step to the next."""
+
+    name = "compiled"
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        library = _library()
+        assert not isinstance(library, str), library  # `why_not` was asked
+        self._prepare, self._rank, self._settle, self._changes, self._apply = (
+            getattr(library, f"{name}_{DTYPES[dtype]}") for name in FUNCTIONS
+        )
+        self._dtype = dtype
+        self._largest = torch.zeros(1, dtype=dtype)
+        self._buffers: dict[str, Tensor] = {}
+
+    def prepare(
+        self,
+        x: UInt8[Tensor, "all pixel"],
+        index: Int[Tensor, " image"],
+        preprocess: Preprocess,
+        mean: Float[Tensor, " pixel"],
+        out: Float[Tensor, "image pixel"],
+    ) -> Float[Tensor, "image pixel"]:
+        """Write images x[index], as the layer sees them, to `out`."""
+        index = index.contiguous()
+        stopped = self._prepare(
+            x.data_ptr(),
+            len(x),
+            index.data_ptr(),
+            *out.shape,
+            mean.data_ptr() if preprocess.subtract_mean else None,
+            preprocess.center_images,
+            preprocess.unit_norm,
+            out.data_ptr(),
+        )
+        if stopped >= 0:
+            raise IndexError(f"there is no image {index[stopped]}: there are {len(x)}")
+        return out
+
+    def learners(
+        self, competition: Competition, drive: Float[Tensor, "image unit"]
+    ) -> Learners | None:
+        """Return who learns, or None where it is as well said by all of g."""
+        num_images, num_units = drive.shape
+        match competition:
+            case Ranking(k=k, delta=delta):
+                found = self._learners(2 * num_images)
+                settings, find = (k, delta), self._rank
+            case Equilibrium(w_inh=w_inh, h_star=h_star, delta=delta):
+                found = self._learners(drive.numel())
+                settings, find = (w_inh, h_star, delta), self._settle
+            case Soft():
+                return None
+            case _:
+                g = competition(drive)
+                image, unit = g.nonzero(as_tuple=True)
+                return Learners(image, unit, g[image, unit], drive[image, unit])
+        pointers = (part.data_ptr() for part in found)
+        n = find(drive.data_ptr(), num_images, num_units, *settings, *pointers)
+        return Learners(*(part[:n] for part in found))
+
+    def changes(
+        self,
+        learners: Learners,
+        images: Float[Tensor, "image pixel"],
+        weights: Float[Tensor, "unit pixel"],
+    ) -> Changes:
+        """Return ΔW of the units that learn (eq. 3), summed over the mini-batch."""
+        num_units, num_pixels = weights.shape
+        most = min(num_units, len(learners.unit))
+        rows = self._buffer("rows", most, torch.int64)
+        change = self._buffer("change", most * num_pixels, self._dtype)
+        n = self._changes(
+            *(part.data_ptr() for part in learners),
+            len(learners.unit),
+            images.data_ptr(),
+            weights.data_ptr(),
+            num_units,
+            num_pixels,
+            rows.data_ptr(),
+            change.data_ptr(),
+            self._largest.data_ptr(),
+        )
+        shaped = change[: n * num_pixels].view(n, num_pixels)
+        return Changes(rows[:n], shaped, self._largest.item())
+
+    def apply(
+        self,
+        changes: Changes,
+        weights: Float[Tensor, "unit pixel"],
+        conjugates: Float[Tensor, "unit pixel"],
+        *,
+        p: float,
+        lr: Float[Tensor, ""] | float,
+        normalize: Normalize,
+    ) -> None:
+        """Add ε ΔW, or ε ΔW / max|ΔW|, and renew sign(W)|W|^(p−1) of the rows."""
+        rows, change, most = changes
+        if rows is None:
+            rows = torch.arange(len(weights))
+        self._apply(
+            rows.data_ptr(),
+            len(rows),
+            change.data_ptr(),
+            float(step_size(most, lr=lr, normalize=normalize)),
+            weights.shape[1],
+            p,
+            weights.data_ptr(),
+            conjugates.data_ptr(),
+        )
+
+    def _learners(self, most: int) -> Learners:
+        return Learners(
+            self._buffer("image", most, torch.int64),
+            self._buffer("unit", most, torch.int64),
+            self._buffer("g", most, self._dtype),
+            self._buffer("drive", most, self._dtype),
+        )
+
+    def _buffer(self, name: str, size: int, dtype: torch.dtype) -> Tensor:
+        held = self._buffers.get(name)
+        if held is None or len(held) < size:
+            held = self._buffers[name] = torch.empty(size, dtype=dtype)
+        return held

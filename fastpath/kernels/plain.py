@@ -1,0 +1,115 @@
+"""The learning step in PyTorch: the reference, on any device."""
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from fastpath.competition import Competition, Ranking, Soft
+from fastpath.kernels import Changes, Learners
+from fastpath.plasticity import Normalize, conjugate, step_size
+from fastpath.preprocess import Preprocess
+
+
+class Plain:
+    """The four parts of a step in PyTorch.
+
+    On CUDA nothing waits for the device: tensors have sizes that the host knows, so a unit
+    that learns from several images has several rows in `changes`, all the same.
+    """
+
+    name = "plain"
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.fixed_sizes = device.type == "cuda"
+
+    def prepare(
+        self,
+        x: UInt8[Tensor, "all pixel"],
+        index: Int[Tensor, " image"],
+        preprocess: Preprocess,
+        mean: Float[Tensor, " pixel"],
+        out: Float[Tensor, "image pixel"],
+    ) -> Float[Tensor, "image pixel"]:
+        """Write images x[index], as the layer sees them, to `out`."""
+        return preprocess(x.index_select(0, index), mean, out=out)
+
+    def learners(
+        self, competition: Competition, drive: Float[Tensor, "image unit"]
+    ) -> Learners | None:
+        """Return who learns, or None where it is as well said by all of g."""
+        match competition:
+            case Ranking():
+                return rank(competition, drive)
+            case Soft():
+                return None
+        if self.fixed_sizes:
+            return None
+        g = competition(drive)
+        image, unit = g.nonzero(as_tuple=True)
+        return Learners(image, unit, g[image, unit], drive[image, unit])
+
+    def changes(
+        self,
+        learners: Learners,
+        images: Float[Tensor, "image pixel"],
+        weights: Float[Tensor, "unit pixel"],
+    ) -> Changes:
+        """Return ΔW of the units that learn (eq. 3), summed over the mini-batch."""
+        image, unit, g, drive = learners
+        if self.fixed_sizes:
+            rows = unit
+            same = (unit[:, None] == unit).to(g.dtype)
+            decay = same @ (g * drive)
+            share = torch.zeros_like(same[:, : len(images)]).index_add_(1, image, same * g)
+        else:
+            rows, slot = unit.unique(return_inverse=True)
+            decay = g.new_zeros(len(rows)).index_add_(0, slot, g * drive)
+            share = g.new_zeros(len(rows), len(images))
+            share.index_put_((slot, image), g, accumulate=True)
+        change = (share @ images).addcmul_(decay[:, None], weights[rows], value=-1)
+        return Changes(rows, change, largest(change))
+
+    def apply(
+        self,
+        changes: Changes,
+        weights: Float[Tensor, "unit pixel"],
+        conjugates: Float[Tensor, "unit pixel"],
+        *,
+        p: float,
+        lr: Float[Tensor, ""] | float,
+        normalize: Normalize,
+    ) -> None:
+        """Add ε ΔW, or ε ΔW / max|ΔW|, and renew sign(W)|W|^(p−1) of the rows."""
+        rows, change, most = changes
+        step = change * step_size(most, lr=lr, normalize=normalize)
+        if rows is None:
+            weights += step
+            if p != 2:
+                conjugates.copy_(conjugate(weights, p=p))
+            return
+        after = weights[rows] + step
+        weights.index_copy_(0, rows, after)
+        if p != 2:
+            conjugates.index_copy_(0, rows, conjugate(after, p=p))
+
+
+def rank(competition: Ranking, drive: Float[Tensor, "image unit"]) -> Learners:
+    """Return the learners of a ranking, two for each image."""
+    k = competition.k
+    top = drive.topk(k, dim=1)
+    unit, current = (
+        torch.stack([ranks[:, 0], ranks[:, k - 1]], dim=1).flatten()
+        for ranks in (top.indices, top.values)
+    )
+    image = torch.arange(len(unit), device=drive.device) // 2
+    g = torch.ones_like(current)
+    g[1::2] = -competition.delta
+    return Learners(image, unit, g, current)
+
+
+def largest(change: Float[Tensor, "row pixel"]) -> Float[Tensor, ""]:
+    """Return max|ΔW|, 0 where no unit learns; NaN if there is one."""
+    if not change.numel():
+        return change.new_zeros(())
+    least, most = change.aminmax()
+    return torch.maximum(-least, most)
