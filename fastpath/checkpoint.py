@@ -1,26 +1,32 @@
 """What a run leaves on disk: weights as safetensors, the rest as JSON and netCDF.
 
-Every file appears whole or not at all: it is written beside its place, then renamed.
+Every file appears whole or not at all: it is written beside its place, then renamed. A run
+under way has its state in `checkpoint.safetensors`, with a checksum and the configuration
+that it belongs to; the finished run has the other files, and no checkpoint.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from safetensors import SafetensorError
+from jaxtyping import Float, UInt8
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-WEIGHTS, CONFIG, METRICS, HISTORY = (
+WEIGHTS, CONFIG, METRICS, HISTORY, CHECKPOINT = (
     "weights.safetensors",
     "config.json",
     "metrics.json",
     "history.nc",
+    "checkpoint.safetensors",
 )
 
 
@@ -39,10 +45,18 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
                 f"{folder} already holds a run ({', '.join(held)}): choose another --out, "
                 "or give --overwrite to replace it"
             )
+        if (folder / CHECKPOINT).exists() and not overwrite:
+            raise ValueError(
+                f"{folder} holds a run that is not finished: go on with it by `fastpath "
+                f"resume {folder}`, or give --overwrite to begin anew"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe.{os.getpid()}"
         probe.touch()
         probe.unlink()
+        for left in folder.glob(".*.part"):  # of a process that was killed as it wrote
+            left.unlink()
+        (folder / CHECKPOINT).unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
             f"cannot write to {folder}: {error.strerror or error}; choose another --out"
@@ -56,6 +70,8 @@ def _whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
+        with part.open("rb") as written:  # on the disk before the name points to it
+            os.fsync(written.fileno())
         part.replace(path)
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror or error}") from error
@@ -121,3 +137,106 @@ def save_history(path: Path, history: xr.Dataset) -> None:
     """Write the history of training as netCDF."""
     with _whole(path) as part:
         history.to_netcdf(part, engine="h5netcdf")
+
+
+@dataclass(frozen=True)
+class State:
+    """A training between two epochs: all that the rest of it depends on."""
+
+    epoch: int
+    """Epochs done."""
+    limit: float
+    """The size of a weight at which training counts as diverged."""
+    weights: Float[Tensor, "unit pixel"]
+    generator: UInt8[Tensor, " byte"]
+    """State of the random numbers, from which the order of the next epoch comes."""
+    history: dict[str, Float[Tensor, " epoch"]]
+
+
+def save_state(path: Path, state: State, config: dict[str, Any]) -> None:
+    """Write a checkpoint of the run that `config` describes.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be written; the checkpoint before it is still there.
+    """
+    tensors = {
+        "weights": state.weights,
+        "generator": state.generator,
+        **{f"history.{name}": values for name, values in state.history.items()},
+    }
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    described = {
+        "epoch": str(state.epoch),
+        "limit": repr(state.limit),
+        "config": json.dumps(config, sort_keys=True),
+    }
+    described["sha256"] = _digest(tensors, described)
+    save_tensors(path, tensors, described)
+
+
+def load_state(path: Path) -> tuple[State, dict[str, Any]]:
+    """Read a checkpoint, and the configuration of the run that it belongs to.
+
+    Raises
+    ------
+    ValueError
+        If it is missing, truncated or altered.
+    """
+    tensors = load_tensors(path)
+    with safe_open(path, framework="pt") as file:
+        described = dict(file.metadata() or {})
+    if described.pop("sha256", None) != _digest(tensors, described):
+        raise ValueError(
+            f"{path} is damaged: its content does not match its checksum; the run cannot "
+            "go on from it (begin anew with `fastpath train --overwrite`)"
+        )
+    state = State(
+        int(described["epoch"]),
+        float(described["limit"]),
+        tensors.pop("weights"),
+        tensors.pop("generator"),
+        {name.removeprefix("history."): values for name, values in tensors.items()},
+    )
+    return state, json.loads(described["config"])
+
+
+def _digest(tensors: dict[str, Tensor], described: dict[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().data)
+    return digest.hexdigest()
+
+
+def check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
+    """Raise ValueError, naming the fields, unless a checkpoint is of this configuration.
+
+    The `machine` may be another.
+    """
+    there, here = (
+        _flat({name: value for name, value in config.items() if name != "machine"})
+        for config in (found, wanted)
+    )
+    differ = [
+        f"{name} ({there.get(name, 'absent')} there, {here.get(name, 'absent')} here)"
+        for name in sorted(there.keys() | here.keys())
+        if there.get(name) != here.get(name)
+    ]
+    if differ:
+        raise ValueError(
+            f"{path} is of another configuration; what differs: {'; '.join(differ)}. Give "
+            "the same settings, or begin anew in another folder"
+        )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return {"a": {"b": 1}} as {"a.b": "1"}."""
+    flat = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = json.dumps(value)
+    return flat

@@ -1,4 +1,4 @@
-"""The command `fastpath`: train, evaluate, backprop, export."""
+"""The command `fastpath`: train, resume, evaluate, backprop, export."""
 
 import sys
 from collections.abc import Sequence
@@ -9,48 +9,29 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
-from fastpath import (
-    __version__,
-    baselines,
-    checkpoint,
-    datasets,
-    experiment,
-    readout,
-)
+from fastpath import baselines, checkpoint, datasets, distributed, experiment, readout
 from fastpath.baselines import Backprop
-from fastpath.competition import Competition, Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking, Soft, check_rank
 from fastpath.defaults import defaults_for
+from fastpath.machine import Machine
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
+from fastpath.run import Plan, Saved, open_run, run, save, unfinished
 from fastpath.train import Training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
-    """Where the data lie and what computes."""
+class Saving:
+    """How often a run that is under way is saved."""
 
-    data_root: Path | None = None
-    """Where data sets lie or are downloaded to [$NEURODYN_DATA, else the user's cache]."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """What computes."""
-    threads: int = 1
-    """CPU threads. On a shared machine, waiting threads can cost a factor of ten."""
-
-    def ready(self) -> torch.device:
-        """Check that the device is there, and set the number of threads."""
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise ValueError(
-                "device is 'cuda', but PyTorch sees no CUDA device here: give --device "
-                "cpu, or check the driver (nvidia-smi)"
-            )
-        if self.threads < 1:
-            raise ValueError(f"threads is {self.threads}: at least 1 is needed")
-        torch.set_num_threads(self.threads)
-        return torch.device(self.device)
+    checkpoint_minutes: float = 5.0
+    """Save a checkpoint at the end of an epoch when so many minutes have passed."""
+    checkpoint_epochs: int | None = None
+    """Save a checkpoint after so many epochs as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Machine):
+class Train(Saving, Machine):
     """Train a layer without labels, then a linear readout of it; write both to a folder.
 
     The folder gets weights.safetensors, history.nc, config.json and metrics.json.
@@ -115,8 +96,8 @@ class Train(Machine):
     power: float | None = None
     """n of the features max(W·v, 0)^n [by data set; 1 for random weights]."""
 
-    def settings(self, name: str) -> dict[str, Any]:
-        """Return the objects that `experiment.learn` is given."""
+    def plan(self, name: str) -> Plan:
+        """Return what is to be done with the data set of this name."""
         known = defaults_for(name)
         given = {
             step: getattr(self, step)
@@ -126,16 +107,21 @@ class Train(Machine):
             step: getattr(known.preprocess, step) if value is None else value
             for step, value in given.items()
         }
-        return {
-            "competition": self._competition(),
-            "training": Training(
+        return Plan(
+            data=self.data,
+            units=self.units,
+            p=self.p,
+            seed=self.seed,
+            validation=self.validation,
+            competition=self._competition(),
+            training=Training(
                 epochs=self.epochs,
                 batch_size=self.batch_size,
                 lr=self.lr,
                 normalize=None if self.normalize == "none" else "max",
             ),
-            "preprocess": Preprocess(**chosen),
-            "head": Readout(
+            preprocess=Preprocess(**chosen),
+            readout=Readout(
                 epochs=self.head_epochs,
                 power=self._power(known.power),
                 lr=self.head_lr,
@@ -143,14 +129,14 @@ class Train(Machine):
                 scaling=self.head_scaling,
                 schedule=self.head_schedule,
             ),
-        }
+        )
 
     def _power(self, learned: float) -> float:
         if self.power is not None:
             return self.power
         return learned if self.epochs else baselines.RANDOM_POWER
 
-    def _competition(self) -> Competition:
+    def _competition(self) -> Ranking | Equilibrium | Soft:
         match self.competition:
             case "ranking":
                 return Ranking(k=self.k, delta=self.delta)
@@ -158,6 +144,20 @@ class Train(Machine):
                 return Equilibrium(w_inh=self.w_inh, h_star=self.h_star, delta=self.delta)
             case "soft":
                 return Soft(temperature=self.temperature, anti=self.anti)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume(Saving):
+    """Go on with a run that was interrupted, to the result it would have had."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+    data_root: Path | None = None
+    """Where data sets lie or are downloaded to [$NEURODYN_DATA, else the user's cache]."""
+    device: Literal["cpu", "cuda"] | None = None
+    """What computes [as before; on another device results differ by rounding]."""
+    threads: int | None = None
+    """CPU threads at most [as before]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,52 +208,58 @@ def train(command: Train) -> None:
     """Run `fastpath train`."""
     device = command.ready()
     images = datasets.load(command.data, command.data_root)
-    settings = command.settings(images.name)
-    if command.competition == "ranking" and command.k > command.units:
-        raise ValueError(
-            f"k is {command.k}, but only {command.units} units compete: k must lie in "
-            f"2..{command.units} (lower --k or raise --units)"
-        )
-    checkpoint.prepare(command.out, overwrite=command.overwrite)
-    generator = torch.Generator().manual_seed(command.seed)
-    parts = experiment.split(
-        images, validation=command.validation, generator=generator, device=device
-    )
-    trained = experiment.learn(
-        parts,
-        num_units=command.units,
-        num_classes=len(images.classes),
-        p=command.p,
-        generator=generator,
-        **settings,
-    )
-    config = {
-        "fastpath": __version__,
-        "torch": torch.__version__,
-        "data": command.data,
-        "classes": images.classes,
-        "image_shape": images.shape,
-        "units": command.units,
-        "p": command.p,
-        "seed": command.seed,
-        "validation": command.validation,
-        "device": command.device,
-        "threads": command.threads,
-        "competition": experiment.describe(settings["competition"]),
-        "training": vars(settings["training"]),
-        "preprocess": vars(settings["preprocess"]),
-        "readout": vars(settings["head"]),
+    plan = command.plan(images.name)
+    if isinstance(plan.competition, Ranking):
+        check_rank(plan.competition.k, plan.units)
+    team = distributed.join(device)
+    if team is None or team.rank == 0:
+        checkpoint.prepare(command.out, overwrite=command.overwrite)
+    _carry_out(plan, images, command.out, command, command, team)
+
+
+def resume(command: Resume) -> None:
+    """Run `fastpath resume`."""
+    plan, before = unfinished(command.run)
+    given = {
+        name: value
+        for name in ("device", "threads")
+        if (value := getattr(command, name)) is not None
     }
-    experiment.save(command.out, trained, config)
+    machine = Machine(data_root=command.data_root, **before | given)
+    team = distributed.join(machine.ready())
+    images = datasets.load(plan.data, command.data_root)
+    _carry_out(plan, images, command.run, machine, command, team)
+
+
+def _carry_out(
+    plan: Plan,
+    images: datasets.Images,
+    folder: Path,
+    machine: Machine,
+    saving: Saving,
+    team: distributed.Team | None,
+) -> None:
+    trained = run(
+        plan,
+        images,
+        folder,
+        machine=machine,
+        epochs=saving.checkpoint_epochs,
+        minutes=saving.checkpoint_minutes,
+        team=team,
+    )
+    if trained is None:
+        return
+    save(folder, trained, plan, images, machine)
     _report(trained.metrics)
-    print(f"saved to {command.out}")
+    print(f"saved to {folder}")
 
 
 def evaluate(command: Evaluate) -> None:
     """Run `fastpath evaluate`."""
     run, images, device = _open(command)
     x = torch.from_numpy(images.x_test).to(device)
-    v = experiment.features(
+    v = readout.Streamed(
         run.weights.to(device), x, run.preprocess, run.mean.to(device), run.readout
     )
     y = torch.from_numpy(images.y_test).to(device)
@@ -308,9 +314,9 @@ def export(command: Export) -> None:
 
 def _open(
     command: Evaluate | Export,
-) -> tuple[experiment.Saved, datasets.Images, torch.device]:
+) -> tuple[Saved, datasets.Images, torch.device]:
     device = command.ready()
-    run = experiment.open_run(command.run)
+    run = open_run(command.run)
     images = datasets.load(run.data, command.data_root)
     if images.num_pixels != run.weights.shape[1]:
         raise ValueError(
@@ -320,8 +326,17 @@ def _open(
     return run, images, device
 
 
+def _what_is_left(command: Any) -> str:
+    """Return what an interrupted command leaves behind."""
+    folder = {Train: "out", Resume: "run"}.get(type(command))
+    path = getattr(command, folder) if folder else None
+    if path is None or not (path / checkpoint.CHECKPOINT).exists():
+        return "nothing was saved"
+    return f"go on from its last checkpoint by `fastpath resume {path}`"
+
+
 def _report(metrics: dict[str, Any]) -> None:
-    units = {"error": "%", "seconds": "s", "second": "images/s"}
+    units = {"error": "%", "seconds": "s", "second": "images/s", "megabytes": "MB"}
     for name, value in metrics.items():
         unit = units[name.rsplit("_", 1)[1]]
         print(f"{name.replace('_', ' '):<20} {value:>10.2f} {unit}")
@@ -329,6 +344,7 @@ def _report(metrics: dict[str, Any]) -> None:
 
 type Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[BackpropControl, tyro.conf.subcommand("backprop")]
     | Annotated[Export, tyro.conf.subcommand("export")]
@@ -342,6 +358,8 @@ def main(args: Sequence[str] | None = None) -> None:
         match command:
             case Train():
                 train(command)
+            case Resume():
+                resume(command)
             case Evaluate():
                 evaluate(command)
             case BackpropControl():
@@ -355,5 +373,5 @@ def main(args: Sequence[str] | None = None) -> None:
         print(f"fastpath: {reason}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("fastpath: interrupted; nothing of this run was saved", file=sys.stderr)
+        print(f"fastpath: interrupted; {_what_is_left(command)}", file=sys.stderr)
         sys.exit(130)

@@ -84,6 +84,15 @@ class Team:
         except RuntimeError as error:
             self._lost(error)
 
+    def tell[Thing](self, thing: Thing) -> Thing:
+        """Return what process 0 has to say, in every process."""
+        said = [thing]
+        try:
+            dist.broadcast_object_list(said, src=0)
+        except RuntimeError as error:
+            self._lost(error)
+        return said[0]
+
     def _lost(self, error: RuntimeError) -> NoReturn:
         raise ConnectionError(
             f"process {self.rank} of {self.size} has lost the others: one of them died, or "

@@ -1,13 +1,14 @@
-"""One whole experiment: a data set, a layer trained without labels, its readout, a folder.
+"""One whole experiment: a data set, a layer trained without labels, its readout.
 
 The test set is looked at once, when everything is decided. Choices are made on a
 validation split of the training set, and then the test set is not looked at at all.
 """
 
+import resource
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,12 +16,14 @@ import xarray as xr
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fastpath import checkpoint, datasets, readout
+from fastpath import datasets, readout
 from fastpath.competition import Competition
+from fastpath.distributed import Team
 from fastpath.layers import Dense
+from fastpath.machine import check_memory, free_memory
 from fastpath.preprocess import Preprocess
-from fastpath.readout import Head, Readout
-from fastpath.train import Training, train
+from fastpath.readout import Head, Readout, Streamed
+from fastpath.train import Checkpoints, Training, train
 
 
 @dataclass(frozen=True)
@@ -87,29 +90,90 @@ def learn(
     head: Readout,
     generator: torch.Generator,
     progress: bool = True,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Train a layer and its readout, and score it once.
 
     All random numbers (start, order of images, order of the readout) come from
     `generator`: the same seed gives the same result on the same machine with the same
-    number of threads.
+    number of threads. With `checkpoints`, a call like one that was interrupted goes on
+    from where that had saved, to the same result.
     """
-    x, device = parts.x_learn, parts.x_learn.device
-    mean = preprocess.fit(x)
-    layer = Dense.random(num_units, mean.numel(), p=p, generator=generator, device=device)
-    history, train_seconds = timed(
-        lambda: train(
-            layer,
-            x,
-            competition=competition,
-            training=training,
-            preprocess=preprocess,
-            mean=mean,
-            generator=generator,
-            progress=progress,
-        )
+    layer, mean, history = learn_features(
+        parts,
+        num_units=num_units,
+        p=p,
+        competition=competition,
+        training=training,
+        preprocess=preprocess,
+        generator=generator,
+        progress=progress,
+        checkpoints=checkpoints,
     )
-    score, head_seconds = timed(
+    return finish(
+        layer,
+        mean,
+        history,
+        parts,
+        num_classes=num_classes,
+        preprocess=preprocess,
+        head=head,
+        generator=generator,
+        progress=progress,
+    )
+
+
+def learn_features(
+    parts: Split,
+    *,
+    num_units: int,
+    p: float,
+    competition: Competition,
+    training: Training,
+    preprocess: Preprocess,
+    generator: torch.Generator,
+    progress: bool = True,
+    checkpoints: Checkpoints | None = None,
+    team: Team | None = None,
+) -> tuple[Dense, Float[Tensor, " pixel"], xr.Dataset]:
+    """Train a layer without labels; return it with the mean image and its history."""
+    x = parts.x_learn
+    check_memory(
+        needed_memory(num_units, x[0].numel(), p=p, batch_size=training.batch_size),
+        "lower the number of units or the batch size",
+        x.device,
+    )
+    mean = preprocess.fit(x)
+    layer = Dense.random(num_units, mean.numel(), p=p, generator=generator, device=x.device)
+    history = train(
+        layer,
+        x,
+        competition=competition,
+        training=training,
+        preprocess=preprocess,
+        mean=mean,
+        generator=generator,
+        progress=progress,
+        checkpoints=checkpoints,
+        team=team,
+    )
+    return layer, mean, history
+
+
+def finish(
+    layer: Dense,
+    mean: Float[Tensor, " pixel"],
+    history: xr.Dataset,
+    parts: Split,
+    *,
+    num_classes: int,
+    preprocess: Preprocess,
+    head: Readout,
+    generator: torch.Generator,
+    progress: bool = True,
+) -> Trained:
+    """Read out a trained layer, and score it once."""
+    (trained_head, errors), seconds = timed(
         lambda: read_out(
             layer.weights,
             parts,
@@ -121,15 +185,43 @@ def learn(
             progress=progress,
         )
     )
-    trained_head, errors = score
     metrics = {
         **errors,
-        "train_seconds": train_seconds,
-        "head_seconds": head_seconds,
+        **speed(history, len(parts.x_learn)),
+        "head_seconds": seconds,
+        "peak_megabytes": peak_memory(layer.weights.device) / 1e6,
     }
-    if training.epochs:
-        metrics["images_per_second"] = training.epochs * len(x) / train_seconds
     return Trained(layer.weights, mean, trained_head, history, metrics)
+
+
+def needed_memory(
+    num_units: int, num_pixels: int, *, p: float, batch_size: int
+) -> dict[str, int]:
+    """Return the bytes that learning holds beside the images, by what holds them."""
+    row, rows = 4 * num_pixels, min(num_units, 2 * batch_size)
+    copies = 2 if p == 2 else 3  # those before the epoch; sign(W)|W|^(p-1)
+    return {
+        "weights": copies * num_units * row,
+        "mini-batch": batch_size * (row + 4 * num_units) + rows * row,
+        "a block of features": 2 * readout.BLOCK * 4 * num_units,
+    }
+
+
+def speed(history: xr.Dataset, num_images: int) -> dict[str, float]:
+    """Return how long training took, all parts of an interrupted one added up."""
+    seconds = float((num_images / history["images_per_second"]).sum())
+    if not history.sizes["epoch"]:
+        return {"train_seconds": 0.0}
+    rate = history.sizes["epoch"] * num_images / seconds
+    return {"train_seconds": seconds, "images_per_second": rate}
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes that were held at once: on CUDA, or by this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def read_out(
@@ -153,10 +245,11 @@ def read_out(
         generator=generator,
         progress=progress,
     )
-    scored = features(weights, parts.x_score, preprocess, mean, head)
+    train_error = readout.error(trained, learned, parts.y_learn)
+    scored = Streamed(weights, parts.x_score, preprocess, mean, head)
     return trained, {
         f"{parts.scored_on}_error": readout.error(trained, scored, parts.y_score),
-        "train_error": readout.error(trained, learned, parts.y_learn),
+        "train_error": train_error,
     }
 
 
@@ -166,12 +259,19 @@ def features(
     preprocess: Preprocess,
     mean: Float[Tensor, " pixel"],
     head: Readout,
-) -> Float[Tensor, "image unit"]:
-    """Return the features of uint8 images, a block of them at a time."""
-    out = torch.empty(len(x), len(weights), device=x.device)
-    blocks = zip(x.split(readout.BLOCK), out.split(readout.BLOCK), strict=True)
-    for block, result in blocks:
-        result.copy_(readout.features(weights, preprocess(block, mean), head))
+) -> Float[Tensor, "image unit"] | Streamed:
+    """Return the features of uint8 images, to be used many times.
+
+    They are computed once, a block at a time, where they fit into half of the memory that
+    is free; elsewhere each time they are used.
+    """
+    streamed = Streamed(weights, x, preprocess, mean, head)
+    free = free_memory(x.device)
+    if free is not None and 2 * len(x) * len(weights) * weights.element_size() > free:
+        return streamed
+    out = weights.new_empty(len(x), len(weights))
+    for block, result in zip(streamed.blocks(), out.split(readout.BLOCK), strict=True):
+        result.copy_(block)
     return out
 
 
@@ -182,62 +282,3 @@ def timed[Result](work: Callable[[], Result]) -> tuple[Result, float]:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return result, time.perf_counter() - start
-
-
-def save(folder: Path, trained: Trained, config: dict[str, Any]) -> None:
-    """Write a run: metrics last, so that a folder with metrics is a complete run."""
-    (folder / checkpoint.METRICS).unlink(missing_ok=True)
-    checkpoint.save_tensors(
-        folder / checkpoint.WEIGHTS,
-        {
-            "weights": trained.weights,
-            "mean": trained.mean,
-            **{f"head.{name}": tensor for name, tensor in vars(trained.head).items()},
-        },
-        {"p": str(config["p"])},
-    )
-    checkpoint.save_history(folder / checkpoint.HISTORY, trained.history)
-    checkpoint.save_json(folder / checkpoint.CONFIG, config)
-    checkpoint.save_json(folder / checkpoint.METRICS, trained.metrics)
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A run read back from its folder."""
-
-    weights: Float[Tensor, "unit pixel"]
-    mean: Float[Tensor, " pixel"]
-    head: Head
-    preprocess: Preprocess
-    readout: Readout
-    data: str
-
-
-def open_run(folder: Path) -> Saved:
-    """Read the folder of a finished run.
-
-    Raises
-    ------
-    ValueError
-        If a file is missing, damaged, or lacks something.
-    """
-    checkpoint.load_json(folder / checkpoint.METRICS)  # the last file that a run writes
-    config = checkpoint.load_json(folder / checkpoint.CONFIG)
-    tensors = checkpoint.load_tensors(folder / checkpoint.WEIGHTS)
-    try:
-        head = Head(*(tensors[f"head.{n}"] for n in ("weights", "bias", "offset", "scale")))
-        return Saved(
-            tensors["weights"],
-            tensors["mean"],
-            head,
-            Preprocess(**config["preprocess"]),
-            Readout(**config["readout"]),
-            config["data"],
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is not a complete run: {error}") from error
-
-
-def describe(settings: Any) -> dict[str, Any]:
-    """Return a settings dataclass as JSON values, with the name of its kind."""
-    return {"name": type(settings).__name__, **asdict(settings)}

@@ -6,7 +6,7 @@ Drive (K&H 2019, eq. 2): I_u = Σ_i sign(W_ui) |W_ui|^(p−1) v_i, p ≥ 2.
 import math
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from fastpath import kernels
@@ -15,7 +15,7 @@ from fastpath.constraints import Constraint, mirrored
 from fastpath.distributed import Team
 from fastpath.kernels import Changes
 from fastpath.kernels.plain import largest
-from fastpath.plasticity import Normalize, conjugate, delta_w
+from fastpath.plasticity import Normalize, delta_w
 from fastpath.preprocess import Preprocess
 
 
@@ -55,7 +55,7 @@ class Dense:
         self.constraint = constraint
         self.weights = weights.contiguous()
         self.kernels = kernels.choose(weights.device, weights.dtype)
-        self._conjugate = conjugate(self.weights, p=p)
+        self._conjugate = self.kernels.conjugate(self.weights, p=p)
         self._buffers: dict[str, Tensor] = {}
 
     @classmethod
@@ -90,6 +90,28 @@ class Dense:
         """Number of hidden units."""
         return self.weights.shape[0]
 
+    @property
+    def state(self) -> list[Float[Tensor, "unit pixel"]]:
+        """All that `learn` changes, in place."""
+        return [self.weights] if self.p == 2 else [self.weights, self._conjugate]
+
+    def replace(self, weights: Float[Tensor, "unit pixel"]) -> None:
+        """Put other weights in the place of the present ones.
+
+        Raises
+        ------
+        ValueError
+            If they are of another shape.
+        """
+        if weights.shape != self.weights.shape:
+            raise ValueError(
+                f"weights of shape {tuple(weights.shape)} cannot replace those of shape "
+                f"{tuple(self.weights.shape)}"
+            )
+        self.weights.copy_(weights)
+        if self.p != 2:
+            self._conjugate.copy_(self.kernels.conjugate(self.weights, p=self.p))
+
     def drive(self, images: Float[Tensor, "image pixel"]) -> Float[Tensor, "image unit"]:
         """Return I for each image and unit.
 
@@ -108,7 +130,7 @@ class Dense:
         preprocess: Preprocess,
         mean: Float[Tensor, " pixel"],
     ) -> Float[Tensor, "image pixel"]:
-        """Return images x[index] as the layer sees them, in memory that the next call reuses.
+        """Return images x[index] as the layer sees them; the next call reuses the memory.
 
         Raises
         ------
@@ -186,9 +208,9 @@ class Dense:
         if self.constraint is None:
             return
         rows = slice(None) if changes.rows is None else changes.rows
-        self.weights[rows] = self.constraint(self.weights[rows])
+        self.weights[rows] = after = self.constraint(self.weights[rows])
         if self.p != 2:
-            self._conjugate[rows] = conjugate(self.weights[rows], p=self.p)
+            self._conjugate[rows] = self.kernels.conjugate(after, p=self.p)
 
     def _buffer(self, name: str, rows: int, columns: int) -> Float[Tensor, "row column"]:
         """Return memory that is kept: a fresh megabyte costs as much as the work in it."""
@@ -200,7 +222,7 @@ class Dense:
 
 
 def check_pixels(
-    images: Float[Tensor, "image v_pixel"], weights: Float[Tensor, "unit pixel"]
+    images: Shaped[Tensor, "image v_pixel"], weights: Float[Tensor, "unit pixel"]
 ) -> None:
     """Raise ValueError unless images and weights have the same number of pixels."""
     if images.shape[1] != weights.shape[1]:

@@ -9,17 +9,19 @@ author's advice for reproducing the published error.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
 from fastpath.layers import check_pixels
+from fastpath.machine import enough_threads
+from fastpath.preprocess import Preprocess
 
 BLOCK = 4096  # images at a time, where all at once would take too much memory
 WARM_UP = 0.05  # of the steps of the readout's training
@@ -99,8 +101,46 @@ def features(
     return x
 
 
+class Streamed:
+    """Features of images that are computed each time they are used.
+
+    Stands for the tensor (image, unit) of `features` where that would not fit.
+    """
+
+    def __init__(
+        self,
+        weights: Float[Tensor, "unit pixel"],
+        x: UInt8[Tensor, "image *shape"],
+        preprocess: Preprocess,
+        mean: Float[Tensor, " pixel"],
+        readout: Readout,
+    ) -> None:
+        check_pixels(x.flatten(1), weights)
+        self._weights, self._x, self._mean = weights, x, mean
+        self._preprocess, self._readout = preprocess, readout
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def __getitem__(
+        self, images: Int[Tensor, " chosen"] | slice
+    ) -> Float[Tensor, "chosen unit"]:
+        """Return the features of some images."""
+        v = self._preprocess(self._x[images], self._mean)
+        return features(self._weights, v, self._readout)
+
+    def flop(self, num_images: int) -> int:
+        """Return the number of operations for the features of so many images."""
+        return 2 * num_images * self._weights.numel()
+
+    def blocks(self) -> Iterator[Float[Tensor, "block unit"]]:
+        """Yield the features of all images, BLOCK of them at a time."""
+        for start in range(0, len(self), BLOCK):
+            yield self[start : start + BLOCK]
+
+
 def fit(
-    x: Float[Tensor, "image unit"],
+    x: Float[Tensor, "image unit"] | Streamed,
     y: Int[Tensor, " image"],
     *,
     num_classes: int,
@@ -109,13 +149,14 @@ def fit(
     progress: bool = True,
 ) -> Head:
     """Train a linear head on features x with labels y by Adam; the weights start at 0."""
+    first = x[:1][0]
     if readout.scaling == "unit":
-        sd, offset = torch.std_mean(x, dim=0, correction=0)
+        sd, offset = _spread(x)
         scale = 1 / sd.clamp(min=1e-8)  # a unit that is silent for all stays silent
     else:
-        offset, scale = torch.zeros_like(x[0]), torch.ones_like(x[0])
-    weights = torch.zeros(num_classes, x.shape[1], dtype=x.dtype, device=x.device)
-    bias = torch.zeros(num_classes, dtype=x.dtype, device=x.device)
+        offset, scale = torch.zeros_like(first), torch.ones_like(first)
+    weights = first.new_zeros(num_classes, len(first))
+    bias = first.new_zeros(num_classes)
     head = Head(weights.requires_grad_(), bias.requires_grad_(), offset, scale)
     optimizer = torch.optim.Adam([head.weights, head.bias], lr=readout.lr)
     num_steps = readout.epochs * math.ceil(len(x) / readout.batch_size)
@@ -123,23 +164,51 @@ def fit(
         optimizer,
         lambda step: _schedule(step, num_steps=num_steps, schedule=readout.schedule),
     )
-    for batch in _batches(len(x), readout, generator, progress):
-        batch = batch.to(x.device)
-        loss = _loss(head(x[batch]), y[batch], readout)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+    flop = 2 * readout.batch_size * weights.numel()
+    if isinstance(x, Streamed):
+        flop = max(flop, x.flop(readout.batch_size))
+    with enough_threads(flop):
+        for batch in _batches(len(x), readout, generator, progress):
+            batch = batch.to(first.device)
+            loss = _loss(head(x[batch]), y[batch], readout)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
     return Head(weights.detach(), bias.detach(), offset, scale)
 
 
-def error(head: Head, x: Float[Tensor, "image unit"], y: Int[Tensor, " image"]) -> float:
+def error(
+    head: Head, x: Float[Tensor, "image unit"] | Streamed, y: Int[Tensor, " image"]
+) -> float:
     """Return the percentage of images whose largest output is not their label's."""
     wrong = sum(
         (head(features).argmax(dim=1) != labels).sum().item()
-        for features, labels in zip(x.split(BLOCK), y.split(BLOCK), strict=True)
+        for features, labels in zip(_blocks(x), y.split(BLOCK), strict=True)
     )
     return 100 * wrong / len(y)
+
+
+def _blocks(
+    x: Float[Tensor, "image unit"] | Streamed,
+) -> Iterable[Float[Tensor, "block unit"]]:
+    return x.blocks() if isinstance(x, Streamed) else x.split(BLOCK)
+
+
+def _spread(
+    x: Float[Tensor, "image unit"] | Streamed,
+) -> tuple[Float[Tensor, " unit"], Float[Tensor, " unit"]]:
+    """Return the standard deviation and mean of each unit's feature."""
+    if not isinstance(x, Streamed):
+        sd, mean = torch.std_mean(x, dim=0, correction=0)
+        return sd, mean
+    first = x[:1][0]
+    mean, variance = torch.zeros_like(first).double(), torch.zeros_like(first).double()
+    for block in x.blocks():
+        mean += block.double().sum(dim=0) / len(x)
+    for block in x.blocks():
+        variance += (block.double() - mean).square().sum(dim=0) / len(x)
+    return variance.sqrt().to(first.dtype), mean.to(first.dtype)
 
 
 def _loss(

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.layers import Dense, conjugate
-from fastpath.plasticity import annealed, delta_w, step_size
+from fastpath.layers import Dense
+from fastpath.plasticity import annealed, conjugate, delta_w, step_size
 
 
 def by_hand(weights, images, *, p, k, delta, lr, normalize):

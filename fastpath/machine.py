@@ -1,0 +1,113 @@
+"""What computes: the device, its threads, its precision, and whether a run fits into it."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+# A second thread costs 0.1 ms a product where threads sleep while they wait, which is the
+# time of 10 MFLOP: measured on two cores, products from 40 MFLOP a thread gain by it.
+FLOP_PER_THREAD = 40e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where the data lie and what computes."""
+
+    data_root: Path | None = None
+    """Where data sets lie or are downloaded to [$NEURODYN_DATA, else the user's cache]."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What computes."""
+    threads: int | None = None
+    """CPU threads at most; small layers use fewer, and are faster so [all cores]."""
+    precision: Literal["float32", "tf32"] = "float32"
+    """CUDA's matrix products: exact float32, or tf32 (10 bits of mantissa), faster."""
+
+    def ready(self) -> torch.device:
+        """Check that the device is there; set its precision and the number of threads.
+
+        Raises
+        ------
+        ValueError
+            If there is no such device, or a setting is not possible on it.
+        """
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError(
+                "device is 'cuda', but PyTorch sees no CUDA device here: give --device "
+                "cpu, or check the driver (nvidia-smi)"
+            )
+        if self.precision == "tf32" and self.device == "cpu":
+            raise ValueError(
+                "precision is 'tf32', which only CUDA devices have: give --device cuda, or "
+                "leave --precision float32"
+            )
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads is {self.threads}: at least 1 is needed")
+        torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
+        torch.set_num_threads(self.threads or num_cores())
+        if self.device == "cuda" and (local := os.environ.get("LOCAL_RANK")):
+            return torch.device(self.device, int(local))
+        return torch.device(self.device)
+
+
+def num_cores() -> int:
+    """Return the number of cores that this process may use, its share under `torchrun`."""
+    if sys.platform == "linux":
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+@contextmanager
+def enough_threads(flop: float | int) -> Iterator[None]:
+    """Use as many threads as pay for products of this size, of those that are allowed."""
+    allowed = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(allowed, int(flop / FLOP_PER_THREAD))))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(allowed)
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Return the bytes that are free on a device, or None where nothing tells."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(line for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
+    return 1024 * int(free.split()[1])
+
+
+def check_memory(needed: dict[str, int], advice: str, device: torch.device) -> None:
+    """Refuse what does not fit, before it costs anything.
+
+    Parameters
+    ----------
+    needed
+        Bytes of each large thing that must be held at once, by its name.
+    advice
+        What to lower, as the end of a sentence.
+
+    Raises
+    ------
+    ValueError
+        If the sum is more than what is free on the device.
+    """
+    free = free_memory(device)
+    total = sum(needed.values())
+    if free is None or total <= free:
+        return
+    parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in needed.items())
+    raise ValueError(
+        f"this needs {total / 1e9:.2f} GB on {device} ({parts}), but {free / 1e9:.2f} GB "
+        f"are free: {advice}"
+    )

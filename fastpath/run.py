@@ -1,0 +1,237 @@
+"""One run and its folder: begun, interrupted, gone on with, finished, opened."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fastpath import __version__, checkpoint, experiment, kernels
+from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.datasets import Images
+from fastpath.distributed import Team
+from fastpath.experiment import Trained
+from fastpath.machine import Machine, check_memory
+from fastpath.preprocess import Preprocess
+from fastpath.readout import Head, Readout
+from fastpath.train import Checkpoints, Training
+
+COMPETITIONS = {kind.__name__: kind for kind in (Ranking, Equilibrium, Soft)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that decides the result of a run, but for the rounding of the machine."""
+
+    data: str
+    units: int
+    p: float
+    seed: int
+    validation: int
+    competition: Ranking | Equilibrium | Soft
+    training: Training
+    preprocess: Preprocess
+    readout: Readout
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            **asdict(self),
+            "competition": {"name": type(self.competition).__name__}
+            | asdict(self.competition),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Plan":
+        """Return the plan that `as_json` described."""
+        competition = dict(values["competition"])
+        kind = COMPETITIONS[competition.pop("name")]
+        return cls(
+            **values
+            | {
+                "competition": kind(**competition),
+                "training": Training(**values["training"]),
+                "preprocess": Preprocess(**values["preprocess"]),
+                "readout": Readout(**values["readout"]),
+            }
+        )
+
+
+def run(
+    plan: Plan,
+    images: Images,
+    folder: Path,
+    *,
+    machine: Machine,
+    epochs: int | None,
+    minutes: float | None,
+    team: Team | None = None,
+) -> Trained | None:
+    """Carry out a plan, from where a checkpoint in its folder left it; write the folder.
+
+    Parameters
+    ----------
+    epochs, minutes
+        How often to save a checkpoint: see `train.Checkpoints`.
+    team
+        The processes that share the work. All but the first get None in the end.
+    """
+    device = machine.ready()
+    generator = torch.Generator().manual_seed(plan.seed)
+    if device.type == "cuda":
+        check_memory(
+            {
+                "images": images.x_train.nbytes + images.x_test.nbytes,
+                **experiment.needed_memory(
+                    plan.units,
+                    images.num_pixels,
+                    p=plan.p,
+                    batch_size=plan.training.batch_size,
+                ),
+            },
+            "lower --units or --batch-size, take a smaller data set, or give --device cpu",
+            device,
+        )
+    parts = experiment.split(
+        images, validation=plan.validation, generator=generator, device=device
+    )
+    layer, mean, history = experiment.learn_features(
+        parts,
+        num_units=plan.units,
+        p=plan.p,
+        competition=plan.competition,
+        training=plan.training,
+        preprocess=plan.preprocess,
+        generator=generator,
+        checkpoints=Checkpoints(
+            folder=folder,
+            config=identity(plan, images, machine),
+            epochs=epochs,
+            minutes=minutes,
+        ),
+        team=team,
+    )
+    if team is not None:
+        team.leave()
+        if team.rank > 0:
+            return None
+    return experiment.finish(
+        layer,
+        mean,
+        history,
+        parts,
+        num_classes=len(images.classes),
+        preprocess=plan.preprocess,
+        head=plan.readout,
+        generator=generator,
+    )
+
+
+def identity(plan: Plan, images: Images, machine: Machine) -> dict[str, Any]:
+    """Return what tells a run from another, its plan and images; and its machine."""
+    digest = hashlib.sha256()
+    for array in (images.x_train, images.y_train):
+        digest.update(np.ascontiguousarray(array).data)
+    fields = ("device", "threads", "precision")
+    return {
+        **plan.as_json(),
+        "images": digest.hexdigest(),
+        "machine": {name: getattr(machine, name) for name in fields},
+    }
+
+
+def save(
+    folder: Path, trained: Trained, plan: Plan, images: Images, machine: Machine
+) -> None:
+    """Write a run: metrics last, so that a folder with metrics is a complete run."""
+    (folder / checkpoint.METRICS).unlink(missing_ok=True)
+    checkpoint.save_tensors(
+        folder / checkpoint.WEIGHTS,
+        {
+            "weights": trained.weights,
+            "mean": trained.mean,
+            **{f"head.{name}": tensor for name, tensor in vars(trained.head).items()},
+        },
+        {"p": str(plan.p)},
+    )
+    checkpoint.save_history(folder / checkpoint.HISTORY, trained.history)
+    config = {
+        "fastpath": __version__,
+        "torch": torch.__version__,
+        "classes": images.classes,
+        "image_shape": images.shape,
+        **plan.as_json(),
+        "device": machine.device,
+        "threads": torch.get_num_threads(),
+        "precision": machine.precision,
+        "kernels": kernels.choose(trained.weights.device, trained.weights.dtype).name,
+    }
+    checkpoint.save_json(folder / checkpoint.CONFIG, config)
+    checkpoint.save_json(folder / checkpoint.METRICS, trained.metrics)
+    (folder / checkpoint.CHECKPOINT).unlink(missing_ok=True)
+
+
+def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:
+    """Return the plan of a run that was interrupted, and the machine it ran on.
+
+    Raises
+    ------
+    ValueError
+        If the run is finished, or never saved a checkpoint, or that is damaged.
+    """
+    path = folder / checkpoint.CHECKPOINT
+    if not path.exists() and (folder / checkpoint.METRICS).exists():
+        raise ValueError(
+            f"{folder} holds a finished run: there is nothing to go on with (look at it by "
+            f"`fastpath evaluate {folder}`)"
+        )
+    if not path.exists():
+        raise ValueError(
+            f"{folder} holds no {checkpoint.CHECKPOINT}: is this the folder of a run that "
+            "was interrupted? Begin one by `fastpath train`"
+        )
+    _, config = checkpoint.load_state(path)
+    machine = config.pop("machine")
+    del config["images"]
+    return Plan.from_json(config), machine
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A run read back from its folder."""
+
+    weights: Float[Tensor, "unit pixel"]
+    mean: Float[Tensor, " pixel"]
+    head: Head
+    preprocess: Preprocess
+    readout: Readout
+    data: str
+
+
+def open_run(folder: Path) -> Saved:
+    """Read the folder of a finished run.
+
+    Raises
+    ------
+    ValueError
+        If a file is missing, damaged, or lacks something.
+    """
+    checkpoint.load_json(folder / checkpoint.METRICS)  # the last file that a run writes
+    config = checkpoint.load_json(folder / checkpoint.CONFIG)
+    tensors = checkpoint.load_tensors(folder / checkpoint.WEIGHTS)
+    try:
+        head = Head(*(tensors[f"head.{n}"] for n in ("weights", "bias", "offset", "scale")))
+        return Saved(
+            tensors["weights"],
+            tensors["mean"],
+            head,
+            Preprocess(**config["preprocess"]),
+            Readout(**config["readout"]),
+            config["data"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder} is not a complete run: {error}") from error
