@@ -70,12 +70,12 @@ class Team:
         packed[0] = len(mine)
         sent = mine[:capacity]
         packed[1 : 1 + len(sent)] = sent
-        everyone = packed.new_empty(self.size, *packed.shape)
+        everyone = packed.new_empty(self.size * len(packed), packed.shape[1])
         try:
             dist.all_gather_into_tensor(everyone, packed)
         except RuntimeError as error:
             self._lost(error)
-        return everyone
+        return everyone.view(self.size, *packed.shape)
 
     def add(self, change: Float[Tensor, "unit pixel"]) -> None:
         """Sum ΔW over all shares, in place."""
