@@ -147,7 +147,8 @@ class State:
     """Epochs done."""
     limit: float
     """The size of a weight at which training counts as diverged."""
-    weights: Float[Tensor, "unit pixel"]
+    layer: dict[str, Float[Tensor, "unit pixel"]]
+    """What learning changes: see `layers.Dense.state`."""
     generator: UInt8[Tensor, " byte"]
     """State of the random numbers, from which the order of the next epoch comes."""
     history: dict[str, Float[Tensor, " epoch"]]
@@ -162,8 +163,8 @@ def save_state(path: Path, state: State, config: dict[str, Any]) -> None:
         If it cannot be written; the checkpoint before it is still there.
     """
     tensors = {
-        "weights": state.weights,
         "generator": state.generator,
+        **{f"layer.{name}": tensor for name, tensor in state.layer.items()},
         **{f"history.{name}": values for name, values in state.history.items()},
     }
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
@@ -192,12 +193,20 @@ def load_state(path: Path) -> tuple[State, dict[str, Any]]:
             f"{path} is damaged: its content does not match its checksum; the run cannot "
             "go on from it (begin anew with `fastpath train --overwrite`)"
         )
+    layer, history = (
+        {
+            name.removeprefix(prefix): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
+        for prefix in ("layer.", "history.")
+    )
     state = State(
         int(described["epoch"]),
         float(described["limit"]),
-        tensors.pop("weights"),
-        tensors.pop("generator"),
-        {name.removeprefix("history."): values for name, values in tensors.items()},
+        layer,
+        tensors["generator"],
+        history,
     )
     return state, json.loads(described["config"])
 

@@ -15,7 +15,7 @@ from fastpath.constraints import Constraint, mirrored
 from fastpath.distributed import Team
 from fastpath.kernels import Changes
 from fastpath.kernels.plain import largest
-from fastpath.plasticity import Normalize, delta_w
+from fastpath.plasticity import Normalize, conjugate, delta_w
 from fastpath.preprocess import Preprocess
 
 
@@ -55,7 +55,7 @@ class Dense:
         self.constraint = constraint
         self.weights = weights.contiguous()
         self.kernels = kernels.choose(weights.device, weights.dtype)
-        self._conjugate = self.kernels.conjugate(self.weights, p=p)
+        self._conjugate = conjugate(self.weights, p=p)
         self._buffers: dict[str, Tensor] = {}
 
     @classmethod
@@ -91,26 +91,14 @@ class Dense:
         return self.weights.shape[0]
 
     @property
-    def state(self) -> list[Float[Tensor, "unit pixel"]]:
-        """All that `learn` changes, in place."""
-        return [self.weights] if self.p == 2 else [self.weights, self._conjugate]
+    def state(self) -> dict[str, Float[Tensor, "unit pixel"]]:
+        """All that `learn` changes, in place: bit for bit what the next step depends on.
 
-    def replace(self, weights: Float[Tensor, "unit pixel"]) -> None:
-        """Put other weights in the place of the present ones.
-
-        Raises
-        ------
-        ValueError
-            If they are of another shape.
+        The weights, and for p ≠ 2 sign(W)|W|^(p−1), which computed anew may be rounded
+        otherwise.
         """
-        if weights.shape != self.weights.shape:
-            raise ValueError(
-                f"weights of shape {tuple(weights.shape)} cannot replace those of shape "
-                f"{tuple(self.weights.shape)}"
-            )
-        self.weights.copy_(weights)
-        if self.p != 2:
-            self._conjugate.copy_(self.kernels.conjugate(self.weights, p=self.p))
+        held = {"weights": self.weights}
+        return held if self.p == 2 else held | {"conjugate": self._conjugate}
 
     def drive(self, images: Float[Tensor, "image pixel"]) -> Float[Tensor, "image unit"]:
         """Return I for each image and unit.
@@ -210,7 +198,7 @@ class Dense:
         rows = slice(None) if changes.rows is None else changes.rows
         self.weights[rows] = after = self.constraint(self.weights[rows])
         if self.p != 2:
-            self._conjugate[rows] = self.kernels.conjugate(after, p=self.p)
+            self._conjugate[rows] = conjugate(after, p=self.p)
 
     def _buffer(self, name: str, rows: int, columns: int) -> Float[Tensor, "row column"]:
         """Return memory that is kept: a fresh megabyte costs as much as the work in it."""

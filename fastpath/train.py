@@ -191,7 +191,7 @@ def _epoch(
     known = isinstance(competition, Ranking | Equilibrium | Soft)
     replayed = None
     if known and team is None and training.epochs:
-        replayed = Replayed(epoch, len(x), changed=layer.state)
+        replayed = Replayed(epoch, len(x), changed=[*layer.state.values()])
 
     def on_device(order: Int[Tensor, " image"], lr: float) -> None:
         if replayed is None:
@@ -270,7 +270,7 @@ def _save(
         for name in DESCRIBED
     }
     state = checkpoint.State(
-        len(log.entries), log.limit, layer.weights, generator.get_state(), history
+        len(log.entries), log.limit, layer.state, generator.get_state(), history
     )
     checkpoint.save_state(checkpoints.path, state, checkpoints.config)
 
@@ -291,7 +291,8 @@ def _go_on(
         state = team.tell(state)
     if state is None:
         return
-    layer.replace(state.weights)
+    for name, tensor in layer.state.items():
+        tensor.copy_(state.layer[name])
     generator.set_state(state.generator)
     log.limit = state.limit
     columns = [state.history[name].tolist() for name in DESCRIBED]

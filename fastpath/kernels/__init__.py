@@ -50,12 +50,6 @@ class Kernels(Protocol):
 
     name: str
 
-    def conjugate(
-        self, weights: Float[Tensor, "row pixel"], *, p: float
-    ) -> Float[Tensor, "row pixel"]:
-        """Return sign(W)|W|^(p−1), bit for bit as `apply` renews it."""
-        ...
-
     def prepare(
         self,
         x: UInt8[Tensor, "all pixel"],

@@ -295,9 +295,6 @@ void apply(const int64_t* rows, int64_t num_rows, const T* change, double factor
 }  // namespace
 
 #define KERNELS(T, name)                                                                      \
-    void conjugate_##name(const T* w, int64_t n, double p, T* out) {                          \
-        conjugate(w, n, p, out);                                                              \
-    }                                                                                         \
     int64_t prepare_##name(const uint8_t* x, int64_t num_all, const int64_t* index,           \
                            int64_t num_images, int64_t num_pixels, const T* mean,             \
                            int64_t center, int64_t unit_norm, T* out) {                       \

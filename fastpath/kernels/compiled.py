@@ -31,7 +31,6 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 POINTER, INT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 FUNCTIONS: dict[str, tuple[type | None, list[type]]] = {
-    "conjugate": (None, [POINTER, INT, DOUBLE, POINTER]),
     "prepare": (INT, [POINTER, INT, POINTER, INT, INT, POINTER, INT, INT, POINTER]),
     "rank": (INT, [POINTER, INT, INT, INT, DOUBLE] + [POINTER] * 4),
     "settle": (INT, [POINTER, INT, INT, DOUBLE, DOUBLE, DOUBLE] + [POINTER] * 4),
@@ -119,28 +118,10 @@ class Compiled:
         library = _library()
         assert not isinstance(library, str), library  # `why_not` was asked
         functions = (getattr(library, f"{name}_{DTYPES[dtype]}") for name in FUNCTIONS)
-        (
-            self._conjugate,
-            self._prepare,
-            self._rank,
-            self._settle,
-            self._changes,
-            self._apply,
-        ) = functions
+        self._prepare, self._rank, self._settle, self._changes, self._apply = functions
         self._dtype = dtype
         self._largest = torch.zeros(1, dtype=dtype)
         self._buffers: dict[str, Tensor] = {}
-
-    def conjugate(
-        self, weights: Float[Tensor, "row pixel"], *, p: float
-    ) -> Float[Tensor, "row pixel"]:
-        """Return sign(W)|W|^(p−1), bit for bit as `apply` renews it."""
-        if p == 2:
-            return weights
-        weights = weights.contiguous()
-        out = torch.empty_like(weights)
-        self._conjugate(weights.data_ptr(), weights.numel(), p, out.data_ptr())
-        return out
 
     def prepare(
         self,

@@ -22,12 +22,6 @@ class Plain:
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self.fixed_sizes = device.type == "cuda"
 
-    def conjugate(
-        self, weights: Float[Tensor, "row pixel"], *, p: float
-    ) -> Float[Tensor, "row pixel"]:
-        """Return sign(W)|W|^(p−1), bit for bit as `apply` renews it."""
-        return conjugate(weights, p=p)
-
     def prepare(
         self,
         x: UInt8[Tensor, "all pixel"],
