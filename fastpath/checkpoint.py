@@ -54,13 +54,18 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
         probe = folder / f".probe.{os.getpid()}"
         probe.touch()
         probe.unlink()
-        for left in folder.glob(".*.part"):  # of a process that was killed as it wrote
-            left.unlink()
+        tidy(folder)
         (folder / CHECKPOINT).unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
             f"cannot write to {folder}: {error.strerror or error}; choose another --out"
         ) from error
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a process that was killed as it wrote has left."""
+    for left in folder.glob(".*.part"):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager

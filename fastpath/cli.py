@@ -366,6 +366,9 @@ def main(args: Sequence[str] | None = None) -> None:
                 backprop_control(command)
             case Export():
                 export(command)
+    except ConnectionError as error:  # another process of the team
+        print(f"fastpath: {error}; {_what_is_left(command)}", file=sys.stderr)
+        sys.exit(2)
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise

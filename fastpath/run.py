@@ -194,6 +194,7 @@ def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:
             f"{folder} holds no {checkpoint.CHECKPOINT}: is this the folder of a run that "
             "was interrupted? Begin one by `fastpath train`"
         )
+    checkpoint.tidy(folder)
     _, config = checkpoint.load_state(path)
     machine = config.pop("machine")
     del config["images"]

@@ -132,7 +132,7 @@ class Compiled:
         out: Float[Tensor, "image pixel"],
     ) -> Float[Tensor, "image pixel"]:
         """Write images x[index], as the layer sees them, to `out`."""
-        index = index.contiguous()
+        index = index.long().contiguous()
         stopped = self._prepare(
             x.data_ptr(),
             len(x),
@@ -177,6 +177,7 @@ class Compiled:
     ) -> Changes:
         """Return ΔW of the units that learn (eq. 3), summed over the mini-batch."""
         num_units, num_pixels = weights.shape
+        learners = Learners(*(part.contiguous() for part in learners))
         most = min(num_units, len(learners.unit))
         rows = self._buffer("rows", most, torch.int64)
         change = self._buffer("change", most * num_pixels, self._dtype)

@@ -183,7 +183,11 @@ def test_changes_are_those_of_the_dense_rule(name, pixels, p, normalize):
     weights, images = normal(9, pixels), normal(30, pixels, seed=1)
     drive = images @ conjugate(weights, p=p).T
     rule, step = Ranking(k=3, delta=0.4), make(name)
-    changes = step.changes(step.learners(rule, drive), images, weights)
+    found = step.learners(rule, drive)
+    spread = Learners(*torch.stack([part.double() for part in found], dim=1).unbind(1))
+    spread = spread._replace(image=spread.image.long(), unit=spread.unit.long())
+    assert not spread.g.is_contiguous()  # as they come from other processes
+    changes = step.changes(spread, images, weights)
     expected = delta_w(rule(drive), drive, images, weights)
     # Measured 2e-14 with entries of size 10 to 100.
     assert float(changes.largest) == pytest.approx(expected.abs().max().item(), rel=1e-13)

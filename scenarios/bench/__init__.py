@@ -1,0 +1,1 @@
+"""How far is each step from its floor? `python -m scenarios.bench`, or `make bench`."""

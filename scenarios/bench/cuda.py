@@ -1,0 +1,142 @@
+"""An epoch on CUDA beside its products, its bytes and its launches.
+
+The epoch is 600 mini-batches of MNIST's shape, or 50 of CIFAR-10's, replayed as one graph
+as in training. Three floors, none of which can be passed: the same number of forward
+products alone, replayed as a graph too; the bytes that must move over the bandwidth that a
+copy reaches; a graph of as many empty kernels as the epoch has launches.
+"""
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from fastpath.competition import Ranking
+from fastpath.graph import Replayed
+from scenarios.bench.learning import PREPROCESS, SHAPES, Step
+
+NUM_BATCHES = {"mnist": 600, "cifar10": 50}
+REPEATS = 20
+
+
+def machine() -> dict[str, Any]:
+    """Return what the numbers were measured on."""
+    properties = torch.cuda.get_device_properties(0)
+    return {
+        "gpu": properties.name,
+        "cuda": torch.version.cuda,
+        "bandwidth_gb_per_s": bandwidth() / 1e9,
+        "launch_us": 1e6 * launch(),
+    }
+
+
+def measure(units: tuple[int, ...], shapes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return a row for each size, rule and precision.
+
+    Raises
+    ------
+    ValueError
+        If there is no CUDA device.
+    """
+    if not torch.cuda.is_available():
+        raise ValueError("device is 'cuda', but PyTorch sees no CUDA device here")
+    speed, each = bandwidth(), launch()
+    return [
+        epoch(shape, num_units, p=p, k=k, tf32=tf32, bandwidth=speed, launch=each)
+        for shape in shapes
+        for num_units in units
+        for p, k in ((2.0, 2), (3.0, 7))
+        for tf32 in (False, True)
+    ]
+
+
+def epoch(
+    shape: str,
+    units: int,
+    *,
+    p: float,
+    k: int,
+    tf32: bool,
+    bandwidth: float,
+    launch: float,
+) -> dict[str, Any]:
+    """Time an epoch of training beside its floors."""
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.cuda.reset_peak_memory_stats()
+    step = Step(shape, units, p=p, competition=Ranking(k=k), device="cuda")
+    num_pixels, batch = SHAPES[shape]
+    repeats = NUM_BATCHES[shape]
+    order = torch.arange(repeats * batch) % len(step.x)
+
+    def learn(order: torch.Tensor, lr: torch.Tensor) -> None:
+        for index in order.split(batch):
+            images = step.layer.prepare(step.x, index, PREPROCESS, step.mean)
+            step.layer.learn(images, step.competition, lr=lr)
+
+    replayed = Replayed(learn, len(order), changed=[*step.layer.state.values()])
+    seconds = timed(lambda: replayed(order, 1e-6))
+    product = captured(step.product(), repeats)
+    product_seconds = timed(product.replay)
+    # Images in, drive out and in again, the rows that learn read and written.
+    rows = min(units, 2 * batch)
+    copies = 2 if p == 2 else 3
+    moved = batch * num_pixels * (1 + 4 + 4) + 2 * 4 * batch * units
+    moved += 4 * num_pixels * (units + copies * rows)
+    return {
+        "shape": shape,
+        "units": units,
+        "batch": batch,
+        "p": p,
+        "k": k,
+        "precision": "tf32" if tf32 else "float32",
+        "kernels": step.layer.kernels.name,
+        "epoch_ms": 1e3 * seconds,
+        "step_us": 1e6 * seconds / repeats,
+        "products_ms": 1e3 * product_seconds,
+        "in_products": product_seconds / seconds,
+        "bytes_floor_ms": 1e3 * repeats * moved / bandwidth,
+        "launch_floor_ms": 1e3 * repeats * 5 * launch,
+        "images_per_s": repeats * batch / seconds,
+        "tflop_per_s": repeats * step.flop() / seconds / 1e12,
+        "peak_mb": torch.cuda.max_memory_allocated() / 1e6,
+    }
+
+
+def timed(work: Callable[[], Any], repeats: int = REPEATS) -> float:
+    """Return the median seconds of work on the device."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        work()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end) / 1e3)
+    return statistics.median(times)
+
+
+def captured(work: Callable[[], Any], repeats: int) -> torch.cuda.CUDAGraph:
+    """Return a graph of so many times the work."""
+    work()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(repeats):
+            work()
+    return graph
+
+
+def bandwidth(num_bytes: int = 2**30) -> float:
+    """Return the bytes per second, read and written, of a copy on the device."""
+    source = torch.empty(num_bytes, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+    return 2 * num_bytes / timed(lambda: target.copy_(source))
+
+
+def launch(number: int = 1000) -> float:
+    """Return the seconds of a launch in a graph of kernels that do next to nothing."""
+    one = torch.zeros(1, device="cuda")
+    graph = captured(lambda: one.add_(1), number)
+    return timed(graph.replay) / number

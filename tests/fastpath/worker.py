@@ -1,0 +1,54 @@
+"""Run by `torchrun` in the tests: train a small layer as this process's share of a team."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from fastpath import checkpoint, datasets, distributed
+from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.layers import Dense
+from fastpath.preprocess import Preprocess
+from fastpath.train import Training, train
+
+RULES = {
+    "ranking": Ranking(k=3),
+    "few active": Equilibrium(w_inh=0.9, h_star=1.0),
+    "many active": Equilibrium(w_inh=0.05, h_star=1.0),
+    "soft": Soft(anti=True),
+}
+
+
+def weights(name: str, p: float, team: distributed.Team | None) -> torch.Tensor:
+    """Train on some digits, in float64; the last mini-batch has 4 images."""
+    x = torch.from_numpy(datasets.load("digits").x_train[:304])
+    preprocess = Preprocess(unit_norm=True)
+    generator = torch.Generator().manual_seed(0)
+    layer = Dense.random(40, 64, p=p, generator=generator, dtype=torch.float64)
+    train(
+        layer,
+        x,
+        competition=RULES[name],
+        training=Training(epochs=5, batch_size=50),
+        preprocess=preprocess,
+        mean=preprocess.fit(x),
+        generator=generator,
+        progress=False,
+        team=team,
+    )
+    return layer.weights
+
+
+def main(out: Path) -> None:
+    """Write every process's weights by every rule."""
+    team = distributed.join(torch.device("cpu"))
+    assert team is not None
+    trained = {
+        f"{name} {p}": weights(name, p, team) for name in RULES for p in (2.0, 2.5, 3.0)
+    }
+    checkpoint.save_tensors(out / f"{team.rank}.safetensors", trained)
+    team.leave()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
