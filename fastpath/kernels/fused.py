@@ -195,11 +195,8 @@ class Fused:
     def _launch(
         self, kernel: Any, grid: tuple[int, ...], *args: object, **constants: object
     ) -> None:
-        # 8 numbers of a block a thread, up to 512 threads.
-        widest = max(size for size in constants.values() if type(size) is int)
-        num_warps = min(max(widest // 256, 1), 16)
-        with torch.cuda.device_of(self._buffer("device", 1, self._dtype)):
-            kernel[grid](*args, **constants, num_warps=num_warps)
+        with torch.cuda.device(self._device if self._device.type == "cuda" else -1):
+            kernel[grid](*args, **constants, **_options(constants))
 
     def _on_device(self, name: str, value: Tensor | float) -> Tensor:
         """Return a number where a kernel can read it."""
@@ -214,6 +211,14 @@ class Fused:
             held = torch.empty(size, dtype=dtype, device=self._device)
             self._buffers[name, size] = held
         return held
+
+
+def _options(constants: dict[str, Any]) -> dict[str, Any]:
+    """Return how a kernel is compiled: the same in every version of Triton."""
+    widest = max(constants.get(name, 0) for name in ("UNITS", "PIXELS", "ENTRIES"))
+    # 8 numbers of a block a thread, up to 512 threads. No multiply-adds: nothing here waits
+    # for arithmetic, and without them a product and a sum are rounded as in PyTorch.
+    return {"num_warps": min(max(widest // 256, 1), 16), "enable_fp_fusion": False}
 
 
 def _block(size: int, most: int | None = None) -> int:
