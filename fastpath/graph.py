@@ -64,9 +64,7 @@ class CapturedEpoch:
                 held.copy_(value)
         side.synchronize()
 
-    def __call__(
-        self, order: Int[Tensor, " image"], lr: Float[Tensor, ""] | float
-    ) -> None:
+    def __call__(self, order: Int[Tensor, " image"], lr: Float[Tensor, ""] | float) -> None:
         """Launch the epoch on these images, in this order, and return at once.
 
         Raises

@@ -4,10 +4,10 @@ Nothing here waits for the device or asks it how many units learn, and memory is
 size, never replaced: a whole epoch can be captured (`fastpath.graph`). Triton is imported
 by the first layer on a CUDA device, never by `import fastpath`.
 
-Bytes of a step of B images, K units, N pixels, float32: the product reads W, 4 K N; all
-the rest is B N (prepare, from uint8), 4 B K (the drives, once) and 4 N for each of the up
-to 2 B rows of W, ΔW and the images, some 3 MB beside the 6 MB of W at B = 100, K = 2000,
-N = 784. All of it fits in the second-level cache, so the launches count more than the bytes.
+Bytes of a step of B images, K units, N pixels in float32: the product reads W, 4 K N. The
+rest is 5 B N (prepare), 8 B K (the drives, written and read) and 24 N for each of the up to
+2 B rows that change (W, ΔW, images): 6 MB beside the 6 MB of W at B = 100, K = 2000,
+N = 784. All of it stays in the second-level cache, so launches count more than bytes.
 """
 
 import importlib.util

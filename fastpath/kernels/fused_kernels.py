@@ -6,7 +6,7 @@ its input once and writes its result once.
 
 - Every offset into a matrix is an int64: x may have more than 2^31 pixels.
 - Settings are compile-time constants. As arguments they would arrive as float32, and 0.9
-  would be off by 2e-8 in a float64 training.
+  would be off by 2e-8 in a float64 training; so would their product with an integer.
 - No float is added by atomics, and sums run in a fixed order: results repeat bit for bit.
 - `no_type_check`: Triton compiles the source of a function, and must be given the function
   itself, not what a type checker wraps around it.
@@ -114,12 +114,12 @@ def equilibrium(
     most = tl.max(x, axis=0)
     if w_inh < 1:
         held = here & (x > w_inh * most)  # none where no drive is positive: then S = 0
-        count = tl.sum(held.to(tl.int32), axis=0)
+        count = tl.sum(held.to(x.dtype), axis=0)
         s = tl.sum(tl.where(held, x, 0.0), axis=0) / (1 + (count - 1) * w_inh)
         dropped = count > 0
         while dropped:
             held = held & (x > w_inh * s)
-            left = tl.sum(held.to(tl.int32), axis=0)
+            left = tl.sum(held.to(x.dtype), axis=0)
             dropped = left < count
             count = left
             s = tl.sum(tl.where(held, x, 0.0), axis=0) / (1 + (count - 1) * w_inh)
@@ -127,8 +127,8 @@ def equilibrium(
         h = tl.where(excess > 0, excess / (1 - w_inh), excess)
     else:  # the largest drive wins alone; exact ties share
         winner = here & (x == most) & (x > 0)
-        count = tl.sum(winner.to(tl.int32), axis=0)
-        won = tl.where(winner, most / (1 + (tl.maximum(count, 1) - 1) * w_inh), 0.0)
+        count = tl.sum(winner.to(x.dtype), axis=0)
+        won = tl.where(winner, most / (1 + (tl.maximum(count, 1.0) - 1) * w_inh), 0.0)
         h = tl.where(winner, won, x - w_inh * tl.sum(won, axis=0))
     anti = -delta * (h >= 0).to(x.dtype)
     learned = tl.where(h >= h_star, 1.0, anti)
@@ -172,7 +172,7 @@ def has_earlier(units, entry, mine, ENTRIES: tl.constexpr):
 @triton.jit
 @no_type_check
 def largest(x):
-    """Return max|x|, NaN if there is one: without sign, floats are ordered as their bits."""
+    """Return max|x|, NaN if there is one: without a sign, bits are ordered as floats."""
     if x.dtype == tl.float32:
         bits = tl.max(tl.abs(x).to(tl.int32, bitcast=True), axis=0)
         return bits.to(tl.float32, bitcast=True)
