@@ -14,7 +14,7 @@ from torch import Tensor
 type Epoch = Callable[[Tensor, Tensor], object]
 
 
-class CapturedEpoch:
+class Replayed:
     """An epoch that is launched as one CUDA graph.
 
     Parameters
@@ -23,16 +23,17 @@ class CapturedEpoch:
         Called as epoch(order, lr) with `order` (image,), int64, and `lr`, 0-d, on the
         device. It may only launch work on the current stream and wait for none of it, and
         must do the same whatever the two hold. It is called twice here, and never again.
-    num_images
-        Length of `order`.
+    num
+        Number of images, the length of `order`.
     changed
-        All tensors that the epoch changes, to be given back their values after the trial
-        run. The first decides the device, and the number format of `lr`.
+        All tensors that the epoch changes (`Dense.state`), to be given back their values
+        after the trial run. The first decides the device, and the number format of `lr`.
 
     Notes
     -----
     The graph reads and writes the memory it was recorded with: change those tensors in
-    place, and keep them, and the images, as long as this object.
+    place, and keep them, and the images, as long as this object. A layer that learns from
+    larger mini-batches in between makes new buffers, and drops those of the graph.
 
     Raises
     ------
@@ -40,12 +41,12 @@ class CapturedEpoch:
         If there is no tensor that changes, or it is not on a CUDA device.
     """
 
-    def __init__(self, epoch: Epoch, *, num_images: int, changed: Sequence[Tensor]) -> None:
+    def __init__(self, epoch: Epoch, num: int, changed: Sequence[Tensor]) -> None:
         if not changed or not changed[0].is_cuda:
             where = f"on '{changed[0].device}'" if changed else "nowhere"
             raise ValueError(f"what the epoch changes is {where}: a CUDA device is needed")
         device = changed[0].device
-        self._order = torch.arange(num_images, device=device)
+        self._order = torch.arange(num, device=device)
         self._lr = torch.zeros((), dtype=changed[0].dtype, device=device)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(device):
@@ -77,6 +78,8 @@ class CapturedEpoch:
                 f"the order has {len(order)} images, the captured epoch "
                 f"{len(self._order)}: capture another"
             )
+        if not order.is_cuda:  # the copy waits for the device where memory is not pinned
+            order = order.pin_memory()
         with torch.cuda.device(self._order.device):
             self._order.copy_(order, non_blocking=True)
             self._lr.fill_(lr)

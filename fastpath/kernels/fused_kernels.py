@@ -255,6 +255,17 @@ def conjugate(w, p: tl.constexpr):
 
 @triton.jit
 @no_type_check
+def conjugates_of(weights, conjugates, num_pixels, p: tl.constexpr, PIXELS: tl.constexpr):
+    """Write sign(W)|W|^(p−1) of all rows."""
+    row = tl.program_id(0).to(tl.int64) * num_pixels
+    pixel = tl.program_id(1) * PIXELS + tl.arange(0, PIXELS)
+    here = pixel < num_pixels
+    w = tl.load(weights + row + pixel, mask=here, other=0.0)
+    tl.store(conjugates + row + pixel, conjugate(w, p), mask=here)
+
+
+@triton.jit
+@no_type_check
 def apply(
     rows,
     change,
@@ -292,8 +303,8 @@ def apply(
                 most = tl.where((part > most) | (part != part), part, most)
             top = largest(most)
             factor /= tl.where(top < 1e-30, 1e-30, top)
-        d = tl.load(change + entry.to(tl.int64) * num_pixels + pixel, mask=here)
-        w = tl.load(weights + unit * num_pixels + pixel, mask=here) + factor * d
+        d = tl.load(change + entry.to(tl.int64) * num_pixels + pixel, mask=here, other=0.0)
+        w = tl.load(weights + unit * num_pixels + pixel, mask=here, other=0.0) + factor * d
         tl.store(weights + unit * num_pixels + pixel, w, mask=here)
         if p != 2:
             tl.store(conjugates + unit * num_pixels + pixel, conjugate(w, p), mask=here)

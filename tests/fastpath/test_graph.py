@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.graph import CapturedEpoch
+from fastpath.graph import Replayed
 from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
 
@@ -12,7 +12,7 @@ from fastpath.preprocess import Preprocess
 def test_a_graph_needs_a_cuda_device():
     for changed, where in (([torch.zeros(2, 3)], "on 'cpu'"), ([], "nowhere")):
         with pytest.raises(ValueError, match=f"{where}: a CUDA device is needed"):
-            CapturedEpoch(lambda order, lr: None, num_images=4, changed=changed)
+            Replayed(lambda order, lr: None, 4, changed)
 
 
 def start(p):
@@ -39,11 +39,7 @@ def test_a_replay_equals_the_eager_epoch_bit_for_bit(rule, p, kernels, monkeypat
     eager, epoch = start(p)
     replayed, captured = start(p)
     before = replayed.weights.clone()
-    graph = CapturedEpoch(
-        lambda order, lr: captured(order, lr, rule),
-        num_images=46,
-        changed=[replayed.weights, replayed._conjugate],
-    )
+    graph = Replayed(lambda order, lr: captured(order, lr, rule), 46, replayed.state)
     assert torch.equal(replayed.weights, before)
     for seed, lr in enumerate([0.04, 0.02, 0.01]):
         order = torch.randperm(46, generator=torch.Generator().manual_seed(seed))
@@ -57,10 +53,6 @@ def test_a_replay_equals_the_eager_epoch_bit_for_bit(rule, p, kernels, monkeypat
 @pytest.mark.gpu
 def test_an_order_of_another_length_is_refused():
     layer, epoch = start(2.0)
-    graph = CapturedEpoch(
-        lambda order, lr: epoch(order, lr, Ranking()),
-        num_images=46,
-        changed=[layer.weights],
-    )
+    graph = Replayed(lambda order, lr: epoch(order, lr, Ranking()), 46, layer.state)
     with pytest.raises(ValueError, match="has 1 images, the captured epoch 46"):
         graph(torch.zeros(1, dtype=torch.int64), 0.1)
