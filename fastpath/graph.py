@@ -29,16 +29,16 @@ class Replayed:
         All tensors that the epoch changes (`Dense.state`), to be given back their values
         after the trial run. The first decides the device, and the number format of `lr`.
 
-    Notes
-    -----
-    The graph reads and writes the memory it was recorded with: change those tensors in
-    place, and keep them, and the images, as long as this object. A layer that learns from
-    larger mini-batches in between makes new buffers, and drops those of the graph.
-
     Raises
     ------
     ValueError
         If there is no tensor that changes, or it is not on a CUDA device.
+
+    Notes
+    -----
+    The graph reads and writes the memory it was recorded with: change those tensors in
+    place. A layer that learns from
+    larger mini-batches in between makes new buffers, and drops those of the graph.
     """
 
     def __init__(self, epoch: Epoch, num: int, changed: Sequence[Tensor]) -> None:
@@ -48,6 +48,7 @@ class Replayed:
         device = changed[0].device
         self._order = torch.arange(num, device=device)
         self._lr = torch.zeros((), dtype=changed[0].dtype, device=device)
+        self._epoch = epoch  # and with it the memory that the graph reads
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(device):
             self._try(epoch, changed)

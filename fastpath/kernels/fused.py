@@ -50,27 +50,6 @@ class Fused:
         self._dtype = dtype
         self._buffers: dict[tuple[str, int], Tensor] = {}
 
-    def conjugate(
-        self, weights: Float[Tensor, "row pixel"], *, p: float
-    ) -> Float[Tensor, "row pixel"]:
-        """Return sign(W)|W|^(p−1), bit for bit as `apply` renews it."""
-        if p == 2:
-            return weights
-        num_rows, num_pixels = weights.shape
-        pixels = _block(num_pixels, MOST_PIXELS)
-        weights = weights.contiguous()
-        out = torch.empty_like(weights)
-        self._launch(
-            self._kernels.conjugates_of,
-            (num_rows, -(-num_pixels // pixels)),
-            weights,
-            out,
-            num_pixels,
-            p=p,
-            PIXELS=pixels,
-        )
-        return out
-
     def prepare(
         self,
         x: UInt8[Tensor, "all pixel"],

@@ -255,17 +255,6 @@ def conjugate(w, p: tl.constexpr):
 
 @triton.jit
 @no_type_check
-def conjugates_of(weights, conjugates, num_pixels, p: tl.constexpr, PIXELS: tl.constexpr):
-    """Write sign(W)|W|^(p−1) of all rows."""
-    row = tl.program_id(0).to(tl.int64) * num_pixels
-    pixel = tl.program_id(1) * PIXELS + tl.arange(0, PIXELS)
-    here = pixel < num_pixels
-    w = tl.load(weights + row + pixel, mask=here, other=0.0)
-    tl.store(conjugates + row + pixel, conjugate(w, p), mask=here)
-
-
-@triton.jit
-@no_type_check
 def apply(
     rows,
     change,

@@ -204,9 +204,6 @@ def test_a_row_is_changed_once_however_often_it_stands_there(
         weights, conjugates = start.clone(), conjugate(start, p=p).clone()
         changes = each.changes(learners, images, weights)
         each.apply(changes, weights, conjugates, p=p, lr=lr, normalize=normalize)
-        rows = changes.rows
-        if p != 2:
-            assert torch.equal(conjugates[rows], each.conjugate(weights, p=p)[rows])
         results += [weights, conjugates]
     assert_close(results[0], results[2])
     assert_close(results[1], results[3])

@@ -39,7 +39,9 @@ def test_a_replay_equals_the_eager_epoch_bit_for_bit(rule, p, kernels, monkeypat
     eager, epoch = start(p)
     replayed, captured = start(p)
     before = replayed.weights.clone()
-    graph = Replayed(lambda order, lr: captured(order, lr, rule), 46, replayed.state)
+    graph = Replayed(
+        lambda order, lr: captured(order, lr, rule), 46, [*replayed.state.values()]
+    )
     assert torch.equal(replayed.weights, before)
     for seed, lr in enumerate([0.04, 0.02, 0.01]):
         order = torch.randperm(46, generator=torch.Generator().manual_seed(seed))
@@ -53,6 +55,8 @@ def test_a_replay_equals_the_eager_epoch_bit_for_bit(rule, p, kernels, monkeypat
 @pytest.mark.gpu
 def test_an_order_of_another_length_is_refused():
     layer, epoch = start(2.0)
-    graph = Replayed(lambda order, lr: epoch(order, lr, Ranking()), 46, layer.state)
+    graph = Replayed(
+        lambda order, lr: epoch(order, lr, Ranking()), 46, [*layer.state.values()]
+    )
     with pytest.raises(ValueError, match="has 1 images, the captured epoch 46"):
         graph(torch.zeros(1, dtype=torch.int64), 0.1)
