@@ -37,8 +37,8 @@ class Replayed:
     Notes
     -----
     The graph reads and writes the memory it was recorded with: change those tensors in
-    place. A layer that learns from
-    larger mini-batches in between makes new buffers, and drops those of the graph.
+    place. A layer that learns from larger mini-batches in between makes new buffers, and
+    drops those of the graph.
     """
 
     def __init__(self, epoch: Epoch, num: int, changed: Sequence[Tensor]) -> None:
