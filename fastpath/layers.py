@@ -175,7 +175,8 @@ class Dense:
         torch.mm(seen, self._conjugate.T, out=drive)
         learners = self.kernels.learners(competition, drive)
         if learners is None:
-            change = delta_w(competition(drive), drive, seen, self.weights)
+            g = self.kernels.activation(competition, drive)
+            change = delta_w(g, drive, seen, self.weights)
             if team is not None:
                 team.add(change)
             changes = Changes(None, change, largest(change))

@@ -32,16 +32,16 @@ class Learners(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """ΔW of the rows that change, and its largest absolute value.
+    """ΔW of the rows that change, and its largest absolute value, or that of each part.
 
-    A row may stand there more than once, with the same ΔW each time: on CUDA the number of
-    entries is fixed, so that nothing waits to hear how many there are. `rows` is None where
-    all rows change.
+    A row may stand there more than once: on CUDA the number of entries is fixed, so that
+    nothing waits to hear how many there are. Then the first one holds its ΔW, and is to be
+    applied once. `rows` is None where all rows change.
     """
 
     rows: Int[Tensor, " row"] | None
     change: Float[Tensor, "row pixel"]
-    largest: Float[Tensor, ""] | float
+    largest: Float[Tensor, "*part"] | float
 
 
 @runtime_checkable
@@ -65,6 +65,12 @@ class Kernels(Protocol):
         self, competition: Competition, drive: Float[Tensor, "image unit"]
     ) -> Learners | None:
         """Return who learns, or None where it is as well said by all of g."""
+        ...
+
+    def activation(
+        self, competition: Competition, drive: Float[Tensor, "image unit"]
+    ) -> Float[Tensor, "image unit"]:
+        """Return all of g, where `learners` said None."""
         ...
 
     def changes(

@@ -169,6 +169,12 @@ class Compiled:
         n = find(drive.data_ptr(), num_images, num_units, *settings, *pointers)
         return Learners(*(part[:n] for part in found))
 
+    def activation(
+        self, competition: Competition, drive: Float[Tensor, "image unit"]
+    ) -> Float[Tensor, "image unit"]:
+        """Return all of g, where `learners` said None."""
+        return competition(drive)
+
     def changes(
         self,
         learners: Learners,

@@ -48,6 +48,12 @@ class Plain:
         image, unit = g.nonzero(as_tuple=True)
         return Learners(image, unit, g[image, unit], drive[image, unit])
 
+    def activation(
+        self, competition: Competition, drive: Float[Tensor, "image unit"]
+    ) -> Float[Tensor, "image unit"]:
+        """Return all of g, where `learners` said None."""
+        return competition(drive)
+
     def changes(
         self,
         learners: Learners,

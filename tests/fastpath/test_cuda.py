@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.kernels.fused import Fused
 from fastpath.layers import Dense
+from fastpath.preprocess import Preprocess
 
 pytestmark = pytest.mark.gpu
 
@@ -22,6 +24,92 @@ def test_learning_agrees_with_the_cpu(rule, p):
     torch.testing.assert_close(
         layers[1].weights.cpu(), layers[0].weights, rtol=0, atol=1e-11
     )
+
+
+def layer_with(kernels, weights, p, monkeypatch):
+    monkeypatch.setenv("FASTPATH_KERNELS", kernels)
+    layer = Dense(weights, p=p)
+    assert layer.kernels.name == kernels
+    return layer
+
+
+@pytest.mark.parametrize("k", [2, 7])
+@pytest.mark.parametrize("p", [2.0, 2.5, 3.0])
+def test_the_fused_step_agrees_with_the_plain_one_and_the_cpu(p, k, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    start = Dense.random(200, 53, p=p, generator=generator, dtype=torch.float64).weights
+    x = torch.randint(0, 256, (500, 53), generator=generator).to(torch.uint8)
+    order = torch.randint(0, 500, (50, 20), generator=generator)
+    preprocess = Preprocess(subtract_mean=True, center_images=True, unit_norm=True)
+    mean = preprocess.fit(x).double()
+    layers = [
+        layer_with("plain", start.clone(), p, monkeypatch),
+        layer_with("plain", start.cuda(), p, monkeypatch),
+        layer_with("fused", start.cuda(), p, monkeypatch),
+    ]
+    for layer in layers:
+        device = layer.weights.device
+        for batch in order:
+            images = layer.prepare(
+                x.to(device), batch.to(device), preprocess, mean.to(device)
+            )
+            layer.learn(images, Ranking(k=k), lr=0.02)
+    for layer in layers[1:]:
+        torch.testing.assert_close(
+            layer.weights.cpu(), layers[0].weights, rtol=0, atol=1e-11
+        )
+
+
+@pytest.mark.parametrize("w_inh", [0.0, 0.3, 0.9, 1.0, 1.5])
+def test_the_fused_equilibrium_is_the_sorted_one(w_inh):
+    rule = Equilibrium(w_inh=w_inh, h_star=0.5)
+    for dtype in (torch.float32, torch.float64):
+        drive = torch.randn(100, 2000, generator=torch.Generator().manual_seed(0)).to(dtype)
+        drive[1], drive[2] = -drive[1].abs() - 0.1, (2 * drive[2]).round()
+        g = Fused(torch.device("cuda:0"), dtype).activation(rule, drive.cuda()).cpu()
+        # A sum in another order may push an activity over a threshold: in float32, one in
+        # 10^7 lies as near to one.
+        assert (g != rule(drive)).sum() <= (2 if dtype == torch.float32 else 0)
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+@pytest.mark.parametrize("kernels", ["fused", "plain"])
+@pytest.mark.parametrize(
+    "rule", [Ranking(k=7), Equilibrium(w_inh=0.8), Soft(), Soft(anti=True)], ids=str
+)
+def test_learning_never_waits_for_the_device(rule, kernels, monkeypatch):
+    weights = torch.randn(40, 30, generator=torch.Generator().manual_seed(0)).cuda()
+    layer = layer_with(kernels, weights, 3.0, monkeypatch)
+    x = torch.full((10, 30), 7, dtype=torch.uint8, device="cuda")
+    index, mean = torch.arange(10, device="cuda"), torch.zeros(30, device="cuda")
+    for mode in ("default", "error"):  # compiled first
+        torch.cuda.set_sync_debug_mode(mode)
+        try:
+            images = layer.prepare(x, index, Preprocess(unit_norm=True), mean)
+            layer.learn(images, rule, lr=0.02)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize(
+    "rule", [Ranking(k=7), Equilibrium(w_inh=0.8), Equilibrium(w_inh=1.0), Soft()], ids=str
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_large_layers_and_images_fit(rule, dtype, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(16_000, 12_288, generator=generator).to("cuda", dtype)
+    before = weights.clone()
+    layer = layer_with("fused", weights, 3.0, monkeypatch)
+    x = torch.randint(0, 256, (20, 12_288), generator=generator).to("cuda", torch.uint8)
+    mean = torch.zeros(12_288, device="cuda", dtype=dtype)
+    index = torch.arange(20, device="cuda")
+    images = layer.prepare(x, index, Preprocess(unit_norm=True), mean)
+    expected = Preprocess(unit_norm=True)(x, mean)
+    torch.testing.assert_close(images, expected, rtol=1e-5, atol=1e-7)
+    layer.learn(images, rule, lr=0.02)
+    assert layer.weights.isfinite().all()
+    largest = (layer.weights - before).abs().max().item()
+    assert largest == pytest.approx(0.02, rel=1e-4)
 
 
 def test_the_command_trains_on_the_device(tmp_path):
