@@ -18,10 +18,10 @@ demo: .venv/ready
 	$(PYTHON) -m scenarios.quickstart --overwrite
 
 test: .venv/ready
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto
 
 slow: .venv/ready
-	$(PYTHON) -m pytest -m "slow and not gpu"
+	$(PYTHON) -m pytest -n auto -m "slow and not gpu"
 
 lint: .venv/ready
 	.venv/bin/ruff check .
@@ -42,7 +42,7 @@ gpu: .venv/ready
 	$(PYTHON) -c "import torch; assert torch.cuda.is_available(), 'make gpu needs a CUDA device'"
 	$(PYTHON) -m neurodyn backends
 	$(PYTHON) -m pytest -m gpu -rs
-	$(PYTHON) -m scenarios.bench --units 2000 --out runs/bench-gpu.json
+	$(PYTHON) -m scenarios.bench --device cuda --out runs/bench-gpu.json
 
 wheel: $(UV)
 	rm -rf dist

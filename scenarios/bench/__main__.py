@@ -43,7 +43,10 @@ def main(config: Config) -> None:
     """Measure, print and save."""
     torch.set_num_threads(config.threads)
     if config.device == "cuda":
-        tables = {"epoch": cuda.measure(config.units, config.shapes)}
+        tables = {
+            "epoch": cuda.measure(config.units, config.shapes),
+            "precision": cuda.precision(),
+        }
     else:
         tables = on_cpu(config)
     machine = {

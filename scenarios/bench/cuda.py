@@ -12,8 +12,12 @@ from typing import Any
 
 import torch
 
+from fastpath import datasets, experiment
 from fastpath.competition import Ranking
 from fastpath.graph import Replayed
+from fastpath.preprocess import Preprocess
+from fastpath.readout import Readout
+from fastpath.train import Training
 from scenarios.bench.learning import PREPROCESS, SHAPES, Step
 
 NUM_BATCHES = {"mnist": 600, "cifar10": 50}
@@ -49,6 +53,47 @@ def measure(units: tuple[int, ...], shapes: tuple[str, ...]) -> list[dict[str, A
         for p, k in ((2.0, 2), (3.0, 7))
         for tf32 in (False, True)
     ]
+
+
+def precision(epochs: int = 20, seeds: int = 3) -> list[dict[str, Any]]:
+    """Return what tf32 changes: test errors beside those of float32, from the same starts.
+
+    MNIST where it is on disk, the digits elsewhere; 500 units. `moved` is the largest
+    difference between weights of the two, whose rows have norm 1.
+    """
+    try:
+        images = datasets.load("mnist", download=False)
+    except ValueError:
+        images = datasets.load("digits")
+    rows, weights = [], {}
+    for seed in range(seeds):
+        for tf32 in (False, True):
+            torch.backends.cuda.matmul.allow_tf32 = tf32
+            generator = torch.Generator().manual_seed(seed)
+            run = experiment.learn(
+                experiment.split(images, validation=0, generator=generator, device="cuda"),
+                num_units=500,
+                num_classes=10,
+                p=2.0,
+                competition=Ranking(),
+                training=Training(epochs=epochs),
+                preprocess=Preprocess(),
+                head=Readout(),
+                generator=generator,
+                progress=False,
+            )
+            weights[tf32] = run.weights
+            rows.append(
+                {
+                    "data": images.name,
+                    "seed": seed,
+                    "precision": "tf32" if tf32 else "float32",
+                    "test_error": run.metrics["test_error"],
+                    "train_seconds": run.metrics["train_seconds"],
+                    "moved": (weights[tf32] - weights[False]).abs().max().item(),
+                }
+            )
+    return rows
 
 
 def epoch(

@@ -45,7 +45,19 @@ def test_shares_are_a_partition_as_even_as_can_be(size, images):
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_a_team_trains_the_layer_that_one_process_does(tmp_path, processes):
-    started = torchrun(processes, str(tmp_path), module="tests.fastpath.worker")
+    agree(tmp_path, processes, "cpu", atol=1e-12)
+
+
+@pytest.mark.gpu
+def test_a_team_of_gpus_trains_the_layer_that_one_process_does(tmp_path):
+    if (devices := torch.cuda.device_count()) < 2:
+        pytest.skip(f"a team of GPUs needs two of them, here is {devices}")
+    agree(tmp_path, devices, "cuda", atol=1e-11)
+
+
+def agree(tmp_path, processes, device, *, atol):
+    """Train with so many processes, and compare every process's weights with one's own."""
+    started = torchrun(processes, str(tmp_path), device, module="tests.fastpath.worker")
     _, said = started.communicate()
     assert started.returncode == 0, said
     by_rank = [
@@ -60,7 +72,7 @@ def test_a_team_trains_the_layer_that_one_process_does(tmp_path, processes):
                 # All have the same bits. Against one process measured 4e-16, 9e-16 for
                 # Soft: sums in another order.
                 assert torch.equal(ours, by_rank[0][f"{name} {p}"])
-                torch.testing.assert_close(ours, alone, rtol=0, atol=1e-12)
+                torch.testing.assert_close(ours, alone, rtol=0, atol=atol)
 
 
 QUICK = ["--data", "digits", "--units", "30", "--head-epochs", "1", "--p", "3"]

@@ -19,12 +19,16 @@ RULES = {
 }
 
 
-def weights(name: str, p: float, team: distributed.Team | None) -> torch.Tensor:
+def weights(
+    name: str, p: float, team: distributed.Team | None, device: str = "cpu"
+) -> torch.Tensor:
     """Train on some digits, in float64; the last mini-batch has 4 images."""
-    x = torch.from_numpy(datasets.load("digits").x_train[:304])
+    x = torch.from_numpy(datasets.load("digits").x_train[:304]).to(device)
     preprocess = Preprocess(unit_norm=True)
     generator = torch.Generator().manual_seed(0)
-    layer = Dense.random(40, 64, p=p, generator=generator, dtype=torch.float64)
+    layer = Dense.random(
+        40, 64, p=p, generator=generator, device=device, dtype=torch.float64
+    )
     train(
         layer,
         x,
@@ -39,16 +43,18 @@ def weights(name: str, p: float, team: distributed.Team | None) -> torch.Tensor:
     return layer.weights
 
 
-def main(out: Path) -> None:
+def main(out: Path, device: str) -> None:
     """Write every process's weights by every rule."""
-    team = distributed.join(torch.device("cpu"))
+    team = distributed.join(torch.device(device))
     assert team is not None
     trained = {
-        f"{name} {p}": weights(name, p, team) for name in RULES for p in (2.0, 2.5, 3.0)
+        f"{name} {p}": weights(name, p, team, device)
+        for name in RULES
+        for p in (2.0, 2.5, 3.0)
     }
     checkpoint.save_tensors(out / f"{team.rank}.safetensors", trained)
     team.leave()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])
