@@ -141,7 +141,7 @@ def _fitted_mode(trace: np.ndarray) -> np.ndarray:
     else:  # a single exponential: x and v are in proportion, v[n+1] = μ x[n] + c
         roots = 1 + np.array([design[0] @ ahead / scale[0] ** 2])
     slowest = roots[abs(roots).argmax()]
-    if abs(slowest) < precision**0.5:  # z = 1 + μ is rounded: this is 0
+    if abs(slowest) < 10 * precision**0.5:  # as far as rounding moves a double root
         slowest = 0.0
     with np.errstate(divide="ignore"):  # z = 0 is over within a sample: at rate inf
         return np.array([np.log(abs(slowest)), np.angle(slowest)])
