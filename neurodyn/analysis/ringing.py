@@ -132,7 +132,7 @@ def _fitted_mode(trace: np.ndarray) -> np.ndarray:
         )
     )
     scale = np.linalg.norm(design, axis=1)
-    if not scale.all():
+    if not (scale > 2 * precision * abs(trace).max()).all():  # constant but for rounding
         return np.zeros(2)
     fit, _, rank, _ = np.linalg.lstsq(design.T / scale, bend, rcond=precision**0.5)
     if rank == 2:
