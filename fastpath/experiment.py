@@ -19,11 +19,12 @@ from torch import Tensor
 from fastpath import datasets, readout
 from fastpath.competition import Competition
 from fastpath.distributed import Team
+from fastpath.keeper import Checkpoints
 from fastpath.layers import Dense
 from fastpath.machine import check_memory, free_memory
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Head, Readout, Streamed
-from fastpath.train import Checkpoints, Training, train
+from fastpath.train import Training, train
 
 
 @dataclass(frozen=True)

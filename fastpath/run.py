@@ -15,10 +15,11 @@ from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.datasets import Images
 from fastpath.distributed import Team
 from fastpath.experiment import Trained
+from fastpath.keeper import Checkpoints
 from fastpath.machine import Machine, check_memory
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Head, Readout
-from fastpath.train import Checkpoints, Training
+from fastpath.train import Training
 
 COMPETITIONS = {kind.__name__: kind for kind in (Ranking, Equilibrium, Soft)}
 
@@ -76,7 +77,7 @@ def run(
     Parameters
     ----------
     epochs, minutes
-        How often to save a checkpoint: see `train.Checkpoints`.
+        How often to save a checkpoint: see `keeper.Checkpoints`.
     team
         The processes that share the work. All but the first get None in the end.
     """

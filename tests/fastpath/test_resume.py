@@ -15,9 +15,10 @@ import torch
 from fastpath import checkpoint, datasets
 from fastpath.cli import main
 from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.keeper import Checkpoints
 from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
-from fastpath.train import Checkpoints, Training, train
+from fastpath.train import Training, train
 
 X = torch.from_numpy(datasets.load("digits").x_train)
 CONFIG = {"units": 20, "training": {"lr": 0.04}}

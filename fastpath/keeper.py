@@ -1,0 +1,121 @@
+"""When the state of a training is saved, and how a training goes on from it."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fastpath import checkpoint
+from fastpath.distributed import Team
+from fastpath.history import DESCRIBED, Log
+from fastpath.layers import Dense
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """Where and how often `train` saves its state, at the end of an epoch."""
+
+    folder: Path
+    config: dict[str, Any] = field(default_factory=dict)
+    """What the training is: one with another configuration does not go on from it."""
+    epochs: int | None = None
+    """Save after so many epochs."""
+    minutes: float | None = 5.0
+    """Save at the end of an epoch when so many minutes have passed."""
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.epochs < 1:
+            raise ValueError(f"checkpoint epochs is {self.epochs}: at least 1 is needed")
+        if self.minutes is not None and not self.minutes >= 0:
+            raise ValueError(f"checkpoint minutes is {self.minutes}: 0 or more is needed")
+
+    @property
+    def path(self) -> Path:
+        """The file of the checkpoint."""
+        return self.folder / checkpoint.CHECKPOINT
+
+    def due(self, epoch: int, since: float) -> bool:
+        """Tell whether to save after this epoch, `since` seconds after the last time."""
+        by_epoch = self.epochs is not None and epoch % self.epochs == 0
+        return by_epoch or (self.minutes is not None and since >= 60 * self.minutes)
+
+
+class Keeper:
+    """Saves the state of a training as `checkpoints` say, and goes on from it.
+
+    Only the process that leads a team saves; without checkpoints nobody does.
+    """
+
+    def __init__(
+        self,
+        layer: Dense,
+        generator: torch.Generator,
+        log: Log,
+        checkpoints: Checkpoints | None,
+        *,
+        leader: bool,
+    ) -> None:
+        self._layer, self._generator, self._log = layer, generator, log
+        self._wanted = checkpoints
+        self._own = checkpoints if leader else None
+        self._saved = time.monotonic()
+
+    def go_on(self, team: Team | None) -> None:
+        """Put everything where the checkpoint left it, or save a first one."""
+        if self._wanted is None:
+            return
+        state = None
+        if self._own is not None and self._own.path.exists():
+            state, config = checkpoint.load_state(self._own.path)
+            checkpoint.check_same(config, self._own.config, self._own.path)
+        if team is not None:
+            state = team.tell(state)
+        if state is not None:
+            self._restore(state)
+        elif self._own is not None:
+            self._save(self._own)
+
+    def after(self, epoch: int, *, last: bool) -> None:
+        """Read what happened in the epochs so far, and save them if it is time.
+
+        On CUDA the host is an epoch ahead, so that the device never waits for it.
+        """
+        due = last
+        if self._own is not None:
+            due |= self._own.due(epoch, time.monotonic() - self._saved)
+        try:
+            self._log.read(but=0 if due else 1)
+        except ValueError:  # diverged, and from the checkpoint it would again
+            if self._own is not None:
+                self._own.path.unlink(missing_ok=True)
+            raise
+        if due and self._own is not None:
+            self._save(self._own)
+
+    def _save(self, checkpoints: Checkpoints) -> None:
+        entries = self._log.entries
+        history = {
+            name: torch.tensor([entry[name] for entry in entries], dtype=torch.float64)
+            for name in DESCRIBED
+        }
+        state = checkpoint.State(
+            len(entries),
+            self._log.limit,
+            self._layer.state,
+            self._generator.get_state(),
+            history,
+        )
+        checkpoint.save_state(checkpoints.path, state, checkpoints.config)
+        self._saved = time.monotonic()
+
+    def _restore(self, state: checkpoint.State) -> None:
+        for name, tensor in self._layer.state.items():
+            tensor.copy_(state.layer[name])
+        self._generator.set_state(state.generator)
+        self._log.limit = state.limit
+        columns = [state.history[name].tolist() for name in DESCRIBED]
+        self._log.entries = [
+            dict(zip(DESCRIBED, row, strict=True)) for row in zip(*columns, strict=True)
+        ]
