@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import neurodyn
-from neurodyn import backends
 from scenarios.settling import check_counts, check_increasing
 
 
@@ -21,13 +20,14 @@ class Config:
     """Sizes of networks. The circuit is trained, and timed, at the first."""
     seeds: int = 3
     """Networks of each kind."""
-    num_images: tuple[int, ...] = (30, 12)
+    num_images: tuple[int, ...] = (20, 8)
     """Images shown to the circuit for one step of learning, for each size of network."""
     w_inh: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9, 0.95, 0.99, 1.2)
-    """Strengths of lateral inhibition of one step."""
+    """Strengths of lateral inhibition of one step; larger networks than the first have
+    every second of them."""
     durations: tuple[float, ...] = (5, 10, 20, 50, 100, 300)
     """Presentation times T of one step, in time constants τ. Those above 100 are for the
-    first size of network only."""
+    first size of network only, and for w_inh of 0.9 or more."""
     shares: tuple[float, ...] = (0.5, 0.7, 0.9, 0.99)
     """Thresholds h* that are a share of the winner's settled activity; one fixed h*, which
     most training images pass with one unit, is compared as well."""
@@ -36,7 +36,8 @@ class Config:
     deltas: tuple[float, ...] = (0.2, 0.4, 0.8)
     """Strengths Δ of unlearning."""
     epochs: int = 10
-    """Passes of mini-batch learning over all images, until the weights are late."""
+    """Passes of mini-batch learning over all images, until the weights are late. Larger
+    networks than the first have half of all passes."""
     head_epochs: int = 10
     """Passes of the readout, and of back-propagation."""
     presentations: int = 20_000
@@ -91,13 +92,16 @@ class Config:
                 f"ks are {self.ks}: ranks from 2 to the {self.units[0]} units of the "
                 "smallest network can unlearn"
             )
-        for backend in (self.step_backend, self.backend):
-            backends.resolve(backend)
         for name in ("durations", "train_duration", "rate"):
             value = getattr(self, name)
             least = value[0] if isinstance(value, tuple) else value
             if not (least > 0 and math.isfinite(least)):
                 raise ValueError(f"{name} is {value}: it must be positive and finite")
+        if self.durations[0] > 100:
+            raise ValueError(
+                f"durations are {self.durations}: give one of at most 100, which all "
+                "networks can afford"
+            )
         if self.workers < 0:
             raise ValueError(f"workers is {self.workers}: 0 or more processes can work")
         if self.workers and self.scheduler:
@@ -106,10 +110,23 @@ class Config:
                 "them, processes of this machine or a running cluster"
             )
 
-    def durations_of(self, num_units: int) -> tuple[float, ...]:
+    def is_first(self, num_units: int) -> bool:
+        """Return whether this is the size of network of which most is computed."""
+        return num_units == self.units[0]
+
+    def strengths_of(self, num_units: int) -> tuple[float, ...]:
+        """Return the strengths of inhibition of one step for a size of network."""
+        every = 1 if self.is_first(num_units) or len(self.w_inh) < 4 else 2
+        return self.w_inh[every - 1 :: every]
+
+    def durations_of(self, num_units: int, w_inh: float) -> tuple[float, ...]:
         """Return the presentation times of one step for a size of network."""
-        few = num_units == self.units[0]
-        return tuple(t for t in self.durations if few or t <= 100)
+        slow = self.is_first(num_units) and w_inh >= 0.9
+        return tuple(t for t in self.durations if slow or t <= 100)
+
+    def passes_of(self, num_units: int, epochs: int) -> int:
+        """Return how often a size of network sees all images."""
+        return epochs if self.is_first(num_units) else max(1, epochs // 2)
 
 
 QUICK = Config(

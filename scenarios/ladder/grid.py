@@ -18,6 +18,8 @@ import xarray as xr
 
 from fastpath import checkpoint
 
+ANSWER_SECONDS = 10  # within which a scheduler has to answer
+
 
 class Cell(Protocol):
     """A part of the study."""
@@ -49,21 +51,23 @@ def filled(
     """Return the results of all cells; compute, and save at once, those without a file."""
     paths = [path_of(cell, folder) for cell, _ in tasks]
     left = [i for i, path in enumerate(paths) if overwrite or not path.exists()]
+    results = {i: _read(path) for i, path in enumerate(paths) if i not in left}
     start = time.perf_counter()
     for done, (which, result) in enumerate(share([tasks[i] for i in left]), start=1):
         checkpoint.save_history(paths[left[which]], result)
+        results[left[which]] = result
         spent = time.perf_counter() - start
         print(
             f"  {done}/{len(left)} {paths[left[which]].name} "
             f"{result.attrs['seconds']:.1f} s, {spent:.0f} s in all",
             flush=True,
         )
-    return [_read(path) for path in paths]
+    return [results[i] for i in range(len(tasks))]
 
 
 def _read(path: Path) -> xr.Dataset:
     try:
-        return xr.load_dataset(path, engine="h5netcdf")
+        return xr.load_dataset(path, engine="h5netcdf").drop_encoding()
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it") from error
 
@@ -112,14 +116,14 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
             for which, (cell, given) in enumerate(tasks)
         }
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=client.loop):
                 yield futures[future], future.result()
         finally:
             client.cancel(list(futures))
 
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout=10, set_as_default=False)
+            client = Client(scheduler, timeout=ANSWER_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"no dask scheduler answers at {scheduler} ({error}): start one with "

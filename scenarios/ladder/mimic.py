@@ -37,7 +37,7 @@ class Mimic:
     @property
     def at(self) -> dict[str, Hashable]:
         """Its place."""
-        return {**self.network.at, "stage": self.stage}
+        return self.network.at
 
     def compute(self, network: xr.Dataset) -> xr.Dataset:
         """Return the best w_inh, h*, Δ, and how good they are on images not chosen on."""

@@ -49,7 +49,7 @@ def networks(config: Config) -> list[Network]:
         Network(
             source=source(config, seed=seed, unit_norm=unit_norm),
             num_units=num_units,
-            epochs=config.epochs,
+            epochs=config.passes_of(num_units, config.epochs),
         )
         for num_units in config.units
         for unit_norm in (False, True)
@@ -64,7 +64,7 @@ def step_of(config: Config, network: Network, stage: str, w_inh: float) -> OneSt
         stage=stage,
         w_inh=w_inh,
         num_images=config.num_images[config.units.index(network.num_units)],
-        durations=config.durations_of(network.num_units),
+        durations=config.durations_of(network.num_units, w_inh),
         shares=config.shares,
         ks=config.ks,
         deltas=config.deltas,
@@ -78,7 +78,7 @@ def one_steps(config: Config) -> list[OneStep]:
         step_of(config, network, stage, w_inh)
         for network in networks(config)
         for stage in STAGES
-        for w_inh in config.w_inh
+        for w_inh in config.strengths_of(network.num_units)
     ]
 
 
@@ -116,13 +116,12 @@ def mimics(config: Config) -> list[Mimic]:
     return [
         Mimic(
             network=network,
-            stage=stage,
+            stage="late",
             num_images=MIMIC_IMAGES if config.data != "digits" else 100,
             ks=config.ks,
             deltas=config.deltas,
         )
         for network in networks(config)
-        for stage in STAGES
     ]
 
 
@@ -235,8 +234,8 @@ def full_scale(config: Config, rules: dict[int, Equilibrium]) -> list[Cell]:
                     level=level,
                     source=seen,
                     num_units=num_units,
-                    epochs=config.epochs,
-                    head_epochs=config.head_epochs,
+                    epochs=config.passes_of(num_units, config.epochs),
+                    head_epochs=config.passes_of(num_units, config.head_epochs),
                     probe_w_inh=rule.w_inh,
                 )
                 for name, level in levels.items()
@@ -244,7 +243,7 @@ def full_scale(config: Config, rules: dict[int, Equilibrium]) -> list[Cell]:
             cells += controls(
                 seen,
                 num_units,
-                head_epochs=config.head_epochs,
+                head_epochs=config.passes_of(num_units, config.head_epochs),
                 probe_w_inh=rule.w_inh,
             )
     return cells

@@ -12,7 +12,7 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 from fastpath import checkpoint, datasets
-from neurodyn import traces
+from neurodyn import backends, traces
 from scenarios.ladder import grid, plan
 from scenarios.ladder.config import Config, chosen
 from scenarios.ladder.grid import Cell, Task
@@ -42,7 +42,8 @@ def places(config: Config) -> tuple[Path, Path]:
 
 def results(config: Config, out: Path) -> xr.Dataset:
     """Return all results, computing what is not there yet."""
-    datasets.load(config.data, config.data_root)  # a mistake should not cost anything
+    # A mistake in the name should not cost anything.
+    shape = datasets.load(config.data, config.data_root).shape
     with grid.sharing(config.workers, config.scheduler) as share:
         fill = partial(
             grid.filled, folder=out / "cells", share=share, overwrite=config.overwrite
@@ -59,6 +60,7 @@ def results(config: Config, out: Path) -> xr.Dataset:
         "source": "scenarios.ladder",
         "references": "Krotov & Hopfield 2019, PNAS 116:7723, eq. 3, 8, 9, 10",
         "config": json.dumps(asdict(config), default=str),
+        "image_shape": list(shape),
     }
     return described(result)
 
@@ -216,7 +218,9 @@ def full_results_of(cells: Sequence[Cell], found: list[xr.Dataset]) -> xr.Datase
         coords={"num_units": units, "network": names, "seed": seeds},
     )
     renamed = stacked.rename({name: f"full_{name}" for name in stacked.data_vars})
-    return xr.merge([renamed, likeness], join="outer")
+    whole = xr.merge([renamed, likeness], join="outer")
+    order = [name for name in stacked["network"].values if name not in names]
+    return whole.sel(network=[*names, *order])
 
 
 def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -252,6 +256,8 @@ def main(config: Config) -> xr.Dataset:
 
     config = chosen(config)
     torch.set_num_threads(1)
+    for backend in (config.step_backend, config.backend):
+        backends.resolve(backend)
     out, figure = places(config)
     result = results(config, out)
     checkpoint.save_history(out / "ladder.nc", result)
