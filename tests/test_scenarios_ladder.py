@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from scenarios import ladder
-from scenarios.ladder import grid, plan, study, summary
+from scenarios.ladder import answers, grid, plan, study
 from scenarios.ladder.config import QUICK, chosen
 from scenarios.ladder.networks import Network, Source
 from scenarios.ladder.one_step import (
@@ -175,7 +175,7 @@ def test_the_whole_in_small(tmp_path, capsys, monkeypatch):
     assert saved["weight_distance"].sel(rule="equilibrium").max() == 0
     # The second time all parts are there, and nothing is computed.
     monkeypatch.setattr(grid, "compute", None)
-    again = ladder.main(config)
+    again = study.results(config, config.out)
     xr.testing.assert_allclose(again, result)
 
 
@@ -208,7 +208,7 @@ def test_an_interrupted_grid_goes_on_where_it_was(tmp_path):
             stacked.isel(num_units=0, images=0).sel(seed=seed)["weights"].drop_vars("seed"),
             result["weights"].assign_coords(num_units=8, images="raw"),
         )
-    assert not grid.filled(tasks, tmp_path, lambda tasks: iter(tasks)) == []
+    assert len(grid.filled(tasks, tmp_path, lambda tasks: iter(tasks))) == 2
     kept.write_bytes(b"no")
     with pytest.raises(ValueError, match=r"is damaged .*: delete it"):
         grid.filled(tasks, tmp_path, counted)
@@ -244,7 +244,12 @@ def test_quick_leaves_what_is_given():
     assert config.data == "digits"
     assert config.units == QUICK.units
     assert chosen(ladder.Config()).data == "mnist"
-    assert ladder.Config(durations=(5, 300)).durations_of(500) == (5,)
+    config = ladder.Config(durations=(5, 300), w_inh=(0.3, 0.5, 0.7, 0.9))
+    assert config.durations_of(100, 0.9) == (5, 300)
+    assert config.durations_of(100, 0.5) == config.durations_of(500, 0.9) == (5,)
+    assert config.strengths_of(100) == config.w_inh
+    assert config.strengths_of(500) == (0.5, 0.9)
+    assert config.passes_of(500, 10) == 5
 
 
 def alike(cosine):
@@ -265,9 +270,9 @@ def alike(cosine):
 
 def test_the_time_needed_is_the_first_from_which_all_are_near():
     result = alike(np.array([[0.5, 0.995, 1], [0.995, 0.9, 1], [0, 0, 0]]))
-    assert summary.needed(result, "settled") == {0.5: 20, 0.9: 100}
+    assert answers.needed(result, "settled") == {0.5: 20, 0.9: 100}
     result = alike(np.array([[0.5, 0.5, 0.9], [1, 1, 1], [0, 0, 0]]))
-    assert summary.needed(result, "settled") == {0.5: np.inf, 0.9: 5}
+    assert answers.needed(result, "settled") == {0.5: np.inf, 0.9: 5}
 
 
 @pytest.mark.parametrize(
@@ -279,7 +284,7 @@ def test_the_time_needed_is_the_first_from_which_all_are_near():
 )
 def test_differences_say_whether_seeds_agree(first, verdict):
     errors = [xr.DataArray(values, dims="seed") for values in (first, [4.0, 5.0, 6.0])]
-    assert verdict in summary.difference(*errors, "Ranking")
+    assert verdict in answers.difference(*errors, "Ranking")
 
 
 @pytest.mark.parametrize(
@@ -287,11 +292,12 @@ def test_differences_say_whether_seeds_agree(first, verdict):
     [
         ({"w_inh": (-0.1,)}, "w_inh is -0.1"),
         ({"w_inh": (0.9, 0.5)}, "increasing"),
-        ({"units": (100,)}, r"num_images is \(30, 12\)"),
+        ({"units": (100,)}, r"num_images is \(20, 8\)"),
         ({"shares": (0.5, 1.0)}, "below 1"),
         ({"deltas": (0.0, 0.4)}, "must be positive"),
         ({"ks": (1, 2)}, "ranks from 2"),
-        ({"durations": (0.0, 5.0)}, "positive and finite"),
+        ({"durations": (0.0, 5.0)}, "positive times"),
+        ({"durations": (200.0,)}, "at most 100"),
         ({"rate": 0.0}, "rate is 0.0"),
         ({"presentations": 0}, "presentations is 0"),
         ({"workers": -1}, "workers is -1"),

@@ -24,7 +24,7 @@ class Config:
     """Images shown to the circuit for one step of learning, for each size of network."""
     w_inh: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9, 0.95, 0.99, 1.2)
     """Strengths of lateral inhibition of one step; larger networks than the first have
-    every second of them."""
+    every second of them, with late weights and raw images."""
     durations: tuple[float, ...] = (5, 10, 20, 50, 100, 300)
     """Presentation times T of one step, in time constants τ. Those above 100 are for the
     first size of network only, and for w_inh of 0.9 or more."""
@@ -64,7 +64,7 @@ class Config:
     """Compute finished parts again."""
 
     def __post_init__(self) -> None:
-        check_counts(self, "seeds", "epochs", "head_epochs", "presentations")
+        check_counts(self, "seeds", "epochs", "head_epochs")
         check_increasing(
             units=self.units,
             w_inh=self.w_inh,
@@ -75,6 +75,11 @@ class Config:
         )
         for w_inh in self.w_inh:
             neurodyn.LateralInhibition(w_inh=w_inh)
+        self._check_grid()
+        self._check_training()
+        self._check_sharing()
+
+    def _check_grid(self) -> None:
         if len(self.num_images) != len(self.units) or min(self.num_images) < 2:
             raise ValueError(
                 f"num_images is {self.num_images}: for each of the sizes {self.units} one "
@@ -92,16 +97,24 @@ class Config:
                 f"ks are {self.ks}: ranks from 2 to the {self.units[0]} units of the "
                 "smallest network can unlearn"
             )
-        for name in ("durations", "train_duration", "rate"):
-            value = getattr(self, name)
-            least = value[0] if isinstance(value, tuple) else value
-            if not (least > 0 and math.isfinite(least)):
-                raise ValueError(f"{name} is {value}: it must be positive and finite")
-        if self.durations[0] > 100:
+        if not 0 < self.durations[0] <= 100:
             raise ValueError(
-                f"durations are {self.durations}: give one of at most 100, which all "
-                "networks can afford"
+                f"durations are {self.durations}: positive times are needed, and one of at "
+                "most 100, which all networks can afford"
             )
+
+    def _check_training(self) -> None:
+        for name in ("train_duration", "rate"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} is {value}: it must be positive and finite")
+        if self.presentations < 10:
+            raise ValueError(
+                f"presentations is {self.presentations}: 10 or more are needed, for as "
+                "many snapshots"
+            )
+
+    def _check_sharing(self) -> None:
         if self.workers < 0:
             raise ValueError(f"workers is {self.workers}: 0 or more processes can work")
         if self.workers and self.scheduler:

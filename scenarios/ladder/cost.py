@@ -20,7 +20,6 @@ import torch
 import xarray as xr
 
 import neurodyn
-from fastpath import experiment
 from fastpath.competition import Equilibrium
 from fastpath.plasticity import delta_w
 from scenarios.ladder.networks import RANKING, Source
@@ -70,9 +69,13 @@ class Cost:
         """Return seconds per 1000 images, in all and in parts, and memory."""
         if not self.isolated:
             return xr.Dataset(measured(self.source, self.num_units, self.way))
-        request = {**asdict(self), "root": str(self.source.root or "")}
-        request["source"].pop("root")
-        del request["isolated"]
+        source = asdict(self.source)
+        request = {
+            "root": str(source.pop("root") or ""),
+            "source": source,
+            "num_units": self.num_units,
+            "way": self.way,
+        }
         done = subprocess.run(
             [sys.executable, "-m", "scenarios.ladder.cost", json.dumps(request)],
             capture_output=True,

@@ -61,7 +61,8 @@ class ExcInh:
             return self.labelled({"ei_bounded": 0.0})
         threshold, largest = step.thresholds[FIXED], step.drive.max(axis=1)
         ours, theirs = (
-            circuit_shares(trace, threshold, cell.durations) for trace in (repaired, lateral)
+            circuit_shares(trace, threshold, cell.durations)
+            for trace in (repaired, lateral)
         )
         hebbian, anti = who_learns(step.settled, threshold)
         result: dict[str, list[float]] = {name: [] for name in NUMBERS[1:]}

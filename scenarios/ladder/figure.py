@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scenarios.ladder.summary import (
+from scenarios.ladder.tables import (
     best_share,
     published,
     shown_w_inh,
@@ -65,11 +65,13 @@ def circuit_to_equilibrium(result: xr.Dataset, ax: Axes) -> None:
 
 def equilibrium_to_ranking(result: xr.Dataset, ax: Axes) -> None:
     """Draw cos(ΔW) of ranking and controls with the equilibrium, against w_inh."""
-    view = late(result).isel(num_units=-1, duration=0).sel(reference="equilibrium")
+    view = late(result).isel(num_units=0, duration=0).sel(reference="equilibrium")
     for dash, h_star in zip(DASHES, ("fixed", best_share(result)), strict=False):
         kind = "fixed h*" if h_star == "fixed" else f"h* = {h_star} of the winner"
         for level in ("ranking", "ranks 2..m", "Hebb only", "random"):
-            values = view["cosine"].sel(level=level, h_star=h_star).dropna("w_inh", how="all")
+            values = (
+                view["cosine"].sel(level=level, h_star=h_star).dropna("w_inh", how="all")
+            )
             style = {"color": COLORS[level], "ls": dash, "marker": "o", "ms": 3}
             band(ax, values, "w_inh", label=f"{level}, {kind}", **style)
     ax.set(xlabel="w_inh", ylabel="cos(ΔW, ΔW equilibrium)", ylim=(None, 1.03))
@@ -85,6 +87,7 @@ def identical_g(result: xr.Dataset, ax: Axes) -> None:
             values = view["same_g"].sel(
                 level=level, num_units=num_units, h_star=best_share(result)
             )
+            values = values.dropna("w_inh", how="all")
             style = {"color": COLORS[level], "ls": dash, "marker": "o", "ms": 3}
             band(ax, values, "w_inh", label=f"{level}, {num_units} units", **style)
     ax.set(xlabel="w_inh", ylabel="share of images", ylim=(-0.03, 1.03))
@@ -94,7 +97,7 @@ def identical_g(result: xr.Dataset, ax: Axes) -> None:
 
 def stages(result: xr.Dataset, ax: Axes) -> None:
     """Draw cos(ΔW) of ranking and equilibrium at three stages, and the floor."""
-    view = published(result).isel(duration=0, num_units=-1)
+    view = published(result).isel(duration=0, num_units=0)
     view = view.sel(reference="equilibrium", w_inh=shown_w_inh(result)[-1])
     place, ticks = 0.0, {}
     for images in result["images"].values:
@@ -118,14 +121,15 @@ def stages(result: xr.Dataset, ax: Axes) -> None:
     ax.set_xticks(list(ticks), list(ticks.values()), fontsize=6)
     ax.set(ylabel="cos(ΔW, ΔW equilibrium)", ylim=(None, 1.03))
     ax.set_title(
-        f"stages of training, w_inh = {float(view['w_inh']):g}, {int(view['num_units'])} units"
+        f"stages of training, w_inh = {float(view['w_inh']):g}, "
+        f"{int(view['num_units'])} units"
     )
     ax.legend(fontsize=6)
 
 
 def imitation(result: xr.Dataset, ax: Axes) -> None:
     """Draw how near the best equilibrium comes to each ranking, beside the floor."""
-    view = published(result, k=None).sel(stage="late", images="raw")
+    view = published(result, k=None).sel(images="raw")
     width = 0.8 / (len(result["threshold"]) + 1)
     labels = []
     for place, (num_units, k) in enumerate(
@@ -134,7 +138,8 @@ def imitation(result: xr.Dataset, ax: Axes) -> None:
         one = view.sel(num_units=num_units, k=k)
         labels.append(f"k = {k}\n{num_units}")
         for i, kind in enumerate(result["threshold"].values):
-            values, w_inh = (one[n].sel(threshold=kind) for n in ("mimic_cosine", "mimic_w_inh"))
+            at_kind = one.sel(threshold=kind)
+            values, w_inh = at_kind["mimic_cosine"], at_kind["mimic_w_inh"]
             x = place + (i - 1) * width
             ax.bar(
                 x,
@@ -225,9 +230,19 @@ def errors(result: xr.Dataset, ax: Axes) -> None:
     for place, (_, values, color) in enumerate(bars):
         middle = float(values.mean())
         ax.bar(place, middle, yerr=float(spread(values)), color=color, capsize=2)
-        ax.text(place, middle, f" {middle:.1f}", rotation=90, fontsize=6, va="bottom", ha="center")
+        ax.text(
+            place,
+            middle,
+            f" {middle:.1f}",
+            rotation=90,
+            fontsize=6,
+            va="bottom",
+            ha="center",
+        )
     ax.axvline(len(result["rule"]) - 0.5, color="k", lw=0.6)
-    ax.set_xticks(range(len(bars)), [name for name, _, _ in bars], rotation=90, fontsize=5.5)
+    ax.set_xticks(
+        range(len(bars)), [name for name, _, _ in bars], rotation=90, fontsize=5.5
+    )
     ax.set(ylabel="test error [%]")
     ax.margins(y=0.18)
     ax.set_title("batch 1 | mini-batches and controls")
@@ -336,16 +351,15 @@ def caption(result: xr.Dataset) -> str:
     shown = ", ".join(map(str, config["num_images"]))
     sizes = ", ".join(map(str, config["units"]))
     return (
-        f"{config['data']}; mean ± sd of {config['seeds']} seeds. One step: {shown} validation "
-        f"images for {sizes} units, weights learned by ranking (k = 2, Δ = 0.4), raw pixels "
-        "unless said; fixed h*: the one that most other validation images pass with one unit; "
-        "reference and all levels have the same Δ = 0.4.\n"
-        f"Whole trainings: unit-norm images; batch 1: {config['presentations']} presentations, "
-        f"ε = {config['rate']:g}, no max-normalisation, circuit settled at T = "
-        f"{2 * config['train_duration']:g} τ or continuous at {config['train_duration']:g} τ, "
-        f"w_inh = {float(result['train_w_inh']):g} and h* = {float(result['train_h_star']):g}; "
+        f"{config['data']}; mean ± sd of {config['seeds']} seeds. One step: {shown} "
+        f"validation images for {sizes} units, weights learned by ranking (k = 2, Δ = "
+        "0.4), raw pixels unless said; fixed h*: the one that most other validation "
+        "images pass with one unit; all levels have Δ = 0.4.\n"
+        f"Whole trainings: unit-norm images; batch 1: {config['presentations']} "
+        f"presentations, ε = {config['rate']:g}, no max-normalisation, circuit settled at "
+        f"T = {2 * config['train_duration']:g} τ or continuous at "
+        f"{config['train_duration']:g} τ, w_inh = {float(result['train_w_inh']):g} and "
+        f"h* = {float(result['train_h_star']):g}; "
         f"mini-batches: {config['epochs']} epochs. w_inh and h* were chosen on validation "
         "images; test images were used for the errors alone."
     )
-
-

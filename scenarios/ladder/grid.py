@@ -29,8 +29,9 @@ class Cell(Protocol):
         """Its place: the values of the dims along which cells are stacked."""
         ...
 
-    def compute(self, *given: xr.Dataset) -> xr.Dataset:
-        """Return its result, of what other cells gave."""
+    @property
+    def compute(self) -> Callable[..., xr.Dataset]:
+        """What returns its result, given those of other cells that it needs."""
         ...
 
 
@@ -77,9 +78,7 @@ def compute(cell: Cell, given: tuple[xr.Dataset, ...]) -> xr.Dataset:
     torch.set_num_threads(1)
     start = time.perf_counter()
     result = cell.compute(*given)
-    return result.assign_attrs(
-        settings=repr(cell), seconds=time.perf_counter() - start
-    )
+    return result.assign_attrs(settings=repr(cell), seconds=time.perf_counter() - start)
 
 
 def in_turn(tasks: Sequence[Task]) -> Iterator[tuple[int, xr.Dataset]]:

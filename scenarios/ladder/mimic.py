@@ -70,7 +70,7 @@ class Mimic:
         drives: list[Tensor],
         weights: Tensor,
     ) -> np.ndarray:
-        """Return cosines with the rankings (half, k, delta, own delta), own Δ first equal."""
+        """Return cosines with the rankings (half, k, delta, own delta)."""
         result = []
         for h, threshold, v, drive in zip(settled, h_star, halves, drives, strict=True):
             above = (h >= threshold).double()
@@ -81,7 +81,7 @@ class Mimic:
     def cosines(
         self, above: Tensor, anti: Tensor, v: Tensor, drive: Tensor, weights: Tensor
     ) -> np.ndarray:
-        """Return cosines (k, delta, own delta) of ΔW with those of the rankings."""
+        """Return cosines (k, delta, own delta) of ΔW; the first own Δ is the ranking's."""
         mine = [delta_w(one, drive, v, weights).flatten() for one in (above, anti)]
         result = np.zeros((len(self.ks), len(self.deltas), 1 + len(FREE)))
         for i, k in enumerate(self.ks):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastpath import datasets, experiment
-from fastpath.competition import Ranking
+from fastpath.competition import Competition, Ranking
 from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
 from fastpath.train import Training, train
@@ -72,9 +72,7 @@ class Source:
     def start(self, num_units: int, num_pixels: int) -> Dense:
         """Return the layer every training of this seed starts from, float64."""
         generator = torch.Generator().manual_seed(self.seed)
-        return Dense.random(
-            num_units, num_pixels, generator=generator, dtype=torch.float64
-        )
+        return Dense.random(num_units, num_pixels, generator=generator, dtype=torch.float64)
 
 
 @lru_cache(maxsize=1)
@@ -123,7 +121,7 @@ class Network:
 
 
 def mini_batch(
-    source: Source, x: Tensor, num_units: int, competition: Ranking, *, epochs: int
+    source: Source, x: Tensor, num_units: int, competition: Competition, *, epochs: int
 ) -> NDArray[np.float32]:
     """Return weights learned in mini-batches of 100, as published."""
     start = source.start(num_units, x[0].numel())

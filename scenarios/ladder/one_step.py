@@ -36,7 +36,7 @@ SAME = 0.05  # of g: averages over time are seldom the same to the last digit
 CANDIDATES = 201  # thresholds tried
 DENSE = 20  # τ for which all samples are kept; later, what moves is slow
 
-type Array = NDArray[np.float64]
+type Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class OneStep:
         return {**self.network.at, "stage": self.stage, "w_inh": self.w_inh}
 
     def compute(self, network: xr.Dataset) -> xr.Dataset:
-        """Return likeness of the levels, and of the activities of circuit and equilibrium."""
+        """Return likeness of levels, and of activities of circuit and equilibrium."""
         step = Step.of(self, network)
         run, h = simulated(self, step)
         results = []
@@ -67,9 +67,7 @@ class OneStep:
             shares = circuit_shares(h, threshold, self.durations)
             at_h_star = {**shares, **self.closed(step, threshold)}
             results.append(self.compared(step, at_h_star, threshold))
-        alike = xr.concat(results, dim="h_star").assign_coords(
-            h_star=list(step.thresholds)
-        )
+        alike = xr.concat(results, dim="h_star").assign_coords(h_star=list(step.thresholds))
         final = np.stack([h.at(duration) for duration in self.durations])
         order = np.take_along_axis(final, step.drive.argsort(axis=1)[None], axis=2)
         away = abs(final - step.settled).max(axis=2) / step.drive.max(axis=1)
@@ -79,8 +77,8 @@ class OneStep:
             "active_units": (final > 0).sum(axis=2).mean(axis=1),
             "distance": np.median(away, axis=1),
         }
-        return alike.assign(
-            **{name: ("duration", values) for name, values in at_t.items()},
+        measured = xr.Dataset({n: ("duration", values) for n, values in at_t.items()})
+        return alike.merge(measured).assign(
             active_units_settled=(step.settled > 0).sum(axis=1).mean(),
             active_units_most=float((step.settled > 0).sum(axis=1).max()),
             fixed_h_star=float(step.thresholds[FIXED][0]),
@@ -97,7 +95,7 @@ class OneStep:
         rng = np.random.default_rng(self.network.source.seed)
         drawn = np.argsort(rng.random(step.drive.shape), axis=1)
         settled = competition.settle(drive, w_inh=self.w_inh).numpy()
-        shares = {
+        shares: Shares = {
             ("equilibrium",): who_learns(settled, threshold),
             ("Hebb only",): (winner, none),
             ("random",): (1.0 * (drawn == 0), 1.0 * (drawn == num_units - 1)),
@@ -169,7 +167,7 @@ class Step:
 
     weights: Tensor
     v: Tensor
-    drive: Array
+    drive: NDArray[np.float64]
     settled: Array
     thresholds: dict[str, Array]
     """h* for each image, by how it is chosen."""
@@ -254,9 +252,7 @@ def simulated(
     return run, Trace(h=trace, time=kept / per_tau)
 
 
-def circuit_shares(
-    trace: Trace, threshold: Array, durations: tuple[float, ...]
-) -> Shares:
+def circuit_shares(trace: Trace, threshold: Array, durations: tuple[float, ...]) -> Shares:
     """Return H and A of the circuit's levels at each T."""
     above = time_above(trace.h, threshold[:, None, None])
     anti = time_above(trace.h, 0.0) - above
@@ -325,9 +321,7 @@ class Plastic:
     @property
     def at(self) -> dict[str, Hashable]:
         """Its place."""
-        place = self.step.network.at
-        del place["seed"]
-        return {**place, "level": self.timing}
+        return {"timing": self.timing}
 
     def compute(self, network: xr.Dataset) -> xr.Dataset:
         """Return the largest difference of ΔW, relative to the largest |ΔW|."""

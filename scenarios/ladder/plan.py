@@ -28,7 +28,7 @@ TRIED_H_STAR = (0.2, 0.3, 0.4, 0.5)
 CHOICE_SEED = 1000
 DELTA = RANKING.delta
 DALE_W_INH = (0.5, 0.9, 1.2)
-DALE_TAU_INH = (0.01, 0.1, 0.5, 2.0)
+DALE_TAU_INH = (0.1, 0.5, 2.0)
 DALE_DURATIONS = (20.0, 100.0)
 PLASTIC_T = 20.0
 MIMIC_IMAGES = 300
@@ -38,9 +38,7 @@ type Fill = Callable[[Sequence[Task]], list[xr.Dataset]]
 
 def source(config: Config, *, seed: int, unit_norm: bool = True) -> Source:
     """Return the data set as networks of a seed see it."""
-    return Source(
-        data=config.data, unit_norm=unit_norm, seed=seed, root=config.data_root
-    )
+    return Source(data=config.data, unit_norm=unit_norm, seed=seed, root=config.data_root)
 
 
 def networks(config: Config) -> list[Network]:
@@ -52,7 +50,7 @@ def networks(config: Config) -> list[Network]:
             epochs=config.passes_of(num_units, config.epochs),
         )
         for num_units in config.units
-        for unit_norm in (False, True)
+        for unit_norm in (False, True)[: 2 if config.is_first(num_units) else 1]
         for seed in range(config.seeds)
     ]
 
@@ -77,7 +75,7 @@ def one_steps(config: Config) -> list[OneStep]:
     return [
         step_of(config, network, stage, w_inh)
         for network in networks(config)
-        for stage in STAGES
+        for stage in (STAGES if config.is_first(network.num_units) else STAGES[-1:])
         for w_inh in config.strengths_of(network.num_units)
     ]
 
@@ -99,16 +97,9 @@ def narrow(config: Config, network: Network, w_inh: float, *durations: float) ->
 
 def plastics(config: Config) -> list[Plastic]:
     """Return the checks by synapses that learn while the circuit runs."""
-    return [
-        Plastic(
-            step=narrow(config, network, 0.9, PLASTIC_T),
-            timing=timing,
-            duration=PLASTIC_T,
-        )
-        for network in networks(config)
-        if network.source.seed == 0
-        for timing in TIMINGS
-    ]
+    first, *_ = networks(config)
+    step = narrow(config, first, 0.9, PLASTIC_T)
+    return [Plastic(step=step, timing=timing, duration=PLASTIC_T) for timing in TIMINGS]
 
 
 def mimics(config: Config) -> list[Mimic]:
@@ -131,7 +122,7 @@ def exc_inhs(config: Config) -> list[ExcInh]:
     return [
         ExcInh(step=narrow(config, network, w_inh, *durations), tau_inh=tau_inh)
         for w_inh in (DALE_W_INH[:2] if config.quick else DALE_W_INH)
-        for tau_inh in (DALE_TAU_INH[1::2] if config.quick else DALE_TAU_INH)
+        for tau_inh in (DALE_TAU_INH[::2] if config.quick else DALE_TAU_INH)
         for network in networks(config)
         if network.num_units == config.units[0] and not network.source.unit_norm
     ]
@@ -181,9 +172,13 @@ def name_of(rule: Equilibrium) -> str:
     return f"{rule.w_inh:g} {rule.h_star:g}"
 
 
-def best[C: (OneByOne, FullScale)](cells: Sequence[C], results: list[xr.Dataset]) -> C:
-    """Return the cell with the smallest validation error."""
-    return cells[int(np.argmin([float(result["error"]) for result in results]))]
+def best(
+    cells: Sequence[OneByOne] | Sequence[FullScale], results: list[xr.Dataset]
+) -> Equilibrium:
+    """Return the equilibrium with the smallest validation error."""
+    rule = cells[int(np.argmin([float(result["error"]) for result in results]))].level
+    assert isinstance(rule, Equilibrium)
+    return rule
 
 
 def one_by_ones(config: Config, rule: Equilibrium) -> list[OneByOne]:
@@ -228,7 +223,7 @@ def full_scale(config: Config, rules: dict[int, Equilibrium]) -> list[Cell]:
         levels = {"equilibrium": rule, "ranking": RANKING, "Hebb only": HEBB_ONLY}
         for seed in range(config.seeds):
             seen = source(config, seed=seed)
-            cells += [
+            cells += (
                 FullScale(
                     name=name,
                     level=level,
@@ -239,7 +234,7 @@ def full_scale(config: Config, rules: dict[int, Equilibrium]) -> list[Cell]:
                     probe_w_inh=rule.w_inh,
                 )
                 for name, level in levels.items()
-            ]
+            )
             cells += controls(
                 seen,
                 num_units,

@@ -86,7 +86,6 @@ def one_step(config: Config, fill: plan.Fill) -> xr.Dataset:
         parts.append(stacked)
     renamed = {"w_inh": "dale_w_inh", "duration": "dale_duration"}
     parts[-1] = parts[-1].rename(renamed)
-    parts[1] = parts[1].rename(level="timing")
     return xr.merge(parts, join="outer", combine_attrs="drop", compat="no_conflicts")
 
 
@@ -94,13 +93,13 @@ def trainings(config: Config, fill: plan.Fill) -> list[xr.Dataset]:
     """Return what whole trainings come to: one by one, and at full scale."""
     short, short_full = plan.tried(config)
     short_results, full_results = fill(alone(short)), fill(alone(short_full))
-    rule = plan.best(short, short_results).level
+    rule = plan.best(short, short_results)
     rules = {}
     for num_units in config.units:
         mine = [i for i, cell in enumerate(short_full) if cell.num_units == num_units]
         rules[num_units] = plan.best(
             [short_full[i] for i in mine], [full_results[i] for i in mine]
-        ).level
+        )
     one_by_one = plan.one_by_ones(config, rule)
     full = plan.full_scale(config, rules)
     learned = fill(alone(one_by_one))
@@ -246,7 +245,9 @@ def between_seeds(weights: np.ndarray) -> np.ndarray:
     """
     if len(weights) == 1:
         return np.full(weights.shape[:2], np.nan)
-    return np.stack([matched(*pair) for pair in zip(weights, np.roll(weights, -1, 0))])
+    return np.stack(
+        [matched(*pair) for pair in zip(weights, np.roll(weights, -1, 0), strict=True)]
+    )
 
 
 def main(config: Config) -> xr.Dataset:

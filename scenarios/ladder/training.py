@@ -5,8 +5,9 @@ each image moves the weights by ε ΔW, with ε = T / τ_L. Mini-batches with it
 ranking is used at full scale.
 """
 
+import time
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,7 +28,6 @@ from scenarios.ladder.one_step import TAU_MS
 HEBB_ONLY = Ranking(k=2, delta=0.0)
 SNAPSHOTS = 10
 PROBES = 1000  # validation images on which activity is looked at
-CHUNK = 1000  # presentations between readings of the clock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +110,11 @@ def one_by_one(
     every = len(order) // SNAPSHOTS
     snapshots, seconds = [layer.weights.numpy().copy()], 0.0
 
-    def learn(images: NDArray[np.intp]) -> None:
-        for image in images:
-            layer.learn(bank[image : image + 1], rule, lr=rate, normalize=None)
-
     for first in range(0, every * SNAPSHOTS, every):
-        _, spent = experiment.timed(lambda: learn(order[first : first + every]))
-        seconds += spent
+        begun = time.perf_counter()
+        for image in order[first : first + every]:
+            layer.learn(bank[image : image + 1], rule, lr=rate, normalize=None)
+        seconds += time.perf_counter() - begun
         snapshots.append(layer.weights.numpy().copy())
     return np.stack(snapshots), seconds
 
@@ -288,4 +286,6 @@ def controls(
         head_epochs=head_epochs,
         probe_w_inh=probe_w_inh,
     )
-    return [random, BackProp(source=source, num_units=num_units, epochs=head_epochs)]
+    # Back-propagation learns better from raw pixels: 5.6 % error with unit norm.
+    raw = replace(source, unit_norm=False)
+    return [random, BackProp(source=raw, num_units=num_units, epochs=head_epochs)]

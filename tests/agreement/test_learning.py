@@ -178,7 +178,7 @@ def test_ranking_is_equilibrium_where_who_learns_coincides(digits):
 
 
 def test_continuous_becomes_settled_in_proportion_to_tau_over_t(digits):
-    """What the transient unlearns is the same for any T, and settled learning grows by T."""
+    """The transient unlearns the same for any T; settled learning is in proportion to T."""
     weights = start().weights.numpy()
     v = torch.from_numpy(digits[:3])
     drive = v @ torch.from_numpy(weights).T
