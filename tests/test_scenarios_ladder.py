@@ -270,9 +270,9 @@ def alike(cosine):
 
 def test_the_time_needed_is_the_first_from_which_all_are_near():
     result = alike(np.array([[0.5, 0.995, 1], [0.995, 0.9, 1], [0, 0, 0]]))
-    assert answers.needed(result, "settled") == {0.5: 20, 0.9: 100}
+    assert answers.needed(result, "settled") == {0.5: (20, 100), 0.9: (100, 100)}
     result = alike(np.array([[0.5, 0.5, 0.9], [1, 1, 1], [0, 0, 0]]))
-    assert answers.needed(result, "settled") == {0.5: np.inf, 0.9: 5}
+    assert answers.needed(result, "settled") == {0.5: (np.inf, 100), 0.9: (5, 100)}
 
 
 @pytest.mark.parametrize(
@@ -295,6 +295,7 @@ def test_differences_say_whether_seeds_agree(first, verdict):
         ({"units": (100,)}, r"num_images is \(20, 8\)"),
         ({"shares": (0.5, 1.0)}, "below 1"),
         ({"deltas": (0.0, 0.4)}, "must be positive"),
+        ({"trained": (7,)}, "some of the sizes"),
         ({"ks": (1, 2)}, "ranks from 2"),
         ({"durations": (0.0, 5.0)}, "positive times"),
         ({"durations": (200.0,)}, "at most 100"),

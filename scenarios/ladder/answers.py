@@ -5,7 +5,7 @@ import json
 import numpy as np
 import xarray as xr
 
-from scenarios.ladder.tables import best_share, mean_sd, published, spread
+from scenarios.ladder.tables import best_share, mean_sd, published, spread, trained
 
 NEAR = 0.99  # cosines from which one ΔW stands for another
 
@@ -23,11 +23,11 @@ def answers(result: xr.Dataset) -> list[str]:
     ]
 
 
-def needed(result: xr.Dataset, level: str) -> dict[float, float]:
+def needed(result: xr.Dataset, level: str) -> dict[float, tuple[float, float]]:
     """Return the shortest T/τ from which ΔW is near that of the equilibrium, by w_inh.
 
     On average over seeds, in the worst case of sizes, stages, images and kinds of h*; inf
-    if no T that all sizes had is long enough.
+    if no T is long enough. With the longest T that there was.
     """
     view = published(result)["cosine"].sel(level=level, reference="equilibrium")
     view = view.mean("seed").min(("num_units", "stage", "images", "h_star"), skipna=True)
@@ -38,40 +38,41 @@ def needed(result: xr.Dataset, level: str) -> dict[float, float]:
             near = (one >= NEAR).values
             stays = np.flip(np.logical_and.accumulate(np.flip(near)))
             durations = one["duration"].values[stays]
-            found[float(w_inh)] = float(durations.min()) if stays.any() else np.inf
+            first = float(durations.min()) if stays.any() else np.inf
+            found[float(w_inh)] = first, float(one["duration"].max())
     return found
 
 
-def listed(times: dict[float, float], most: float) -> str:
+def listed(times: dict[float, tuple[float, float]]) -> str:
     """Return times by strength of inhibition as text."""
     return ", ".join(
-        f"{t:g} τ at w_inh {w:g}" if np.isfinite(t) else f"more than {most:g} τ at {w:g}"
-        for w, t in times.items()
+        f"{first:g} τ at w_inh {w_inh:g}"
+        if np.isfinite(first)
+        else f"more than {longest:g} τ at {w_inh:g}"
+        for w_inh, (first, longest) in times.items()
     )
 
 
 def circuit_by_equilibrium(result: xr.Dataset) -> str:
     """Say when one update at the end of a presentation is that of the equilibrium."""
     times = needed(result, "settled")
-    most = float(result["duration"].max())
-    known = [t * (1 - w) for w, t in times.items() if np.isfinite(t)]
-    rule = f" (T (1 − w_inh)/τ: at most {max(known):.1f})" if known else ""
+    known = [first * (1 - w) for w, (first, _) in times.items() if np.isfinite(first)]
+    rule = f" (T (1 - w_inh)/τ: at most {max(known):.1f})" if known else ""
     order = float(result["order_equal"].min())
     return (
         "Circuit by equilibrium, one update at the end of T: cos(ΔW) is "
         f"{NEAR} or more, in the worst case of sizes, stages, images and h*, from "
-        f"{listed(times, most)}{rule}. The order of activities is that of the drives on "
+        f"{listed(times)}{rule}. The order of activities is that of the drives on "
         f"{order:.0%} of images at any T, which therefore shows nothing."
     )
 
 
 def continuous_by_equilibrium(result: xr.Dataset) -> str:
     """Say what learning during the transient needs."""
-    most = float(result["duration"].max())
     continuous, gated = (needed(result, level) for level in ("continuous", "gated"))
     return (
-        f"Learning all the time needs longer for the same: {listed(continuous, most)}; in "
-        f"the last half of T only: {listed(gated, most)}."
+        f"Learning all the time needs longer for the same: {listed(continuous)}; in the "
+        f"last half of T only: {listed(gated)}."
     )
 
 
@@ -134,7 +135,7 @@ def what_is_learned(result: xr.Dataset) -> list[str]:
     return [
         features(result),
         errors_one_by_one(result),
-        *(errors_at_full_scale(result, n) for n in result["num_units"].values),
+        *(errors_at_full_scale(result, n) for n in trained(result)),
     ]
 
 
@@ -223,7 +224,7 @@ def exc_inh(result: xr.Dataset) -> str:
 def gain(result: xr.Dataset) -> str:
     """Say what each level costs."""
     clauses = []
-    for num_units in result["num_units"].values:
+    for num_units in trained(result):
         seconds = result["seconds_per_1000"].sel(num_units=num_units)
         known = {str(way): float(seconds.sel(way=way)) for way in seconds["way"].values}
         circuits = {w: s for w, s in known.items() if w.startswith("settled")}

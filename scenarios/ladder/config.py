@@ -18,6 +18,8 @@ class Config:
     """Where data sets lie [$NEURODYN_DATA, else the user's cache]."""
     units: tuple[int, ...] = (100, 500)
     """Sizes of networks. The circuit is trained, and timed, at the first."""
+    trained: tuple[int, ...] | None = None
+    """Those sizes that are trained in mini-batches and timed [all]."""
     seeds: int = 3
     """Networks of each kind."""
     num_images: tuple[int, ...] = (20, 8)
@@ -85,6 +87,10 @@ class Config:
                 f"num_images is {self.num_images}: for each of the sizes {self.units} one "
                 "number, 2 or more, is needed"
             )
+        if not (self.trained_units and set(self.trained_units) <= set(self.units)):
+            raise ValueError(
+                f"trained is {self.trained}: it must be some of the sizes {self.units}"
+            )
         if not (self.shares[0] > 0 and self.shares[-1] < 1):
             raise ValueError(
                 f"shares are {self.shares}: above 0 and below 1 are needed (at 1, rounding "
@@ -122,6 +128,11 @@ class Config:
                 f"workers is {self.workers} and scheduler {self.scheduler}: give one of "
                 "them, processes of this machine or a running cluster"
             )
+
+    @property
+    def trained_units(self) -> tuple[int, ...]:
+        """Sizes that are trained in mini-batches and timed."""
+        return self.units if self.trained is None else self.trained
 
     def is_first(self, num_units: int) -> bool:
         """Return whether this is the size of network of which most is computed."""

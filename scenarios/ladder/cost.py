@@ -1,7 +1,7 @@
 """What each level costs: seconds, memory, and where the time goes.
 
-Each way of learning runs in a process of its own, whose memory is then known; nothing else
-should run beside it.
+Seconds are of the processor, so that what else runs on the machine does not count. Each
+way of learning runs in a process of its own, whose memory is then known.
 """
 
 import json
@@ -97,13 +97,17 @@ def measured(source: Source, num_units: int, way: str) -> dict[str, float]:
         result = circuit(source.seen(x[: IMAGES[how]]), layer.weights, kind, how)
     else:
         result = closed_form(source.seen(x[:1000]).float(), layer.weights, kind, how)
-    peaks = [
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    ]
-    # Of the program that cpp compiles, else what learning adds to data and libraries.
-    # (The compiler is a child too, and larger: the program's own size is not known.)
-    return {**result, "memory_mb": (peaks[0] - before) * 1024 / MEGABYTE}
+    # What learning adds to data and libraries. The memory of a compiled program is not
+    # known: the compiler is a child of this process too, and larger.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = np.nan if how == "cpp" else (peak - before) * 1024 / MEGABYTE
+    return {**result, "memory_mb": memory}
+
+
+def processor_seconds() -> float:
+    """Return the processor time that this process and its children have had."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def circuit(
@@ -114,7 +118,7 @@ def circuit(
     seconds, build = [], 0.0
     for duration in (SHORT, LONG):
         image_ms = duration * TAU_MS
-        start = time.perf_counter()
+        before, start = processor_seconds(), time.perf_counter()
         run = neurodyn.simulate(
             neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=EQUILIBRIUM.w_inh),
             v.numpy(),
@@ -130,8 +134,10 @@ def circuit(
             backend=backend,
         )
         spent = time.perf_counter() - start
-        seconds.append(1000 * run.attrs["run_seconds"] / len(v))
-        build = spent - run.attrs["run_seconds"]
+        # Of the time that passed, what this process and its compiler and program had.
+        share = min(1.0, (processor_seconds() - before) / spent)
+        seconds.append(1000 * share * run.attrs["run_seconds"] / len(v))
+        build = share * (spent - run.attrs["run_seconds"])
     steps = (seconds[1] - seconds[0]) / (LONG - SHORT) * LONG
     dt_ms = json.loads(run.attrs["config"])["dt_ms"]
     return {
@@ -155,12 +161,12 @@ def closed_form(
 
     def per_1000(work: Callable[[torch.Tensor], Any]) -> float:
         work(parts[0])
-        start, done = time.perf_counter(), 0
-        while time.perf_counter() - start < SECONDS:
+        start, done = time.process_time(), 0
+        while time.process_time() - start < SECONDS:
             for part in parts:
                 work(part)
             done += len(parts) * batch
-        return 1000 * (time.perf_counter() - start) / done
+        return 1000 * (time.process_time() - start) / done
 
     g = {id(part): rule(layer.drive(part)) for part in parts}
     drive = {id(part): layer.drive(part) for part in parts}

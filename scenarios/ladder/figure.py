@@ -14,6 +14,7 @@ from scenarios.ladder.tables import (
     published,
     shown_w_inh,
     spread,
+    trained,
 )
 
 COLORS = {
@@ -221,7 +222,7 @@ def errors(result: xr.Dataset, ax: Axes) -> None:
         (f"{rule}", first["train_error"].sel(rule=rule), COLORS[rule])
         for rule in result["rule"].values
     ]
-    for num_units in result["num_units"].values:
+    for num_units in trained(result):
         one = result["full_error"].sel(num_units=num_units)
         bars += [
             (f"{name} {num_units}", one.sel(network=name), COLORS.get(name, "0.85"))
@@ -251,7 +252,7 @@ def errors(result: xr.Dataset, ax: Axes) -> None:
 def thresholds(result: xr.Dataset, ax: Axes) -> None:
     """Draw the validation errors among which w_inh and h* were chosen."""
     tables = {"batch 1": result["tried_error"]}
-    for num_units in result["num_units"].values:
+    for num_units in trained(result):
         name = f"mini-batches, {num_units}"
         tables[name] = result["tried_full_error"].sel(num_units=num_units)
     for dash, (name, table) in zip(DASHES, tables.items(), strict=False):
@@ -293,7 +294,7 @@ def exc_inh(result: xr.Dataset, ax: Axes) -> None:
 
 def cost(result: xr.Dataset, ax: Axes) -> None:
     """Draw what 1000 images cost."""
-    ways, sizes = result["way"].values, result["num_units"].values
+    ways, sizes = result["way"].values, trained(result)
     height = 0.8 / len(sizes)
     for i, num_units in enumerate(sizes):
         seconds = result["seconds_per_1000"].sel(num_units=num_units)

@@ -161,7 +161,7 @@ def tried(config: Config) -> tuple[list[OneByOne], list[FullScale]]:
             probe_w_inh=rule.w_inh,
             validation=True,
         )
-        for num_units in config.units
+        for num_units in config.trained_units
         for rule in rules
     ]
     return one_by_one, full
@@ -253,6 +253,6 @@ def costs(config: Config) -> list[Cost]:
             way=way,
             isolated=not config.quick,
         )
-        for num_units in config.units
+        for num_units in config.trained_units
         for way in (QUICK_WAYS if config.quick else WAYS)
     ]

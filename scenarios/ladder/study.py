@@ -95,7 +95,7 @@ def trainings(config: Config, fill: plan.Fill) -> list[xr.Dataset]:
     short_results, full_results = fill(alone(short)), fill(alone(short_full))
     rule = plan.best(short, short_results)
     rules = {}
-    for num_units in config.units:
+    for num_units in config.trained_units:
         mine = [i for i, cell in enumerate(short_full) if cell.num_units == num_units]
         rules[num_units] = plan.best(
             [short_full[i] for i in mine], [full_results[i] for i in mine]
@@ -145,7 +145,7 @@ def tried_full(
         tried(config, cells[i : i + size], found[i : i + size])
         for i in range(0, len(cells), size)
     ]
-    at = xr.DataArray(list(config.units), dims="num_units", name="num_units")
+    at = xr.DataArray(list(config.trained_units), dims="num_units", name="num_units")
     return xr.concat(parts, dim=at).rename(tried_error="tried_full_error")
 
 

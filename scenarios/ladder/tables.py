@@ -23,6 +23,12 @@ def published(result: xr.Dataset, k: int | None = 2) -> xr.Dataset:
     return one if k is None else one.sel(k=k, method="nearest")
 
 
+def trained(result: xr.Dataset) -> list[int]:
+    """Return the sizes of networks that were trained in mini-batches."""
+    known = result["full_w_inh"].dropna("num_units")
+    return [int(num_units) for num_units in known["num_units"].values]
+
+
 def shown_w_inh(result: xr.Dataset) -> list[float]:
     """Return strengths of inhibition to look at closely: the first, the last, 0.9."""
     below = [float(w) for w in result["w_inh"].values if w < 1]
@@ -101,7 +107,7 @@ def training_table(result: xr.Dataset) -> str:
         )
     other = first["other_seed_cosine"].sel(rule="equilibrium").median("unit")
     lines.append(f"matched with another seed's: {mean_sd(other, '.3f')}")
-    for num_units in result["num_units"].values:
+    for num_units in trained(result):
         at_size = result.sel(num_units=num_units)
         lines += [
             "",
@@ -126,7 +132,7 @@ def cost_table(result: xr.Dataset) -> str:
     """Return seconds per 1000 images, their parts, and memory."""
     parts = ("dynamics", "drive_and_plasticity", "drive", "competition", "plasticity")
     lines = ["Cost: seconds of learning from 1000 images (circuit: T = 100 τ)"]
-    for num_units in result["num_units"].values:
+    for num_units in trained(result):
         for way in result["way"].values:
             one = result.sel(num_units=num_units, way=way)
             total = float(one["seconds_per_1000"])
