@@ -37,6 +37,7 @@ figures: demo
 	for name in settling continuous_plasticity hysteresis dale_oscillations dale_learns; do \
 	  $(PYTHON) -m scenarios.$$name --overwrite || exit 1; \
 	done
+	$(PYTHON) -m scenarios.ladder
 
 gpu: .venv/ready
 	$(PYTHON) -c "import torch; assert torch.cuda.is_available(), 'make gpu needs a CUDA device'"

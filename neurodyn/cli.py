@@ -34,11 +34,11 @@ class Simulate:
 
     tau_ms: float = 10.0
     """Time constant of the hidden units [ms]."""
-    w_inh: float = 0.7
+    w_inh: float = 0.9
     """Strength of lateral inhibition; from 1 on, the winner takes all."""
     p: float | None = None
     """Exponent of the drive's metric [that of the weights' training, if known, else 2]."""
-    image_ms: float = 300.0
+    image_ms: float = 1000.0
     """How long each image is shown [ms]."""
     rest_ms: float = 0.0
     """Time without input before each image [ms]."""

@@ -21,7 +21,7 @@ class Presentation:
     ends while the image is still on. Activity starts the first one at 0.
     """
 
-    image_ms: float = 300.0
+    image_ms: float = 1000.0
     """How long an image is shown [ms]. Activities settle with τ / (1 − w_inh)."""
     rest_ms: float = 0.0
     """Time without input before each image [ms]."""

@@ -99,11 +99,11 @@ class DaleInhibition:
     """Time constant τ_E [ms], one or one for each excitatory cell."""
     tau_inh_ms: float | NDArray[np.float64] = 1.0
     """Time constant τ_I [ms], one or one for each inhibitory cell."""
-    w_ie: float | NDArray[np.float64] = 0.7
+    w_ie: float | NDArray[np.float64] = 0.9
     """Inhibition of E cells: by all M cells together; or (exc, inh), one a synapse."""
     w_ei: float | NDArray[np.float64] = 1.0
     """Excitation of I cells: by each synapse; or (inh, exc), one a synapse."""
-    w_self: float = 0.7
+    w_self: float = 0.9
     """Excitation of an E cell by itself."""
     w_ee: float | NDArray[np.float64] = 0.0
     """Excitation of E cells by each other E cell; or (exc, exc), 0 on its diagonal."""

@@ -76,7 +76,7 @@ class LateralInhibition:
 
     tau_ms: float | NDArray[np.float64] = 10.0
     """Time constant τ of the activities [ms], one or one for each unit."""
-    w_inh: float | NDArray[np.float64] = 0.7
+    w_inh: float | NDArray[np.float64] = 0.9
     """Strength of inhibition, from 1 on the winner takes all; or a matrix (receiving unit,
     sending unit) of strengths, 0 on its diagonal."""
     p: float = 2.0

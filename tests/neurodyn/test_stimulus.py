@@ -76,7 +76,7 @@ def test_a_rest_must_not_be_negative(value):
         Presentation(rest_ms=value)
 
 
-def test_defaults_are_one_image_of_300_ms_after_another():
+def test_defaults_are_one_image_of_a_second_after_another():
     stimulus = Presentation()
-    assert (stimulus.image_ms, stimulus.rest_ms, stimulus.reset) == (300.0, 0.0, True)
+    assert (stimulus.image_ms, stimulus.rest_ms, stimulus.reset) == (1000.0, 0.0, True)
     assert np.isclose(stimulus.fitting_step(0.5), 0.5)

@@ -1,0 +1,241 @@
+"""What the numbers say, in sentences that are made from them."""
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from scenarios.ladder.tables import best_share, mean_sd, published, spread, trained
+
+NEAR = 0.99  # cosines from which one ΔW stands for another
+
+
+def answers(result: xr.Dataset) -> list[str]:
+    """Return the answers to the questions of the study."""
+    return [
+        circuit_by_equilibrium(result),
+        continuous_by_equilibrium(result),
+        equilibrium_by_ranking(result),
+        imitation(result),
+        *what_is_learned(result),
+        exc_inh(result),
+        gain(result),
+    ]
+
+
+def needed(result: xr.Dataset, level: str) -> dict[float, tuple[float, float]]:
+    """Return the shortest T/τ from which ΔW is near that of the equilibrium, by w_inh.
+
+    On average over seeds, in the worst case of sizes, stages, images and kinds of h*; inf
+    if no T is long enough. With the longest T that there was.
+    """
+    view = published(result)["cosine"].sel(level=level, reference="equilibrium")
+    view = view.mean("seed").min(("num_units", "stage", "images", "h_star"), skipna=True)
+    found = {}
+    for w_inh in view["w_inh"].values:
+        if w_inh < 1:
+            one = view.sel(w_inh=w_inh).dropna("duration")
+            near = (one >= NEAR).values
+            stays = np.flip(np.logical_and.accumulate(np.flip(near)))
+            durations = one["duration"].values[stays]
+            first = float(durations.min()) if stays.any() else np.inf
+            found[float(w_inh)] = first, float(one["duration"].max())
+    return found
+
+
+def listed(times: dict[float, tuple[float, float]]) -> str:
+    """Return times by strength of inhibition as text."""
+    return ", ".join(
+        f"{first:g} τ at w_inh {w_inh:g}"
+        if np.isfinite(first)
+        else f"more than {longest:g} τ at {w_inh:g}"
+        for w_inh, (first, longest) in times.items()
+    )
+
+
+def circuit_by_equilibrium(result: xr.Dataset) -> str:
+    """Say when one update at the end of a presentation is that of the equilibrium."""
+    times = needed(result, "settled")
+    known = [first * (1 - w) for w, (first, _) in times.items() if np.isfinite(first)]
+    rule = f" (T (1 - w_inh)/τ: at most {max(known):.1f})" if known else ""
+    order = float(result["order_equal"].min())
+    return (
+        "Circuit by equilibrium, one update at the end of T: cos(ΔW) is "
+        f"{NEAR} or more, in the worst case of sizes, stages, images and h*, from "
+        f"{listed(times)}{rule}. The order of activities is that of the drives on "
+        f"{order:.0%} of images at any T, which therefore shows nothing."
+    )
+
+
+def continuous_by_equilibrium(result: xr.Dataset) -> str:
+    """Say what learning during the transient needs."""
+    continuous, gated = (needed(result, level) for level in ("continuous", "gated"))
+    return (
+        f"Learning all the time needs longer for the same: {listed(continuous)}; in the "
+        f"last half of T only: {listed(gated)}."
+    )
+
+
+def equilibrium_by_ranking(result: xr.Dataset) -> str:
+    """Say what the ranking changes in one step."""
+    view = published(result).isel(duration=0).sel(reference="equilibrium", stage="late")
+    view = view.mean("seed").mean("images")
+    clauses = []
+    for num_units in result["num_units"].values:
+        one = view.sel(num_units=num_units, h_star=best_share(result))
+        cosine = one["cosine"].sel(level="ranking")
+        w_inh = float(cosine["w_inh"][cosine.argmax("w_inh")])
+        at_best = one.sel(w_inh=w_inh)
+        floor = float(at_best["cosine"].sel(level="Hebb only"))
+        top = float(at_best["cosine"].sel(level="ranking"))
+        fixed = view["cosine"].sel(
+            num_units=num_units, h_star="fixed", level="ranking", w_inh=w_inh
+        )
+        clauses.append(
+            f"{num_units} units: {top:.2f} at best (w_inh {w_inh:g}, h* just below the "
+            f"winner's activity; {float(fixed):.2f} with one fixed h*), where leaving out "
+            f"the unlearning gives {floor:.2f}, with identical g on "
+            f"{float(at_best['same_g'].sel(level='ranking')):.0%} of images"
+        )
+    return (
+        "Equilibrium by ranking (k = 2), one step of late weights: cos(ΔW) is "
+        + "; ".join(clauses)
+        + "."
+    )
+
+
+def imitation(result: xr.Dataset) -> str:
+    """Say which w_inh and h* are most like the published k and Δ."""
+    view = published(result, k=None).sel(images="raw")
+    clauses = []
+    for num_units in result["num_units"].values:
+        for k in result["k"].values:
+            one = view.sel(num_units=num_units, k=k)
+            share, fixed = (one.sel(threshold=kind) for kind in ("share", "fixed"))
+            better = float((share["mimic_cosine"] - one["mimic_floor"]).min())
+            verdict = "above" if better > 0 else "not in every seed above"
+            h_star = mean_sd(fixed["mimic_h_star"], ".1f")
+            clauses.append(
+                f"K = {num_units}, k = {k}: w_inh {mean_sd(share['mimic_w_inh'])} and h* "
+                f"{mean_sd(share['mimic_h_star'])} of the winner's give "
+                f"{mean_sd(share['mimic_cosine'])}, {verdict} the floor "
+                f"{mean_sd(one['mimic_floor'])} (one fixed h* of {h_star} at w_inh "
+                f"{mean_sd(fixed['mimic_w_inh'])}: {mean_sd(fixed['mimic_cosine'])})"
+            )
+    return (
+        "The w_inh and h* most like the published rule, chosen and scored on different "
+        "validation images (late weights, raw pixels), by cos(ΔW): "
+        + "; ".join(clauses)
+        + "."
+    )
+
+
+def what_is_learned(result: xr.Dataset) -> list[str]:
+    """Say whether the differences matter for what is learned."""
+    return [
+        features(result),
+        errors_one_by_one(result),
+        *(errors_at_full_scale(result, n) for n in trained(result)),
+    ]
+
+
+def features(result: xr.Dataset) -> str:
+    """Say how like the equilibrium's the features become, batch 1."""
+    first, config = result.isel(num_units=0), json.loads(result.attrs["config"])
+    settling = 2 * config["train_duration"] * (1 - float(first["train_w_inh"]))
+    end = first["same_unit_cosine"].isel(snapshot=-1)
+    alike = first["feature_cosine"].sel(other_rule="equilibrium").median("unit")
+    other = first["other_seed_cosine"].sel(rule="equilibrium").median("unit")
+    rules = [rule for rule in first["rule"].values if rule != "equilibrium"]
+    return (
+        "Learning one by one, cosine with the same unit's weights under the equilibrium, "
+        "mean of units: "
+        + ", ".join(f"{rule} {mean_sd(end.sel(rule=rule))}" for rule in rules)
+        + f" (the settled circuit has T (1 - w_inh) / τ = {settling:.1f}, the continuous "
+        "one half of it). Matched one to one, median of units: "
+        + ", ".join(f"{rule} {mean_sd(alike.sel(rule=rule))}" for rule in rules)
+        + f"; the equilibrium with another seed {mean_sd(other)}."
+    )
+
+
+def errors_one_by_one(result: xr.Dataset) -> str:
+    """Say what can be read out of what was learned at batch 1."""
+    error = result["train_error"]
+    rules = list(map(str, error["rule"].values))
+    differences = [
+        difference(error.sel(rule=rule), error.sel(rule="equilibrium"), rule.capitalize())
+        for rule in rules
+        if rule != "equilibrium"
+    ]
+    errors = ", ".join(f"{rule} {mean_sd(error.sel(rule=rule))}" for rule in rules)
+    return " ".join([f"Test errors at batch 1: {errors} %.", *differences])
+
+
+def errors_at_full_scale(result: xr.Dataset, num_units: int) -> str:
+    """Say what can be read out of what was learned in mini-batches."""
+    error = result["full_error"].sel(num_units=num_units)
+    by_name = {str(name): error.sel(network=name) for name in error["network"].values}
+    errors = ", ".join(f"{name} {mean_sd(values)}" for name, values in by_name.items())
+    pairs = (("equilibrium", "ranking"), ("Hebb only", "ranking"))
+    differences = [
+        difference(by_name[one], by_name[other], one.capitalize(), other)
+        for one, other in pairs
+    ]
+    return " ".join([f"In mini-batches, {num_units} units: {errors} %.", *differences])
+
+
+def difference(
+    first: xr.DataArray, second: xr.DataArray, name: str, other: str = "equilibrium"
+) -> str:
+    """Say by how much one error is larger, seed by seed, and whether seeds agree."""
+    away = first - second
+    middle, sd = float(away.mean()), float(spread(away))
+    same_sign = bool((np.sign(away) == np.sign(middle)).all()) and away.sizes["seed"] > 1
+    clear = same_sign and abs(middle) > 2 * sd
+    word = "worse" if middle > 0 else "better"
+    sure = "in every seed" if clear else "within the spread of the seeds"
+    return f"{name} is {abs(middle):.2f} ± {sd:.2f} points {word} than {other}, {sure}."
+
+
+def exc_inh(result: xr.Dataset) -> str:
+    """Say whether the E/I circuit behaves like eq. 8."""
+    last = result.isel(dale_duration=-1).mean("seed")
+    clauses = []
+    for w_inh in result["dale_w_inh"].values:
+        one = last.sel(dale_w_inh=w_inh)
+        bounded = one["ei_bounded"] == 1
+        if not bounded.all():
+            away = ", ".join(f"{t:g}" for t in one["tau_inh"].values[~bounded.values])
+            clauses.append(f"at w {w_inh:g} activity runs away with τ_I/τ_E = {away}")
+        for tau_inh in one["tau_inh"].values[bounded.values]:
+            at = one.sel(tau_inh=tau_inh)
+            clauses.append(
+                f"w {w_inh:g}, τ_I/τ_E {tau_inh:g}: the equilibrium's g on "
+                f"{float(at['ei_same_g']):.0%} of images, continuous cos(ΔW) with eq. 8 "
+                f"{float(at['ei_cosine_continuous']):.2f}"
+            )
+    return (
+        f"E/I circuit beside eq. 8, T = {float(last['dale_duration']):g} τ: "
+        + "; ".join(clauses)
+        + "."
+    )
+
+
+def gain(result: xr.Dataset) -> str:
+    """Say what each level costs."""
+    clauses = []
+    for num_units in trained(result):
+        seconds = result["seconds_per_1000"].sel(num_units=num_units)
+        known = {str(way): float(seconds.sel(way=way)) for way in seconds["way"].values}
+        circuits = {w: s for w, s in known.items() if w.startswith("settled")}
+        fastest = min(circuits, key=lambda way: circuits[way])
+        equilibrium, ranking = (
+            known[f"{name}, batch 100"] for name in ("equilibrium", "ranking")
+        )
+        clauses.append(
+            f"{num_units} units: {fastest} {known[fastest]:.2g}, equilibrium "
+            f"{equilibrium:.2g}, ranking {ranking:.2g}: the equilibrium is "
+            f"{known[fastest] / equilibrium:.0f} times as fast as the circuit, the ranking "
+            f"{equilibrium / ranking:.1f} times as fast as the equilibrium"
+        )
+    return "Seconds per 1000 images, batches of 100: " + "; ".join(clauses) + "."

@@ -1,0 +1,106 @@
+"""Does a circuit that obeys Dale's law behave like eq. 8?
+
+K excitatory cells inhibit each other through one inhibitory cell of time constant τ_I (see
+`neurodyn.circuits.dale`), and are compared with lateral inhibition of the same weights: the
+settled activity, who learns from it, and what is learned while it settles.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+import neurodyn
+from scenarios.ladder.one_step import (
+    FIXED,
+    TAU_MS,
+    OneStep,
+    Step,
+    circuit_shares,
+    simulated,
+    who_learns,
+)
+
+NUMBERS = (
+    *("ei_bounded", "ei_distance", "ei_distance_from_lateral"),
+    *("ei_same_g", "ei_cosine", "ei_cosine_continuous"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExcInh:
+    """The E/I circuit beside eq. 8, at one time constant of its inhibitory cell."""
+
+    step: OneStep
+    tau_inh: float
+    """τ_I / τ_E."""
+
+    @property
+    def at(self) -> dict[str, Hashable]:
+        """Its place."""
+        place = {"w_inh": self.step.w_inh, "tau_inh": self.tau_inh}
+        return {**place, "seed": self.step.network.source.seed}
+
+    def compute(self, network: xr.Dataset) -> xr.Dataset:
+        """Return how near both circuits are at the end of each T (duration)."""
+        cell, step = self.step, Step.of(self.step, network)
+        dale = neurodyn.DaleInhibition(
+            tau_exc_ms=TAU_MS,
+            tau_inh_ms=self.tau_inh * TAU_MS,
+            w_ie=cell.w_inh,
+            w_self=cell.w_inh,
+            input_sign=0,  # the weights of a network that was trained without Dale's law
+        )
+        _, lateral = simulated(cell, step)
+        try:
+            _, repaired = simulated(cell, step, circuit=dale)
+        except ValueError as error:
+            if "grows without bound" not in str(error):
+                raise
+            return self.labelled({"ei_bounded": 0.0})
+        threshold, largest = step.thresholds[FIXED], step.drive.max(axis=1)
+        ours, theirs = (
+            circuit_shares(trace, threshold, cell.durations)
+            for trace in (repaired, lateral)
+        )
+        hebbian, anti = who_learns(step.settled, threshold)
+        result: dict[str, list[float]] = {name: [] for name in NUMBERS[1:]}
+        delta = cell.deltas[0]
+        reference = hebbian - delta * anti
+        for place, duration in enumerate(cell.durations):
+            h = repaired.at(duration)
+            for name, other in (
+                ("ei_distance", step.settled),
+                ("ei_distance_from_lateral", lateral.at(duration)),
+            ):
+                away = abs(h - other).max(axis=1) / largest
+                result[name].append(float(np.median(away)))
+            above, below = ours["settled", "T", place]
+            g = above - delta * below
+            result["ei_same_g"].append(float((g == reference).all(axis=1).mean()))
+            result["ei_cosine"].append(likeness(step, g, reference))
+            both = [
+                pair[0] - delta * pair[1]
+                for pair in (shares["continuous", "T", place] for shares in (ours, theirs))
+            ]
+            result["ei_cosine_continuous"].append(likeness(step, *both))
+        return self.labelled({"ei_bounded": 1.0, **result})
+
+    def labelled(self, numbers: "dict[str, list[float] | float]") -> xr.Dataset:
+        """Return the numbers at each T; NaN for those that there are not."""
+        length = len(self.step.durations)
+        values = {
+            name: np.broadcast_to(numbers.get(name, np.nan), length) for name in NUMBERS
+        }
+        return xr.Dataset(
+            {name: ("duration", array) for name, array in values.items()},
+            coords={"duration": list(map(float, self.step.durations))},
+        )
+
+
+def likeness(step: Step, first: np.ndarray, second: np.ndarray) -> float:
+    """Return the cosine of ΔW of two g (image, unit)."""
+    one, two = (step.change(g).flatten() for g in (first, second))
+    size = float(one.norm() * two.norm())
+    return float(one @ two) / size if size else np.nan

@@ -1,0 +1,175 @@
+"""Parts of a study that are computed once, kept, and shared among processes.
+
+A cell is a frozen dataclass whose fields are all that its result depends on, the data set
+and the versions of the packages apart; its file is named by them. A study that was
+interrupted, or asks for more, computes what has no file yet.
+"""
+
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import xarray as xr
+
+from fastpath import checkpoint
+
+ANSWER_SECONDS = 10  # within which a scheduler has to answer
+
+
+class Cell(Protocol):
+    """A part of the study."""
+
+    @property
+    def at(self) -> dict[str, Hashable]:
+        """Its place: the values of the dims along which cells are stacked."""
+        ...
+
+    @property
+    def compute(self) -> Callable[..., xr.Dataset]:
+        """What returns its result, given those of other cells that it needs."""
+        ...
+
+
+type Task = tuple[Cell, tuple[xr.Dataset, ...]]
+type Share = Callable[[Sequence[Task]], Iterator[tuple[int, xr.Dataset]]]
+
+
+def path_of(cell: Cell, folder: Path) -> Path:
+    """Return the file of a cell: its kind, its place, and a digest of all its settings."""
+    place = "-".join(str(value).replace(" ", "_") for value in cell.at.values())
+    digest = sha256(repr(cell).encode()).hexdigest()[:10]
+    return folder / f"{type(cell).__name__}-{place}-{digest}.nc"
+
+
+def filled(
+    tasks: Sequence[Task], folder: Path, share: Share, *, overwrite: bool = False
+) -> list[xr.Dataset]:
+    """Return the results of all cells; compute, and save at once, those without a file."""
+    paths = [path_of(cell, folder) for cell, _ in tasks]
+    left = [i for i, path in enumerate(paths) if overwrite or not path.exists()]
+    results = {i: _read(path) for i, path in enumerate(paths) if i not in left}
+    start = time.perf_counter()
+    for done, (which, result) in enumerate(share([tasks[i] for i in left]), start=1):
+        checkpoint.save_history(paths[left[which]], result)
+        results[left[which]] = result
+        spent = time.perf_counter() - start
+        print(
+            f"  {done}/{len(left)} {paths[left[which]].name} "
+            f"{result.attrs['seconds']:.1f} s, {spent:.0f} s in all",
+            flush=True,
+        )
+    return [results[i] for i in range(len(tasks))]
+
+
+def _read(path: Path) -> xr.Dataset:
+    try:
+        return xr.load_dataset(path, engine="h5netcdf").drop_encoding()
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it") from error
+
+
+def compute(cell: Cell, given: tuple[xr.Dataset, ...]) -> xr.Dataset:
+    """Return the result of a cell, with its settings and the seconds it took."""
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    result = cell.compute(*given)
+    return result.assign_attrs(settings=repr(cell), seconds=time.perf_counter() - start)
+
+
+def in_turn(tasks: Sequence[Task]) -> Iterator[tuple[int, xr.Dataset]]:
+    """Compute the cells one after another in this process."""
+    for which, (cell, given) in enumerate(tasks):
+        yield which, compute(cell, given)
+
+
+@contextmanager
+def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
+    """Yield what shares cells among processes of this machine, or of a dask cluster.
+
+    A cluster's workers need these packages and, under the same path, the data sets; files
+    are written by this process alone.
+
+    Raises
+    ------
+    ValueError
+        If dask.distributed is not installed or the scheduler does not answer.
+    """
+    if not workers and scheduler is None:
+        yield in_turn
+        return
+    try:
+        from distributed import Client, LocalCluster, as_completed
+    except ImportError as error:
+        raise ValueError(
+            "sharing the grid needs dask.distributed: pip install 'neurodyn[cluster]'"
+        ) from error
+
+    def share(tasks: Sequence[Task]) -> Iterator[tuple[int, xr.Dataset]]:
+        futures: dict[Any, int] = {
+            client.submit(compute, cell, given, pure=False): which
+            for which, (cell, given) in enumerate(tasks)
+        }
+        try:
+            for future in as_completed(futures, loop=client.loop):
+                yield futures[future], future.result()
+        finally:
+            client.cancel(list(futures))
+
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout=ANSWER_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"no dask scheduler answers at {scheduler} ({error}): start one with "
+                "`dask scheduler`, and its workers"
+            ) from error
+        with client:
+            yield share
+    else:
+        with (
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,  # Brian2's device is one per process
+                dashboard_address=None,
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield share
+
+
+def stacked(cells: Sequence[Cell], results: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return the results with the dims of the cells' places; NaN where there is no cell."""
+    return _stacked([(dict(c.at), r) for c, r in zip(cells, results, strict=True)])
+
+
+def _stacked(placed: list[tuple[dict[str, Hashable], xr.Dataset]]) -> xr.Dataset:
+    dims = list(placed[0][0])
+    if not dims:
+        [(_, result)] = placed
+        return result
+    dim = dims[0]
+    values = list(dict.fromkeys(place[dim] for place, _ in placed))
+    parts = [
+        _stacked(
+            [
+                ({k: v for k, v in place.items() if k != dim}, result)
+                for place, result in placed
+                if place[dim] == value
+            ]
+        )
+        for value in values
+    ]
+    return xr.concat(
+        parts,
+        dim=xr.DataArray(np.array(values), dims=dim, name=dim),
+        join="outer",
+        combine_attrs="drop",
+        data_vars="all",
+        coords="minimal",
+        compat="override",
+    )

@@ -1,0 +1,366 @@
+"""One step of learning at every level of the ladder, from the same weights.
+
+Each level says who learns, g (image, unit) = H − Δ A, with H and A the shares of the time
+for which a unit is Hebbian and anti-Hebbian. In the circuit they are averages over the time
+of learning: the weights move so little within one step that ΔW is linear in g, and ΔW of
+synapses that learn while the circuit runs is ΔW of the averaged g (`Plastic` shows it with
+synapses that do). So one simulation with static weights serves every h*, T and Δ.
+"""
+
+import json
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+import neurodyn
+from fastpath import competition
+from fastpath.plasticity import delta_w
+from neurodyn import equilibrium
+from neurodyn.network import AnyCircuit
+from scenarios.ladder.networks import Network
+
+TAU_MS = 10.0
+SAMPLE_MS = TAU_MS / 20
+FIXED = "fixed"
+LEVELS = (
+    *("continuous", "gated", "settled"),
+    *("equilibrium", "ranking", "ranks 2..m", "Hebb only", "random"),
+)
+REFERENCES = ("equilibrium", "ranking")
+SAME = 0.05  # of g: averages over time are seldom the same to the last digit
+CANDIDATES = 201  # thresholds tried
+DENSE = 20  # τ for which all samples are kept; later, what moves is slow
+
+type Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneStep:
+    """Levels compared at one strength of inhibition."""
+
+    network: Network
+    stage: str
+    w_inh: float
+    num_images: int
+    durations: tuple[float, ...]
+    shares: tuple[float, ...]
+    ks: tuple[int, ...]
+    deltas: tuple[float, ...]
+    backend: str
+
+    @property
+    def at(self) -> dict[str, Hashable]:
+        """Its place."""
+        return {**self.network.at, "stage": self.stage, "w_inh": self.w_inh}
+
+    def compute(self, network: xr.Dataset) -> xr.Dataset:
+        """Return likeness of levels, and of activities of circuit and equilibrium."""
+        step = Step.of(self, network)
+        run, h = simulated(self, step)
+        results = []
+        for threshold in step.thresholds.values():
+            shares = circuit_shares(h, threshold, self.durations)
+            at_h_star = {**shares, **self.closed(step, threshold)}
+            results.append(self.compared(step, at_h_star, threshold))
+        alike = xr.concat(results, dim="h_star").assign_coords(h_star=list(step.thresholds))
+        final = np.stack([h.at(duration) for duration in self.durations])
+        order = np.take_along_axis(final, step.drive.argsort(axis=1)[None], axis=2)
+        away = abs(final - step.settled).max(axis=2) / step.drive.max(axis=1)
+        at_t = {
+            "order_equal": (np.diff(order, axis=2) >= 0).all(axis=2).mean(axis=1),
+            "active_sets_equal": ((final > 0) == (step.settled > 0)).all(2).mean(axis=1),
+            "active_units": (final > 0).sum(axis=2).mean(axis=1),
+            "distance": np.median(away, axis=1),
+        }
+        measured = xr.Dataset({n: ("duration", values) for n, values in at_t.items()})
+        return alike.merge(measured).assign(
+            active_units_settled=(step.settled > 0).sum(axis=1).mean(),
+            active_units_most=float((step.settled > 0).sum(axis=1).max()),
+            fixed_h_star=float(step.thresholds[FIXED][0]),
+            largest_drive=step.drive.max(axis=1).mean(),
+            m=float(step.num_ranks),
+            dt_ms=json.loads(run.attrs["config"])["dt_ms"],
+            run_seconds=run.attrs["run_seconds"],
+        )
+
+    def closed(self, step: "Step", threshold: Array) -> "Shares":
+        """Return H and A of the levels without dynamics, by level."""
+        drive, num_units = torch.from_numpy(step.drive), step.drive.shape[1]
+        winner, none = ranked(drive, 0), np.zeros_like(step.drive)
+        rng = np.random.default_rng(self.network.source.seed)
+        drawn = np.argsort(rng.random(step.drive.shape), axis=1)
+        settled = competition.settle(drive, w_inh=self.w_inh).numpy()
+        shares: Shares = {
+            ("equilibrium",): who_learns(settled, threshold),
+            ("Hebb only",): (winner, none),
+            ("random",): (1.0 * (drawn == 0), 1.0 * (drawn == num_units - 1)),
+            ("ranks 2..m",): (
+                winner,
+                np.sum([ranked(drive, rank) for rank in range(1, step.num_ranks)], axis=0),
+            ),
+        }
+        for k in self.ks:
+            shares["ranking", k] = winner, ranked(drive, k - 1)
+        return shares
+
+    def compared(self, step: "Step", shares: "Shares", threshold: Array) -> xr.Dataset:
+        """Return cosine, relative norm and share of images of equal g, of all levels."""
+        changes = torch.stack(
+            [step.change(one).flatten() for pair in shares.values() for one in pair]
+        )
+        product = (changes @ changes.T).numpy()
+        index = {key: 2 * place for place, key in enumerate(shares)}
+        shape = tuple(map(len, (self.durations, self.ks, self.deltas, LEVELS, REFERENCES)))
+        cosine, norm, same = (np.full(shape, np.nan) for _ in range(3))
+        for place in np.ndindex(shape):
+            t, k, d, one, two = place
+            keys = [
+                key_of(name, t, self.ks[k], shares)
+                for name in (LEVELS[one], REFERENCES[two])
+            ]
+            delta, sums = self.deltas[d], np.zeros((2, len(changes)))
+            for row, key in zip(sums, keys, strict=True):
+                row[index[key]], row[index[key] + 1] = 1, -delta
+            inner = sums @ product @ sums.T
+            size = np.sqrt(np.diagonal(inner).clip(min=0))
+            if size.all():
+                cosine[place] = inner[0, 1] / size.prod()
+            norm[place] = size[0] / size[1] if size[1] else np.nan
+            g = [shares[key][0] - delta * shares[key][1] for key in keys]
+            same[place] = (abs(g[0] - g[1]) <= SAME).all(axis=1).mean()
+        dims = ("duration", "k", "delta", "level", "reference")
+        hebbian, anti = (one.sum(axis=1).mean() for one in shares["equilibrium",])
+        return xr.Dataset(
+            {
+                "cosine": (dims, cosine),
+                "norm": (dims, norm),
+                "same_g": (dims, same),
+                "hebbian": hebbian,
+                "anti": anti,
+            },
+            coords={
+                "duration": list(map(float, self.durations)),
+                "k": list(self.ks),
+                "delta": list(self.deltas),
+                "level": list(LEVELS),
+                "reference": list(REFERENCES),
+            },
+        )
+
+
+type Shares = dict[tuple, tuple[Array, Array]]
+
+
+def key_of(level: str, place: int, k: int, shares: Shares) -> tuple:
+    """Return the key of a level at the given T and k, whichever of them it has."""
+    return next(key for key in ((level,), (level, k), (level, "T", place)) if key in shares)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Where one step starts from, in float64."""
+
+    weights: Tensor
+    v: Tensor
+    drive: NDArray[np.float64]
+    settled: Array
+    thresholds: dict[str, Array]
+    """h* for each image, by how it is chosen."""
+    num_ranks: int
+    """m of "ranks 2..m": the mean number of active units of other images."""
+
+    @classmethod
+    def of(cls, cell: OneStep, network: xr.Dataset) -> "Step":
+        """Return the start: thresholds from other validation images than those shown."""
+        weights = torch.from_numpy(network["weights"].sel(stage=cell.stage).values).double()
+        source = cell.network.source
+        x = source.validation().x_score
+        v = source.seen(x[: cell.num_images])
+        others = source.seen(x[cell.num_images : cell.num_images + 1000])
+        drive = (v @ weights.T).numpy()
+        settled = equilibrium.settle(drive, w_inh=cell.w_inh)
+        before = equilibrium.settle(others @ weights.T, w_inh=cell.w_inh)
+        largest = settled.max(axis=1)
+        thresholds = {FIXED: np.full(len(v), single_winner_threshold(before))}
+        thresholds |= {f"{share:g}": share * largest for share in cell.shares}
+        return cls(
+            weights=weights,
+            v=v,
+            drive=drive,
+            settled=settled,
+            thresholds=thresholds,
+            num_ranks=max(2, round((before > 0).sum(axis=1).mean())),
+        )
+
+    def change(self, g: Array) -> Tensor:
+        """Return ΔW (unit, pixel) of g, per unit of step size."""
+        drive = torch.from_numpy(self.drive)
+        return delta_w(torch.from_numpy(g), drive, self.v, self.weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """Activity h (image, sample, unit) at times in τ, that need not be regular."""
+
+    h: Array
+    time: Array
+
+    def at(self, time: float) -> Array:
+        """Return h (image, unit) at a time that was sampled."""
+        return self.h[:, self.place(time)]
+
+    def place(self, time: float) -> int:
+        """Return which sample a time is."""
+        return int(abs(self.time - time).argmin())
+
+
+def simulated(
+    cell: OneStep, step: Step, *, circuit: AnyCircuit | None = None
+) -> tuple[xr.Dataset, Trace]:
+    """Return the traces of static weights, from t = 0 on, less dense where they are slow.
+
+    Of lateral inhibition, or of another circuit.
+    """
+    circuit = circuit or neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=cell.w_inh)
+    shown = neurodyn.Presentation(image_ms=cell.durations[-1] * TAU_MS)
+    # Who learns in the first steps depends on who overshoots in them: nobody shall.
+    safe_ms = circuit.safe_step_ms(step.drive, reset=True)
+    run = neurodyn.simulate(
+        circuit,
+        step.v.numpy(),
+        step.weights.numpy(),
+        stimulus=shown,
+        recording=neurodyn.Recording(activity_ms=SAMPLE_MS),
+        backend=cell.backend,
+        dt_ms=shown.fitting_step(min(safe_ms, SAMPLE_MS), SAMPLE_MS),
+        batch_size=cell.num_images,
+    )
+    h = run["activity"].values[1:].reshape(*step.drive.shape[:1], -1, step.drive.shape[1])
+    per_tau = round(TAU_MS / SAMPLE_MS)
+    last = h.shape[1]
+    asked = [round(t * per_tau * part) for t in cell.durations for part in (0.5, 1)]
+    kept = np.unique(
+        [*range(min(DENSE * per_tau, last)), *range(0, last + 1, per_tau // 2), *asked]
+    )
+    start = np.zeros_like(h[:, :1])
+    trace = np.concatenate([start, h[:, kept[1:] - 1]], axis=1)
+    return run, Trace(h=trace, time=kept / per_tau)
+
+
+def circuit_shares(trace: Trace, threshold: Array, durations: tuple[float, ...]) -> Shares:
+    """Return H and A of the circuit's levels at each T."""
+    above = time_above(trace.h, threshold[:, None, None])
+    anti = time_above(trace.h, 0.0) - above
+    length = np.diff(trace.time)[:, None]
+    spent = [
+        np.concatenate([np.zeros_like(one[:, :1]), (length * one).cumsum(axis=1)], axis=1)
+        for one in (above, anti)
+    ]
+    shares: Shares = {}
+    for place, duration in enumerate(durations):
+        end = trace.place(duration)
+        for name, begin in (("continuous", 0), ("gated", trace.place(duration / 2))):
+            taken = trace.time[end] - trace.time[begin]
+            hebbian, unlearning = ((one[:, end] - one[:, begin]) / taken for one in spent)
+            shares[name, "T", place] = hebbian, unlearning
+        shares["settled", "T", place] = who_learns(trace.at(duration), threshold)
+    return shares
+
+
+def time_above(h: Array, threshold: Array | float) -> Array:
+    """Return the share of each interval between samples for which h ≥ threshold.
+
+    h (image, sample, unit) runs straight from sample to sample.
+    """
+    start, end = h[:, :-1], h[:, 1:]
+    rise = abs(end - start)
+    over = np.maximum(start, end) - threshold
+    return np.where(
+        rise > 0, np.clip(over / np.where(rise > 0, rise, 1), 0, 1), 1.0 * (over >= 0)
+    )
+
+
+def who_learns(h: Array, threshold: Array) -> tuple[Array, Array]:
+    """Return H and A (image, unit) of activities, by eq. 9."""
+    above = h >= threshold[:, None]
+    return 1.0 * above, 1.0 * ((h >= 0) & ~above)
+
+
+def ranked(drive: Tensor, rank: int) -> Array:
+    """Return 1 for the unit of this rank (0: the largest drive) of each image, else 0."""
+    units = drive.topk(rank + 1, dim=1).indices[:, rank:]
+    return torch.zeros_like(drive).scatter_(1, units, 1.0).numpy()
+
+
+def single_winner_threshold(h: Array) -> float:
+    """Return the h* that the activities of most images pass with exactly one unit."""
+    candidates = np.quantile(h.max(axis=1), np.linspace(0, 1, CANDIDATES))
+    top = np.sort(h, axis=1)[:, -2:]
+    single = [((top >= c).sum(axis=1) == 1).mean() for c in candidates]
+    return float(candidates[np.argmax(single)])
+
+
+TIMINGS = ("continuous", "gated", "settled")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plastic:
+    """Synapses that learn while the circuit runs, beside what static traces say."""
+
+    step: OneStep
+    timing: str
+    duration: float
+    relative_change: float = 1e-4
+    """How much the weights may move in all."""
+
+    @property
+    def at(self) -> dict[str, Hashable]:
+        """Its place."""
+        return {"timing": self.timing}
+
+    def compute(self, network: xr.Dataset) -> xr.Dataset:
+        """Return the largest difference of ΔW, relative to the largest |ΔW|."""
+        step, cell = Step.of(self.step, network), self.step
+        run, h = simulated(cell, step)
+        threshold = step.thresholds[FIXED]
+        shares = circuit_shares(h, threshold, (self.duration,))
+        hebbian, anti = shares[self.timing, "T", 0]
+        expected = step.change(hebbian - cell.deltas[0] * anti).numpy()
+        image_ms = self.duration * TAU_MS
+        learning_ms = {"gated": image_ms / 2}.get(self.timing, image_ms)
+        timing = {
+            "continuous": neurodyn.Continuous(),
+            "gated": neurodyn.Gated(last_ms=image_ms / 2),
+            "settled": neurodyn.Settled(),
+        }[self.timing]
+        most = float(abs(step.drive).max())
+        tau_l_ms = learning_ms * cell.num_images * most / self.relative_change
+        weights = step.weights.numpy()
+        plastic = neurodyn.simulate(
+            neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=cell.w_inh),
+            step.v.numpy(),
+            weights,
+            plasticity=neurodyn.KrotovHopfield(
+                delta=cell.deltas[0],
+                h_star=float(threshold[0]),
+                tau_l_ms=tau_l_ms,
+                timing=timing,
+            ),
+            stimulus=neurodyn.Presentation(image_ms=image_ms),
+            recording=neurodyn.Recording(activity_ms=None, images_every=None),
+            backend=cell.backend,
+            dt_ms=json.loads(run.attrs["config"])["dt_ms"],
+        )
+        moved = (plastic["weights"].values - weights) * (tau_l_ms / learning_ms)
+        inner = (moved * expected).sum()
+        return xr.Dataset(
+            {
+                "plastic_error": abs(moved - expected).max() / abs(expected).max(),
+                "plastic_cosine": inner / np.linalg.norm(moved) / np.linalg.norm(expected),
+            }
+        )

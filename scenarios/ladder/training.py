@@ -1,0 +1,291 @@
+"""Whole trainings from one start and one order of images, at every level of the ladder.
+
+Batch 1 without the max-normalisation is what circuit and closed forms can have in common:
+each image moves the weights by ε ΔW, with ε = T / τ_L. Mini-batches with it are how the
+ranking is used at full scale.
+"""
+
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+import neurodyn
+from fastpath import baselines, competition, experiment
+from fastpath.competition import Equilibrium, Ranking
+from fastpath.defaults import defaults_for
+from fastpath.layers import Dense
+from fastpath.readout import Readout
+from neurodyn.stimulus import epochs as shuffled
+from scenarios.ladder.networks import RANKING, Source, mini_batch
+from scenarios.ladder.one_step import TAU_MS
+
+HEBB_ONLY = Ranking(k=2, delta=0.0)
+SNAPSHOTS = 10
+PROBES = 1000  # validation images on which activity is looked at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circuit:
+    """Brian2's circuit as a way to learn."""
+
+    w_inh: float
+    h_star: float
+    delta: float
+    duration: float
+    """T/τ."""
+    continuous: bool
+    backend: str
+
+
+type Level = Ranking | Equilibrium | Circuit
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneByOne:
+    """A network that learns from one image at a time, with a constant step."""
+
+    name: str
+    level: Level
+    source: Source
+    num_units: int
+    presentations: int
+    rate: float
+    head_epochs: int
+    probe_w_inh: float
+    """Inhibition with which the activity of the learned network is looked at."""
+    validation: bool = False
+    """Score on validation images; the test images are not looked at."""
+
+    @property
+    def at(self) -> dict[str, Hashable]:
+        """Its place."""
+        return {"level": self.name, "seed": self.source.seed}
+
+    def compute(self) -> xr.Dataset:
+        """Return the weights as they were and become, and what they are good for."""
+        x = self.source.validation().x_learn
+        num_bank = min(len(x), self.presentations)
+        bank = self.source.seen(x[:num_bank])
+        order = shuffled(
+            num_bank, -(-self.presentations // num_bank), seed=self.source.seed
+        )[: self.presentations]
+        start = self.source.start(self.num_units, bank.shape[1])
+        if isinstance(self.level, Circuit):
+            weights, seconds = in_the_circuit(
+                self.level, start.weights, bank, order, rate=self.rate
+            )
+        else:
+            weights, seconds = one_by_one(self.level, start, bank, order, rate=self.rate)
+        every = self.presentations // SNAPSHOTS
+        result = xr.Dataset(
+            {"snapshots": (("snapshot", "unit", "pixel"), weights)},
+            coords={"snapshot": every * np.arange(len(weights))},
+        )
+        return result.merge(
+            judged(
+                weights[-1],
+                self.source,
+                w_inh=self.probe_w_inh,
+                head_epochs=self.head_epochs,
+                validation=self.validation,
+            )
+        ).assign(learn_seconds=seconds)
+
+
+def one_by_one(
+    rule: Ranking | Equilibrium,
+    layer: Dense,
+    bank: Tensor,
+    order: NDArray[np.intp],
+    *,
+    rate: float,
+) -> tuple[NDArray[np.float64], float]:
+    """Return weights (snapshot, unit, pixel) and the seconds spent on learning."""
+    every = len(order) // SNAPSHOTS
+    snapshots, seconds = [layer.weights.numpy().copy()], 0.0
+
+    for first in range(0, every * SNAPSHOTS, every):
+        begun = time.perf_counter()
+        for image in order[first : first + every]:
+            layer.learn(bank[image : image + 1], rule, lr=rate, normalize=None)
+        seconds += time.perf_counter() - begun
+        snapshots.append(layer.weights.numpy().copy())
+    return np.stack(snapshots), seconds
+
+
+def in_the_circuit(
+    level: Circuit,
+    weights: Tensor,
+    bank: Tensor,
+    order: NDArray[np.intp],
+    *,
+    rate: float,
+) -> tuple[NDArray[np.float64], float]:
+    """Return weights (snapshot, unit, pixel) and the seconds that Brian2 ran."""
+    image_ms = level.duration * TAU_MS
+    every = len(order) // SNAPSHOTS
+    timing = neurodyn.Continuous() if level.continuous else neurodyn.Settled()
+    run = neurodyn.simulate(
+        neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=level.w_inh),
+        bank.numpy(),
+        weights.numpy(),
+        plasticity=neurodyn.KrotovHopfield(
+            delta=level.delta,
+            h_star=level.h_star,
+            tau_l_ms=image_ms / rate,
+            timing=timing,
+        ),
+        stimulus=neurodyn.Presentation(image_ms=image_ms),
+        order=order[: every * SNAPSHOTS],
+        recording=neurodyn.Recording(
+            activity_ms=None, images_every=None, weights_every=every
+        ),
+        backend=level.backend,
+    )
+    return run["weights_snapshots"].values, run.attrs["run_seconds"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullScale:
+    """A network that learns in mini-batches of 100, with the max-normalisation."""
+
+    name: str
+    level: Ranking | Equilibrium
+    source: Source
+    num_units: int
+    epochs: int
+    head_epochs: int
+    probe_w_inh: float
+    validation: bool = False
+
+    @property
+    def at(self) -> dict[str, Hashable]:
+        """Its place."""
+        return {
+            "num_units": self.num_units,
+            "level": self.name,
+            "seed": self.source.seed,
+        }
+
+    def compute(self) -> xr.Dataset:
+        """Return the weights, and what they are good for."""
+        x = self.source.validation().x_learn
+        weights, seconds = experiment.timed(
+            lambda: mini_batch(
+                self.source, x, self.num_units, self.level, epochs=self.epochs
+            )
+        )
+        result = judged(
+            weights,
+            self.source,
+            w_inh=self.probe_w_inh,
+            head_epochs=self.head_epochs,
+            validation=self.validation,
+            random=self.epochs == 0,
+        )
+        return result.assign(learn_seconds=seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackProp:
+    """The same network trained end to end."""
+
+    source: Source
+    num_units: int
+    epochs: int
+
+    @property
+    def at(self) -> dict[str, Hashable]:
+        """Its place."""
+        return {
+            "num_units": self.num_units,
+            "level": "back-propagation",
+            "seed": self.source.seed,
+        }
+
+    def compute(self) -> xr.Dataset:
+        """Return its test error."""
+        parts = self.source.test()
+        score, seconds = experiment.timed(
+            lambda: baselines.backprop(
+                parts,
+                num_units=self.num_units,
+                num_classes=len(self.source.load().classes),
+                backprop=baselines.Backprop(epochs=self.epochs),
+                preprocess=self.source.preprocess,
+                generator=torch.Generator().manual_seed(self.source.seed),
+                progress=False,
+            )
+        )
+        return xr.Dataset({"error": score["test_error"], "learn_seconds": seconds})
+
+
+def judged(
+    weights: NDArray,
+    source: Source,
+    *,
+    w_inh: float,
+    head_epochs: int,
+    validation: bool,
+    random: bool = False,
+) -> xr.Dataset:
+    """Return what weights are like, and what can be read out of them.
+
+    Dead units have the largest drive of none of the validation images probed; `used` is
+    the number of units that would share the wins equally with the same entropy.
+    """
+    known = defaults_for(source.load().name)
+    parts = source.validation() if validation else source.test()
+    learned = torch.from_numpy(weights)
+    _, errors = experiment.read_out(
+        learned.float(),
+        parts,
+        num_classes=len(source.load().classes),
+        preprocess=source.preprocess,
+        mean=torch.zeros(learned.shape[1]),
+        head=Readout(
+            epochs=head_epochs,
+            power=baselines.RANDOM_POWER if random else known.power,
+        ),
+        generator=torch.Generator().manual_seed(source.seed),
+        progress=False,
+    )
+    probes = source.seen(source.validation().x_score[:PROBES])
+    drive = probes @ learned.double().T
+    settled = competition.settle(drive, w_inh=w_inh)
+    wins = torch.bincount(drive.argmax(dim=1), minlength=len(learned)) / len(drive)
+    won = wins[wins > 0]
+    return xr.Dataset(
+        {
+            "weights": (("unit", "pixel"), weights),
+            "error": errors[f"{parts.scored_on}_error"],
+            "weight_norm": ("unit", np.linalg.norm(weights, axis=1)),
+            "dead": int((wins == 0).sum()),
+            "used": float(torch.exp(-(won * won.log()).sum())),
+            "active": float((settled > 0).double().sum(dim=1).mean()),
+        }
+    )
+
+
+def controls(
+    source: Source, num_units: int, *, head_epochs: int, probe_w_inh: float
+) -> "list[FullScale | BackProp]":
+    """Return the networks beside which a learning result stands."""
+    random = FullScale(
+        name="random weights",
+        level=RANKING,
+        source=source,
+        num_units=num_units,
+        epochs=0,
+        head_epochs=head_epochs,
+        probe_w_inh=probe_w_inh,
+    )
+    # Back-propagation learns better from raw pixels: 5.6 % error with unit norm.
+    raw = replace(source, unit_norm=False)
+    return [random, BackProp(source=raw, num_units=num_units, epochs=head_epochs)]
