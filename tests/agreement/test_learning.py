@@ -4,13 +4,16 @@ And that they would not hold with a fault in either package: each is put in, and
 agreement has to fail.
 """
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 
 import neurodyn
-from fastpath import competition, datasets, layers
+from fastpath import competition, datasets
 from fastpath.competition import Equilibrium, Ranking
+from fastpath.kernels import compiled, plain
 from fastpath.layers import Dense
 from fastpath.plasticity import delta_w
 from neurodyn import backends, equilibrium
@@ -93,6 +96,10 @@ def ranking_is_equilibrium_where_two_are_active(digits):
             for who in (rule, Ranking(k=2, delta=0.4))
         ]
         assert torch.equal(*changes)  # measured: the same bits
+        learned = [start(), start()]
+        for layer, who in zip(learned, (rule, Ranking(k=2, delta=0.4)), strict=True):
+            layer.learn(v[one], who, lr=RATE, normalize=None)
+        assert torch.equal(learned[0].weights, learned[1].weights)
 
 
 def numpy_is_torch(digits):
@@ -240,7 +247,8 @@ def settled_with(num_peers):
 RIGHT = {
     "equilibrium": competition.equilibrium,
     "ranking": competition.ranking,
-    "delta_w": layers.delta_w,
+    "changes": plain.Plain.changes,
+    "rank": plain.rank,
 }
 
 
@@ -280,11 +288,49 @@ def closed_form_with_a_peer_too_many(monkeypatch):
     monkeypatch.setattr(competition, "settle", settled_with(lambda m: m))
 
 
-def decay_of_the_wrong_sign(monkeypatch):
-    def wrong(g, drive, images, weights):
-        return RIGHT["delta_w"](g, -drive, images, weights)
+def plain_decay_of_the_wrong_sign(monkeypatch):
+    def wrong(self, learners, images, weights):
+        turned = learners._replace(drive=-learners.drive)
+        return RIGHT["changes"](self, turned, images, weights)
 
-    monkeypatch.setattr(layers, "delta_w", wrong)
+    monkeypatch.setenv("FASTPATH_KERNELS", "plain")
+    monkeypatch.setattr(plain.Plain, "changes", wrong)
+
+
+def plain_rank_too_far(monkeypatch):
+    def wrong(rule, drive):
+        return RIGHT["rank"](Ranking(k=rule.k + 1, delta=rule.delta), drive)
+
+    monkeypatch.setenv("FASTPATH_KERNELS", "plain")
+    monkeypatch.setattr(plain, "rank", wrong)
+
+
+# In the source of the compiled kernels: what stands there, and what shall not.
+COMPILED = {
+    "decay of the wrong sign": ("sum[i] - decay * w", "sum[i] + decay * w"),
+    "a rank too near": ("pair[1] = units[k - 1];", "pair[1] = units[k - 2];"),
+    "unlearning of the wrong sign": (
+        "hebbian ? T(1) : T(-delta)",
+        "hebbian ? T(1) : T(delta)",
+    ),
+    "ranking of the wrong sign": (
+        "g[n] = j ? T(-delta) : T(1)",
+        "g[n] = j ? T(delta) : T(1)",
+    ),
+    "a peer too many": ("(1 + T(m - 1) * w)", "(1 + T(m) * w)"),
+}
+
+
+def built_with(monkeypatch, folder, right, wrong):
+    """Build the compiled kernels from a source with a fault."""
+    text = compiled.SOURCE.read_text()
+    assert text.count(right) == 1
+    (folder / "faulty.cpp").write_text(text.replace(right, wrong))
+    monkeypatch.setattr(compiled, "SOURCE", folder / "faulty.cpp")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    monkeypatch.setenv("FASTPATH_KERNELS", "compiled")
+    uncached = compiled._library.__wrapped__
+    monkeypatch.setattr(compiled, "_library", functools.cache(uncached))
 
 
 def circuit_of_the_wrong_sign(monkeypatch):
@@ -323,7 +369,8 @@ def numpys_closed_form_with_a_peer_too_many(monkeypatch):
 FAULTS = [
     *(unlearning_of_the_wrong_sign, a_rank_too_far, ranking_of_the_wrong_sign),
     *(closed_form_that_inhibits_itself, closed_form_with_a_peer_too_many),
-    *(decay_of_the_wrong_sign, circuit_of_the_wrong_sign, circuit_that_inhibits_itself),
+    *(plain_decay_of_the_wrong_sign, plain_rank_too_far),
+    *(circuit_of_the_wrong_sign, circuit_that_inhibits_itself),
     *(explicit_synapse_onto_itself, exc_inh_circuit_that_inhibits_itself),
     numpys_closed_form_with_a_peer_too_many,
 ]
@@ -347,5 +394,23 @@ def test_a_fault_breaks_an_agreement(digits, monkeypatch, fault):
         agreements(digits)
 
 
-def test_without_a_fault_all_agree(digits):
+@pytest.mark.parametrize("fault", COMPILED)
+def test_a_fault_in_the_compiled_kernels_breaks_an_agreement(
+    digits, monkeypatch, tmp_path, fault
+):
+    if reason := compiled.why_not(torch.device("cpu"), torch.float64):
+        pytest.skip(reason)
+    built_with(monkeypatch, tmp_path, *COMPILED[fault])
+    assert start().kernels.name == "compiled"
+    with pytest.raises(AssertionError):
+        agreements(digits)
+
+
+@pytest.mark.parametrize("name", ["plain", "compiled"])
+def test_without_a_fault_all_agree(digits, monkeypatch, name):
+    if name == "compiled" and (
+        reason := compiled.why_not(torch.device("cpu"), torch.float64)
+    ):
+        pytest.skip(reason)
+    monkeypatch.setenv("FASTPATH_KERNELS", name)
     agreements(digits)
