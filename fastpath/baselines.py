@@ -16,6 +16,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from fastpath.experiment import Split
+from fastpath.machine import enough_threads
 from fastpath.preprocess import Preprocess
 
 RANDOM_POWER = 1.0
@@ -68,13 +69,16 @@ def backprop(
     optimizer = torch.optim.Adam(network.parameters(), lr=backprop.lr)
     steps = backprop.epochs * math.ceil(len(x) / backprop.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
-    with tqdm(
-        total=backprop.epochs * len(x),
-        unit="img",
-        unit_scale=True,
-        desc="back-propagation",
-        disable=None if progress else True,
-    ) as bar:
+    with (
+        enough_threads(2 * backprop.batch_size * mean.numel() * num_units),
+        tqdm(
+            total=backprop.epochs * len(x),
+            unit="img",
+            unit_scale=True,
+            desc="back-propagation",
+            disable=None if progress else True,
+        ) as bar,
+    ):
         for _ in range(backprop.epochs):
             order = torch.randperm(len(x), generator=generator).to(device)
             for batch in order.split(backprop.batch_size):
