@@ -22,7 +22,10 @@ class Presentation:
     """
 
     image_ms: float = 1000.0
-    """How long an image is shown [ms]. Activities settle with τ / (1 − w_inh)."""
+    """How long an image is shown [ms]. Activities settle with τ / (1 − w_inh): 10 of these
+    give the learning of the settled activity if weights are updated once at the end, and a
+    fifth of that time that of another rule (scenarios.ladder). The default is 10 of them at
+    w_inh = 0.9 and τ = 10 ms. Synapses that learn all the time need three times as long."""
     rest_ms: float = 0.0
     """Time without input before each image [ms]."""
     reset: bool = True

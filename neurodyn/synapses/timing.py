@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Continuous:
-    """Weights move all the time, with the activity of the moment."""
+    """Weights move all the time, with the activity of the moment.
+
+    Units that end inactive unlearn until they are; their share falls with τ / T. Show images
+    for 30 τ / (1 − w_inh), or the result is another rule's (scenarios.ladder).
+    """
 
     def window_ms(self, image_ms: float) -> float:
         """Return how long before the end of a presentation learning starts [ms]."""
@@ -46,7 +50,8 @@ class Gated:
 class Settled:
     """One update at the end of each presentation, as large as the image was long.
 
-    It is Euler's step of the length of the image, with the activity reached at its end.
+    It is Euler's step of the length of the image, with the activity reached at its end. From
+    T = 10 τ / (1 − w_inh) on, it is what the closed form gives (scenarios.ladder).
     """
 
 
