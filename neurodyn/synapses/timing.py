@@ -8,8 +8,9 @@ from dataclasses import dataclass
 class Continuous:
     """Weights move all the time, with the activity of the moment.
 
-    Units that end inactive unlearn until they are; their share falls with τ / T. Show images
-    for 30 τ / (1 − w_inh), or the result is another rule's (scenarios.ladder).
+    Units that end inactive unlearn until they are; their share falls with τ / T. To learn
+    what the settled activity would (cosine 0.99), images must be shown for 100 τ at w_inh
+    0.5 and 300 τ at 0.9 (scenarios.ladder).
     """
 
     def window_ms(self, image_ms: float) -> float:
@@ -50,8 +51,8 @@ class Gated:
 class Settled:
     """One update at the end of each presentation, as large as the image was long.
 
-    It is Euler's step of the length of the image, with the activity reached at its end. From
-    T = 10 τ / (1 − w_inh) on, it is what the closed form gives (scenarios.ladder).
+    It is Euler's step of the length of the image, with the activity reached at its end.
+    From T = 10 τ / (1 − w_inh) on, it is what the closed form gives (scenarios.ladder).
     """
 
 
