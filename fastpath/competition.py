@@ -155,7 +155,7 @@ class Equilibrium:
     """Settings of `equilibrium`."""
 
     w_inh: float = 0.9
-    h_star: float = 1.0
+    h_star: float = 0.2  # of unit-norm images (scenarios.ladder); else times their norm
     delta: float = 0.4
 
     def __post_init__(self) -> None:

@@ -22,7 +22,10 @@ class Presentation:
     """
 
     image_ms: float = 1000.0
-    """How long an image is shown [ms]. Activities settle with τ / (1 − w_inh)."""
+    """How long an image is shown [ms]. Activities settle with τ / (1 − w_inh). After 10 of
+    these, one update of the weights is that of the settled activity (scenarios.ladder); the
+    default is 10 at w_inh = 0.9 and τ = 10 ms. See `Continuous` for synapses that learn all
+    the time."""
     rest_ms: float = 0.0
     """Time without input before each image [ms]."""
     reset: bool = True

@@ -27,6 +27,7 @@ from scenarios.ladder.one_step import (
 
 SMALL = {
     "units": (8,),
+    "trained": (8,),
     "num_images": (3,),
     "w_inh": (0.5,),
     "durations": (5.0, 20.0),

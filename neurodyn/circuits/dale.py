@@ -100,7 +100,8 @@ class DaleInhibition:
     tau_inh_ms: float | NDArray[np.float64] = 1.0
     """Time constant τ_I [ms], one or one for each inhibitory cell."""
     w_ie: float | NDArray[np.float64] = 0.9
-    """Inhibition of E cells: by all M cells together; or (exc, inh), one a synapse."""
+    """Inhibition of E cells: by all M cells together; or (exc, inh), one a synapse. The
+    default is that of `LateralInhibition`."""
     w_ei: float | NDArray[np.float64] = 1.0
     """Excitation of I cells: by each synapse; or (inh, exc), one a synapse."""
     w_self: float = 0.9

@@ -30,8 +30,13 @@ class KrotovHopfield:
     """Exponent of the metric (eq. 2, 3); the circuit's must be the same."""
     delta: float = 0.4
     """Strength Δ of anti-Hebbian learning."""
-    h_star: float = 1.0
-    """Activity from which a unit learns Hebbian, in units of the drive."""
+    h_star: float = 0.2
+    """Activity from which a unit learns Hebbian, in units of the drive.
+
+    The drives that weights of norm 1 have from images of unit norm go up to 1; for other
+    images, multiply by their norm. Learning is best, and least sensitive, with 0.2 to 0.3;
+    from 0.5 on, winners that do not reach it unlearn what they are to learn
+    (scenarios.ladder)."""
     tau_l_ms: float = 1e5
     """Time constant τ_L of the weights [ms]: T / τ_L is the step per image."""
     radius: float = 1.0

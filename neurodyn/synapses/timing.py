@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Continuous:
-    """Weights move all the time, with the activity of the moment."""
+    """Weights move all the time, with the activity of the moment.
+
+    Units that end inactive unlearn until they are; their share falls with τ / T. To learn
+    what the settled activity would (cosine 0.99), images must be shown for 100 τ at w_inh
+    0.5 and 300 τ at 0.9 (scenarios.ladder).
+    """
 
     def window_ms(self, image_ms: float) -> float:
         """Return how long before the end of a presentation learning starts [ms]."""
@@ -47,6 +52,7 @@ class Settled:
     """One update at the end of each presentation, as large as the image was long.
 
     It is Euler's step of the length of the image, with the activity reached at its end.
+    From T = 10 τ / (1 − w_inh) on, it is what the closed form gives (scenarios.ladder).
     """
 
 

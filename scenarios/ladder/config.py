@@ -164,10 +164,11 @@ QUICK = Config(
     deltas=(0.4,),
     epochs=20,
     head_epochs=20,
-    presentations=200,
+    presentations=50,
     train_duration=10,
-    step_backend="numpy",
-    backend="cython",
+    step_backend="numpy",  # compiling would take longer than so little takes to run
+    backend="numpy",
+    trained=(20,),
 )
 
 

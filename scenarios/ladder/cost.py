@@ -28,7 +28,7 @@ from scenarios.ladder.one_step import TAU_MS
 SHORT, LONG = 10.0, 100.0  # T/τ of the circuit: two, so that steps are told from the rest
 EQUILIBRIUM = Equilibrium(w_inh=0.9, h_star=0.3, delta=0.4)
 MEGABYTE = 2**20
-SECONDS = 0.5  # for which closed forms are repeated
+SECONDS = 0.2  # for which closed forms are repeated
 
 # way of learning: (timing or rule, backend or images per mini-batch)
 WAYS: dict[str, tuple[str, str | int]] = {
@@ -44,7 +44,7 @@ WAYS: dict[str, tuple[str, str | int]] = {
     "ranking, batch 100": ("ranking", 100),
 }
 QUICK_WAYS = (
-    *("continuous, cython", "settled, cython"),
+    *("continuous, numpy", "settled, numpy"),
     *("equilibrium, batch 100", "ranking, batch 100"),
 )
 IMAGES = {"numpy": 2, "cython": 10, "cpp": 50}  # shown to the circuit

@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from scenarios.ladder.networks import STAGES
 from scenarios.ladder.tables import (
     best_share,
     published,
@@ -102,7 +103,7 @@ def stages(result: xr.Dataset, ax: Axes) -> None:
     view = view.sel(reference="equilibrium", w_inh=shown_w_inh(result)[-1])
     place, ticks = 0.0, {}
     for images in result["images"].values:
-        for stage in result["stage"].values:
+        for stage in STAGES:
             ticks[place] = f"{stage}\n{images}"
             for level, shift in (("ranking", -0.2), ("Hebb only", 0.2)):
                 for h_star, filled in (("fixed", "none"), (best_share(result), None)):
@@ -287,7 +288,7 @@ def exc_inh(result: xr.Dataset, ax: Axes) -> None:
             style = {"color": f"C{color}", "ls": dash, "marker": "o", "ms": 3}
             band(ax, values, "tau_inh", label=f"{label}, w = {w_inh:g}", **style)
     ax.set_xscale("log")
-    ax.set(xlabel="τ_I / τ_E", ylim=(None, 1.03))
+    ax.set(xlabel="τ_I / τ_E", ylim=(min(0.5, ax.get_ylim()[0]), 1.03))
     ax.set_title(f"E/I circuit beside eq. 8, T = {float(view['dale_duration']):g} τ")
     ax.legend(fontsize=6)
 
@@ -302,7 +303,8 @@ def cost(result: xr.Dataset, ax: Axes) -> None:
             np.arange(len(ways)) + i * height, seconds, height, label=f"{num_units} units"
         )
         ax.bar_label(drawn, fmt=" %.2g", fontsize=6)
-    ax.set_yticks(np.arange(len(ways)) + height / 2, list(ways), fontsize=7)
+    middle = (len(sizes) - 1) * height / 2
+    ax.set_yticks(np.arange(len(ways)) + middle, list(ways), fontsize=7)
     ax.set_xscale("log")
     ax.invert_yaxis()
     ax.margins(x=0.15)

@@ -92,7 +92,8 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
     """Yield what shares cells among processes of this machine, or of a dask cluster.
 
     A cluster's workers need these packages and, under the same path, the data sets; files
-    are written by this process alone.
+    are written by this process alone. Start them with `dask worker HOST:PORT --nthreads 1
+    --preload brian2`: Brian2 can be imported in a process's main thread only.
 
     Raises
     ------
@@ -126,7 +127,8 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"no dask scheduler answers at {scheduler} ({error}): start one with "
-                "`dask scheduler`, and its workers"
+                "`dask scheduler`, and `dask worker HOST:PORT --nthreads 1 --preload "
+                "brian2`"
             ) from error
         with client:
             yield share
@@ -136,6 +138,7 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
                 n_workers=workers,
                 threads_per_worker=1,  # Brian2's device is one per process
                 dashboard_address=None,
+                preload=["brian2"],
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):

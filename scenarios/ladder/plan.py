@@ -121,7 +121,7 @@ def exc_inhs(config: Config) -> list[ExcInh]:
     durations = DALE_DURATIONS[:1] if config.quick else DALE_DURATIONS
     return [
         ExcInh(step=narrow(config, network, w_inh, *durations), tau_inh=tau_inh)
-        for w_inh in (DALE_W_INH[:2] if config.quick else DALE_W_INH)
+        for w_inh in (DALE_W_INH[1:2] if config.quick else DALE_W_INH)
         for tau_inh in (DALE_TAU_INH[::2] if config.quick else DALE_TAU_INH)
         for network in networks(config)
         if network.num_units == config.units[0] and not network.source.unit_norm
