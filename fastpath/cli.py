@@ -69,8 +69,9 @@ class Train(Saving, Machine):
     """Ranking and equilibrium: anti-Hebbian strength."""
     w_inh: float = 0.9
     """Equilibrium: strength of lateral inhibition."""
-    h_star: float = 1.0
-    """Equilibrium: activity above which a unit learns Hebbian, in units of the drive."""
+    h_star: float = 0.2
+    """Equilibrium: activity above which a unit learns Hebbian, in units of the drive; for
+    images of unit norm, else times their norm."""
     temperature: float = 1.0
     """Soft: temperature of the softmax, in units of the drive."""
     anti: bool = False

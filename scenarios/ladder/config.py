@@ -22,11 +22,11 @@ class Config:
     """Those sizes that are trained in mini-batches and timed [all]."""
     seeds: int = 3
     """Networks of each kind."""
-    num_images: tuple[int, ...] = (20, 8)
+    num_images: tuple[int, ...] = (20, 20)
     """Images shown to the circuit for one step of learning, for each size of network."""
     w_inh: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9, 0.95, 0.99, 1.2)
     """Strengths of lateral inhibition of one step; larger networks than the first have
-    every second of them, with late weights and raw images."""
+    every second of them."""
     durations: tuple[float, ...] = (5, 10, 20, 50, 100, 300)
     """Presentation times T of one step, in time constants τ. Those above 100 are for the
     first size of network only, and for w_inh of 0.9 or more."""
@@ -137,6 +137,10 @@ class Config:
     def is_first(self, num_units: int) -> bool:
         """Return whether this is the size of network of which most is computed."""
         return num_units == self.units[0]
+
+    def has_all(self, num_units: int) -> bool:
+        """Return whether a size of network has all stages and kinds of images."""
+        return self.is_first(num_units) or not self.quick
 
     def strengths_of(self, num_units: int) -> tuple[float, ...]:
         """Return the strengths of inhibition of one step for a size of network."""

@@ -50,7 +50,7 @@ def networks(config: Config) -> list[Network]:
             epochs=config.passes_of(num_units, config.epochs),
         )
         for num_units in config.units
-        for unit_norm in (False, True)[: 2 if config.is_first(num_units) else 1]
+        for unit_norm in (False, True)[: 2 if config.has_all(num_units) else 1]
         for seed in range(config.seeds)
     ]
 
@@ -75,7 +75,7 @@ def one_steps(config: Config) -> list[OneStep]:
     return [
         step_of(config, network, stage, w_inh)
         for network in networks(config)
-        for stage in (STAGES if config.is_first(network.num_units) else STAGES[-1:])
+        for stage in (STAGES if config.has_all(network.num_units) else STAGES[-1:])
         for w_inh in config.strengths_of(network.num_units)
     ]
 
