@@ -39,7 +39,8 @@ class Config:
     """Strengths Δ of unlearning."""
     epochs: int = 10
     """Passes of mini-batch learning over all images, until the weights are late. Larger
-    networks than the first have half of all passes."""
+    networks than the first have half as many for one step of learning, and twice as many
+    for whole trainings."""
     head_epochs: int = 10
     """Passes of the readout, and of back-propagation."""
     presentations: int = 20_000
@@ -151,6 +152,13 @@ class Config:
         """Return the presentation times of one step for a size of network."""
         slow = self.is_first(num_units) and w_inh >= 0.9
         return tuple(t for t in self.durations if slow or t <= 100)
+
+    def full_passes_of(self, num_units: int) -> int:
+        """Return how often a size of network that is trained at full scale sees all images.
+
+        More units need longer until their norms are 1.
+        """
+        return self.epochs if self.is_first(num_units) else 2 * self.epochs
 
     def passes_of(self, num_units: int, epochs: int) -> int:
         """Return how often a size of network sees all images."""

@@ -21,7 +21,8 @@ import xarray as xr
 
 import neurodyn
 from fastpath.competition import Equilibrium
-from fastpath.plasticity import delta_w
+from fastpath.kernels import Learners
+from fastpath.plasticity import Normalize
 from scenarios.ladder.networks import RANKING, Source
 from scenarios.ladder.one_step import TAU_MS
 
@@ -92,16 +93,27 @@ def measured(source: Source, num_units: int, way: str) -> dict[str, float]:
     kind, how = WAYS[way]
     x = source.validation().x_score
     layer = source.start(num_units, x[0].numel())
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = most_memory()
     if isinstance(how, str):
         result = circuit(source.seen(x[: IMAGES[how]]), layer.weights, kind, how)
     else:
         result = closed_form(source.seen(x[:1000]).float(), layer.weights, kind, how)
     # What learning adds to data and libraries. The memory of a compiled program is not
     # known: the compiler is a child of this process too, and larger.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    memory = np.nan if how == "cpp" else (peak - before) * 1024 / MEGABYTE
+    memory = np.nan if how == "cpp" else (most_memory() - before) / MEGABYTE
     return {**result, "memory_mb": memory}
+
+
+def most_memory() -> float:
+    """Return the most bytes that this program has held (Linux; NaN elsewhere).
+
+    Not by getrusage: there a process begins with the peak of the one that started it.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return np.nan
+    return next(1024.0 * int(line.split()[1]) for line in lines if "VmHWM" in line)
 
 
 def processor_seconds() -> float:
@@ -168,20 +180,27 @@ def closed_form(
             done += len(parts) * batch
         return 1000 * (time.process_time() - start) / done
 
-    g = {id(part): rule(layer.drive(part)) for part in parts}
+    kernels = layer.kernels
     drive = {id(part): layer.drive(part) for part in parts}
+    found = {}
+    for part in parts:  # copies: a call reuses the memory of the one before
+        learners = kernels.learners(rule, drive[id(part)])
+        assert learners is not None
+        found[id(part)] = Learners(*(one.clone() for one in learners))
+    normalize: Normalize = None if batch == 1 else "max"
 
     def plasticity(part: torch.Tensor) -> None:
-        which = g[id(part)]
-        rows = which.any(dim=0).nonzero().squeeze(1)
-        delta_w(which[:, rows], drive[id(part)][:, rows], part, layer.weights[rows])
+        if len(found[id(part)].unit):
+            changes = kernels.changes(found[id(part)], part, layer.weights)
+            kernels.apply(
+                changes, layer.weights, layer.weights, p=2.0, lr=1e-6, normalize=normalize
+            )
 
-    normalize = None if batch == 1 else "max"
     learn = partial(layer.learn, competition=rule, lr=1e-6, normalize=normalize)
     return {
         "seconds_per_1000": per_1000(learn),
         "drive": per_1000(layer.drive),
-        "competition": per_1000(lambda part: rule(drive[id(part)])),
+        "competition": per_1000(lambda part: kernels.learners(rule, drive[id(part)])),
         "plasticity": per_1000(plasticity),
     }
 

@@ -156,7 +156,7 @@ def tried(config: Config) -> tuple[list[OneByOne], list[FullScale]]:
             level=rule,
             source=seen,
             num_units=num_units,
-            epochs=max(1, config.epochs // 5),
+            epochs=max(1, config.full_passes_of(num_units) // 5),
             head_epochs=max(1, config.head_epochs // 2),
             probe_w_inh=rule.w_inh,
             validation=True,
@@ -229,8 +229,8 @@ def full_scale(config: Config, rules: dict[int, Equilibrium]) -> list[Cell]:
                     level=level,
                     source=seen,
                     num_units=num_units,
-                    epochs=config.passes_of(num_units, config.epochs),
-                    head_epochs=config.passes_of(num_units, config.head_epochs),
+                    epochs=config.full_passes_of(num_units),
+                    head_epochs=config.head_epochs,
                     probe_w_inh=rule.w_inh,
                 )
                 for name, level in levels.items()
@@ -238,7 +238,7 @@ def full_scale(config: Config, rules: dict[int, Equilibrium]) -> list[Cell]:
             cells += controls(
                 seen,
                 num_units,
-                head_epochs=config.passes_of(num_units, config.head_epochs),
+                head_epochs=config.head_epochs,
                 probe_w_inh=rule.w_inh,
             )
     return cells
