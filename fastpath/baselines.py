@@ -16,7 +16,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from fastpath.experiment import Split
-from fastpath.machine import enough_threads
+from fastpath.machine import check_memory, enough_threads
 from fastpath.preprocess import Preprocess
 
 RANDOM_POWER = 1.0
@@ -53,6 +53,19 @@ def backprop(
     The weights start uniform in ±1/√(number of inputs), drawn from `generator`.
     """
     x, y, device = parts.x_learn, parts.y_learn, parts.x_learn.device
+    if num_units < 1:
+        raise ValueError(f"units is {num_units}: at least 1 is needed")
+    if backprop.batch_size > len(x):
+        raise ValueError(
+            f"batch_size is {backprop.batch_size}, but there are only {len(x)} images: "
+            f"give at most {len(x)}"
+        )
+    # Weights, their gradients and the two moments of Adam.
+    check_memory(
+        {"weights": 16 * num_units * (x[0].numel() + num_classes)},
+        "lower the number of units",
+        device,
+    )
     mean = preprocess.fit(x)
     network = nn.Sequential(
         nn.Linear(mean.numel(), num_units), nn.ReLU(), nn.Linear(num_units, num_classes)

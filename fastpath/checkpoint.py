@@ -39,23 +39,22 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
         If it already holds a run and `overwrite` is False, or cannot be written to.
     """
     try:
+        if (folder / CHECKPOINT).exists() and not overwrite:
+            raise ValueError(
+                f"{folder} holds a run that is not finished: go on with it by `fastpath "
+                f"resume {folder}`, or give --overwrite to begin anew"
+            )
         held = [name for name in (WEIGHTS, CONFIG, METRICS) if (folder / name).exists()]
         if held and not overwrite:
             raise ValueError(
                 f"{folder} already holds a run ({', '.join(held)}): choose another --out, "
                 "or give --overwrite to replace it"
             )
-        if (folder / CHECKPOINT).exists() and not overwrite:
-            raise ValueError(
-                f"{folder} holds a run that is not finished: go on with it by `fastpath "
-                f"resume {folder}`, or give --overwrite to begin anew"
-            )
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe.{os.getpid()}"
         probe.touch()
         probe.unlink()
         tidy(folder)
-        (folder / CHECKPOINT).unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
             f"cannot write to {folder}: {error.strerror or error}; choose another --out"

@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
-from fastpath import baselines, checkpoint, datasets, distributed, experiment, readout
+from fastpath import (
+    baselines,
+    checkpoint,
+    datasets,
+    distributed,
+    experiment,
+    kernels,
+    readout,
+)
 from fastpath.baselines import Backprop
 from fastpath.competition import Equilibrium, Ranking, Soft, check_rank
 from fastpath.defaults import defaults_for
@@ -109,7 +117,7 @@ class Train(Saving, Machine):
             for step, value in given.items()
         }
         return Plan(
-            data=self.data,
+            data=self._data(),
             units=self.units,
             p=self.p,
             seed=self.seed,
@@ -131,6 +139,12 @@ class Train(Saving, Machine):
                 schedule=self.head_schedule,
             ),
         )
+
+    def _data(self) -> str:
+        """Return the data set, by a path that means the same in every folder."""
+        path = Path(self.data)
+        named = self.data in datasets.NAMES or not path.exists()
+        return self.data if named else str(path.resolve())
 
     def _power(self, learned: float) -> float:
         if self.power is not None:
@@ -154,7 +168,7 @@ class Resume(Saving):
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
     data_root: Path | None = None
-    """Where data sets lie or are downloaded to [$NEURODYN_DATA, else the user's cache]."""
+    """Where data sets lie [as before]."""
     device: Literal["cpu", "cuda"] | None = None
     """What computes [as before; on another device results differ by rounding]."""
     threads: int | None = None
@@ -208,6 +222,10 @@ class Export(Machine):
 def train(command: Train) -> None:
     """Run `fastpath train`."""
     device = command.ready()
+    if command.units < 1:
+        raise ValueError(f"units is {command.units}: at least 1 is needed")
+    if not 0 <= command.seed < 2**63:
+        raise ValueError(f"seed is {command.seed}: 0 to 2^63 - 1 is needed")
     images = datasets.load(command.data, command.data_root)
     plan = command.plan(images.name)
     if isinstance(plan.competition, Ranking):
@@ -215,20 +233,29 @@ def train(command: Train) -> None:
     team = distributed.join(device)
     if team is None or team.rank == 0:
         checkpoint.prepare(command.out, overwrite=command.overwrite)
-    _carry_out(plan, images, command.out, command, command, team)
+    _carry_out(plan, images, command.out, command, command, team, anew=True)
 
 
 def resume(command: Resume) -> None:
     """Run `fastpath resume`."""
     plan, before = unfinished(command.run)
-    given = {
-        name: value
-        for name in ("device", "threads")
-        if (value := getattr(command, name)) is not None
-    }
-    machine = Machine(data_root=command.data_root, **before | given)
+    root = command.data_root or before["data_root"]
+    device = command.device or before["device"]
+    machine = Machine(
+        data_root=None if root is None else Path(root),
+        device=device,
+        threads=before["threads"] if command.threads is None else command.threads,
+        precision=before["precision"] if device == "cuda" else "float32",
+    )
     team = distributed.join(machine.ready())
-    images = datasets.load(plan.data, command.data_root)
+    now = kernels.choose(torch.device(device), torch.float32).name
+    if now != before["kernels"] and (team is None or team.rank == 0):
+        print(
+            f"fastpath: begun with the kernels '{before['kernels']}', now '{now}': the "
+            "result will differ by rounding",
+            file=sys.stderr,
+        )
+    images = datasets.load(plan.data, machine.data_root)
     _carry_out(plan, images, command.run, machine, command, team)
 
 
@@ -239,12 +266,15 @@ def _carry_out(
     machine: Machine,
     saving: Saving,
     team: distributed.Team | None,
+    *,
+    anew: bool = False,
 ) -> None:
     trained = run(
         plan,
         images,
         folder,
         machine=machine,
+        anew=anew,
         epochs=saving.checkpoint_epochs,
         minutes=saving.checkpoint_minutes,
         team=team,

@@ -20,6 +20,8 @@ class Checkpoints:
     folder: Path
     config: dict[str, Any] = field(default_factory=dict)
     """What the training is: one with another configuration does not go on from it."""
+    anew: bool = False
+    """Begin anew where there is a checkpoint; the first new one takes its place."""
     epochs: int | None = None
     """Save after so many epochs."""
     minutes: float | None = 5.0
@@ -67,7 +69,7 @@ class Keeper:
         if self._wanted is None:
             return
         state = None
-        if self._own is not None and self._own.path.exists():
+        if self._own is not None and self._own.path.exists() and not self._own.anew:
             state, config = checkpoint.load_state(self._own.path)
             checkpoint.check_same(config, self._own.config, self._own.path)
         if team is not None:

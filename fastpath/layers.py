@@ -123,17 +123,22 @@ class Dense:
         Raises
         ------
         ValueError
-            If the images do not have as many pixels as the weights, or the mean is of
-            another number format.
+            If images or mean do not have as many pixels as the weights, or one of the
+            arguments is of another number format.
         IndexError
             If there are no such images.
         """
         flat = x.flatten(1)
         check_pixels(flat, self.weights)
-        if mean.dtype != self.weights.dtype:
+        if x.dtype != torch.uint8:
+            raise ValueError(f"the images are {x.dtype}: uint8 is needed")
+        if index.dtype != torch.int64:
+            raise ValueError(f"the index is {index.dtype}: int64 is needed")
+        wanted = self.weights.dtype, self.weights.shape[1:]
+        if (mean.dtype, mean.shape) != wanted:
             raise ValueError(
-                f"the mean image is {mean.dtype}, the weights are {self.weights.dtype}: "
-                "convert the mean"
+                f"the mean image is {mean.dtype} of shape {tuple(mean.shape)}, the weights "
+                f"{self.weights.dtype} of {self.weights.shape[1]} pixels: make them alike"
             )
         out = self._buffer("images", len(index), self.weights.shape[1])
         return self.kernels.prepare(flat, index, preprocess, mean, out)

@@ -68,6 +68,7 @@ def run(
     folder: Path,
     *,
     machine: Machine,
+    anew: bool,
     epochs: int | None,
     minutes: float | None,
     team: Team | None = None,
@@ -76,6 +77,8 @@ def run(
 
     Parameters
     ----------
+    anew
+        Leave aside a checkpoint that is there.
     epochs, minutes
         How often to save a checkpoint: see `keeper.Checkpoints`.
     team
@@ -111,6 +114,7 @@ def run(
         checkpoints=Checkpoints(
             folder=folder,
             config=identity(plan, images, machine),
+            anew=anew,
             epochs=epochs,
             minutes=minutes,
         ),
@@ -138,10 +142,15 @@ def identity(plan: Plan, images: Images, machine: Machine) -> dict[str, Any]:
     for array in (images.x_train, images.y_train):
         digest.update(np.ascontiguousarray(array).data)
     fields = ("device", "threads", "precision")
+    root = None if machine.data_root is None else str(machine.data_root.resolve())
     return {
         **plan.as_json(),
         "images": digest.hexdigest(),
-        "machine": {name: getattr(machine, name) for name in fields},
+        "machine": {
+            **{name: getattr(machine, name) for name in fields},
+            "data_root": root,
+            "kernels": kernels.choose(torch.device(machine.device), torch.float32).name,
+        },
     }
 
 
@@ -222,6 +231,11 @@ def open_run(folder: Path) -> Saved:
     ValueError
         If a file is missing, damaged, or lacks something.
     """
+    if (folder / checkpoint.CHECKPOINT).exists():
+        raise ValueError(
+            f"{folder} holds a run that is not finished: go on with it by `fastpath resume "
+            f"{folder}`"
+        )
     checkpoint.load_json(folder / checkpoint.METRICS)  # the last file that a run writes
     config = checkpoint.load_json(folder / checkpoint.CONFIG)
     tensors = checkpoint.load_tensors(folder / checkpoint.WEIGHTS)

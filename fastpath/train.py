@@ -125,7 +125,7 @@ def _epoch(
     count: Callable[[int], Any],
 ) -> Callable[[Int[Tensor, " image"], float], None]:
     """Return a function that runs one epoch, given the order of the images and ε."""
-    flat, mean = x.flatten(1), mean.to(layer.weights.dtype)
+    flat, mean = x.flatten(1).contiguous(), mean.to(layer.weights.dtype).contiguous()
 
     def epoch(order: Int[Tensor, " image"], lr: Float[Tensor, ""] | float) -> None:
         for batch in order.split(training.batch_size):

@@ -293,7 +293,7 @@ def test_differences_say_whether_seeds_agree(first, verdict):
     [
         ({"w_inh": (-0.1,)}, "w_inh is -0.1"),
         ({"w_inh": (0.9, 0.5)}, "increasing"),
-        ({"units": (100,)}, r"num_images is \(20, 8\)"),
+        ({"units": (100,)}, r"num_images is \(20, 20\)"),
         ({"shares": (0.5, 1.0)}, "below 1"),
         ({"deltas": (0.0, 0.4)}, "must be positive"),
         ({"trained": (7,)}, "some of the sizes"),

@@ -181,7 +181,7 @@ int64_t settle(const T* drive, int64_t num_images, int64_t num_units, double w_i
     for (int64_t b = 0; b < num_images; ++b) {
         const T* row = drive + b * num_units;
         T s, most = 0, won = 0;
-        if (w_inh < 1) {
+        if (w < 1) {  // as rounded
             s = summed_activity(row, num_units, w, held.data());
         } else {  // the largest drive wins alone; exact ties share
             most = largest_of(row, num_units);
@@ -192,7 +192,7 @@ int64_t settle(const T* drive, int64_t num_images, int64_t num_units, double w_i
         const auto learns = [&](int64_t u) {
             const T excess = row[u] - w * s;
             T h = excess;
-            if (w_inh < 1) {
+            if (w < 1) {
                 if (excess > 0) h = excess / (1 - w);
             } else if (row[u] == most && most > 0) {
                 h = won;
@@ -206,7 +206,7 @@ int64_t settle(const T* drive, int64_t num_images, int64_t num_units, double w_i
             current[n++] = row[u];
         };
         // For w >= 1 a winner's I - w S may round below 0: look for the winner itself.
-        const T least = w_inh < 1 ? w * s : (most > 0 ? most : T(0));
+        const T least = w < 1 ? w * s : (most > 0 ? most : T(0));
         for (int64_t from = 0; from < num_units; from += CHUNK) {
             const int64_t m = std::min(CHUNK, num_units - from);
             if (!(largest_of(row + from, m) >= least)) continue;

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from fastpath.competition import Competition, Equilibrium, Ranking, Soft
 from fastpath.kernels import Changes, Learners
+from fastpath.kernels.plain import of_activation
 from fastpath.plasticity import Normalize, step_size
 from fastpath.preprocess import Preprocess
 
@@ -132,7 +133,7 @@ class Compiled:
         out: Float[Tensor, "image pixel"],
     ) -> Float[Tensor, "image pixel"]:
         """Write images x[index], as the layer sees them, to `out`."""
-        index = index.long().contiguous()
+        x, index, mean = x.contiguous(), index.contiguous(), mean.contiguous()
         stopped = self._prepare(
             x.data_ptr(),
             len(x),
@@ -162,9 +163,7 @@ class Compiled:
             case Soft():
                 return None
             case _:
-                g = competition(drive)
-                image, unit = g.nonzero(as_tuple=True)
-                return Learners(image, unit, g[image, unit], drive[image, unit])
+                return of_activation(competition(drive), drive)
         pointers = (part.data_ptr() for part in found)
         n = find(drive.data_ptr(), num_images, num_units, *settings, *pointers)
         return Learners(*(part[:n] for part in found))

@@ -44,9 +44,7 @@ class Plain:
                 return None
         if self.fixed_sizes:
             return None
-        g = competition(drive)
-        image, unit = g.nonzero(as_tuple=True)
-        return Learners(image, unit, g[image, unit], drive[image, unit])
+        return of_activation(competition(drive), drive)
 
     def activation(
         self, competition: Competition, drive: Float[Tensor, "image unit"]
@@ -97,6 +95,23 @@ class Plain:
         weights.index_copy_(0, rows, after)
         if p != 2:
             conjugates.index_copy_(0, rows, conjugate(after, p=p))
+
+
+def of_activation(g: Tensor, drive: Float[Tensor, "image unit"]) -> Learners:
+    """Return the learners that g names, in the number format of the drive.
+
+    Raises
+    ------
+    ValueError
+        If g is not of the shape of the drive.
+    """
+    if g.shape != drive.shape:
+        raise ValueError(
+            f"the competition returned g of shape {tuple(g.shape)} for drives of shape "
+            f"{tuple(drive.shape)}: one value for each image and unit is needed"
+        )
+    image, unit = g.nonzero(as_tuple=True)
+    return Learners(image, unit, g[image, unit].to(drive.dtype), drive[image, unit])
 
 
 def rank(competition: Ranking, drive: Float[Tensor, "image unit"]) -> Learners:

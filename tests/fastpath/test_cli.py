@@ -148,6 +148,8 @@ def test_backprop_reports_its_error(capsys):
         (["--validation", "1498"], "validation is 1498"),
         (["--threads", "0"], "threads is 0"),
         (["--power", "0"], "power is 0.0"),
+        (["--units", "0"], "units is 0: at least 1"),
+        (["--seed", "18446744073709551616"], "seed is 18446744073709551616: 0 to 2^63"),
         (["--normalize", "none", "--lr", "1", "--delta", "5"], "training diverged"),
     ],
 )
@@ -155,6 +157,18 @@ def test_mistakes_get_one_line_and_leave_no_run(tmp_path, capsys, flags, message
     line = refused(capsys, "train", *QUICK, "--out", tmp_path / "run", *flags)
     assert message in line
     assert not list((tmp_path / "run").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--units", "0"], "units is 0"),
+        (["--batch-size", "2000"], "batch_size is 2000, but there are only 1498"),
+        (["--units", "100000000000"], "lower the number of units"),
+    ],
+)
+def test_mistakes_of_the_control_get_one_line(capsys, flags, message):
+    assert message in refused(capsys, "backprop", "--data", "digits", *flags)
 
 
 def test_cuda_without_a_device_is_refused(tmp_path, capsys, monkeypatch):

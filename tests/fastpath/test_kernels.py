@@ -241,6 +241,45 @@ def test_plain_and_compiled_kernels_train_alike(rule, p, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.bool])
+def test_g_of_another_number_format_is_converted(dtype):
+    layers = [Dense(normal(6, 5, dtype=torch.float32)) for _ in range(2)]
+    images = normal(4, 5, seed=1, dtype=torch.float32)
+    for layer, kind in zip(layers, (torch.float32, dtype), strict=True):
+        layer.learn(images, lambda drive, kind=kind: (drive > 1).to(kind), lr=0.1)
+    assert torch.equal(layers[0].weights, layers[1].weights)
+    with pytest.raises(ValueError, match="returned g of shape"):
+        layers[0].learn(images, lambda drive: drive[:, :2], lr=0.1)
+
+
+def test_views_are_prepared_like_copies_and_other_formats_refused():
+    layer = Dense(normal(6, 5))
+    x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 5), dtype=np.uint8))
+    wide, mean = torch.zeros(10).double(), torch.zeros(5).double()
+    index = torch.tensor([3, 1])
+    preprocess = Preprocess(subtract_mean=True)
+    for view in (x[::2], x[:1].expand(20, 5), x.T.contiguous().T):
+        expected = preprocess(view[index], mean)
+        assert torch.equal(layer.prepare(view, index, preprocess, wide[::2]), expected)
+    for arguments, message in (
+        ((x.int(), index, preprocess, mean), "images are torch.int32: uint8"),
+        ((x, index.int(), preprocess, mean), "index is torch.int32: int64"),
+        ((x, index, preprocess, mean[:3]), "of shape \\(3,\\), the weights"),
+        ((x, index, preprocess, mean.float()), "is torch.float32"),
+    ):
+        # The shapes in the signature are checked in tests alone; so by hand here.
+        with pytest.raises((ValueError, TypeError), match=f"{message}|Type-check"):
+            layer.prepare(*arguments)
+
+
+@needs_compiler
+def test_inhibition_that_rounds_to_one_lets_the_winner_take_all():
+    drive = normal(5, 9, dtype=torch.float32)
+    found = make("compiled", torch.float32).learners(Equilibrium(w_inh=1 - 1e-9), drive)
+    winners = Equilibrium(w_inh=1.0)(drive)
+    assert torch.equal(dense(found, drive), winners)
+
+
 def test_kernels_by_name(monkeypatch):
     monkeypatch.setenv("FASTPATH_KERNELS", "fast")
     with pytest.raises(ValueError, match="'fast': give one of fused, compiled, plain"):

@@ -211,6 +211,55 @@ def test_the_command_goes_on_to_the_same_files(tmp_path, capsys, monkeypatch):
     assert "holds a finished run" in refused(capsys, "resume", tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    "mistake", [["--validation", "100000"], ["--p", "1"], ["--checkpoint-epochs", "0"]]
+)
+def test_a_mistake_with_overwrite_does_not_cost_the_checkpoint(
+    tmp_path, capsys, monkeypatch, mistake
+):
+    interrupt(tmp_path / "run", capsys, monkeypatch)
+    before = (tmp_path / "run" / checkpoint.CHECKPOINT).read_bytes()
+    refused(capsys, "train", *QUICK, "--out", tmp_path / "run", "--overwrite", *mistake)
+    assert (tmp_path / "run" / checkpoint.CHECKPOINT).read_bytes() == before
+
+
+def test_overwrite_begins_anew(tmp_path, capsys, monkeypatch):
+    interrupt(tmp_path / "run", capsys, monkeypatch)
+    again = [*QUICK, "--seed", "1", "--epochs", "2", "--out", str(tmp_path / "run")]
+    main(["train", *again, "--overwrite"])
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["seed"] == 1
+    assert not (tmp_path / "run" / checkpoint.CHECKPOINT).exists()
+
+
+def test_an_unfinished_run_is_not_evaluated(tmp_path, capsys, monkeypatch):
+    """Nor is the finished one taken for it whose place it takes."""
+    interrupt(tmp_path / "run", capsys, monkeypatch)
+    checkpoint.save_json(tmp_path / "run" / checkpoint.METRICS, {})
+    line = refused(capsys, "evaluate", tmp_path / "run")
+    assert f"not finished: go on with it by `fastpath resume {tmp_path / 'run'}`" in line
+
+
+def test_other_kernels_are_named_when_a_run_goes_on(tmp_path, capsys, monkeypatch):
+    interrupt(tmp_path / "run", capsys, monkeypatch)
+    path = tmp_path / "run" / checkpoint.CHECKPOINT
+    state, config = checkpoint.load_state(path)
+    config["machine"]["kernels"] = "fused"
+    checkpoint.save_state(path, state, config)
+    main(["resume", str(tmp_path / "run")])
+    assert "begun with the kernels 'fused', now" in capsys.readouterr().err
+
+
+def test_a_tf32_run_goes_on_on_the_cpu_in_float32(tmp_path, capsys, monkeypatch):
+    interrupt(tmp_path / "run", capsys, monkeypatch)
+    path = tmp_path / "run" / checkpoint.CHECKPOINT
+    state, config = checkpoint.load_state(path)
+    config["machine"] |= {"device": "cuda", "precision": "tf32"}
+    checkpoint.save_state(path, state, config)
+    main(["resume", str(tmp_path / "run"), "--device", "cpu"])
+    assert "test error" in capsys.readouterr().out
+
+
 def test_there_is_nothing_to_go_on_with_in_an_empty_folder(tmp_path, capsys):
     assert "holds no checkpoint.safetensors" in refused(capsys, "resume", tmp_path)
 
