@@ -363,6 +363,7 @@ def caption(result: xr.Dataset) -> str:
         f"T = {2 * config['train_duration']:g} τ or continuous at "
         f"{config['train_duration']:g} τ, w_inh = {float(result['train_w_inh']):g} and "
         f"h* = {float(result['train_h_star']):g}; "
-        f"mini-batches: {config['epochs']} epochs. w_inh and h* were chosen on validation "
-        "images; test images were used for the errors alone."
+        f"mini-batches: {config['epochs']} epochs (larger networks: twice). "
+        "w_inh and h* were chosen on validation images; test images were used for the "
+        "errors alone."
     )
