@@ -111,17 +111,17 @@ def choose(device: torch.device, dtype: torch.dtype) -> Kernels:
         "compiled": compiled.Compiled,
         "plain": plain.Plain,
     }
-    reasons = {
-        "fused": fused.why_not(device, dtype),
-        "compiled": compiled.why_not(device, dtype),
-        "plain": None,
-    }
+
+    def why_not(name: str) -> str | None:  # to ask `compiled` is to build it
+        known = {"fused": fused.why_not, "compiled": compiled.why_not}
+        return known[name](device, dtype) if name in known else None
+
     if asked := os.environ.get("FASTPATH_KERNELS"):
         if asked not in makers:
             raise ValueError(
                 f"FASTPATH_KERNELS is '{asked}': give one of {', '.join(makers)}"
             )
-        if reason := reasons[asked]:
+        if reason := why_not(asked):
             raise ValueError(f"FASTPATH_KERNELS is '{asked}', but {reason}: unset it")
         return makers[asked](device, dtype)
-    return next(make for name, make in makers.items() if not reasons[name])(device, dtype)
+    return next(make for name, make in makers.items() if not why_not(name))(device, dtype)
