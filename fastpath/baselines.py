@@ -7,7 +7,8 @@ Fashion-MNIST), while learned weights want the n of `defaults`.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, UInt8
@@ -15,11 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from fastpath import readout
 from fastpath.experiment import Split
 from fastpath.machine import check_memory, enough_threads
 from fastpath.preprocess import Preprocess
+from fastpath.readout import Readout
 
 RANDOM_POWER = 1.0
+
+# Called after each epoch, from 1, with the network as it is then.
+type Watch = Callable[[int, nn.Module], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +53,23 @@ def backprop(
     preprocess: Preprocess,
     generator: torch.Generator,
     progress: bool = True,
+    first: Float[Tensor, "unit pixel"] | None = None,
+    frozen: bool = False,
+    watch: Watch | None = None,
 ) -> dict[str, float]:
-    """Train pixels → ReLU units → classes end to end; return its errors in percent.
+    """Train pixels → ReLU units → classes by back-propagation; return errors in percent.
 
     The weights start uniform in ±1/√(number of inputs), drawn from `generator`.
+
+    Parameters
+    ----------
+    first
+        The weights that the units start with, without biases, in place of random ones.
+    frozen
+        Leave the units as they are, and train the classes' weights alone.
+    watch
+        Called with each epoch that is done, from 1, and the network: images as the layer
+        sees them (image, pixel) to outputs (image, class).
     """
     x, y, device = parts.x_learn, parts.y_learn, parts.x_learn.device
     if num_units < 1:
@@ -67,19 +86,15 @@ def backprop(
         device,
     )
     mean = preprocess.fit(x)
-    network = nn.Sequential(
-        nn.Linear(mean.numel(), num_units), nn.ReLU(), nn.Linear(num_units, num_classes)
-    )
-    with torch.no_grad():
-        for parameter, num_inputs in zip(
-            network.parameters(),
-            (mean.numel(), mean.numel(), num_units, num_units),
-            strict=True,
-        ):
-            bound = 1 / math.sqrt(num_inputs)
-            parameter.uniform_(-bound, bound, generator=generator)
+    network = _network(mean.numel(), num_units, num_classes, generator)
+    if first is not None:
+        _start_from(network, first)
+    network[0].requires_grad_(not frozen)
     network.to(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=backprop.lr)
+    optimizer = torch.optim.Adam(
+        [weight for weight in network.parameters() if weight.requires_grad],
+        lr=backprop.lr,
+    )
     steps = backprop.epochs * math.ceil(len(x) / backprop.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     with (
@@ -92,7 +107,7 @@ def backprop(
             disable=None if progress else True,
         ) as bar,
     ):
-        for _ in range(backprop.epochs):
+        for epoch in range(1, backprop.epochs + 1):
             order = torch.randperm(len(x), generator=generator).to(device)
             for batch in order.split(backprop.batch_size):
                 output = network(preprocess(x[batch], mean))
@@ -102,12 +117,43 @@ def backprop(
                 optimizer.step()
                 schedule.step()
                 bar.update(len(batch))
+            if watch is not None:
+                watch(epoch, network)
     return {
         f"{parts.scored_on}_error": _error(
             network, preprocess, mean, parts.x_score, parts.y_score
         ),
         "train_error": _error(network, preprocess, mean, x, y),
     }
+
+
+def _network(
+    num_pixels: int, num_units: int, num_classes: int, generator: torch.Generator
+) -> nn.Sequential:
+    network = nn.Sequential(
+        nn.Linear(num_pixels, num_units), nn.ReLU(), nn.Linear(num_units, num_classes)
+    )
+    with torch.no_grad():
+        for parameter, num_inputs in zip(
+            network.parameters(),
+            (num_pixels, num_pixels, num_units, num_units),
+            strict=True,
+        ):
+            bound = 1 / math.sqrt(num_inputs)
+            parameter.uniform_(-bound, bound, generator=generator)
+    return network
+
+
+@torch.no_grad()
+def _start_from(network: nn.Sequential, first: Float[Tensor, "unit pixel"]) -> None:
+    weight, bias = network[0].parameters()
+    if weight.shape != first.shape:
+        raise ValueError(
+            f"the first weights are {tuple(first.shape)}: {tuple(weight.shape)}, units and "
+            "pixels, are needed"
+        )
+    weight.copy_(first)
+    bias.zero_()
 
 
 @torch.no_grad()
@@ -123,3 +169,90 @@ def _error(
         for images, labels in zip(x.split(4096), y.split(4096), strict=True)
     )
     return 100 * wrong / len(y)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KMeans:
+    """Settings of k-means, from mini-batches of images (Sculley 2010)."""
+
+    passes: int = 10
+    """Passes through the images, at most: it ends earlier where nothing moves."""
+    batch_size: int = 4096
+
+    def __post_init__(self) -> None:
+        for name in ("passes", "batch_size"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"{name} is {value}: at least 1 is needed")
+
+
+def kmeans(
+    x: UInt8[Tensor, "image *shape"],
+    *,
+    num_units: int,
+    kmeans: KMeans,
+    preprocess: Preprocess,
+    mean: Float[Tensor, " pixel"],
+    seed: int,
+) -> Float[Tensor, "unit pixel"]:
+    """Return the centres of clusters of images as the weights of a layer.
+
+    The start is `num_units` of the images, drawn at random: k-means++ takes longer than
+    the clustering. scikit-learn does the work, on as many threads as PyTorch would use.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer images than clusters.
+    """
+    from sklearn.cluster import MiniBatchKMeans
+    from threadpoolctl import threadpool_limits
+
+    if not 1 <= num_units <= len(x):
+        raise ValueError(
+            f"units is {num_units}: 1 to {len(x)}, the number of images, are needed"
+        )
+    v = torch.cat([preprocess(block, mean) for block in x.split(4096)]).cpu().numpy()
+    clusters = MiniBatchKMeans(
+        num_units,
+        init="random",
+        n_init=1,
+        batch_size=kmeans.batch_size,
+        max_iter=kmeans.passes,
+        random_state=seed,
+    )
+    with threadpool_limits(torch.get_num_threads()):
+        clusters.fit(v)
+    return torch.from_numpy(clusters.cluster_centers_).to(mean)
+
+
+def linear(
+    parts: Split,
+    *,
+    num_classes: int,
+    preprocess: Preprocess,
+    head: Readout,
+    generator: torch.Generator,
+    progress: bool = True,
+) -> dict[str, float]:
+    """Train a linear classifier of the pixels themselves; return its errors in percent.
+
+    Each pixel is standardised over the training images. Of `head` the loss and the
+    settings of its training count, not the power of features.
+    """
+    mean = preprocess.fit(parts.x_learn)
+    learned, scored = (
+        torch.cat([preprocess(block, mean) for block in x.split(4096)])
+        for x in (parts.x_learn, parts.x_score)
+    )
+    trained = readout.fit(
+        learned,
+        parts.y_learn,
+        num_classes=num_classes,
+        readout=replace(head, scaling="unit"),
+        generator=generator,
+        progress=progress,
+    )
+    return {
+        f"{parts.scored_on}_error": readout.error(trained, scored, parts.y_score),
+        "train_error": readout.error(trained, learned, parts.y_learn),
+    }

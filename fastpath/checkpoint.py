@@ -68,7 +68,7 @@ def tidy(folder: Path) -> None:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def whole(path: Path) -> Iterator[Path]:
     """Yield a place to write to; on success it becomes `path`, on failure nothing."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -89,7 +89,7 @@ def save_tensors(
 ) -> None:
     """Write named tensors as safetensors."""
     contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    with _whole(path) as part:
+    with whole(path) as part:
         part.write_bytes(save(contiguous, metadata))
 
 
@@ -111,7 +111,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 def save_json(path: Path, values: dict[str, Any]) -> None:
     """Write a JSON object, readable by people too."""
-    with _whole(path) as part:
+    with whole(path) as part:
         part.write_text(json.dumps(values, indent=2) + "\n")
 
 
@@ -133,14 +133,16 @@ def load_json(path: Path) -> dict[str, Any]:
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write named arrays as `.npz`."""
-    with _whole(path) as part, part.open("wb") as file:
+    with whole(path) as part, part.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def save_history(path: Path, history: xr.Dataset) -> None:
+def save_history(
+    path: Path, history: xr.Dataset, encoding: dict[str, Any] | None = None
+) -> None:
     """Write the history of training as netCDF."""
-    with _whole(path) as part:
-        history.to_netcdf(part, engine="h5netcdf")
+    with whole(path) as part:
+        history.to_netcdf(part, engine="h5netcdf", encoding=encoding or {})
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ class Train(Saving, Machine):
             preprocess=Preprocess(**chosen),
             readout=Readout(
                 epochs=self.head_epochs,
-                power=self._power(known.power),
+                power=self._power(known.readout.power),
                 lr=self.head_lr,
                 loss=self.head_loss,
                 scaling=self.head_scaling,

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 import xarray as xr
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from fastpath import datasets, readout
 from fastpath.competition import Competition
+from fastpath.constraints import Constraint
 from fastpath.distributed import Team
 from fastpath.keeper import Checkpoints
 from fastpath.layers import Dense
@@ -31,9 +32,9 @@ from fastpath.train import Training, train
 class Split:
     """The images a result is learned from, and those it is scored on."""
 
-    x_learn: UInt8[Tensor, "learn height width channel"]
+    x_learn: Num[Tensor, "learn height width channel"]
     y_learn: Int[Tensor, " learn"]
-    x_score: UInt8[Tensor, "score height width channel"]
+    x_score: Num[Tensor, "score height width channel"]
     y_score: Int[Tensor, " score"]
     scored_on: str
     """"test" or "validation"."""
@@ -136,8 +137,12 @@ def learn_features(
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
     team: Team | None = None,
+    constraint: Constraint | None = None,
 ) -> tuple[Dense, Float[Tensor, " pixel"], xr.Dataset]:
-    """Train a layer without labels; return it with the mean image and its history."""
+    """Train a layer without labels; return it with the mean image and its history.
+
+    Its weights keep to the `constraint` (`constraints.column_signs`, ...).
+    """
     x = parts.x_learn
     check_memory(
         needed_memory(num_units, x[0].numel(), p=p, batch_size=training.batch_size),
@@ -145,7 +150,14 @@ def learn_features(
         x.device,
     )
     mean = preprocess.fit(x)
-    layer = Dense.random(num_units, mean.numel(), p=p, generator=generator, device=x.device)
+    layer = Dense.random(
+        num_units,
+        mean.numel(),
+        p=p,
+        constraint=constraint,
+        generator=generator,
+        device=x.device,
+    )
     history = train(
         layer,
         x,
@@ -256,7 +268,7 @@ def read_out(
 
 def features(
     weights: Float[Tensor, "unit pixel"],
-    x: UInt8[Tensor, "image *shape"],
+    x: Num[Tensor, "image *shape"],
     preprocess: Preprocess,
     mean: Float[Tensor, " pixel"],
     head: Readout,

@@ -6,7 +6,7 @@ Drive (K&H 2019, eq. 2): I_u = Σ_i sign(W_ui) |W_ui|^(p−1) v_i, p ≥ 2.
 import math
 
 import torch
-from jaxtyping import Float, Int, Shaped, UInt8
+from jaxtyping import Float, Int, Num, Shaped
 from torch import Tensor
 
 from fastpath import kernels
@@ -113,12 +113,14 @@ class Dense:
 
     def prepare(
         self,
-        x: UInt8[Tensor, "all *shape"],
+        x: Num[Tensor, "all *shape"],
         index: Int[Tensor, " image"],
         preprocess: Preprocess,
         mean: Float[Tensor, " pixel"],
     ) -> Float[Tensor, "image pixel"]:
         """Return images x[index] as the layer sees them; the next call reuses the memory.
+
+        x may be the rates of a layer below: see `Preprocess`.
 
         Raises
         ------
@@ -130,8 +132,11 @@ class Dense:
         """
         flat = x.flatten(1)
         check_pixels(flat, self.weights)
-        if x.dtype != torch.uint8:
-            raise ValueError(f"the images are {x.dtype}: uint8 is needed")
+        if x.dtype not in (torch.uint8, self.weights.dtype):
+            raise ValueError(
+                f"the images are {x.dtype}: uint8 is needed, or {self.weights.dtype}, the "
+                "number format of the weights, for the rates of a layer below"
+            )
         if index.dtype != torch.int64:
             raise ValueError(f"the index is {index.dtype}: int64 is needed")
         wanted = self.weights.dtype, self.weights.shape[1:]
@@ -141,6 +146,8 @@ class Dense:
                 f"{self.weights.dtype} of {self.weights.shape[1]} pixels: make them alike"
             )
         out = self._buffer("images", len(index), self.weights.shape[1])
+        if x.is_floating_point():
+            return preprocess(flat.index_select(0, index), mean, out=out)
         return self.kernels.prepare(flat, index, preprocess, mean, out)
 
     def learn(

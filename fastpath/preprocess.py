@@ -1,17 +1,21 @@
-"""What the layer sees of an image: scaling, centring and norm of the pixels."""
+"""What the layer sees of an image: scaling, centring and norm of the pixels.
+
+Images are uint8. A layer on top of another sees the rates of that one in their place:
+floating point, and not scaled.
+"""
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Num
 from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """Steps from uint8 images to input rates, in this order.
+    """Steps from uint8 images, or rates of a layer below, to input rates, in this order.
 
-    Pixels are always scaled to [0, 1] first.
+    Pixels are always scaled to [0, 1] first, rates never.
     """
 
     subtract_mean: bool = False
@@ -21,11 +25,13 @@ class Preprocess:
     unit_norm: bool = False
     """Divide each image by its Euclidean norm (images of norm 0 stay 0)."""
 
-    def fit(self, x_train: UInt8[Tensor, "image *shape"]) -> Float[Tensor, " pixel"]:
+    def fit(self, x_train: Num[Tensor, "image *shape"]) -> Float[Tensor, " pixel"]:
         """Return the mean image to subtract: of the training set, or zeros."""
         flat = x_train.flatten(1)
         if not self.subtract_mean:
             return torch.zeros(flat.shape[1], device=flat.device)
+        if flat.is_floating_point():
+            return flat.mean(dim=0, dtype=torch.float64).to(flat.dtype)
         total = torch.zeros(flat.shape[1], dtype=torch.int64, device=flat.device)
         for block in flat.split(4096):  # sum() of uint8 makes an int64 copy of its input
             total += block.sum(dim=0)
@@ -33,7 +39,7 @@ class Preprocess:
 
     def __call__(
         self,
-        x: UInt8[Tensor, "image *shape"],
+        x: Num[Tensor, "image *shape"],
         mean: Float[Tensor, " pixel"],
         *,
         out: Float[Tensor, "image pixel"] | None = None,
@@ -43,8 +49,9 @@ class Preprocess:
         They are written to `out` if it is given.
         """
         flat = x.flatten(1)
-        v = flat.to(mean.dtype) if out is None else out.copy_(flat)
-        v.div_(255)
+        v = flat.to(mean.dtype, copy=True) if out is None else out.copy_(flat)
+        if not x.is_floating_point():
+            v.div_(255)
         if self.subtract_mean:
             v -= mean
         if self.center_images:

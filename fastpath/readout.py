@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
@@ -25,7 +25,7 @@ from fastpath.preprocess import Preprocess
 
 BLOCK = 4096  # images at a time, where all at once would take too much memory
 WARM_UP = 0.05  # of the steps of the readout's training
-# Sum of an image's features. A step of Adam moves each weight by about lr and so an output
+# Sum of an image's features, or its mean over the training images. A step of Adam moves each weight by about lr and so an output
 # by up to lr times this sum, whatever the number of units.
 FEATURE_SUM = 200.0
 
@@ -37,9 +37,10 @@ class Readout:
     epochs: int = 20
     power: float = 4.5
     """n of eq. 1."""
-    scaling: Literal["image", "unit"] = "image"
-    """"image": each image's features are brought to one sum; "unit": each unit's feature
-    is standardised over the training images."""
+    scaling: Literal["image", "set", "unit"] = "image"
+    """"image": each image's features are brought to one sum; "set": one factor for all
+    images, so that those of the training set have this sum on average; "unit": each unit's
+    feature is standardised over the training images."""
     loss: Literal["tanh", "cross-entropy"] = "tanh"
     m: float = 6.0
     """Exponent of the tanh loss, eq. 12."""
@@ -110,7 +111,7 @@ class Streamed:
     def __init__(
         self,
         weights: Float[Tensor, "unit pixel"],
-        x: UInt8[Tensor, "image *shape"],
+        x: Num[Tensor, "image *shape"],
         preprocess: Preprocess,
         mean: Float[Tensor, " pixel"],
         readout: Readout,
@@ -155,6 +156,8 @@ def fit(
         scale = 1 / sd.clamp(min=1e-8)  # a unit that is silent for all stays silent
     else:
         offset, scale = torch.zeros_like(first), torch.ones_like(first)
+        if readout.scaling == "set":
+            scale *= FEATURE_SUM * len(x) / sum(block.sum().item() for block in _blocks(x))
     weights = first.new_zeros(num_classes, len(first))
     bias = first.new_zeros(num_classes)
     head = Head(weights.requires_grad_(), bias.requires_grad_(), offset, scale)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import xarray as xr
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 from tqdm import tqdm
 
@@ -46,7 +46,7 @@ class Training:
 
 def train(
     layer: Dense,
-    x: UInt8[Tensor, "image *shape"],
+    x: Num[Tensor, "image *shape"],
     *,
     competition: Competition,
     training: Training,
@@ -116,7 +116,7 @@ def train(
 
 def _epoch(
     layer: Dense,
-    x: UInt8[Tensor, "image *shape"],
+    x: Num[Tensor, "image *shape"],
     competition: Competition,
     training: Training,
     preprocess: Preprocess,

@@ -117,7 +117,7 @@ def main(config: Config) -> None:
     summary = {
         "data": images.name,
         "units": config.units,
-        "power": defaults_for(images.name).power,
+        "power": defaults_for(images.name).readout.power,
         "num_images": config.num_images,
         "T_over_tau": config.image_ms / TAU_MS,
         "test_error": {name: spread(seeds) for name, seeds in learned.test_error.items()},
@@ -148,7 +148,7 @@ def learn(config: Config, images: datasets.Images) -> Learned:
     trained = []
     for seed in range(config.seeds):
         for name, passes, power in (
-            ("ranking", epochs, known.power),
+            ("ranking", epochs, known.readout.power),
             ("random weights", 0, baselines.RANDOM_POWER),
         ):
             generator = torch.Generator().manual_seed(seed)

@@ -10,8 +10,8 @@ import pytest
 import torch
 import xarray as xr
 
-from scenarios import ladder
-from scenarios.ladder import answers, grid, plan, study
+from scenarios import grid, ladder
+from scenarios.ladder import answers, plan, study
 from scenarios.ladder.config import QUICK, chosen
 from scenarios.ladder.networks import Network, Source
 from scenarios.ladder.one_step import (

@@ -18,6 +18,7 @@ import torch
 import tyro
 
 from fastpath import checkpoint
+from scenarios import hardware
 from scenarios.bench import circuit, cuda, learning
 
 
@@ -50,7 +51,7 @@ def main(config: Config) -> None:
     else:
         tables = on_cpu(config)
     machine = {
-        "processor": processor(),
+        "processor": hardware.processor(),
         "threads": config.threads,
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -91,15 +92,6 @@ def on_cpu(config: Config) -> dict[str, list[dict[str, Any]]]:
         small = tuple(units for units in config.units if units <= 2000)
         tables["circuit"] = circuit.measure(small, steps=config.steps)
     return {name: rows for name, rows in tables.items() if rows}
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line for line in lines if line.startswith("model name")).split(": ")[1]
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def cell(value: Any) -> str:

@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 
 from fastpath.competition import Equilibrium
+from scenarios.grid import Cell, Task
 from scenarios.ladder.config import Config
 from scenarios.ladder.cost import QUICK_WAYS, WAYS, Cost
 from scenarios.ladder.exc_inh import ExcInh
-from scenarios.ladder.grid import Cell, Task
 from scenarios.ladder.mimic import Mimic
 from scenarios.ladder.networks import RANKING, STAGES, Network, Source
 from scenarios.ladder.one_step import TIMINGS, OneStep, Plastic

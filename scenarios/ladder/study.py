@@ -13,9 +13,10 @@ from scipy.optimize import linear_sum_assignment
 
 from fastpath import checkpoint, datasets
 from neurodyn import backends, traces
-from scenarios.ladder import grid, plan
+from scenarios import grid
+from scenarios.grid import Cell, Task
+from scenarios.ladder import plan
 from scenarios.ladder.config import Config, chosen
-from scenarios.ladder.grid import Cell, Task
 from scenarios.ladder.labels import described
 from scenarios.ladder.training import FullScale, OneByOne
 

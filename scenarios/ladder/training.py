@@ -18,7 +18,6 @@ from torch import Tensor
 import neurodyn
 from fastpath import baselines, competition, experiment
 from fastpath.competition import Equilibrium, Ranking
-from fastpath.defaults import defaults_for
 from fastpath.layers import Dense
 from fastpath.readout import Readout
 from neurodyn.stimulus import epochs as shuffled
@@ -27,6 +26,7 @@ from scenarios.ladder.one_step import TAU_MS
 
 HEBB_ONLY = Ranking(k=2, delta=0.0)
 SNAPSHOTS = 10
+POWER = 4.5  # n of the readout's features, as published
 PROBES = 1000  # validation images on which activity is looked at
 
 
@@ -240,7 +240,6 @@ def judged(
     Dead units have the largest drive of none of the validation images probed; `used` is
     the number of units that would share the wins equally with the same entropy.
     """
-    known = defaults_for(source.load().name)
     parts = source.validation() if validation else source.test()
     learned = torch.from_numpy(weights)
     _, errors = experiment.read_out(
@@ -251,7 +250,7 @@ def judged(
         mean=torch.zeros(learned.shape[1]),
         head=Readout(
             epochs=head_epochs,
-            power=baselines.RANDOM_POWER if random else known.power,
+            power=baselines.RANDOM_POWER if random else POWER,
         ),
         generator=torch.Generator().manual_seed(source.seed),
         progress=False,

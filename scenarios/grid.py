@@ -6,7 +6,7 @@ interrupted, or asks for more, computes what has no file yet.
 """
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 import xarray as xr
 
 from fastpath import checkpoint
+from scenarios import hardware
 
 ANSWER_SECONDS = 10  # within which a scheduler has to answer
 
@@ -47,12 +48,27 @@ def path_of(cell: Cell, folder: Path) -> Path:
 
 
 def filled(
-    tasks: Sequence[Task], folder: Path, share: Share, *, overwrite: bool = False
+    tasks: Sequence[Task],
+    folder: Path,
+    share: Share,
+    *,
+    known: Mapping[str, xr.Dataset] | None = None,
+    overwrite: bool = False,
 ) -> list[xr.Dataset]:
-    """Return the results of all cells; compute, and save at once, those without a file."""
+    """Return the results of all cells; compute, and save at once, those without a file.
+
+    `known` holds results from elsewhere, by the name of the file that they would have.
+    """
     paths = [path_of(cell, folder) for cell, _ in tasks]
-    left = [i for i, path in enumerate(paths) if overwrite or not path.exists()]
-    results = {i: _read(path) for i, path in enumerate(paths) if i not in left}
+    results = {}
+    for i, path in enumerate(paths):
+        if overwrite:
+            break
+        if path.exists():
+            results[i] = read(path)
+        elif known and path.stem in known:
+            results[i] = known[path.stem]
+    left = [i for i in range(len(tasks)) if i not in results]
     start = time.perf_counter()
     for done, (which, result) in enumerate(share([tasks[i] for i in left]), start=1):
         checkpoint.save_history(paths[left[which]], result)
@@ -66,7 +82,14 @@ def filled(
     return [results[i] for i in range(len(tasks))]
 
 
-def _read(path: Path) -> xr.Dataset:
+def read(path: Path) -> xr.Dataset:
+    """Return the result in a file.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
     try:
         return xr.load_dataset(path, engine="h5netcdf").drop_encoding()
     except (OSError, ValueError, KeyError) as error:
@@ -78,7 +101,12 @@ def compute(cell: Cell, given: tuple[xr.Dataset, ...]) -> xr.Dataset:
     torch.set_num_threads(1)
     start = time.perf_counter()
     result = cell.compute(*given)
-    return result.assign_attrs(settings=repr(cell), seconds=time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return result.assign_attrs(
+        settings=repr(cell),
+        seconds=seconds,
+        hardware=hardware.described(getattr(cell, "device", "cpu")),
+    )
 
 
 def in_turn(tasks: Sequence[Task]) -> Iterator[tuple[int, xr.Dataset]]:
@@ -147,10 +175,11 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
 
 def stacked(cells: Sequence[Cell], results: Sequence[xr.Dataset]) -> xr.Dataset:
     """Return the results with the dims of the cells' places; NaN where there is no cell."""
-    return _stacked([(dict(c.at), r) for c, r in zip(cells, results, strict=True)])
+    return stacked_at([(dict(c.at), r) for c, r in zip(cells, results, strict=True)])
 
 
-def _stacked(placed: list[tuple[dict[str, Hashable], xr.Dataset]]) -> xr.Dataset:
+def stacked_at(placed: list[tuple[dict[str, Hashable], xr.Dataset]]) -> xr.Dataset:
+    """Return results with the dims of the places given with them."""
     dims = list(placed[0][0])
     if not dims:
         [(_, result)] = placed
@@ -158,7 +187,7 @@ def _stacked(placed: list[tuple[dict[str, Hashable], xr.Dataset]]) -> xr.Dataset
     dim = dims[0]
     values = list(dict.fromkeys(place[dim] for place, _ in placed))
     parts = [
-        _stacked(
+        stacked_at(
             [
                 ({k: v for k, v in place.items() if k != dim}, result)
                 for place, result in placed

@@ -1,0 +1,234 @@
+"""Networks that are trained and scored, each a cell of a study: see `grid`.
+
+The settings of a cell are all that its result depends on. What computes it, and where the
+images lie, may change from one machine to the next and is not among them.
+"""
+
+import functools
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from fastpath import baselines, datasets, experiment
+from fastpath.baselines import Backprop, KMeans
+from fastpath.competition import Ranking
+from fastpath.experiment import Split
+from fastpath.preprocess import Preprocess
+from fastpath.readout import Readout
+from fastpath.train import Training
+
+GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in PNG readers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A data set, in gray if that is asked for."""
+
+    name: str
+    gray: bool = False
+    digest: str = ""
+    """Of the images of a file or folder: another one of this name is another set."""
+    path: str = field(repr=False, compare=False)
+    root: Path | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, path: str, root: Path | None, *, gray: bool = False) -> Self:
+        """Return the data set of a name or path.
+
+        Raises
+        ------
+        ValueError
+            If there is no such data set: see `datasets.load`.
+        """
+        images = _loaded(path, root)
+        digest = ""
+        if path not in datasets.NAMES:
+            digest = hashlib.sha256(images.x_train.data).hexdigest()[:10]
+        return cls(name=images.name, gray=gray, digest=digest, path=path, root=root)
+
+    def load(self) -> datasets.Images:
+        """Return the images."""
+        images = _loaded(self.path, self.root)
+        if not self.gray or images.shape[2] == 1:
+            return images
+        gray = {
+            name: np.rint(getattr(images, name) @ GRAY)[..., None].astype(np.uint8)
+            for name in ("x_train", "x_test")
+        }
+        return replace(images, **gray)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(path: str, root: Path | None) -> datasets.Images:
+    return datasets.load(path, root)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(ABC):
+    """What every network has: a name for how its units came to be, images, size, seed."""
+
+    network: str
+    """How its units come to be."""
+    source: Source
+    num_units: int
+    seed: int
+    preprocess: Preprocess
+    validation: int = 0
+    """Score on so many of the training images, not on the test set."""
+    device: str = field(default="cpu", repr=False, compare=False)
+
+    @property
+    def at(self) -> dict[str, Hashable]:
+        """Its place."""
+        return {
+            "data": self.source.name,
+            "network": self.network,
+            "num_units": self.num_units,
+            "seed": self.seed,
+        }
+
+    @abstractmethod
+    def compute(self) -> xr.Dataset:
+        """Return what it is worth."""
+
+    def begin(self) -> tuple[datasets.Images, Split, torch.Generator]:
+        """Return the images, those to learn from and to score on, and random numbers."""
+        images, generator = self.source.load(), torch.Generator().manual_seed(self.seed)
+        parts = experiment.split(
+            images, validation=self.validation, generator=generator, device=self.device
+        )
+        return images, parts, generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local(Network):
+    """Units that learned by the local rule; after 0 epochs the control, random weights."""
+
+    p: float
+    competition: Ranking
+    training: Training
+    readout: Readout
+
+    def compute(self) -> xr.Dataset:
+        """Return what the network is worth."""
+        images, parts, generator = self.begin()
+        trained = experiment.learn(
+            parts,
+            num_units=self.num_units,
+            num_classes=len(images.classes),
+            p=self.p,
+            competition=self.competition,
+            training=self.training,
+            preprocess=self.preprocess,
+            head=self.readout,
+            generator=generator,
+            progress=False,
+        )
+        learning = trained.history["learning"]
+        return scored(
+            trained.metrics,
+            parts,
+            learn_seconds=trained.metrics["train_seconds"],
+            dead=100 * (1 - float(learning[-1])) if learning.size else np.nan,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clusters(Network):
+    """Units at the centres of clusters of images."""
+
+    kmeans: KMeans
+    readout: Readout
+
+    def compute(self) -> xr.Dataset:
+        """Return what the network is worth."""
+        images, parts, generator = self.begin()
+        mean = self.preprocess.fit(parts.x_learn)
+        weights, seconds = experiment.timed(
+            lambda: baselines.kmeans(
+                parts.x_learn,
+                num_units=self.num_units,
+                kmeans=self.kmeans,
+                preprocess=self.preprocess,
+                mean=mean,
+                seed=self.seed,
+            )
+        )
+        _, errors = experiment.read_out(
+            weights,
+            parts,
+            num_classes=len(images.classes),
+            preprocess=self.preprocess,
+            mean=mean,
+            head=self.readout,
+            generator=generator,
+            progress=False,
+        )
+        return scored(errors, parts, learn_seconds=seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndToEnd(Network):
+    """The same network trained by back-propagation."""
+
+    backprop: Backprop
+
+    def compute(self) -> xr.Dataset:
+        """Return what the network is worth."""
+        images, parts, generator = self.begin()
+        errors, seconds = experiment.timed(
+            lambda: baselines.backprop(
+                parts,
+                num_units=self.num_units,
+                num_classes=len(images.classes),
+                backprop=self.backprop,
+                preprocess=self.preprocess,
+                generator=generator,
+                progress=False,
+            )
+        )
+        return scored(errors, parts, learn_seconds=seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixels(Network):
+    """No units at all: a linear classifier of the pixels."""
+
+    readout: Readout
+
+    def compute(self) -> xr.Dataset:
+        """Return what the classifier is worth."""
+        images, parts, generator = self.begin()
+        errors, seconds = experiment.timed(
+            lambda: baselines.linear(
+                parts,
+                num_classes=len(images.classes),
+                preprocess=self.preprocess,
+                head=self.readout,
+                generator=generator,
+                progress=False,
+            )
+        )
+        return scored(errors, parts, learn_seconds=seconds)
+
+
+def scored(
+    errors: dict[str, float], parts: Split, *, learn_seconds: float, **more: float | Tensor
+) -> xr.Dataset:
+    """Return the errors in percent, on the images scored on and on those learned from."""
+    return xr.Dataset(
+        {
+            "error": errors[f"{parts.scored_on}_error"],
+            "train_error": errors["train_error"],
+            "learn_seconds": learn_seconds,
+            **more,
+        }
+    )

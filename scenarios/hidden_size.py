@@ -1,0 +1,218 @@
+"""How does the error fall with the number of hidden units?
+
+The local rule beside the same network trained by back-propagation, units with random
+weights, units at the centres of clusters, and a linear classifier of the pixels.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fastpath.baselines import Backprop, KMeans
+from fastpath.defaults import Defaults, defaults_for
+from fastpath.train import Training
+from scenarios import study
+from scenarios.cells import Clusters, EndToEnd, Local, Network, Pixels, Source
+from scenarios.study import Study
+
+type Method = Literal[
+    "local rule", "back-propagation", "random weights", "k-means", "pixels"
+]
+METHODS: tuple[Method, ...] = Method.__value__.__args__
+COLORS = dict(zip(METHODS, ("C0", "C3", "0.5", "C2", "k"), strict=True))
+BACKPROP_EPOCHS = 20
+PROTOCOL = (
+    "Test error of the last epoch. Preprocessing, exponents, step sizes and numbers of "
+    "epochs were chosen with held-out training images, at one size; the test images chose "
+    "nothing. Random weights and k-means have the readout that is best for them."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Study):
+    """Which networks; those that are known already are shown with them."""
+
+    data: tuple[str, ...] | None = None
+    """Data sets, by name or path [mnist fashion_mnist cifar10; quick: digits]."""
+    units: tuple[int, ...] | None = None
+    """Numbers of hidden units [200 500 1000 2000 4000 8000; quick: 20 50 100]."""
+    methods: tuple[Method, ...] = METHODS
+    """How the units come to be."""
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The data sets."""
+        return self.data or (
+            ("digits",) if self.quick else ("mnist", "fashion_mnist", "cifar10")
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The numbers of units."""
+        return self.units or (
+            (20, 50, 100) if self.quick else (200, 500, 1000, 2000, 4000, 8000)
+        )
+
+
+def main(config: Config) -> xr.Dataset:
+    """Train what is missing, print the table, draw the figure; return all that is known."""
+    where = study.places(config, "hidden_size")
+    sources = [Source.of(path, config.data_root) for path in config.sets]
+    result = study.filled(
+        config,
+        where,
+        [cell for source in sources for cell in cells(config, source)],
+        title="Error against the number of hidden units",
+        protocol=PROTOCOL,
+    )
+    print(table(result))
+    study.save(draw(result), where.figure)
+    print(f"wrote {where.record} and {where.figure}")
+    return result
+
+
+def cells(config: Config, source: Source) -> list[Network]:
+    """Return the networks of a data set."""
+    known = defaults_for(source.name)
+    return [
+        network(method, known, source, num_units, seed, config)
+        for method in METHODS
+        if method in config.methods
+        for num_units in ((0,) if method == "pixels" else config.sizes)
+        for seed in config.seeds_of(num_units)
+    ]
+
+
+def network(
+    method: Method,
+    known: Defaults,
+    source: Source,
+    num_units: int,
+    seed: int,
+    config: Config,
+) -> Network:
+    """Return one network."""
+    place = {
+        "network": method,
+        "source": source,
+        "num_units": num_units,
+        "seed": seed,
+        "device": config.device,
+    }
+    head = known.readout
+    match method:
+        case "local rule" | "random weights":
+            random = method == "random weights"
+            return Local(
+                **place,
+                preprocess=known.preprocess,
+                p=known.p,
+                competition=known.competition,
+                training=training(known.training, num_units, random=random),
+                readout=replace(head, power=known.random_power) if random else head,
+            )
+        case "k-means":
+            return Clusters(
+                **place,
+                preprocess=known.preprocess,
+                kmeans=KMeans(passes=3 if num_units > 2000 else 5),
+                readout=replace(head, power=known.kmeans_power),
+            )
+        case "back-propagation":
+            return EndToEnd(
+                **place,
+                preprocess=known.preprocess,
+                backprop=Backprop(epochs=BACKPROP_EPOCHS),
+            )
+        case "pixels":
+            linear = replace(head, loss="cross-entropy", lr=1e-3)
+            return Pixels(**place, preprocess=known.preprocess, readout=linear)
+
+
+def training(known: Training, num_units: int, *, random: bool) -> Training:
+    """Return how a layer of a size is trained: as known, large ones for fewer epochs."""
+    if random:
+        return replace(known, epochs=0)
+    return replace(known, epochs=known.epochs // 2) if num_units > 2000 else known
+
+
+def table(result: xr.Dataset) -> str:
+    """Return mean ± sd of the test error in percent, a line for each set and method."""
+    lines = [
+        f"{'':<32}" + "".join(f"{k:>15}" for k in result["num_units"].values if k),
+    ]
+    for data in result["data"].values:
+        for method in METHODS:
+            if method in result["network"]:
+                errors = result["error"].sel(data=data, network=method)
+                cells = [entry(errors.sel(num_units=k)) for k in sizes(result, method)]
+                lines.append(f"{data:<15}{method:<17}" + "".join(f"{c:>15}" for c in cells))
+    return "\n".join(lines)
+
+
+def sizes(result: xr.Dataset, method: str) -> list[int]:
+    """Return the sizes of a method's networks; pixels have none."""
+    return [int(k) for k in result["num_units"] if (k == 0) == (method == "pixels")]
+
+
+def entry(errors: xr.DataArray) -> str:
+    """Return mean ± sd over the seeds that there are."""
+    count = int(errors.notnull().sum())
+    if not count:
+        return "-"
+    mean = f"{float(errors.mean()):.2f}"
+    return f"{mean} (1)" if count == 1 else f"{mean} ± {float(errors.std(ddof=1)):.2f}"
+
+
+def draw(result: xr.Dataset) -> Figure:
+    """Return error against size, a panel for each data set."""
+    sets = list(result["data"].values)
+    figure, axes = plt.subplots(
+        1, len(sets), figsize=(1 + 4 * len(sets), 4.2), squeeze=False, layout="constrained"
+    )
+    for ax, data in zip(axes[0], sets, strict=True):
+        draw_set(ax, result.sel(data=data))
+        ax.set_title(data)
+    axes[0, 0].set_ylabel("test error [%]")
+    axes[0, -1].legend(fontsize=8)
+    return figure
+
+
+def draw_set(ax: Axes, result: xr.Dataset) -> None:
+    """Draw mean ± sd against size; where there is one seed only, an open circle."""
+    for method in METHODS:
+        if method not in result["network"]:
+            continue
+        errors = result["error"].sel(network=method)
+        color = COLORS[method]
+        if method == "pixels":
+            level = float(errors.sel(num_units=0).mean())
+            if np.isfinite(level):
+                ax.axhline(level, color=color, ls=":", lw=1, label=method)
+            continue
+        errors = errors.sel(num_units=sizes(result, method)).dropna("num_units", how="all")
+        mean, sd = errors.mean("seed"), errors.std("seed", ddof=1)
+        single = errors.count("seed") == 1
+        ax.errorbar(
+            errors["num_units"], mean, yerr=sd.where(~single, 0), color=color, label=method
+        )
+        for open_circle in (False, True):
+            shown = mean.where(single == open_circle)
+            face = "w" if open_circle else color
+            ax.plot(errors["num_units"], shown, "o", color=color, mfc=face, ms=5)
+    ax.set(xscale="log", yscale="log", xlabel="hidden units")
+    ticks = [k for k in result["num_units"].values if k]
+    ax.set_xticks(ticks, [str(k) for k in ticks], minor=False)
+    ax.xaxis.set_minor_locator(plt.NullLocator())
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("{x:g}")
+    ax.tick_params(axis="y", which="minor", labelsize=7)
+
+
+if __name__ == "__main__":
+    study.command("hidden_size", main, Config, __doc__)

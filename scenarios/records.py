@@ -1,0 +1,84 @@
+"""Numbers of a study as they are committed: one small netCDF file beside its figure.
+
+Finished cells are kept twice: each in a file of its own while a study is under way (see
+`grid`), and all of them, stacked, in `figures/data`. A study begins with what stands
+there, so that a table of many hours is filled in pieces, on whatever machine is free.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from scenarios import grid
+from scenarios.grid import Cell
+
+# What every result says of itself, beside its numbers: the name that its file has (kind,
+# place, digest of the settings), the settings, what it was computed on, and how long.
+LABELS = ("cell", "settings", "hardware")
+type Known = dict[str, xr.Dataset]
+
+
+def known(path: Path, dims: Sequence[str]) -> Known:
+    """Return the results in a file by the names of their cells.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    if not path.exists():
+        return {}
+    stacked = grid.read(path)
+    found = {}
+    for place in np.ndindex(*(stacked.sizes[dim] for dim in dims)):
+        result = stacked.isel(dict(zip(dims, place, strict=True)))
+        if name := str(result["cell"].item()):
+            found[name] = _only_its_own(result)
+    return found
+
+
+def _only_its_own(result: xr.Dataset) -> xr.Dataset:
+    """Return a result without what stacking added: variables of other cells, and NaN."""
+    empty = [
+        name
+        for name, values in result.items()
+        if values.dtype.kind == "f" and bool(values.isnull().all())
+    ]
+    return result.drop_vars(empty)
+
+
+def labelled(cell: Cell, result: xr.Dataset) -> tuple[str, xr.Dataset]:
+    """Return a result at its place, with what it says of itself, and its name."""
+    name = grid.path_of(cell, Path()).stem
+    if "cell" in result:
+        return name, result
+    labels = {label: result.attrs[label] for label in ("settings", "hardware", "seconds")}
+    placed = result.drop_attrs(deep=False).assign(cell=name, **labels)
+    return name, placed.assign_coords(cell.at)
+
+
+def merged(before: Mapping[str, xr.Dataset], new: Known, dims: Sequence[str]) -> xr.Dataset:
+    """Return all results stacked along `dims`; where two have one place, the new one."""
+    placed: dict[tuple, xr.Dataset] = {}
+    for result in (*before.values(), *new.values()):
+        place = tuple(result[dim].item() for dim in dims)
+        placed[place] = result.drop_vars(dims)
+    stacked = grid.stacked_at(
+        [(dict(zip(dims, place, strict=True)), result) for place, result in placed.items()]
+    )
+    for name in LABELS:  # where there is no cell
+        stacked[name] = stacked[name].where(stacked["seconds"].notnull(), "").astype(str)
+    return stacked.sortby([dim for dim in dims if stacked[dim].dtype.kind in "iuf"])
+
+
+def encoding(stacked: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Return how to write it in little space: repeated text as compressed characters."""
+    written: dict[str, dict[str, Any]] = {}
+    for name, values in stacked.data_vars.items():
+        written[str(name)] = {"zlib": True, "complevel": 9}
+        if values.dtype.kind in "UO":
+            written[str(name)]["dtype"] = "S1"
+    return written
