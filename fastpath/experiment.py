@@ -138,10 +138,12 @@ def learn_features(
     checkpoints: Checkpoints | None = None,
     team: Team | None = None,
     constraint: Constraint | None = None,
+    watch: Callable[[int, Dense], Any] | None = None,
 ) -> tuple[Dense, Float[Tensor, " pixel"], xr.Dataset]:
     """Train a layer without labels; return it with the mean image and its history.
 
-    Its weights keep to the `constraint` (`constraints.column_signs`, ...).
+    Its weights keep to the `constraint` (`constraints.column_signs`, ...); `watch` is that
+    of `train`.
     """
     x = parts.x_learn
     check_memory(
@@ -169,6 +171,7 @@ def learn_features(
         progress=progress,
         checkpoints=checkpoints,
         team=team,
+        watch=watch,
     )
     return layer, mean, history
 

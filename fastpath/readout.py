@@ -25,8 +25,8 @@ from fastpath.preprocess import Preprocess
 
 BLOCK = 4096  # images at a time, where all at once would take too much memory
 WARM_UP = 0.05  # of the steps of the readout's training
-# Sum of an image's features, or its mean over the training images. A step of Adam moves each
-# weight by about lr and so an output by up to lr times this sum, whatever the number of units.
+# Sum of an image's features, or its mean over the training images. A step of Adam moves
+# each weight by about lr, so an output by up to lr times this sum for any number of units.
 FEATURE_SUM = 200.0
 
 

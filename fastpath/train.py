@@ -56,6 +56,7 @@ def train(
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
     team: Team | None = None,
+    watch: Callable[[int, Dense], Any] | None = None,
 ) -> xr.Dataset:
     """Train `layer` in place on images x, reshuffled every epoch; return its history.
 
@@ -65,7 +66,8 @@ def train(
 
     With `checkpoints`, the state is saved as they say and at the end; where their folder
     already holds a checkpoint, training goes on from there, and ends with the same weights
-    bit for bit. In a `team`, each process calls this with the same arguments.
+    bit for bit. In a `team`, each process calls this with the same arguments. `watch` is
+    called after each epoch, with its number from 1 and the layer.
 
     Returns
     -------
@@ -111,6 +113,8 @@ def train(
             run_epoch(torch.randperm(len(x), generator=generator), lr)
             log.add(lr, before)
             keeper.after(epoch + 1, last=epoch + 1 == training.epochs)
+            if watch is not None:
+                watch(epoch + 1, layer)
     return as_dataset(log.entries)
 
 
