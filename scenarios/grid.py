@@ -5,6 +5,7 @@ and the versions of the packages apart; its file is named by them. A study that 
 interrupted, or asks for more, computes what has no file yet.
 """
 
+import re
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,7 +43,8 @@ type Share = Callable[[Sequence[Task]], Iterator[tuple[int, xr.Dataset]]]
 
 def path_of(cell: Cell, folder: Path) -> Path:
     """Return the file of a cell: its kind, its place, and a digest of all its settings."""
-    place = "-".join(str(value).replace(" ", "_") for value in cell.at.values())
+    place = "-".join(str(value) for value in cell.at.values())
+    place = re.sub(r"[^\w.,+-]+", "_", place)  # as a part of a file name
     digest = sha256(repr(cell).encode()).hexdigest()[:10]
     return folder / f"{type(cell).__name__}-{place}-{digest}.nc"
 

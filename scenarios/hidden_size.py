@@ -150,7 +150,10 @@ def table(result: xr.Dataset) -> str:
         for method in METHODS:
             if method in result["network"]:
                 errors = result["error"].sel(data=data, network=method)
-                cells = [entry(errors.sel(num_units=k)) for k in sizes(result, method)]
+                cells = [
+                    study.entry(errors.sel(num_units=k).values)
+                    for k in sizes(result, method)
+                ]
                 lines.append(f"{data:<15}{method:<17}" + "".join(f"{c:>15}" for c in cells))
     return "\n".join(lines)
 
@@ -158,15 +161,6 @@ def table(result: xr.Dataset) -> str:
 def sizes(result: xr.Dataset, method: str) -> list[int]:
     """Return the sizes of a method's networks; pixels have none."""
     return [int(k) for k in result["num_units"] if (k == 0) == (method == "pixels")]
-
-
-def entry(errors: xr.DataArray) -> str:
-    """Return mean ± sd over the seeds that there are."""
-    count = int(errors.notnull().sum())
-    if not count:
-        return "-"
-    mean = f"{float(errors.mean()):.2f}"
-    return f"{mean} (1)" if count == 1 else f"{mean} ± {float(errors.std(ddof=1)):.2f}"
 
 
 def draw(result: xr.Dataset) -> Figure:

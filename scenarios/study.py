@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import tyro
 import xarray as xr
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from fastpath import checkpoint
 from fastpath.machine import Machine
@@ -118,6 +120,18 @@ def filled(
     stacked.attrs = {"title": title, "protocol": protocol, "source": "neurodyn, scenarios"}
     checkpoint.save_history(where.record, stacked, records.encoding(stacked))
     return stacked
+
+
+def entry(values: NDArray) -> str:
+    """Return mean ± sd of the seeds that there are; of one seed, that and (1)."""
+    values = values[np.isfinite(values)]
+    match len(values):
+        case 0:
+            return "-"
+        case 1:
+            return f"{values[0]:.2f} (1)"
+        case _:
+            return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
 
 
 def save(figure: Figure, path: Path) -> None:
