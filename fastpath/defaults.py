@@ -3,7 +3,7 @@
 All of it was chosen on a validation split of the training images, never on test images.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fastpath.competition import Ranking
 from fastpath.preprocess import Preprocess
@@ -22,14 +22,14 @@ class Defaults:
     Each kind of weights has the power n of the readout's features that is best for it.
     """
 
-    preprocess: Preprocess = CENTRED
-    p: float = 3.0
-    competition: Ranking = field(default_factory=lambda: Ranking(k=7, delta=0.4))
-    training: Training = field(default_factory=lambda: Training(epochs=20, lr=0.2))
-    readout: Readout = field(default_factory=lambda: Readout(power=3.0))
+    preprocess: Preprocess
+    p: float
+    competition: Ranking
+    training: Training
+    readout: Readout
     random_power: float = 1.0
     """n for random weights."""
-    kmeans_power: float = 3.0
+    kmeans_power: float = 4.0
     """n for the centres of clusters."""
 
 
@@ -47,10 +47,24 @@ def defaults_for(name: str) -> Defaults:
         case "mnist":
             return Defaults(
                 preprocess=Preprocess(),
-                training=Training(epochs=60),
-                readout=Readout(power=6.0),
+                p=3.0,
+                competition=Ranking(k=7, delta=0.45),
+                training=Training(epochs=40, lr=0.1),
+                readout=Readout(power=5.0, scaling="set", m=4),
             )
         case "cifar10" | "cifar100":
-            return Defaults(preprocess=COLOUR)
+            return Defaults(
+                preprocess=COLOUR,
+                p=3.0,
+                competition=Ranking(k=7, delta=0.4),
+                training=Training(epochs=10, lr=0.2),
+                readout=Readout(epochs=10, power=3.0, scaling="set", m=2),
+            )
         case _:
-            return Defaults()
+            return Defaults(
+                preprocess=CENTRED,
+                p=3.0,
+                competition=Ranking(k=7, delta=0.4),
+                training=Training(epochs=20, lr=0.1),
+                readout=Readout(epochs=15, power=2.0, scaling="set", m=4),
+            )

@@ -170,7 +170,7 @@ class Relay:
     gain: float = 1.0
 
     def balanced(self, x: Tensor) -> "Relay":
-        """Return interneurons whose rates are on average as large as the pixels, in norm."""
+        """Return interneurons whose rates have, on average, the norm of the pixels."""
         inputs = self.beside(x)
         pixels, rates = inputs.split([x[0].numel(), len(self.weights)], dim=1)
         gain = pixels.norm(dim=1).mean() / rates.norm(dim=1).mean()
@@ -291,10 +291,8 @@ def draw(result: xr.Dataset, image_shape: tuple[int, ...]) -> Figure:
     above, below = figure.subfigures(2, 1, height_ratios=(1.3, 1))
     draw_errors(above.subplots(), result, titles)
     for ax, title in zip(below.subplots(1, len(titles)), titles, strict=True):
-        fields = (
-            result["fields"].sel(network=title).stack(place=("data", "num_units", "seed"))
-        )
-        plots.receptive_fields(fields.isel(place=0), image_shape, ax)
+        fields = result["fields"].sel(network=title).isel(data=0, num_units=0, seed=0)
+        plots.receptive_fields(fields, image_shape, ax)
         ax.set_title(title, fontsize=8)
     return figure
 

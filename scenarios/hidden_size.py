@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 
 from fastpath.baselines import Backprop, KMeans
 from fastpath.defaults import Defaults, defaults_for
-from fastpath.train import Training
 from scenarios import study
 from scenarios.cells import Clusters, EndToEnd, Local, Network, Pixels, Source
 from scenarios.study import Study
@@ -113,7 +112,7 @@ def network(
                 preprocess=known.preprocess,
                 p=known.p,
                 competition=known.competition,
-                training=training(known.training, num_units, random=random),
+                training=replace(known.training, epochs=0) if random else known.training,
                 readout=replace(head, power=known.random_power) if random else head,
             )
         case "k-means":
@@ -132,13 +131,6 @@ def network(
         case "pixels":
             linear = replace(head, loss="cross-entropy", lr=1e-3)
             return Pixels(**place, preprocess=known.preprocess, readout=linear)
-
-
-def training(known: Training, num_units: int, *, random: bool) -> Training:
-    """Return how a layer of a size is trained: as known, large ones for fewer epochs."""
-    if random:
-        return replace(known, epochs=0)
-    return replace(known, epochs=known.epochs // 2) if num_units > 2000 else known
 
 
 def table(result: xr.Dataset) -> str:
