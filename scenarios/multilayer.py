@@ -21,6 +21,11 @@ from fastpath.readout import Readout
 from fastpath.train import Training
 from scenarios.cells import Network, scored
 
+RATE_POWER = 2.0
+UPPER_POWER = 2.0
+UPPER_EPOCHS = 10
+BEST = "centred, unit norm"
+PROTOCOL = ""
 BETWEEN = {
     "as they are": Preprocess(),
     "unit norm": Preprocess(unit_norm=True),
@@ -148,3 +153,147 @@ def rates(
     return torch.cat(
         list(experiment.Streamed(weights, x, layer.preprocess, mean, head).blocks())
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Study):
+    """Which networks; those that are known already are shown with them."""
+
+    data: tuple[str, ...] | None = None
+    """Data sets, by name or path [mnist fashion_mnist; quick: digits]."""
+    units: int | None = None
+    """Hidden units of each layer [2000; quick: 50]."""
+    depth: int = 3
+    """The largest number of layers."""
+
+
+def main(config: Config) -> xr.Dataset:
+    """Train what is missing, print the table, draw the figure; return all that is known."""
+    where = study.places(config, "multilayer")
+    sets = config.data or (("digits",) if config.quick else ("mnist", "fashion_mnist"))
+    sources = [Source.of(path, config.data_root) for path in sets]
+    result = study.filled(
+        config,
+        where,
+        [cell for source in sources for cell in cells(config, source)],
+        title="Error against the number of layers",
+        protocol=PROTOCOL,
+    )
+    print(table(result))
+    study.save(draw(result), where.figure)
+    print(f"wrote {where.record} and {where.figure}")
+    return result
+
+
+def cells(config: Config, source: Source) -> list[Deep]:
+    """Return the networks of a data set."""
+    known = defaults_for(source.name)
+    units = config.units or (50 if config.quick else 2000)
+    first = Layer(
+        num_units=units,
+        preprocess=known.preprocess,
+        p=known.p,
+        competition=known.competition,
+        training=known.training,
+        power=RATE_POWER,
+    )
+    return [
+        Deep(
+            network=name,
+            source=source,
+            num_units=units,
+            seed=seed,
+            preprocess=known.preprocess,
+            device=config.device,
+            layers=layers,
+            readout=replace(known.readout, power=power),
+        )
+        for name, (layers, power) in towers(first, known, config.quick).items()
+        for seed in config.seeds_of(units)
+        if len(layers) <= config.depth
+    ]
+
+
+def towers(
+    first: Layer, known: Defaults, quick: bool
+) -> dict[str, tuple[tuple[Layer, ...], float]]:
+    """Return the layers of each network, and the power n of its readout."""
+
+    def upper(between: str, *, learns: bool = True) -> Layer:
+        epochs = (20 if quick else UPPER_EPOCHS) if learns else 0
+        return replace(
+            first,
+            preprocess=BETWEEN[between],
+            training=Training(epochs=epochs, lr=0.2),
+        )
+
+    second = upper(BEST)
+    return {
+        "1 layer": ((first,), known.readout.power),
+        "2 layers": ((first, second), UPPER_POWER),
+        "3 layers": ((first, second, second), UPPER_POWER),
+        "2 layers, the second random": (
+            (first, upper(BEST, learns=False)),
+            known.random_power,
+        ),
+        **{
+            f"2 layers, rates {between}": ((first, upper(between)), UPPER_POWER)
+            for between in BETWEEN
+            if between != BEST
+        },
+    }
+
+
+def table(result: xr.Dataset) -> str:
+    """Return mean ± sd of the test error in percent, a line for each network."""
+    sets = list(result["data"].values)
+    lines = [f"{'':<34}" + "".join(f"{data:>16}" for data in sets)]
+    for name in names(result):
+        errors = (result["error"].sel(network=name, data=data) for data in sets)
+        entries = "".join(f"{study.entry(e.values.ravel()):>16}" for e in errors)
+        lines.append(f"{name:<34}{entries}")
+    return "\n".join(lines)
+
+
+def names(result: xr.Dataset) -> list[str]:
+    """Return the networks, those by depth first."""
+    return sorted(result["network"].values.tolist(), key=lambda name: ("," in name, name))
+
+
+def draw(result: xr.Dataset) -> Figure:
+    """Return the errors of all networks, a panel for each data set."""
+    sets = list(result["data"].values)
+    figure, axes = plt.subplots(
+        1, len(sets), figsize=(2 + 4 * len(sets), 3.6), squeeze=False, layout="constrained"
+    )
+    for ax, data in zip(axes[0], sets, strict=True):
+        draw_set(ax, result.sel(data=data))
+        ax.set_title(data)
+    for ax in axes[0, 1:]:
+        ax.set_yticklabels([])
+    return figure
+
+
+def draw_set(ax: Axes, result: xr.Dataset) -> None:
+    """Draw mean ± sd of the seeds, a bar for each network."""
+    shown = names(result)
+    errors = [result["error"].sel(network=name).values.ravel() for name in shown]
+    errors = [values[np.isfinite(values)] for values in errors]
+    bars = ax.barh(
+        range(len(shown)),
+        [values.mean() if len(values) else 0 for values in errors],
+        xerr=[values.std(ddof=1) if len(values) > 1 else 0 for values in errors],
+        color=[
+            "0.6" if "random" in name else "C1" if "," in name else "C0" for name in shown
+        ],
+        capsize=3,
+    )
+    ax.bar_label(bars, [study.entry(values) for values in errors], fontsize=8, padding=4)
+    ax.set_yticks(range(len(shown)), shown, fontsize=8)
+    ax.invert_yaxis()
+    ax.margins(x=0.25)
+    ax.set_xlabel("test error [%]")
+
+
+if __name__ == "__main__":
+    study.command("multilayer", main, Config, __doc__)
