@@ -1,4 +1,4 @@
-"""The command `fastpath`: train, resume, evaluate, backprop, export."""
+"""The command `fastpath`: train, resume, evaluate, plot, backprop, export."""
 
 import sys
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from fastpath import checkpoint
 from fastpath.commands.backprop import BackpropControl, backprop_control
 from fastpath.commands.evaluate import Evaluate, evaluate
 from fastpath.commands.export import Export, export
+from fastpath.commands.plot import Plot, plot
 from fastpath.commands.resume import Resume, resume
 from fastpath.commands.train import Train, train
 
@@ -17,6 +18,7 @@ type Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Plot, tyro.conf.subcommand("plot")]
     | Annotated[BackpropControl, tyro.conf.subcommand("backprop")]
     | Annotated[Export, tyro.conf.subcommand("export")]
 )
@@ -31,21 +33,27 @@ def _what_is_left(command: Any) -> str:
     return f"go on from its last checkpoint by `fastpath resume {path}`"
 
 
+def _run(command: Command) -> None:
+    match command:
+        case Train():
+            train(command)
+        case Resume():
+            resume(command)
+        case Evaluate():
+            evaluate(command)
+        case Plot():
+            plot(command)
+        case BackpropControl():
+            backprop_control(command)
+        case Export():
+            export(command)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     command = tyro.cli(Command, args=args, prog="fastpath", description=__doc__)
     try:
-        match command:
-            case Train():
-                train(command)
-            case Resume():
-                resume(command)
-            case Evaluate():
-                evaluate(command)
-            case BackpropControl():
-                backprop_control(command)
-            case Export():
-                export(command)
+        _run(command)
     except ConnectionError as error:  # another process of the team
         print(f"fastpath: {error}; {_what_is_left(command)}", file=sys.stderr)
         sys.exit(2)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 import tyro
 
-from fastpath import datasets, distributed, kernels
+from fastpath import board, datasets, distributed, kernels
 from fastpath.commands.train import Saving, carry_out
 from fastpath.machine import Machine
 from fastpath.run import unfinished
@@ -31,6 +31,8 @@ class Resume(Saving):
 def resume(command: Resume) -> None:
     """Run `fastpath resume`."""
     plan, before = unfinished(command.run)
+    if plan.tensorboard:
+        board.check_installed()
     root = command.data_root or before["data_root"]
     device = command.device or before["device"]
     machine = Machine(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fastpath import baselines, checkpoint, datasets, distributed
+from fastpath import baselines, board, checkpoint, datasets, distributed
 from fastpath.commands.report import report
 from fastpath.competition import Equilibrium, Ranking, Soft, check_rank
 from fastpath.defaults import defaults_for
@@ -29,7 +29,8 @@ class Saving:
 class Train(Saving, Machine):
     """Train a layer without labels, then a linear readout of it; write both to a folder.
 
-    The folder gets weights.safetensors, history.nc, config.json and metrics.json.
+    The folder gets weights.safetensors, history.nc, snapshots.nc, config.json and
+    metrics.json; `fastpath plot` draws pictures of them.
     """
 
     data: str
@@ -42,6 +43,11 @@ class Train(Saving, Machine):
     """Seed of everything random."""
     validation: int = 0
     """Hold out this many training images and score on them, not on the test set."""
+    snapshots: int = 25
+    """Number of epochs at which the weights of 100 units are kept, log-spaced from the
+    start to the last; 0 keeps none."""
+    tensorboard: bool = False
+    """Write events for TensorBoard to the folder `tensorboard` of the run."""
 
     units: int = 2000
     """Number of hidden units K."""
@@ -125,6 +131,8 @@ class Train(Saving, Machine):
                 scaling=self.head_scaling,
                 schedule=self.head_schedule,
             ),
+            snapshots=self.snapshots,
+            tensorboard=self.tensorboard,
         )
 
     def _data(self) -> str:
@@ -151,6 +159,8 @@ class Train(Saving, Machine):
 def train(command: Train) -> None:
     """Run `fastpath train`."""
     device = command.ready()
+    if command.tensorboard:
+        board.check_installed()
     if command.units < 1:
         raise ValueError(f"units is {command.units}: at least 1 is needed")
     if not 0 <= command.seed < 2**63:

@@ -55,7 +55,7 @@ def filled(
     results = {i: _read(path) for i, path in enumerate(paths) if i not in left}
     start = time.perf_counter()
     for done, (which, result) in enumerate(share([tasks[i] for i in left]), start=1):
-        checkpoint.save_history(paths[left[which]], result)
+        checkpoint.save_dataset(paths[left[which]], result)
         results[left[which]] = result
         spent = time.perf_counter() - start
         print(
