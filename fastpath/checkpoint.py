@@ -157,8 +157,8 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def save_dataset(path: Path, dataset: xr.Dataset) -> None:
-    """Write a data set as netCDF; arrays of numbers are compressed, with checksums."""
-    small = {"zlib": True, "shuffle": True, "complevel": 1, "fletcher32": True}
+    """Write a data set as netCDF; arrays of numbers are compressed, which has checksums."""
+    small = {"zlib": True, "shuffle": True, "complevel": 1}
     encoding = {
         name: small
         for name, array in dataset.items()
