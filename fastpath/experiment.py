@@ -17,14 +17,17 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from fastpath import datasets, readout
+from fastpath.board import Board
 from fastpath.competition import Competition
 from fastpath.constraints import Constraint
 from fastpath.distributed import Team
+from fastpath.history import ReadoutLog
 from fastpath.keeper import Checkpoints
 from fastpath.layers import Dense
 from fastpath.machine import check_memory, free_memory
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Head, Readout, Streamed
+from fastpath.snapshots import Snapshots
 from fastpath.train import Training, train
 
 
@@ -78,6 +81,8 @@ class Trained:
     head: Head
     history: xr.Dataset
     metrics: dict[str, Any]
+    snapshots: xr.Dataset | None = None
+    """Receptive fields as they formed, if they were kept."""
 
 
 def learn(
@@ -136,6 +141,8 @@ def learn_features(
     generator: torch.Generator,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
+    snapshots: Snapshots | None = None,
+    board: Board | None = None,
     team: Team | None = None,
     constraint: Constraint | None = None,
     watch: Callable[[int, Dense], Any] | None = None,
@@ -170,6 +177,8 @@ def learn_features(
         generator=generator,
         progress=progress,
         checkpoints=checkpoints,
+        snapshots=snapshots,
+        board=board,
         team=team,
         watch=watch,
     )
@@ -188,7 +197,8 @@ def finish(
     generator: torch.Generator,
     progress: bool = True,
 ) -> Trained:
-    """Read out a trained layer, and score it once."""
+    """Read out a trained layer, and score it once; its history gets the readout's."""
+    log = ReadoutLog()
     (trained_head, errors), seconds = timed(
         lambda: read_out(
             layer.weights,
@@ -199,6 +209,7 @@ def finish(
             head=head,
             generator=generator,
             progress=progress,
+            log=log,
         )
     )
     metrics = {
@@ -207,6 +218,7 @@ def finish(
         "head_seconds": seconds,
         "peak_megabytes": peak_memory(layer.weights.device) / 1e6,
     }
+    history = history.assign(log.as_dataset())
     return Trained(layer.weights, mean, trained_head, history, metrics)
 
 
@@ -250,8 +262,13 @@ def read_out(
     head: Readout,
     generator: torch.Generator,
     progress: bool = True,
+    log: ReadoutLog | None = None,
 ) -> tuple[Head, dict[str, float]]:
-    """Fit a head on the images learned from; return it with its errors in percent."""
+    """Fit a head on the images learned from; return it with its errors in percent.
+
+    `log` gets the course of its training, and the confusion of the scored images.
+    """
+    log = ReadoutLog() if log is None else log
     learned = features(weights, parts.x_learn, preprocess, mean, head)
     trained = readout.fit(
         learned,
@@ -260,11 +277,13 @@ def read_out(
         readout=head,
         generator=generator,
         progress=progress,
+        log=log,
     )
     train_error = readout.error(trained, learned, parts.y_learn)
     scored = Streamed(weights, parts.x_score, preprocess, mean, head)
+    log.confusion = readout.confusion(trained, scored, parts.y_score)
     return trained, {
-        f"{parts.scored_on}_error": readout.error(trained, scored, parts.y_score),
+        f"{parts.scored_on}_error": readout.error_of(log.confusion),
         "train_error": train_error,
     }
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from fastpath.history import ReadoutLog
 from fastpath.layers import check_pixels
 from fastpath.machine import enough_threads
 from fastpath.preprocess import Preprocess
@@ -148,8 +149,13 @@ def fit(
     readout: Readout,
     generator: torch.Generator,
     progress: bool = True,
+    log: ReadoutLog | None = None,
 ) -> Head:
-    """Train a linear head on features x with labels y by Adam; the weights start at 0."""
+    """Train a linear head on features x with labels y by Adam; the weights start at 0.
+
+    `log` is told of each step and epoch.
+    """
+    log = ReadoutLog() if log is None else log
     first = x[:1][0]
     if readout.scaling == "unit":
         sd, offset = _spread(x)
@@ -171,13 +177,17 @@ def fit(
     if isinstance(x, Streamed):
         flop = max(flop, x.flop(readout.batch_size))
     with enough_threads(flop):
-        for batch in _batches(len(x), readout, generator, progress):
-            batch = batch.to(first.device)
-            loss = _loss(head(x[batch]), y[batch], readout)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+        for order, batches in _epochs(len(x), readout, generator, progress):
+            for batch in batches:
+                batch = batch.to(first.device)
+                output = head(x[batch])
+                loss = _loss(output, y[batch], readout)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                log.step(loss, output)
+            log.end_epoch(y[order.to(y.device)])
     return Head(weights.detach(), bias.detach(), offset, scale)
 
 
@@ -185,11 +195,25 @@ def error(
     head: Head, x: Float[Tensor, "image unit"] | Streamed, y: Int[Tensor, " image"]
 ) -> float:
     """Return the percentage of images whose largest output is not their label's."""
-    wrong = sum(
-        (head(features).argmax(dim=1) != labels).sum().item()
-        for features, labels in zip(_blocks(x), y.split(BLOCK), strict=True)
-    )
-    return 100 * wrong / len(y)
+    return error_of(confusion(head, x, y))
+
+
+def confusion(
+    head: Head, x: Float[Tensor, "image unit"] | Streamed, y: Int[Tensor, " image"]
+) -> Int[Tensor, "label answer"]:
+    """Return how many images of each label get each answer, the largest output."""
+    num = len(head.bias)
+    counts = torch.zeros(num * num, dtype=torch.int64, device=y.device)
+    for features, labels in zip(_blocks(x), y.split(BLOCK), strict=True):
+        pair = num * labels + head(features).argmax(dim=1)
+        counts += torch.bincount(pair, minlength=num * num)
+    return counts.view(num, num)
+
+
+def error_of(confusion: Int[Tensor, "label answer"]) -> float:
+    """Return the percentage of images whose answer is not their label."""
+    total = confusion.sum().item()
+    return 100 * (total - confusion.trace().item()) / total
 
 
 def _blocks(
@@ -236,9 +260,10 @@ def _schedule(step: int, *, num_steps: int, schedule: str) -> float:
     return rise * 0.5 ** (5 * step // num_steps)
 
 
-def _batches(
+def _epochs(
     num_images: int, readout: Readout, generator: torch.Generator, progress: bool
-) -> Iterator[Int[Tensor, " batch"]]:
+) -> Iterator[tuple[Int[Tensor, " image"], Iterator[Int[Tensor, " batch"]]]]:
+    """Yield the order of the images in each epoch, whole and in mini-batches."""
     with tqdm(
         total=readout.epochs * num_images,
         unit="img",
@@ -248,6 +273,12 @@ def _batches(
     ) as bar:
         for _ in range(readout.epochs):
             order = torch.randperm(num_images, generator=generator)
-            for batch in order.split(readout.batch_size):
-                yield batch
-                bar.update(len(batch))
+            yield order, _counted(order.split(readout.batch_size), bar)
+
+
+def _counted(
+    batches: Iterable[Int[Tensor, " _"]], bar: tqdm
+) -> Iterator[Int[Tensor, " _"]]:
+    for batch in batches:
+        yield batch
+        bar.update(len(batch))

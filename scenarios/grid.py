@@ -73,7 +73,7 @@ def filled(
     left = [i for i in range(len(tasks)) if i not in results]
     start = time.perf_counter()
     for done, (which, result) in enumerate(share([tasks[i] for i in left]), start=1):
-        checkpoint.save_history(paths[left[which]], result)
+        checkpoint.save_dataset(paths[left[which]], result)
         results[left[which]] = result
         spent = time.perf_counter() - start
         print(

@@ -118,7 +118,7 @@ def filled(
     new = dict(records.labelled(*pair) for pair in zip(cells, results, strict=True))
     stacked = records.merged(before, new, dims)
     stacked.attrs = {"title": title, "protocol": protocol, "source": "neurodyn, scenarios"}
-    checkpoint.save_history(where.record, stacked, records.encoding(stacked))
+    checkpoint.save_dataset(where.record, stacked)
     return stacked
 
 

@@ -32,13 +32,19 @@ def refused(capsys, *args: str) -> str:
     return printed.err
 
 
-def test_train_writes_the_four_files(run):
+def test_train_writes_the_five_files(run):
     assert sorted(file.name for file in run.iterdir()) == [
         "config.json",
         "history.nc",
         "metrics.json",
+        "snapshots.nc",
         "weights.safetensors",
     ]
+    assert xr.load_dataset(run / "snapshots.nc").sizes == {
+        "epoch": 4,
+        "unit": 15,
+        "pixel": 64,
+    }
     assert checkpoint.load_tensors(run / "weights.safetensors")["weights"].shape == (15, 64)
     assert xr.load_dataset(run / "history.nc").sizes["epoch"] == 3
     config = json.loads((run / "config.json").read_text())
@@ -149,6 +155,7 @@ def test_backprop_reports_its_error(capsys):
         (["--threads", "0"], "threads is 0"),
         (["--power", "0"], "power is 0.0"),
         (["--units", "0"], "units is 0: at least 1"),
+        (["--snapshots", "1"], "snapshots is 1: 0 (keep none) or at least 2"),
         (["--seed", "18446744073709551616"], "seed is 18446744073709551616: 0 to 2^63"),
         (["--normalize", "none", "--lr", "1", "--delta", "5"], "training diverged"),
     ],

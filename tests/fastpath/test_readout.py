@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fastpath import readout
+from fastpath.history import ReadoutLog
 from fastpath.readout import Readout
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -69,6 +70,61 @@ def test_every_head_learns_what_is_separable(scaling, loss, schedule):
     )
     # Measured 0.33 % for every head; the least-squares classifier 0.17 %, chance 67 %.
     assert readout.error(head, x, y) < 1
+
+
+@pytest.mark.parametrize("loss", ["tanh", "cross-entropy"])
+def test_the_log_has_loss_and_error_as_they_came(loss):
+    """Compared with a loop without the log; the last mini-batch is smaller."""
+    x, y = blobs(250)
+    settings = Readout(epochs=3, loss=loss, lr=0.02)
+    log = ReadoutLog()
+    head = readout.fit(
+        x,
+        y,
+        num_classes=3,
+        readout=settings,
+        generator=torch.Generator().manual_seed(0),
+        progress=False,
+        log=log,
+    )
+    w, b = torch.zeros(3, 8, requires_grad=True), torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.Adam([w, b])
+    generator, step, expected = torch.Generator().manual_seed(0), 0, []
+    for _ in range(3):
+        losses, wrong = [], 0
+        for batch in torch.randperm(250, generator=generator).split(100):
+            rate = readout._schedule(step, num_steps=9, schedule="cosine")
+            optimizer.param_groups[0]["lr"] = 0.02 * rate
+            output = x[batch] @ w.T + b
+            each = torch.stack(
+                [
+                    readout._loss(o[None], label[None], settings)
+                    for o, label in zip(output, y[batch], strict=True)
+                ]
+            )
+            losses += each.tolist()
+            wrong += sum(
+                o.argmax() != label for o, label in zip(output, y[batch], strict=True)
+            )
+            optimizer.zero_grad()
+            each.mean().backward()
+            optimizer.step()
+            step += 1
+        expected.append((np.mean(losses), 100 * int(wrong) / 250))
+    curve = log.as_dataset()
+    assert curve["head_epoch"].values.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(curve["head_loss"], [e[0] for e in expected], rtol=1e-4)
+    np.testing.assert_allclose(curve["head_error"], [e[1] for e in expected], atol=1e-4)
+    torch.testing.assert_close(head.weights, w.detach(), rtol=1e-3, atol=1e-5)
+
+
+def test_confusions_are_counted_by_label_and_answer():
+    weights, zeros = torch.eye(3), torch.zeros(3)
+    head = readout.Head(weights, zeros, zeros, torch.ones(3))
+    answers, labels = torch.tensor([0, 1, 1, 2, 1]), torch.tensor([0, 1, 2, 0, 1])
+    counts = readout.confusion(head, torch.eye(3)[answers], labels)
+    assert counts.tolist() == [[1, 0, 1], [0, 2, 0], [0, 1, 0]]
+    assert readout.error_of(counts) == 40.0
 
 
 def test_unit_scaling_standardises_over_the_training_images():
