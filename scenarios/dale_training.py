@@ -288,7 +288,7 @@ def draw(result: xr.Dataset, image_shape: tuple[int, ...]) -> Figure:
     """Return errors, learned beside random, and receptive fields below."""
     titles = shown(result)
     figure = plt.figure(figsize=(2.1 * len(titles), 6), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.3, 1))
+    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(1.3, 1)))
     draw_errors(above.subplots(), result, titles)
     for ax, title in zip(below.subplots(1, len(titles)), titles, strict=True):
         fields = result["fields"].sel(network=title).isel(data=0, num_units=0, seed=0)

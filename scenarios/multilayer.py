@@ -7,19 +7,25 @@ deviations from their means with unit norm.
 
 from dataclasses import dataclass, replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from fastpath import experiment
 from fastpath.competition import Ranking
+from fastpath.defaults import Defaults, defaults_for
 from fastpath.experiment import Split
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.train import Training
-from scenarios.cells import Network, scored
+from scenarios import study
+from scenarios.cells import Network, Source, scored
+from scenarios.study import Study
 
 RATE_POWER = 2.0
 UPPER_POWER = 2.0
@@ -140,9 +146,10 @@ def climbed(
 
 def tensors(tower: xr.Dataset, device: str) -> tuple[Tensor, Tensor]:
     """Return the weights of the last layer of a tower, and the mean of what it sees."""
-    return tuple(
+    weights, mean = (
         torch.from_numpy(tower[name].values).to(device) for name in ("weights", "mean")
     )
+    return weights, mean
 
 
 def rates(
