@@ -288,9 +288,10 @@ def draw(result: xr.Dataset, image_shape: tuple[int, ...]) -> Figure:
     """Return errors, learned beside random, and receptive fields below."""
     titles = shown(result)
     figure = plt.figure(figsize=(2.1 * len(titles), 6), layout="constrained")
-    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(1.3, 1)))
-    draw_errors(above.subplots(), result, titles)
-    for ax, title in zip(below.subplots(1, len(titles)), titles, strict=True):
+    grid = figure.add_gridspec(2, len(titles), height_ratios=(1.3, 1))
+    draw_errors(figure.add_subplot(grid[0, :]), result, titles)
+    for column, title in enumerate(titles):
+        ax = figure.add_subplot(grid[1, column])
         fields = result["fields"].sel(network=title).isel(data=0, num_units=0, seed=0)
         plots.receptive_fields(fields, image_shape, ax)
         ax.set_title(title, fontsize=8)
