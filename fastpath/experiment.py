@@ -24,7 +24,7 @@ from fastpath.keeper import Checkpoints
 from fastpath.layers import Dense
 from fastpath.machine import check_memory, free_memory
 from fastpath.preprocess import Preprocess
-from fastpath.readout import Head, Readout, Streamed
+from fastpath.readout import Head, Readout, Streamed, Watch
 from fastpath.train import Training, train
 
 
@@ -247,8 +247,12 @@ def read_out(
     head: Readout,
     generator: torch.Generator,
     progress: bool = True,
+    watch: Watch | None = None,
 ) -> tuple[Head, dict[str, float]]:
-    """Fit a head on the images learned from; return it with its errors in percent."""
+    """Fit a head on the images learned from; return it with its errors in percent.
+
+    `watch` is called after each epoch: see `readout.fit`.
+    """
     learned = features(weights, parts.x_learn, preprocess, mean, head)
     trained = readout.fit(
         learned,
@@ -257,6 +261,7 @@ def read_out(
         readout=head,
         generator=generator,
         progress=progress,
+        watch=watch,
     )
     train_error = readout.error(trained, learned, parts.y_learn)
     scored = Streamed(weights, parts.x_score, preprocess, mean, head)

@@ -9,7 +9,7 @@ author's advice for reproducing the published error.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,8 +25,9 @@ from fastpath.preprocess import Preprocess
 
 BLOCK = 4096  # images at a time, where all at once would take too much memory
 WARM_UP = 0.05  # of the steps of the readout's training
-# Sum of an image's features, or its mean over the training images. A step of Adam moves each
-# weight by about lr and so an output by up to lr times this sum, whatever the number of units.
+# Sum of an image's features, or its mean over the training images. A step of Adam moves
+# each weight by about lr and so an output by up to lr times this sum, whatever the number
+# of units.
 FEATURE_SUM = 200.0
 
 
@@ -80,6 +81,10 @@ class Head:
     def to(self, device: torch.device) -> "Head":
         """Return the same head on another device."""
         return Head(*(tensor.to(device) for tensor in vars(self).values()))
+
+
+# Called after each epoch, from 1, with the head as it is then.
+type Watch = Callable[[int, Head], None]
 
 
 def features(
@@ -148,8 +153,12 @@ def fit(
     readout: Readout,
     generator: torch.Generator,
     progress: bool = True,
+    watch: Watch | None = None,
 ) -> Head:
-    """Train a linear head on features x with labels y by Adam; the weights start at 0."""
+    """Train a linear head on features x with labels y by Adam; the weights start at 0.
+
+    `watch` is called with each epoch that is done, from 1, and the head as it is then.
+    """
     first = x[:1][0]
     if readout.scaling == "unit":
         sd, offset = _spread(x)
@@ -162,7 +171,8 @@ def fit(
     bias = first.new_zeros(num_classes)
     head = Head(weights.requires_grad_(), bias.requires_grad_(), offset, scale)
     optimizer = torch.optim.Adam([head.weights, head.bias], lr=readout.lr)
-    num_steps = readout.epochs * math.ceil(len(x) / readout.batch_size)
+    epoch_steps = math.ceil(len(x) / readout.batch_size)
+    num_steps = readout.epochs * epoch_steps
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: _schedule(step, num_steps=num_steps, schedule=readout.schedule),
@@ -171,13 +181,16 @@ def fit(
     if isinstance(x, Streamed):
         flop = max(flop, x.flop(readout.batch_size))
     with enough_threads(flop):
-        for batch in _batches(len(x), readout, generator, progress):
+        batches = _batches(len(x), readout, generator, progress)
+        for step, batch in enumerate(batches, start=1):
             batch = batch.to(first.device)
             loss = _loss(head(x[batch]), y[batch], readout)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
+            if watch is not None and step % epoch_steps == 0:
+                watch(step // epoch_steps, head)
     return Head(weights.detach(), bias.detach(), offset, scale)
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -102,22 +103,42 @@ def filled(
     title: str,
     protocol: str,
 ) -> xr.Dataset:
-    """Return all results known, with those of these cells; compute what is missing."""
+    """Return all results known, with those of these cells; compute what is missing.
+
+    What the missing ones need of other cells is kept in files, not in the record.
+    """
     dims = list(cells[0].at)
     before = records.known(where.record, dims)
-    with grid.sharing(study.workers, study.scheduler) as share:
-        results = grid.filled(
-            [(cell, ()) for cell in cells],
-            where.cells,
-            share,
-            known=before,
-            overwrite=study.overwrite,
-        )
+    results = _results(study, where.cells, cells, before)
     new = dict(records.labelled(*pair) for pair in zip(cells, results, strict=True))
     stacked = records.merged(before, new, dims)
     stacked.attrs = {"title": title, "protocol": protocol, "source": "neurodyn, scenarios"}
     checkpoint.save_history(where.record, stacked, records.encoding(stacked))
     return stacked
+
+
+def _results(
+    study: Study, folder: Path, cells: Sequence[Cell], before: records.Known
+) -> list[xr.Dataset]:
+    """Return the results of cells, those of what the missing ones need computed first."""
+    left = [
+        cell for cell in cells if study.overwrite or not grid.is_known(cell, folder, before)
+    ]
+    needed = list(dict.fromkeys(need for cell in left for need in needs(cell)))
+    with grid.sharing(study.workers, study.scheduler) as share:
+        fill = partial(grid.filled, folder=folder, share=share, overwrite=study.overwrite)
+        given = dict(zip(needed, fill([(need, ()) for need in needed]), strict=True))
+        # Of a cell that is known already, what it was computed from may not be.
+        tasks = [
+            (cell, tuple(given[need] for need in needs(cell) if need in given))
+            for cell in cells
+        ]
+        return fill(tasks, known=before)
+
+
+def needs(cell: Cell) -> tuple[Cell, ...]:
+    """Return the cells whose results a cell is computed from."""
+    return getattr(cell, "needs", ())
 
 
 def save(figure: Figure, path: Path) -> None:
