@@ -26,7 +26,7 @@ from fastpath.keeper import Checkpoints
 from fastpath.layers import Dense
 from fastpath.machine import check_memory, free_memory
 from fastpath.preprocess import Preprocess
-from fastpath.readout import Head, Readout, Streamed
+from fastpath.readout import Head, Readout, Streamed, Watch
 from fastpath.snapshots import Snapshots
 from fastpath.train import Training, train
 
@@ -263,10 +263,12 @@ def read_out(
     generator: torch.Generator,
     progress: bool = True,
     log: ReadoutLog | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Head, dict[str, float]]:
     """Fit a head on the images learned from; return it with its errors in percent.
 
-    `log` gets the course of its training, and the confusion of the scored images.
+    `log` gets the course of its training, and the confusion of the scored images; `watch`
+    is called after each epoch: see `readout.fit`.
     """
     log = ReadoutLog() if log is None else log
     learned = features(weights, parts.x_learn, preprocess, mean, head)
@@ -278,6 +280,7 @@ def read_out(
         generator=generator,
         progress=progress,
         log=log,
+        watch=watch,
     )
     train_error = readout.error(trained, learned, parts.y_learn)
     scored = Streamed(weights, parts.x_score, preprocess, mean, head)

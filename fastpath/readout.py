@@ -9,7 +9,7 @@ author's advice for reproducing the published error.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,6 +83,10 @@ class Head:
         return Head(*(tensor.to(device) for tensor in vars(self).values()))
 
 
+# Called after each epoch, from 1, with the head as it is then.
+type Watch = Callable[[int, Head], None]
+
+
 def features(
     weights: Float[Tensor, "unit pixel"],
     v: Float[Tensor, "image v_pixel"],
@@ -150,10 +154,12 @@ def fit(
     generator: torch.Generator,
     progress: bool = True,
     log: ReadoutLog | None = None,
+    watch: Watch | None = None,
 ) -> Head:
     """Train a linear head on features x with labels y by Adam; the weights start at 0.
 
-    `log` is told of each step and epoch.
+    `log` is told of each step and epoch; `watch` is called with each epoch that is done,
+    from 1, and the head as it is then.
     """
     log = ReadoutLog() if log is None else log
     first = x[:1][0]
@@ -177,7 +183,8 @@ def fit(
     if isinstance(x, Streamed):
         flop = max(flop, x.flop(readout.batch_size))
     with enough_threads(flop):
-        for order, batches in _epochs(len(x), readout, generator, progress):
+        epochs = _epochs(len(x), readout, generator, progress)
+        for epoch, (order, batches) in enumerate(epochs, start=1):
             for batch in batches:
                 batch = batch.to(first.device)
                 output = head(x[batch])
@@ -188,6 +195,8 @@ def fit(
                 schedule.step()
                 log.step(loss, output)
             log.end_epoch(y[order.to(y.device)])
+            if watch is not None:
+                watch(epoch, head)
     return Head(weights.detach(), bias.detach(), offset, scale)
 
 

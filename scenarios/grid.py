@@ -24,7 +24,7 @@ ANSWER_SECONDS = 10  # within which a scheduler has to answer
 
 
 class Cell(Protocol):
-    """A part of the study."""
+    """A part of the study; the cells that it needs results of may be its `needs`."""
 
     @property
     def at(self) -> dict[str, Hashable]:
@@ -47,6 +47,12 @@ def path_of(cell: Cell, folder: Path) -> Path:
     place = re.sub(r"[^\w.,+-]+", "_", place)  # as a part of a file name
     digest = sha256(repr(cell).encode()).hexdigest()[:10]
     return folder / f"{type(cell).__name__}-{place}-{digest}.nc"
+
+
+def is_known(cell: Cell, folder: Path, known: Mapping[str, xr.Dataset]) -> bool:
+    """Return whether `filled` would have nothing to compute for a cell."""
+    path = path_of(cell, folder)
+    return path.exists() or path.stem in known
 
 
 def filled(

@@ -16,7 +16,7 @@ from fastpath import checkpoint
 from fastpath.machine import Machine
 from neurodyn import traces
 from scenarios import grid, records
-from scenarios.grid import Cell
+from scenarios.grid import Cell, Share, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,22 +104,47 @@ def filled(
     title: str,
     protocol: str,
 ) -> xr.Dataset:
-    """Return all results known, with those of these cells; compute what is missing."""
+    """Return all results known, with those of these cells; compute what is missing.
+
+    What the missing ones need of other cells is kept in files, not in the record.
+    """
     dims = list(cells[0].at)
     before = records.known(where.record, dims)
     with grid.sharing(study.workers, study.scheduler) as share:
-        results = grid.filled(
-            [(cell, ()) for cell in cells],
-            where.cells,
-            share,
-            known=before,
-            overwrite=study.overwrite,
-        )
+        results = _results(study, where.cells, cells, share, before)
     new = dict(records.labelled(*pair) for pair in zip(cells, results, strict=True))
     stacked = records.merged(before, new, dims)
     stacked.attrs = {"title": title, "protocol": protocol, "source": "neurodyn, scenarios"}
     checkpoint.save_dataset(where.record, stacked)
     return stacked
+
+
+def _results(
+    study: Study, folder: Path, cells: Sequence[Cell], share: Share, known: records.Known
+) -> list[xr.Dataset]:
+    """Return the results of cells, those of what the missing ones need computed first."""
+    left = [
+        cell for cell in cells if study.overwrite or not grid.is_known(cell, folder, known)
+    ]
+    needed = list(dict.fromkeys(need for cell in left for need in needs(cell)))
+    given: dict[Cell, xr.Dataset] = {}
+    if needed:
+        found = _results(study, folder, needed, share, {})
+        given = dict(zip(needed, found, strict=True))
+    # Of a cell that is known already, what it was computed from may not be.
+    tasks: list[Task] = [
+        (cell, tuple(given[need] for need in needs(cell) if need in given))
+        for cell in cells
+        if cell not in given
+    ]
+    found = grid.filled(tasks, folder, share, known=known, overwrite=study.overwrite)
+    results = given | {task[0]: result for task, result in zip(tasks, found, strict=True)}
+    return [results[cell] for cell in cells]
+
+
+def needs(cell: Cell) -> tuple[Cell, ...]:
+    """Return the cells whose results a cell is computed from."""
+    return getattr(cell, "needs", ())
 
 
 def entry(values: NDArray) -> str:
