@@ -23,7 +23,6 @@ from fastpath.defaults import Defaults, defaults_for
 from scenarios import study
 from scenarios.cells import Network, Source
 from scenarios.curves import Layer, OwnReadout, Perceptron
-from scenarios.hidden_size import entry
 from scenarios.study import Study
 
 type Name = Literal[
@@ -161,7 +160,7 @@ def table(result: xr.Dataset) -> str:
         lines.append(f"{title:<30}" + "".join(f"{f'epoch {e}':>15}" for e in epochs))
         for name in networks(result):
             errors = shown.sel(network=name)
-            entries = [entry(errors.sel(epoch=epoch)) for epoch in epochs]
+            entries = [study.entry(errors.sel(epoch=epoch).values) for epoch in epochs]
             lines.append(f"  {name:<28}" + "".join(f"{text:>15}" for text in entries))
     return "\n".join(lines)
 
