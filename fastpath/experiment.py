@@ -35,9 +35,9 @@ from fastpath.train import Training, train
 class Split:
     """The images a result is learned from, and those it is scored on."""
 
-    x_learn: Num[Tensor, "learn height width channel"]
+    x_learn: Num[Tensor, "learn *shape"]
     y_learn: Int[Tensor, " learn"]
-    x_score: Num[Tensor, "score height width channel"]
+    x_score: Num[Tensor, "score *shape"]
     y_score: Int[Tensor, " score"]
     scored_on: str
     """"test" or "validation"."""

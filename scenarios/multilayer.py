@@ -104,10 +104,8 @@ class Deep(Network):
     @property
     def needs(self) -> tuple[Tower, ...]:
         """The layers."""
-        whole = Tower(
-            **{name: getattr(self, name) for name in Network.__dataclass_fields__},
-            layers=self.layers,
-        )
+        place = {name: getattr(self, name) for name in Network.__dataclass_fields__}
+        whole = Tower(**place | {"network": "tower"}, layers=self.layers)
         return (*whole.needs, whole)
 
     def compute(self, *towers: xr.Dataset) -> xr.Dataset:
