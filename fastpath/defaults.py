@@ -46,11 +46,11 @@ def defaults_for(name: str) -> Defaults:
             )
         case "mnist":
             return Defaults(
-                preprocess=Preprocess(),
+                preprocess=CENTRED,
                 p=3.0,
-                competition=Ranking(k=7, delta=0.45),
-                training=Training(epochs=40, lr=0.1),
-                readout=Readout(power=5.0, scaling="set", m=4),
+                competition=Ranking(k=7, delta=0.4),
+                training=Training(epochs=20, lr=0.2),
+                readout=Readout(power=2.5, scaling="set", m=4),
             )
         case "cifar10" | "cifar100":
             return Defaults(

@@ -43,7 +43,7 @@ class Readout:
     images, so that those of the training set have this sum on average; "unit": each unit's
     feature is standardised over the training images."""
     loss: Literal["tanh", "cross-entropy"] = "tanh"
-    m: float = 6.0
+    m: float | int = 6.0
     """Exponent of the tanh loss, eq. 12."""
     beta: float = 1.0
     """Steepness of the tanh."""

@@ -23,7 +23,7 @@ from torch import Tensor
 from fastpath import experiment
 from fastpath.competition import Ranking
 from fastpath.constraints import Constraint, column_signs, row_signs, same_sign
-from fastpath.defaults import Defaults, defaults_for
+from fastpath.defaults import CENTRED, Defaults, defaults_for
 from fastpath.experiment import Split
 from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
@@ -49,9 +49,10 @@ TITLES = {
 EXCITATORY = 0.8  # the share of inputs, or of units, with excitatory synapses
 FIELDS = 16
 PROTOCOL = (
-    "Test error of the last epoch; the settings of the layer without signs, chosen on "
-    "held-out training images, serve for all. Signs are counted after every epoch. "
-    "Readout weights have both signs."
+    "Inputs are deviations of the pixels from their means, with unit norm: of rates alone, "
+    "nothing would excite units that are only inhibited. Test error of the last epoch; the "
+    "settings of the layer without signs, chosen on held-out training images, serve for "
+    "all. Signs are counted after every epoch. Readout weights have both signs."
 )
 
 
@@ -86,7 +87,8 @@ class Signed(Network):
         def count(epoch: int, layer: Dense) -> None:
             wrong.append(int((layer.weights.cpu().numpy() * signs < 0).sum()))
 
-        preprocess = self.preprocess if relay is None else Preprocess()
+        # Rates of interneurons count as deviations from their means, as the pixels do.
+        preprocess = self.preprocess if relay is None else CENTRED
         layer, mean, history = experiment.learn_features(
             parts,
             num_units=self.num_units,
@@ -259,13 +261,11 @@ def interneurons(config: Config, signs: Signs) -> int:
 
 def recipe(known: Defaults, signs: Signs, *, random: bool) -> dict[str, Any]:
     """Return what is learned from, for how long, and how it is read out."""
-    training, readout, preprocess = known.training, known.readout, known.preprocess
+    training, readout = known.training, known.readout
     if random:
         training = replace(training, epochs=0)
         readout = replace(readout, power=known.random_power)
-    if signs == "inhibitory":  # of rates, nothing excites them; of deviations, some do
-        preprocess = replace(preprocess, subtract_mean=True, unit_norm=True)
-    return {"training": training, "readout": readout, "preprocess": preprocess}
+    return {"training": training, "readout": readout, "preprocess": CENTRED}
 
 
 def table(result: xr.Dataset) -> str:

@@ -129,7 +129,7 @@ def signed(signs, **changes):
         "source": DIGITS,
         "num_units": 12,
         "seed": 0,
-        "preprocess": Preprocess(),
+        "preprocess": Preprocess(subtract_mean=True, unit_norm=True),
         "signs": signs,
         "p": 2.0,
         "competition": Ranking(k=2, delta=0.4),
@@ -151,7 +151,7 @@ def test_signs_hold_and_break_where_nothing_keeps_them(signs, monkeypatch):
 
 
 def test_interneurons_are_non_negative_and_balanced():
-    cell = signed("interneurons")
+    cell = signed("interneurons", preprocess=Preprocess())
     _, parts, generator = cell.begin()
     relay = cell.interneurons(parts, generator).balanced(parts.x_learn)
     assert (relay.weights >= 0).all()

@@ -135,7 +135,7 @@ def test_a_sign_per_unit_holds_for_the_rows_that_change():
     dense = layer(row_signs(signs), seed=3, units=15)
     before = dense.weights.clone()
     for step in range(3):
-        dense.learn(normal(2, 64, seed=step), Ranking(k=2, delta=0.4), lr=0.5)
+        dense.learn(normal(2, 64, seed=step), Ranking(k=2, delta=0.4), lr=3.0)
     changed = (dense.weights != before).any(dim=1)
     assert 2 < changed.sum() < 15
     assert (dense.weights * signs[:, None] >= 0).all()
