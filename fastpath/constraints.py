@@ -22,8 +22,7 @@ class Constraint:
     """Signs of weights: one for all, one for each input, or one for each unit."""
 
     signs: Int[Tensor, "#unit #pixel"]
-    """1: weights >= 0, −1: weights <= 0, 0: weights are free; on the device of the
-    weights."""
+    """1: weights >= 0, −1: weights <= 0, 0: weights are free."""
 
     def __post_init__(self) -> None:
         if not (self.signs.abs() <= 1).all():
@@ -37,6 +36,10 @@ class Constraint:
     ) -> Float[Tensor, "row pixel"]:
         """Return the nearest weights that are allowed to those of some `units`."""
         return torch.where(self._wrong(rows, units), 0.0, rows)
+
+    def to(self, device: torch.device) -> "Constraint":
+        """Return the same constraint on another device."""
+        return Constraint(self.signs.to(device))
 
     def mirrored(self, weights: Float[Tensor, "unit pixel"]) -> Float[Tensor, "unit pixel"]:
         """Return weights of the same sizes that are allowed: wrong signs are turned."""
@@ -79,7 +82,7 @@ def column_signs(signs: Int[Tensor, " pixel"]) -> Constraint:
     ----------
     signs
         1 for an excitatory input, −1 for an inhibitory one, 0 for one whose weights are
-        free, on the device of the weights.
+        free.
 
     Raises
     ------

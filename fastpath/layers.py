@@ -46,6 +46,7 @@ class Dense:
                 f"weights of shape {tuple(weights.shape)}: a finite (unit, pixel) matrix "
                 "is needed"
             )
+        constraint = None if constraint is None else constraint.to(weights.device)
         if constraint is not None and (wrong := constraint.violations(weights)):
             raise ValueError(
                 f"{wrong} of {weights.numel()} weights break the constraint: start from "
@@ -82,7 +83,7 @@ class Dense:
         weights = torch.randn(num_units, num_pixels, generator=generator, dtype=dtype)
         weights = weights.to(device)
         if constraint is not None:
-            weights = constraint.mirrored(weights)
+            weights = constraint.to(weights.device).mirrored(weights)
         return cls(weights, p=p, constraint=constraint)
 
     @property

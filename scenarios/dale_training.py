@@ -81,7 +81,7 @@ class Signed(Network):
                 parts.scored_on,
             )
         constraint = self.constraint(parts.x_learn[0].numel(), generator)
-        signs = constraint.signs.cpu().numpy() if constraint else np.zeros((1, 1))
+        signs = constraint.signs.numpy() if constraint else np.zeros((1, 1))
         wrong: list[int] = []
 
         def count(epoch: int, layer: Dense) -> None:
@@ -127,7 +127,7 @@ class Signed(Network):
 
         def drawn(count: int) -> Tensor:
             positive = torch.rand(count, generator=generator) < EXCITATORY
-            return torch.where(positive, 1, -1).to(self.device)
+            return torch.where(positive, 1, -1)
 
         match self.signs:
             case "free":
@@ -141,7 +141,7 @@ class Signed(Network):
             case "by unit":
                 return row_signs(drawn(self.num_units))
             case "interneurons":
-                signs = torch.ones(num_inputs, dtype=torch.int64, device=self.device)
+                signs = torch.ones(num_inputs, dtype=torch.int64)
                 signs[-self.num_interneurons :] = -1
                 return column_signs(signs)
 
