@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import xarray as xr
 
 from fastpath import checkpoint, datasets, experiment
 from fastpath.cli import main
+from fastpath.commands.train import Train
+from fastpath.defaults import defaults_for
 
 QUICK = ["--data", "digits", "--units", "15", "--epochs", "3", "--head-epochs", "4"]
 
@@ -247,3 +250,29 @@ def test_the_command_is_installed():
         check=True,
     )
     assert "--head-epochs" in done.stdout
+
+
+def test_settings_come_from_the_data_set_unless_they_are_given(tmp_path):
+    known = defaults_for("mnist")
+    plan = Train(data="mnist", out=tmp_path).plan("mnist")
+    assert plan.p == known.p
+    assert plan.competition == known.competition
+    assert plan.training == known.training
+    assert plan.preprocess == known.preprocess
+    assert plan.readout == known.readout
+    given = Train(
+        data="mnist",
+        out=tmp_path,
+        epochs=0,
+        delta=0.1,
+        p=2.0,
+        unit_norm=False,
+        head_scaling="unit",
+        head_exponent=6.0,
+    ).plan("mnist")
+    assert given.competition == replace(known.competition, delta=0.1)
+    assert given.training == replace(known.training, epochs=0)
+    assert given.p == 2.0
+    assert given.preprocess == replace(known.preprocess, unit_norm=False)
+    wanted = replace(known.readout, scaling="unit", m=6.0, power=known.random_power)
+    assert given.readout == wanted

@@ -199,3 +199,23 @@ def test_bad_settings_are_refused(settings, message):
 def test_weights_of_another_size_are_refused():
     with pytest.raises(ValueError, match="10 pixels per unit, the images 9"):
         readout.features(W, V[:, :9], Readout())
+
+
+def test_set_scaling_is_one_factor_with_the_known_mean_sum():
+    x, y = blobs()
+    head = readout.fit(
+        x,
+        y,
+        num_classes=3,
+        readout=Readout(epochs=1, scaling="set"),
+        generator=torch.Generator(),
+        progress=False,
+    )
+    assert len(head.scale.unique()) == 1
+    assert not head.offset.any()
+    scaled = (x - head.offset) * head.scale
+    assert scaled.sum(dim=1).mean().item() == pytest.approx(readout.FEATURE_SUM, rel=1e-4)
+    weights, v = torch.rand(5, 4), torch.rand(6, 4)
+    features = readout.features(weights, v, Readout(power=2.0, scaling="set"))
+    cosine = torch.nn.functional.cosine_similarity(v[:, None], weights[None], dim=2)
+    torch.testing.assert_close(features, cosine**2)
