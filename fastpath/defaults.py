@@ -17,9 +17,9 @@ COLOUR = Preprocess(subtract_mean=True, center_images=True, unit_norm=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
-    """How a layer learns from a data set, how it is read out, and so for its controls.
+    """How a layer learns from a data set and is read out.
 
-    Each kind of weights has the power n of the readout's features that is best for it.
+    Its controls are read out their own best way.
     """
 
     preprocess: Preprocess
@@ -27,10 +27,10 @@ class Defaults:
     competition: Ranking
     training: Training
     readout: Readout
-    random_power: float = 1.0
-    """n for random weights."""
-    kmeans_power: float = 4.0
-    """n for the centres of clusters."""
+    random: Readout
+    """For random weights."""
+    kmeans: Readout
+    """For weights that are the centres of clusters."""
 
 
 def defaults_for(name: str) -> Defaults:
@@ -49,7 +49,7 @@ def defaults_for(name: str) -> Defaults:
                 preprocess=CENTRED,
                 p=3.0,
                 competition=Ranking(k=7, delta=0.4),
-                training=Training(epochs=20, lr=0.2),
+                training=Training(epochs=30, lr=0.1),
                 readout=Readout(power=2.5, scaling="set", m=4),
             )
         case "cifar10" | "cifar100":
@@ -58,7 +58,7 @@ def defaults_for(name: str) -> Defaults:
                 p=3.0,
                 competition=Ranking(k=7, delta=0.4),
                 training=Training(epochs=10, lr=0.2),
-                readout=Readout(epochs=10, power=3.0, scaling="set", m=2),
+                readout=Readout(epochs=30, power=3.0, scaling="set", m=4),
             )
         case _:
             return Defaults(
