@@ -19,7 +19,7 @@ import xarray as xr
 from fastpath import baselines, datasets, experiment
 from fastpath.baselines import Backprop, KMeans
 from fastpath.competition import Ranking
-from fastpath.experiment import Split
+from fastpath.experiment import Split, Trained
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.train import Training
@@ -53,6 +53,11 @@ class Source:
             digest = hashlib.sha256(images.x_train.data).hexdigest()[:10]
         return cls(name=images.name, gray=gray, digest=digest, path=path, root=root)
 
+    @property
+    def label(self) -> str:
+        """Its name in tables and figures."""
+        return f"{self.name} gray" if self.gray else self.name
+
     def load(self) -> datasets.Images:
         """Return the images."""
         images = _loaded(self.path, self.root)
@@ -63,6 +68,10 @@ class Source:
             for name in ("x_train", "x_test")
         }
         return replace(images, **gray)
+
+    def to_learn(self, parts: Split) -> Split:
+        """Return the parts as they are learned from: a kind of images may add to them."""
+        return parts
 
 
 @functools.lru_cache(maxsize=1)
@@ -88,7 +97,7 @@ class Network(ABC):
     def at(self) -> dict[str, Hashable]:
         """Its place."""
         return {
-            "data": self.source.name,
+            "data": self.source.label,
             "network": self.network,
             "num_units": self.num_units,
             "seed": self.seed,
@@ -104,7 +113,7 @@ class Network(ABC):
         parts = experiment.split(
             images, validation=self.validation, generator=generator, device=self.device
         )
-        return images, parts, generator
+        return images, self.source.to_learn(parts), generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +140,10 @@ class Local(Network):
             generator=generator,
             progress=False,
         )
+        return self.worth(trained, parts)
+
+    def worth(self, trained: Trained, parts: Split) -> xr.Dataset:
+        """Return what is kept of a trained network."""
         learning = trained.history["learning"]
         return scored(
             trained.metrics,

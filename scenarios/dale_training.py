@@ -264,7 +264,7 @@ def recipe(known: Defaults, signs: Signs, *, random: bool) -> dict[str, Any]:
     training, readout = known.training, known.readout
     if random:
         training = replace(training, epochs=0)
-        readout = replace(readout, power=known.random_power)
+        readout = known.random
     return {"training": training, "readout": readout, "preprocess": CENTRED}
 
 

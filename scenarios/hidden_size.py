@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from fastpath.baselines import Backprop, KMeans
 from fastpath.defaults import Defaults, defaults_for
+from fastpath.readout import Readout
 from scenarios import study
 from scenarios.cells import Clusters, EndToEnd, Local, Network, Pixels, Source
 from scenarios.study import Study
@@ -103,7 +104,6 @@ def network(
         "seed": seed,
         "device": config.device,
     }
-    head = known.readout
     match method:
         case "local rule" | "random weights":
             random = method == "random weights"
@@ -113,14 +113,14 @@ def network(
                 p=known.p,
                 competition=known.competition,
                 training=replace(known.training, epochs=0) if random else known.training,
-                readout=replace(head, power=known.random_power) if random else head,
+                readout=known.random if random else known.readout,
             )
         case "k-means":
             return Clusters(
                 **place,
                 preprocess=known.preprocess,
                 kmeans=KMeans(passes=3 if num_units > 2000 else 5),
-                readout=replace(head, power=known.kmeans_power),
+                readout=known.kmeans,
             )
         case "back-propagation":
             return EndToEnd(
@@ -129,7 +129,7 @@ def network(
                 backprop=Backprop(epochs=BACKPROP_EPOCHS),
             )
         case "pixels":
-            linear = replace(head, loss="cross-entropy", lr=1e-3)
+            linear = Readout(epochs=20, loss="cross-entropy", lr=1e-3)
             return Pixels(**place, preprocess=known.preprocess, readout=linear)
 
 

@@ -211,9 +211,9 @@ def cells(config: Config, source: Source) -> list[Deep]:
             preprocess=known.preprocess,
             device=config.device,
             layers=layers,
-            readout=replace(known.readout, power=power),
+            readout=readout,
         )
-        for name, (layers, power) in towers(first, known, config.quick).items()
+        for name, (layers, readout) in towers(first, known, config.quick).items()
         for seed in config.seeds_of(units)
         if len(layers) <= config.depth
     ]
@@ -221,8 +221,8 @@ def cells(config: Config, source: Source) -> list[Deep]:
 
 def towers(
     first: Layer, known: Defaults, quick: bool
-) -> dict[str, tuple[tuple[Layer, ...], float]]:
-    """Return the layers of each network, and the power n of its readout."""
+) -> dict[str, tuple[tuple[Layer, ...], Readout]]:
+    """Return the layers of each network, and its readout."""
 
     def upper(between: str, *, learns: bool = True) -> Layer:
         epochs = (20 if quick else UPPER_EPOCHS) if learns else 0
@@ -233,16 +233,17 @@ def towers(
         )
 
     second = upper(BEST)
+    upper_readout = replace(known.readout, power=UPPER_POWER)
     return {
-        "1 layer": ((first,), known.readout.power),
-        "2 layers": ((first, second), UPPER_POWER),
-        "3 layers": ((first, second, second), UPPER_POWER),
+        "1 layer": ((first,), known.readout),
+        "2 layers": ((first, second), upper_readout),
+        "3 layers": ((first, second, second), upper_readout),
         "2 layers, the second random": (
             (first, upper(BEST, learns=False)),
-            known.random_power,
+            known.random,
         ),
         **{
-            f"2 layers, rates {between}": ((first, upper(between)), UPPER_POWER)
+            f"2 layers, rates {between}": ((first, upper(between)), upper_readout)
             for between in BETWEEN
             if between != BEST
         },

@@ -129,15 +129,10 @@ class Train(Saving, Machine):
         return self.data if named else str(path.resolve())
 
     def _readout(self, known: Defaults, *, random: bool) -> Readout:
-        power = known.random_power if random else known.readout.power
+        given = {name: getattr(self, flag) for name, flag in HEAD_FLAGS.items()}
         return replace(
-            known.readout,
-            power=power if self.power is None else self.power,
-            **{
-                name: value
-                for name, flag in HEAD_FLAGS.items()
-                if (value := getattr(self, flag)) is not None
-            },
+            known.random if random else known.readout,
+            **{name: value for name, value in given.items() if value is not None},
         )
 
     def _competition(self, known: Ranking) -> Ranking | Equilibrium | Soft:
@@ -158,6 +153,7 @@ HEAD_FLAGS = {
     "m": "head_exponent",
     "scaling": "head_scaling",
     "schedule": "head_schedule",
+    "power": "power",
 }
 
 

@@ -274,5 +274,5 @@ def test_settings_come_from_the_data_set_unless_they_are_given(tmp_path):
     assert given.training == replace(known.training, epochs=0)
     assert given.p == 2.0
     assert given.preprocess == replace(known.preprocess, unit_norm=False)
-    wanted = replace(known.readout, scaling="unit", m=6.0, power=known.random_power)
+    wanted = replace(known.random, scaling="unit", m=6.0)
     assert given.readout == wanted

@@ -1,0 +1,212 @@
+"""Faces: gray images, mirror images, what tells cells apart, and the study in small."""
+
+import os
+import runpy
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from fastpath.defaults import defaults_for
+from fastpath.train import Training
+from scenarios import face_figure, faces, grid
+from scenarios.cells import GRAY, Source
+from scenarios.faces import Config, Faces, LargestClass
+
+SIDE = 6
+
+
+def save_tiny(folder, *, seed=0, name="tiny", **more):
+    """Write images of two classes, one bright above and one below; return the path."""
+    folder.mkdir(exist_ok=True)
+    random = np.random.default_rng(seed)
+    arrays = {}
+    for part, count in (("train", 40), ("test", 20)):
+        y = np.arange(count) % 2
+        x = random.integers(0, 120, (count, SIDE, SIDE, 3))
+        for image, label in zip(x, y, strict=True):
+            image[:3] += 100 * label
+            image[3:] += 100 * (1 - label)
+        arrays |= {f"x_{part}": x.astype(np.uint8), f"y_{part}": y}
+    np.savez(path := folder / f"{name}.npz", **arrays, **more)
+    return str(path)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return save_tiny(tmp_path / "tiny")
+
+
+def small(tmp_path, *data, **changes):
+    settings = {"preset": "quick", "units": 10, "seeds": 2, "out": tmp_path / "out"}
+    return Config(**settings | {"data": data} | changes)
+
+
+def test_gray_is_the_weighted_sum_of_the_channels(tiny):
+    colour = Source.of(tiny, None).load()
+    gray = Source.of(tiny, None, gray=True).load()
+    assert gray.x_test.shape == (20, SIDE, SIDE, 1)
+    assert gray.x_train.dtype == np.uint8
+    for image, found in zip(colour.x_test, gray.x_test, strict=True):
+        for row in range(SIDE):
+            for column in range(SIDE):
+                red, green, blue = (int(value) for value in image[row, column])
+                wanted = 0.299 * red + 0.587 * green + 0.114 * blue
+                assert abs(int(found[row, column, 0]) - wanted) <= 0.5 + 1e-9
+    assert sum(GRAY) == pytest.approx(1)
+
+
+def test_other_images_of_the_same_name_are_other_cells(tmp_path):
+    def path_of(data, **changes):
+        source = Faces.of(data, None, **changes)
+        cell = LargestClass(
+            network="largest class",
+            source=source,
+            num_units=0,
+            seed=0,
+            preprocess=defaults_for(source.name).preprocess,
+        )
+        return grid.path_of(cell, tmp_path)
+
+    first = path_of(save_tiny(tmp_path / "first"))
+    assert path_of(save_tiny(tmp_path / "copy")) == first
+    assert path_of(save_tiny(tmp_path / "other", seed=1)) != first
+    assert path_of(save_tiny(tmp_path / "first"), gray=True) != first
+
+
+def test_mirror_images_are_learned_but_not_of_those_scored_on(tiny):
+    source = Faces.of(tiny, None)
+    cell = LargestClass(
+        network="largest class",
+        source=source,
+        num_units=0,
+        seed=3,
+        preprocess=defaults_for("tiny").preprocess,
+        validation=10,
+    )
+    _, parts, _ = cell.begin()
+    x, y = parts.x_learn.numpy(), parts.y_learn.numpy()
+    assert (len(x), len(parts.x_score)) == (60, 10)
+    for i in range(30):
+        np.testing.assert_array_equal(x[30 + i], x[i][:, ::-1])
+    np.testing.assert_array_equal(y[30:], y[:30])
+    learned = {image.tobytes() for image in x}
+    for image in parts.x_score.numpy():
+        assert image.tobytes() not in learned
+        assert image[:, ::-1].tobytes() not in learned
+    plain = replace(cell, source=Source.of(tiny, None))
+    assert len(plain.begin()[1].x_learn) == 30
+
+
+def test_largest_class_is_that_of_the_training_images(tmp_path):
+    path = save_tiny(tmp_path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["y_train"][:10] = 1
+    arrays["y_test"] = np.array([1] * 5 + [0] * 15)
+    np.savez(path, **arrays)
+    cell = faces.network("largest class", Faces.of(path, None), 0, small(tmp_path))
+    assert cell.compute()["error"] == pytest.approx(75)
+
+
+def test_known_sets_have_names_of_classes_unless_the_file_has(tmp_path):
+    known = save_tiny(tmp_path, name="faces_real_fake")
+    assert Faces.of(known, None).load().classes == ("real", "fake")
+    own = save_tiny(tmp_path / "own", name="faces_real_fake", classes=["a", "b"])
+    assert Faces.of(own, None).load().classes == ("a", "b")
+    unknown = save_tiny(tmp_path, name="unknown")
+    assert Faces.of(unknown, None).load().classes == ("0", "1")
+
+
+def test_missing_faces_are_one_line_that_helps(tmp_path, monkeypatch, capsys):
+    arguments = ["faces", "--data-root", str(tmp_path), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.delitem(sys.modules, "scenarios.faces")
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("scenarios.faces", run_name="__main__")
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    for part in (str(tmp_path / "faces_utk.npz"), "--data-root", "--data", "x_train"):
+        assert part in message
+
+
+def test_settings_that_make_no_sense_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="units is 0: at least 1"):
+        Config(units=0)
+    with pytest.raises(ValueError, match="unknown data set 'nothing'"):
+        faces.main(small(tmp_path, "nothing"))
+
+
+def test_a_study_writes_what_it_found_and_continues(tmp_path, tiny, capsys, monkeypatch):
+    stop = LargestClass.compute
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LargestClass, "compute", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        faces.main(small(tmp_path, tiny))
+    kept = {path.name for path in (tmp_path / "out" / "cells").iterdir()}
+    assert len(kept) == 10  # both seeds of the five networks, in gray
+
+    monkeypatch.setattr(LargestClass, "compute", stop)
+    capsys.readouterr()
+    result = faces.main(small(tmp_path, tiny))
+    printed = capsys.readouterr().out
+    assert "14/14" in printed
+    assert not any(f" {name}" in printed for name in kept)
+    assert list(result["data"].values) == ["tiny gray", "tiny"]
+    assert result["error"].notnull().all()
+    assert (tmp_path / "out" / "faces_quick.png").stat().st_size > 10_000
+
+    with xr.open_dataset(tmp_path / "out" / "data" / "faces_quick.nc") as record:
+        assert {"title", "protocol"} <= set(record.attrs)
+    faces.main(small(tmp_path, tiny))
+    assert "/14" not in capsys.readouterr().out
+
+
+def test_receptive_fields_are_those_of_the_first_units(tmp_path, tiny):
+    cell = faces.network("local rule", Faces.of(tiny, None), 0, small(tmp_path))
+    cell = replace(cell, training=Training(epochs=0, batch_size=40), fields=3)
+    fields = cell.compute()["fields"].values
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(10, SIDE * SIDE * 3, generator=generator).numpy()[:3]
+    scaled = weights / abs(weights).max(axis=1, keepdims=True)
+    np.testing.assert_allclose(fields, scaled, atol=0.5 / faces.FIELD_LEVELS + 1e-6)
+
+
+def test_fewer_clusters_than_images(tmp_path, tiny):
+    config = small(tmp_path, tiny, units=100)
+    result = faces.main(replace(config, seeds=1))
+    assert result["error"].sel(network="k-means").notnull().all()
+    cell = faces.network("k-means", Faces.of(tiny, None), 0, config)
+    assert cell.num_units == 40 // faces.IMAGES_PER_CLUSTER
+
+
+def test_table_shows_mean_and_spread_of_the_seeds():
+    errors = xr.DataArray(
+        [[[10.0, 20.0], [50.0, 50.0]]],
+        dims=("data", "network", "seed"),
+        coords={"data": ["a"], "network": ["local rule", "largest class"]},
+    )
+    lines = face_figure.table(xr.Dataset({"error": errors})).splitlines()
+    assert lines[1].split() == ["local", "rule", "85.0", "±", "7.1"]
+    assert lines[2].split() == ["largest", "class", "50.0", "±", "0.0"]
+
+
+def test_gender_is_told_far_better_than_by_the_largest_class(data_root, tmp_path):
+    path = data_root / "faces_utk.npz"
+    if not path.is_file():
+        reason = f"no {path.name} in {data_root}"
+        (pytest.fail if os.environ.get("NEURODYN_REQUIRE_DATA") else pytest.skip)(reason)
+    config = small(tmp_path, data_root=data_root, units=100)
+    source = Faces.of(str(path), None, gray=True)
+    cell = faces.network("local rule", source, 0, config)
+    cell = replace(cell, training=replace(cell.training, epochs=2))
+    largest = faces.network("largest class", source, 0, config)
+    gained = largest.compute()["error"] - cell.compute()["error"]
+    assert gained > 10  # of 45; one sd of 1935 test images is 1.1
