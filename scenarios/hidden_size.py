@@ -135,7 +135,7 @@ def network(
 
 
 def training(known: Training, num_units: int, *, random: bool) -> Training:
-    """Return how a layer of some size is trained; a unit of the largest wins more seldom."""
+    """Return how a layer of some size is trained: units of the largest win more seldom."""
     epochs = 0 if random else known.epochs * (2 if num_units > 4000 else 1)
     return replace(known, epochs=epochs)
 
