@@ -79,9 +79,15 @@ def main(config: Config) -> xr.Dataset:
 
 def cells(config: Config, source: Source) -> list[Network]:
     """Return the networks of a data set."""
-    known = defaults_for(source.name)
     return [
-        network(method, known, source, num_units, seed, config)
+        network(
+            method,
+            defaults_for(source.name, num_units or max(config.sizes)),
+            source,
+            num_units,
+            seed,
+            config,
+        )
         for method in METHODS
         if method in config.methods
         for num_units in ((0,) if method == "pixels" else config.sizes)

@@ -192,8 +192,8 @@ def main(config: Config) -> xr.Dataset:
 
 def cells(config: Config, source: Source) -> list[Deep]:
     """Return the networks of a data set."""
-    known = defaults_for(source.name)
     units = config.units or (50 if config.quick else 2000)
+    known = defaults_for(source.name, units)
     first = Layer(
         num_units=units,
         preprocess=known.preprocess,

@@ -47,7 +47,7 @@ def backprop_control(command: BackpropControl) -> None:
             backprop=Backprop(
                 epochs=command.epochs, batch_size=command.batch_size, lr=command.lr
             ),
-            preprocess=defaults_for(images.name).preprocess,
+            preprocess=defaults_for(images.name, command.units).preprocess,
             generator=generator,
         )
     )

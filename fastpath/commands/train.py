@@ -101,7 +101,7 @@ class Train(Saving, Machine):
 
     def plan(self, name: str) -> Plan:
         """Return what is to be done with the data set of this name."""
-        known = defaults_for(name)
+        known = defaults_for(name, self.units)
         training = replace(
             changed(known.training, self, "epochs", "batch_size", "lr"),
             normalize=None if self.normalize == "none" else "max",
