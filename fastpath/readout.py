@@ -47,6 +47,8 @@ class Readout:
     """Exponent of the tanh loss, eq. 12."""
     beta: float = 1.0
     """Steepness of the tanh."""
+    smoothing: float = 0.0
+    """Cross-entropy: share of each target that is spread over all classes."""
     lr: float = 5e-3
     schedule: Literal["cosine", "step"] = "cosine"
     """"cosine": from lr to 0; "step": lr halved every fifth of the epochs."""
@@ -60,6 +62,8 @@ class Readout:
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} is {value}: it must be positive and finite")
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing is {self.smoothing}: from 0 to below 1 is needed")
 
 
 @dataclass(frozen=True)
@@ -251,7 +255,7 @@ def _loss(
     output: Float[Tensor, "image class"], y: Int[Tensor, " image"], readout: Readout
 ) -> Float[Tensor, ""]:
     if readout.loss == "cross-entropy":
-        return functional.cross_entropy(output, y)
+        return functional.cross_entropy(output, y, label_smoothing=readout.smoothing)
     target = torch.full_like(output, -1.0).scatter_(1, y[:, None], 1.0)
     distance = (torch.tanh(readout.beta * output) - target).abs()
     return distance.pow(readout.m).sum(dim=1).mean()

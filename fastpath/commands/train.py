@@ -91,6 +91,8 @@ class Train(Saving, Machine):
     """Loss of the readout: eq. 12, or cross-entropy [by data set]."""
     head_exponent: float | None = None
     """m of the tanh loss, eq. 12 [by data set]."""
+    head_smoothing: float | None = None
+    """Cross-entropy: share of each target that is spread over all classes [by data set]."""
     head_scaling: Literal["image", "set", "unit"] | None = None
     """Scale each image's features to one sum, or all images' by one factor, or standardise
     each unit's [by data set]."""
@@ -151,6 +153,7 @@ HEAD_FLAGS = {
     "lr": "head_lr",
     "loss": "head_loss",
     "m": "head_exponent",
+    "smoothing": "head_smoothing",
     "scaling": "head_scaling",
     "schedule": "head_schedule",
     "power": "power",

@@ -51,6 +51,18 @@ def test_tanh_loss_is_eq_12():
     assert loss.item() == pytest.approx(expected / 4, rel=1e-12)
 
 
+def test_cross_entropy_spreads_a_share_of_each_target():
+    output = torch.randn(4, 3, generator=GENERATOR, dtype=torch.float64)
+    y = torch.tensor([0, 2, 1, 1])
+    expected = 0.0
+    for o, label in zip(output.tolist(), y.tolist(), strict=True):
+        for a in range(3):
+            target = 0.2 / 3 + (0.8 if a == label else 0)
+            expected -= target * (o[a] - math.log(sum(map(math.exp, o))))
+    loss = readout._loss(output, y, Readout(loss="cross-entropy", smoothing=0.2))
+    assert loss.item() == pytest.approx(expected / 4, rel=1e-12)
+
+
 def blobs(n=600):
     generator = torch.Generator().manual_seed(1)
     y = torch.arange(n) % 3
@@ -189,6 +201,7 @@ def test_schedules_rise_then_fall():
         ({"power": 0.0}, "power is 0.0: it must be positive"),
         ({"m": -1.0}, "m is -1.0"),
         ({"lr": float("inf")}, "lr is inf"),
+        ({"smoothing": 1.0}, "smoothing is 1.0: from 0 to below 1"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
