@@ -47,10 +47,10 @@ def defaults_for(name: str, num_units: int = 2000) -> Defaults:
                 random=replace(readout, power=1.0),
                 kmeans=readout,
             )
-        # 10,000 images held out. 2000 units: 1.7 % error (cross-entropy with 5e-3, n = 2.5 or
-        # 3), 1.8 with the tanh loss, and from raw pixels at best (n = 6); dropout on the
-        # features and longer readouts are worse. 500 units: 2.7 %, 3.0 with cross-entropy,
-        # 2.8 and a tenth of the units dead from raw pixels.
+        # 10,000 images held out. 2000 units: 1.7 % error (n = 2.5 or 3), 1.8 with the tanh
+        # loss, and from raw pixels at best (n = 6); dropout on the features and longer
+        # readouts are worse. 500 units: 2.7 %, 3.0 with cross-entropy, 2.8 and a tenth of
+        # the units dead from raw pixels.
         case "mnist":
             few = Readout(power=2.5, scaling="set", m=4)
             many = replace(few, loss="cross-entropy", smoothing=0.1)

@@ -23,7 +23,7 @@ from torch import Tensor
 from fastpath import experiment
 from fastpath.competition import Ranking
 from fastpath.constraints import Constraint, column_signs, row_signs, same_sign
-from fastpath.defaults import CENTRED, defaults_for
+from fastpath.defaults import CENTRED, Defaults, defaults_for
 from fastpath.experiment import Split
 from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
@@ -48,12 +48,11 @@ TITLES = {
 }
 EXCITATORY = 0.8  # the share of inputs, or of units, with excitatory synapses
 FIELDS = 16
-FEW = 500  # units, for which centred images are known to be good
 PROTOCOL = (
-    "Test error of the last epoch; the settings of the layer without signs, chosen on "
-    "held-out training images, serve for all. Units that are only inhibited learn from "
-    "deviations of the pixels from their means: of the pixels alone nothing would excite "
-    "them. Signs are counted after every epoch. Readout weights have both signs."
+    "Inputs are deviations of the pixels from their means, with unit norm: of pixels alone, "
+    "nothing would excite units that are only inhibited. Test error of the last epoch; the "
+    "settings of the layer without signs, chosen on held-out training images, serve for "
+    "all. Signs are counted after every epoch. Readout weights have both signs."
 )
 
 
@@ -88,7 +87,8 @@ class Signed(Network):
         def count(epoch: int, layer: Dense) -> None:
             wrong.append(int((layer.weights.cpu().numpy() * signs < 0).sum()))
 
-        preprocess = self.preprocess if relay is None else Preprocess()
+        # Rates of interneurons count as deviations from their means, as the pixels do.
+        preprocess = self.preprocess if relay is None else CENTRED
         layer, mean, history = experiment.learn_features(
             parts,
             num_units=self.num_units,
@@ -231,6 +231,7 @@ def main(config: Config) -> xr.Dataset:
 def cells(config: Config, source: Source) -> list[Signed]:
     """Return the networks: learned, and their controls with random weights."""
     units = config.units or (50 if config.quick else 2000)
+    known = defaults_for(source.name, units)
     return [
         Signed(
             network=TITLES[signs] + (", random" if random else ""),
@@ -240,7 +241,7 @@ def cells(config: Config, source: Source) -> list[Signed]:
             device=config.device,
             signs=signs,
             num_interneurons=interneurons(config, signs),
-            **recipe(source.name, units, signs, random=random),
+            **recipe(known, random=random),
         )
         for signs in SIGNS
         if signs in config.signs
@@ -256,17 +257,11 @@ def interneurons(config: Config, signs: Signs) -> int:
     return config.interneurons or (10 if config.quick else 200)
 
 
-def recipe(name: str, units: int, signs: Signs, *, random: bool) -> dict[str, Any]:
-    """Return what is learned from and how, and how it is read out.
-
-    Of rates alone, nothing would excite units that are only inhibited: those learn from
-    deviations of the rates from their means.
-    """
-    known = defaults_for(name, units)
-    if signs == "inhibitory":
-        known = replace(defaults_for(name, FEW), preprocess=CENTRED)
+def recipe(known: Defaults, *, random: bool) -> dict[str, Any]:
+    """Return what is learned from and how, and how it is read out."""
+    centred = known.preprocess.subtract_mean
     return {
-        "preprocess": known.preprocess,
+        "preprocess": known.preprocess if centred else CENTRED,
         "p": known.p,
         "competition": known.competition,
         "training": replace(known.training, epochs=0) if random else known.training,
