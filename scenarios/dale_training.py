@@ -23,7 +23,7 @@ from torch import Tensor
 from fastpath import experiment
 from fastpath.competition import Ranking
 from fastpath.constraints import Constraint, column_signs, row_signs, same_sign
-from fastpath.defaults import CENTRED, Defaults, defaults_for
+from fastpath.defaults import defaults_for
 from fastpath.experiment import Split
 from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
@@ -48,11 +48,18 @@ TITLES = {
 }
 EXCITATORY = 0.8  # the share of inputs, or of units, with excitatory synapses
 FIELDS = 16
+# Raw pixels, rates, are what a law about cells that send is about. A layer of 2000 units
+# without signs learns as well from them: 1.8 to 1.9 % of held-out images of MNIST.
+RATES = {
+    "preprocess": Preprocess(),
+    "readout": Readout(power=6.0, scaling="set"),
+    "random": Readout(power=1.0, scaling="set"),
+}
 PROTOCOL = (
-    "Inputs are deviations of the pixels from their means, with unit norm: of pixels alone, "
-    "nothing would excite units that are only inhibited. Test error of the last epoch; the "
-    "settings of the layer without signs, chosen on held-out training images, serve for "
-    "all. Signs are counted after every epoch. Readout weights have both signs."
+    "Test error of the last epoch; settings chosen on held-out training images for the "
+    "layer without signs serve for all. Units that are only inhibited learn from deviations "
+    "of the pixels from their means: of pixels alone nothing would excite them. Signs are "
+    "counted after every epoch. Readout weights have both signs."
 )
 
 
@@ -87,8 +94,7 @@ class Signed(Network):
         def count(epoch: int, layer: Dense) -> None:
             wrong.append(int((layer.weights.cpu().numpy() * signs < 0).sum()))
 
-        # Rates of interneurons count as deviations from their means, as the pixels do.
-        preprocess = self.preprocess if relay is None else CENTRED
+        preprocess = self.preprocess if relay is None else Preprocess()
         layer, mean, history = experiment.learn_features(
             parts,
             num_units=self.num_units,
@@ -231,7 +237,6 @@ def main(config: Config) -> xr.Dataset:
 def cells(config: Config, source: Source) -> list[Signed]:
     """Return the networks: learned, and their controls with random weights."""
     units = config.units or (50 if config.quick else 2000)
-    known = defaults_for(source.name, units)
     return [
         Signed(
             network=TITLES[signs] + (", random" if random else ""),
@@ -241,7 +246,7 @@ def cells(config: Config, source: Source) -> list[Signed]:
             device=config.device,
             signs=signs,
             num_interneurons=interneurons(config, signs),
-            **recipe(known, random=random),
+            **recipe(source.name, units, signs, random=random),
         )
         for signs in SIGNS
         if signs in config.signs
@@ -257,11 +262,15 @@ def interneurons(config: Config, signs: Signs) -> int:
     return config.interneurons or (10 if config.quick else 200)
 
 
-def recipe(known: Defaults, *, random: bool) -> dict[str, Any]:
+def recipe(name: str, units: int, signs: Signs, *, random: bool) -> dict[str, Any]:
     """Return what is learned from and how, and how it is read out."""
-    centred = known.preprocess.subtract_mean
+    known = defaults_for(name, units)
+    if signs == "inhibitory":
+        known = replace(known, preprocess=replace(known.preprocess, subtract_mean=True))
+    elif name == "mnist":
+        known = replace(known, **RATES)
     return {
-        "preprocess": known.preprocess if centred else CENTRED,
+        "preprocess": known.preprocess,
         "p": known.p,
         "competition": known.competition,
         "training": replace(known.training, epochs=0) if random else known.training,
