@@ -57,9 +57,9 @@ RATES = {
 }
 PROTOCOL = (
     "Test error of the last epoch; settings chosen on held-out training images for the "
-    "layer without signs serve for all. Units that are only inhibited learn from deviations "
-    "of the pixels from their means: of pixels alone nothing would excite them. Signs are "
-    "counted after every epoch. Readout weights have both signs."
+    "layer without signs serve for all. Units that are only inhibited learn from the "
+    "deviations of pixels from their means: of pixels alone nothing would excite them. "
+    "Signs are counted after every epoch. Readout weights have both signs."
 )
 
 
@@ -305,6 +305,7 @@ def draw(result: xr.Dataset, image_shape: tuple[int, ...]) -> Figure:
         fields = result["fields"].sel(network=title).isel(data=0, num_units=0, seed=0)
         plots.receptive_fields(fields, image_shape, ax)
         ax.set_title(title, fontsize=8)
+    study.caption(figure, result)
     return figure
 
 

@@ -179,6 +179,7 @@ def draw(result: xr.Dataset) -> Figure:
         ax.set_title(data)
     axes[0, 0].set_ylabel("test error [%]")
     axes[0, -1].legend(fontsize=8)
+    study.caption(figure, result)
     return figure
 
 

@@ -1,6 +1,7 @@
 """What studies of whole trainings have in common: settings, places, their command."""
 
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,6 +158,13 @@ def entry(values: NDArray) -> str:
             return f"{values[0]:.2f} (1)"
         case _:
             return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
+
+
+def caption(figure: Figure, result: xr.Dataset) -> None:
+    """Write the protocol below a figure, of seeds and of one seed alone."""
+    text = f"{result.attrs['protocol']} Mean ± sd of the seeds; (1), open: one seed."
+    width = int(17 * figure.get_figwidth())
+    figure.supxlabel(textwrap.fill(text, width), x=0.01, ha="left", fontsize=7)
 
 
 def save(figure: Figure, path: Path) -> None:
