@@ -35,9 +35,12 @@ FIELD_LEVELS = 64  # a weight is kept as a multiple of 1/64 of its unit's larges
 # What the controls are trained with, chosen like the settings of `defaults`.
 BACKPROP = {
     "faces_utk": Backprop(epochs=4, batch_size=200, lr=3e-4),
-    "faces_real_fake": Backprop(epochs=10, batch_size=200, lr=3e-4),
+    "faces_real_fake": Backprop(epochs=6, batch_size=200, lr=3e-4),
 }
-PIXELS_HEAD = Readout(loss="cross-entropy", epochs=10, lr=1e-3)
+PIXELS_HEAD = {
+    "faces_utk": Readout(loss="cross-entropy", epochs=10, lr=1e-3),
+    "faces_real_fake": Readout(loss="cross-entropy", epochs=3, lr=1e-4),
+}
 IMAGES_PER_CLUSTER = 2  # at least, so that a cluster is more than one image
 PROTOCOL = (
     "Accuracy on the test set after the last epoch. Preprocessing, exponents, step sizes "
@@ -213,7 +216,7 @@ def network(method: str, source: Source, seed: int, config: Config) -> Network:
             most = max(1, num_images // IMAGES_PER_CLUSTER)
             return Clusters(
                 **place | {"num_units": min(config.num_units, most)},
-                kmeans=KMeans(passes=5),
+                kmeans=KMeans(passes=3),
                 readout=known.kmeans,
             )
         case "back-propagation":
@@ -221,7 +224,9 @@ def network(method: str, source: Source, seed: int, config: Config) -> Network:
             batch_size = min(backprop.batch_size, num_images)
             return EndToEnd(**place, backprop=replace(backprop, batch_size=batch_size))
         case "pixels":
-            return Pixels(**place | {"num_units": 0}, readout=PIXELS_HEAD)
+            linear = Readout(loss="cross-entropy", lr=1e-3)
+            head = PIXELS_HEAD.get(source.name, linear)
+            return Pixels(**place | {"num_units": 0}, readout=head)
         case _:
             return LargestClass(**place | {"num_units": 0})
 
