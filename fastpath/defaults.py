@@ -74,10 +74,10 @@ def defaults_for(name: str, num_units: int = 2000) -> Defaults:
                 random=replace(readout, power=1.0, epochs=10),
                 kmeans=replace(readout, power=2.0),
             )
-        # With 20 % of the training images held out, in gray, 2000 units; all that is learned
-        # from is mirrored too. Gender, one split (sd 1.0), n = 2: 79.8 %; 79.0 at lr 0.02,
-        # 78.0 after 10 epochs at 0.005; n = 1 and 3, p = 2 with k = 2 no better. k-means:
-        # 78.3, 78.7, 78.5 % for n = 1, 2, 3; random weights want n = 1 (79.2 %).
+        # 20 % of the training images held out, gray, 2000 units; all that is learned from is
+        # mirrored too. Gender, one split (sd 1.0), n = 2: 79.8 %; 79.0 at lr 0.02, 78.0
+        # after 10 epochs at 0.005; n = 1 and 3, p = 2 with k = 2 no better. k-means: 78.3,
+        # 78.7, 78.5 % for n = 1, 2, 3; random weights want n = 1 (79.2 %).
         case "faces_utk":
             readout = Readout(epochs=30, power=2.0, scaling="set", lr=5e-2, batch_size=400)
             return Defaults(
@@ -89,9 +89,9 @@ def defaults_for(name: str, num_units: int = 2000) -> Defaults:
                 random=replace(readout, power=1.0, epochs=8, lr=5e-3),
                 kmeans=readout,
             )
-        # Real or fake, two splits (sd 2.7 each): 63 % for n = 1 and 2, for p = 3, k = 7 too;
-        # 60 for n = 3, and at most that after 30 epochs at lr 0.02. k-means (one split):
-        # 62.3, 66.6, 59.2 % for n = 1, 2, 3; random weights 60.5 for n = 1, 59 for n = 2.
+        # Real or fake, two splits (sd 2.7 each): 63 % for n = 1 and 2, and for p = 3 with
+        # k = 7; 60 for n = 3, and at most that after 30 epochs at lr 0.02. k-means, one
+        # split: 62.3, 66.6, 59.2 % for n = 1, 2, 3; random 60.5 for n = 1, 59 for n = 2.
         case "faces_real_fake":
             readout = Readout(epochs=10, power=1.0, scaling="set", batch_size=400)
             return Defaults(
