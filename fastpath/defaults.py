@@ -74,7 +74,7 @@ def defaults_for(name: str, num_units: int = 2000) -> Defaults:
                 random=replace(readout, power=1.0, epochs=10),
                 kmeans=replace(readout, power=2.0),
             )
-        # 20 % of the training images held out, gray, 2000 units; all that is learned from is
+        # 20 % of the training images held out, gray, 2000 units; what is learned from is
         # mirrored too. Gender, one split (sd 1.0), n = 2: 79.8 %; 79.0 at lr 0.02, 78.0
         # after 10 epochs at 0.005; n = 1 and 3, p = 2 with k = 2 no better. k-means: 78.3,
         # 78.7, 78.5 % for n = 1, 2, 3; random weights want n = 1 (79.2 %).
