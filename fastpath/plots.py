@@ -8,7 +8,7 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator
 from numpy import ndarray
 
 BETWEEN = 0.8  # gray of the lines between fields, whose own 0 is white
@@ -77,7 +77,7 @@ def weight_norms(history: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax.set(ylabel="norm of a unit's weights", yscale="log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(0.6, 0.3)))
     ax.legend(frameon=False)
     return ax
 

@@ -18,6 +18,7 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from torch import Tensor
 
 from fastpath import experiment
@@ -59,7 +60,8 @@ PROTOCOL = (
     "Test error of the last epoch; settings chosen on held-out training images for the "
     "layer without signs serve for all. Units that are only inhibited learn from the "
     "deviations of pixels from their means: of pixels alone nothing would excite them. "
-    "Signs are counted after every epoch. Readout weights have both signs."
+    "Signs are counted after every epoch. Readout weights have both signs. Random weights: "
+    "n = 1, which is best for them without signs."
 )
 
 
@@ -328,7 +330,10 @@ def draw_errors(ax: Axes, result: xr.Dataset, titles: list[str]) -> None:
         )
         ax.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
     ax.set_xticks(range(len(titles)), titles, fontsize=8)
-    ax.set_ylabel("test error [%]")
+    ax.set(ylabel="test error [%]", yscale="log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.margins(y=0.1)
     ax.legend(fontsize=8)
 
 
