@@ -18,7 +18,7 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from fastpath import experiment
@@ -333,6 +333,7 @@ def draw_errors(ax: Axes, result: xr.Dataset, titles: list[str]) -> None:
     ax.set(ylabel="test error [%]", yscale="log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.margins(y=0.1)
     ax.legend(fontsize=8)
 
