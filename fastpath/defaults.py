@@ -52,8 +52,8 @@ def defaults_for(name: str) -> Defaults:
             )
         case "cifar10" | "cifar100":
             return Defaults(preprocess=COLOUR)
-        # With 20 % of the training images held out, in gray, 2000 units; all that is learned
-        # from is mirrored too. Gender, one split (sd 1.0), n = 2: 79.8 %; 79.0 at lr 0.02,
+        # With 20 % of the training images held out, in gray, 2000 units, images and their
+        # mirror images. Gender, one split (sd 1.0), n = 2: 79.8 %; 79.0 at lr 0.02,
         # 78.0 after 10 epochs at 0.005; n = 1 and 3, p = 2 with k = 2 no better. k-means:
         # 78.3, 78.7, 78.5 % for n = 1, 2, 3; random weights want n = 1 (79.2 %).
         case "faces_utk":
@@ -65,7 +65,7 @@ def defaults_for(name: str) -> Defaults:
                 ),
                 kmeans_power=2.0,
             )
-        # Real or fake, two splits (sd 2.7 each): 63 % for n = 1 and 2, for p = 3, k = 7 too;
+        # Real or fake, two splits (sd 2.7 each): 63 % for n = 1, 2 and p = 3, k = 7;
         # 60 for n = 3, and at most that after 30 epochs at lr 0.02. k-means (one split):
         # 62.3, 66.6, 59.2 % for n = 1, 2, 3; random weights 60.5 for n = 1, 59 for n = 2.
         case "faces_real_fake":
