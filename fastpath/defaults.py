@@ -65,7 +65,7 @@ def defaults_for(name: str) -> Defaults:
                 ),
                 kmeans_power=2.0,
             )
-        # Real or fake, two splits (sd 2.7 each): 63 % for n = 1, 2 and p = 3, k = 7;
+        # Real or fake, two splits (sd 2.7 each): 63 % for n = 1 and 2; p = 3, k = 7 alike;
         # 60 for n = 3, and at most that after 30 epochs at lr 0.02. k-means (one split):
         # 62.3, 66.6, 59.2 % for n = 1, 2, 3; random weights 60.5 for n = 1, 59 for n = 2.
         case "faces_real_fake":
