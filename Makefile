@@ -7,6 +7,9 @@
 UV := $(shell command -v uv || echo .uv/bin/uv)
 PYTHON := .venv/bin/python
 
+# Whole trainings on real images; what figures/data holds already is not computed again.
+STUDIES := hidden_size hebbian_first_layer multilayer dale_training faces
+
 .PHONY: help demo test slow lint types bench figures gpu wheel clean
 .DEFAULT_GOAL := help
 
@@ -38,12 +41,16 @@ figures: demo
 	  $(PYTHON) -m scenarios.$$name --overwrite || exit 1; \
 	done
 	$(PYTHON) -m scenarios.ladder
+	for name in $(STUDIES); do $(PYTHON) -m scenarios.$$name || exit 1; done
 
 gpu: .venv/ready
 	$(PYTHON) -c "import torch; assert torch.cuda.is_available(), 'make gpu needs a CUDA device'"
 	$(PYTHON) -m neurodyn backends
 	$(PYTHON) -m pytest -m gpu -rs
 	$(PYTHON) -m scenarios.bench --device cuda --out runs/bench-gpu.json
+	for name in $(STUDIES); do \
+	  $(PYTHON) -m scenarios.$$name --preset quick --device cuda --out runs/gpu_$$name || exit 1; \
+	done
 
 wheel: $(UV)
 	rm -rf dist

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
 from fastpath import readout
 from fastpath.experiment import Split
-from fastpath.machine import check_memory, enough_threads
+from fastpath.machine import check_memory, enough_threads, free_memory
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 
@@ -89,12 +89,9 @@ def backprop(
     network = _network(mean.numel(), num_units, num_classes, generator)
     if first is not None:
         _start_from(network, first)
-    network[0].requires_grad_(not frozen)
     network.to(device)
-    optimizer = torch.optim.Adam(
-        [weight for weight in network.parameters() if weight.requires_grad],
-        lr=backprop.lr,
-    )
+    inputs, learning = _learning(network, x, preprocess, mean, frozen=frozen)
+    optimizer = torch.optim.Adam(learning.parameters(), lr=backprop.lr)
     steps = backprop.epochs * math.ceil(len(x) / backprop.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     with (
@@ -110,8 +107,7 @@ def backprop(
         for epoch in range(1, backprop.epochs + 1):
             order = torch.randperm(len(x), generator=generator).to(device)
             for batch in order.split(backprop.batch_size):
-                output = network(preprocess(x[batch], mean))
-                loss = functional.cross_entropy(output, y[batch])
+                loss = functional.cross_entropy(learning(inputs(batch)), y[batch])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -154,6 +150,31 @@ def _start_from(network: nn.Sequential, first: Float[Tensor, "unit pixel"]) -> N
         )
     weight.copy_(first)
     bias.zero_()
+
+
+def _learning(
+    network: nn.Sequential,
+    x: UInt8[Tensor, "image *shape"],
+    preprocess: Preprocess,
+    mean: Float[Tensor, " pixel"],
+    *,
+    frozen: bool,
+) -> tuple[Callable[[Int[Tensor, " batch"]], Tensor], nn.Module]:
+    """Return what gives the inputs of some images to the part that learns, and that part.
+
+    The rates of frozen units are computed once where they fit into half of the memory
+    that is free, elsewhere each time they are used.
+    """
+    if not frozen:
+        return lambda batch: preprocess(x[batch], mean), network
+    units, classes = network[:2].requires_grad_(False), network[2:]
+    first, free = units(preprocess(x[:1], mean)), free_memory(x.device)
+    if free is not None and 2 * len(x) * first.nbytes > free:
+        return lambda batch: units(preprocess(x[batch], mean)), classes
+    rates = first.new_empty(len(x), first.shape[1])
+    for block, result in zip(x.split(4096), rates.split(4096), strict=True):
+        result.copy_(units(preprocess(block, mean)))
+    return rates.__getitem__, classes
 
 
 @torch.no_grad()

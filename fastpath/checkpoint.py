@@ -16,17 +16,25 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float16, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-WEIGHTS, CONFIG, METRICS, HISTORY, CHECKPOINT = (
+WEIGHTS, CONFIG, METRICS, HISTORY, SNAPSHOTS, CHECKPOINT = (
     "weights.safetensors",
     "config.json",
     "metrics.json",
     "history.nc",
+    "snapshots.nc",
     "checkpoint.safetensors",
+)
+PICTURES = FIELDS, TRAINING, CURVE, CONFUSION, FILM = (
+    "receptive_fields.png",
+    "training.png",
+    "learning_curve.png",
+    "confusion.png",
+    "receptive_fields.gif",
 )
 
 
@@ -50,15 +58,26 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
                 f"{folder} already holds a run ({', '.join(held)}): choose another --out, "
                 "or give --overwrite to replace it"
             )
+        check_writable(folder)
+        tidy(folder)
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, and raise ValueError if it cannot be written to."""
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe.{os.getpid()}"
         probe.touch()
         probe.unlink()
-        tidy(folder)
     except OSError as error:
-        raise ValueError(
-            f"cannot write to {folder}: {error.strerror or error}; choose another --out"
-        ) from error
+        raise _refused(folder, error) from error
+
+
+def _refused(folder: Path, error: OSError) -> ValueError:
+    reason = error.strerror or error
+    return ValueError(f"cannot write to {folder}: {reason}; choose another --out")
 
 
 def tidy(folder: Path) -> None:
@@ -137,12 +156,32 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def save_history(
-    path: Path, history: xr.Dataset, encoding: dict[str, Any] | None = None
-) -> None:
-    """Write the history of training as netCDF."""
+def save_dataset(path: Path, dataset: xr.Dataset) -> None:
+    """Write a data set as netCDF; arrays are compressed, which has checksums."""
+    small: dict[str, Any] = {"zlib": True, "shuffle": True, "complevel": 1}
+    encoding = {
+        name: small | ({"dtype": "S1"} if array.dtype.kind in "UO" else {})
+        for name, array in dataset.items()
+        if array.ndim > 1 and array.size
+    }
     with whole(path) as part:
-        history.to_netcdf(part, engine="h5netcdf", encoding=encoding or {})
+        dataset.to_netcdf(part, engine="h5netcdf", encoding=encoding)
+
+
+def load_dataset(path: Path) -> xr.Dataset:
+    """Read what `save_dataset` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing or damaged.
+    """
+    if not path.exists():
+        raise ValueError(f"there is no file {path}: is this the folder of a run?")
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except Exception as error:  # HDF5 says the same by many kinds
+        raise ValueError(f"{path} is damaged or not netCDF: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -158,6 +197,8 @@ class State:
     generator: UInt8[Tensor, " byte"]
     """State of the random numbers, from which the order of the next epoch comes."""
     history: dict[str, Float[Tensor, " epoch"]]
+    snapshots: dict[int, Float16[Tensor, "shown pixel"]]
+    """By the epoch: see `snapshots.Snapshots`."""
 
 
 def save_state(path: Path, state: State, config: dict[str, Any]) -> None:
@@ -172,6 +213,7 @@ def save_state(path: Path, state: State, config: dict[str, Any]) -> None:
         "generator": state.generator,
         **{f"layer.{name}": tensor for name, tensor in state.layer.items()},
         **{f"history.{name}": values for name, values in state.history.items()},
+        **{f"snapshots.{epoch}": kept for epoch, kept in state.snapshots.items()},
     }
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     described = {
@@ -199,13 +241,13 @@ def load_state(path: Path) -> tuple[State, dict[str, Any]]:
             f"{path} is damaged: its content does not match its checksum; the run cannot "
             "go on from it (begin anew with `fastpath train --overwrite`)"
         )
-    layer, history = (
+    layer, history, snapshots = (
         {
             name.removeprefix(prefix): tensor
             for name, tensor in tensors.items()
             if name.startswith(prefix)
         }
-        for prefix in ("layer.", "history.")
+        for prefix in ("layer.", "history.", "snapshots.")
     )
     state = State(
         int(described["epoch"]),
@@ -213,6 +255,7 @@ def load_state(path: Path) -> tuple[State, dict[str, Any]]:
         layer,
         tensors["generator"],
         history,
+        {int(epoch): kept for epoch, kept in snapshots.items()},
     )
     return state, json.loads(described["config"])
 

@@ -2,20 +2,64 @@
 
 Dale's law gives a sign to the *sending* cell: all weights of one input, a column of W, have
 its sign (`column_signs`). With inputs of one kind that is one sign for all weights
-(`same_sign`). A step that would leave the allowed side ends at 0, its nearest point.
+(`same_sign`). A sign for each *receiving* unit, a row of W (`row_signs`), is not Dale's
+law, whatever it is called elsewhere. A step that would leave the allowed side ends at 0,
+its nearest point.
 
 Source: H. H. Dale, Proc. R. Soc. Med. 28:319 (1935); J. C. Eccles, P. Fatt & K. Koketsu,
 J. Physiol. 126:524 (1954) for the law.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-# From rows of weights (row, pixel) to the nearest that are allowed, weight by weight.
-type Constraint = Callable[[Tensor], Tensor]
+
+@dataclass(frozen=True)
+class Constraint:
+    """Signs of weights: one for all, one for each input, or one for each unit."""
+
+    signs: Int[Tensor, "#unit #pixel"]
+    """1: weights >= 0, −1: weights <= 0, 0: weights are free."""
+
+    def __post_init__(self) -> None:
+        if not (self.signs.abs() <= 1).all():
+            found = self.signs.unique().tolist()
+            raise ValueError(f"signs are {found}: each must be 1, -1 or 0")
+
+    def __call__(
+        self,
+        rows: Float[Tensor, "row pixel"],
+        units: Int[Tensor, " row"] | slice = slice(None),
+    ) -> Float[Tensor, "row pixel"]:
+        """Return the nearest weights that are allowed to those of some `units`."""
+        return torch.where(self._wrong(rows, units), 0.0, rows)
+
+    def to(self, device: torch.device) -> "Constraint":
+        """Return the same constraint on another device."""
+        return Constraint(self.signs.to(device))
+
+    def mirrored(self, weights: Float[Tensor, "unit pixel"]) -> Float[Tensor, "unit pixel"]:
+        """Return weights of the same sizes that are allowed: wrong signs are turned."""
+        return torch.where(self._wrong(weights), -weights, weights)
+
+    def violations(self, weights: Float[Tensor, "unit pixel"]) -> int:
+        """Return how many weights have the wrong sign."""
+        return int(self._wrong(weights).sum())
+
+    def _wrong(
+        self, rows: Float[Tensor, "row pixel"], units: Tensor | slice = slice(None)
+    ) -> Bool[Tensor, "row pixel"]:
+        signs = self.signs if len(self.signs) == 1 else self.signs[units]
+        for dim, name in enumerate(("rows", "columns")):
+            if signs.shape[dim] not in (1, rows.shape[dim]):
+                raise ValueError(
+                    f"there are {signs.shape[dim]} signs for weights with "
+                    f"{rows.shape[dim]} {name}: give one for each of them"
+                )
+        return rows * signs < 0
 
 
 def same_sign(sign: int) -> Constraint:
@@ -28,11 +72,7 @@ def same_sign(sign: int) -> Constraint:
     """
     if sign not in (1, -1):
         raise ValueError(f"sign is {sign}: 1 (weights >= 0) or -1 (weights <= 0)")
-
-    def constraint(rows: Float[Tensor, "row pixel"]) -> Float[Tensor, "row pixel"]:
-        return rows.clamp(min=0) if sign > 0 else rows.clamp(max=0)
-
-    return constraint
+    return Constraint(torch.tensor([[sign]]))
 
 
 def column_signs(signs: Int[Tensor, " pixel"]) -> Constraint:
@@ -42,29 +82,19 @@ def column_signs(signs: Int[Tensor, " pixel"]) -> Constraint:
     ----------
     signs
         1 for an excitatory input, −1 for an inhibitory one, 0 for one whose weights are
-        free, on the device of the weights.
+        free.
 
     Raises
     ------
     ValueError
-        If a sign is none of these; and when applied, if the weights have other columns.
+        If a sign is none of these; and when applied, if there are not as many inputs.
     """
-    if not (signs.abs() <= 1).all():
-        raise ValueError(f"signs are {signs.unique().tolist()}: each must be 1, -1 or 0")
-
-    def constraint(rows: Float[Tensor, "row pixel"]) -> Float[Tensor, "row pixel"]:
-        if rows.shape[1] != len(signs):
-            raise ValueError(
-                f"there are {len(signs)} signs for weights with {rows.shape[1]} columns: "
-                "give one for each input"
-            )
-        return torch.where(rows * signs < 0, 0.0, rows)
-
-    return constraint
+    return Constraint(signs[None])
 
 
-def mirrored(
-    weights: Float[Tensor, "unit pixel"], constraint: Constraint
-) -> Float[Tensor, "unit pixel"]:
-    """Return weights of the same sizes that are allowed: wrong signs are turned round."""
-    return torch.where(constraint(weights) == weights, weights, constraint(-weights))
+def row_signs(signs: Int[Tensor, " unit"]) -> Constraint:
+    """Keep the weights of each unit at its sign: not Dale's law, as others have used it.
+
+    Parameters and errors are those of `column_signs`, with units in the place of inputs.
+    """
+    return Constraint(signs[:, None])

@@ -17,14 +17,17 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from fastpath import datasets, readout
+from fastpath.board import Board
 from fastpath.competition import Competition
 from fastpath.constraints import Constraint
 from fastpath.distributed import Team
+from fastpath.history import ReadoutLog
 from fastpath.keeper import Checkpoints
 from fastpath.layers import Dense
 from fastpath.machine import check_memory, free_memory
 from fastpath.preprocess import Preprocess
-from fastpath.readout import Head, Readout, Streamed
+from fastpath.readout import Head, Readout, Streamed, Watch
+from fastpath.snapshots import Snapshots
 from fastpath.train import Training, train
 
 
@@ -32,9 +35,9 @@ from fastpath.train import Training, train
 class Split:
     """The images a result is learned from, and those it is scored on."""
 
-    x_learn: Num[Tensor, "learn height width channel"]
+    x_learn: Num[Tensor, "learn *shape"]
     y_learn: Int[Tensor, " learn"]
-    x_score: Num[Tensor, "score height width channel"]
+    x_score: Num[Tensor, "score *shape"]
     y_score: Int[Tensor, " score"]
     scored_on: str
     """"test" or "validation"."""
@@ -78,6 +81,8 @@ class Trained:
     head: Head
     history: xr.Dataset
     metrics: dict[str, Any]
+    snapshots: xr.Dataset | None = None
+    """Receptive fields as they formed, if they were kept."""
 
 
 def learn(
@@ -136,12 +141,16 @@ def learn_features(
     generator: torch.Generator,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
+    snapshots: Snapshots | None = None,
+    board: Board | None = None,
     team: Team | None = None,
     constraint: Constraint | None = None,
+    watch: Callable[[int, Dense], Any] | None = None,
 ) -> tuple[Dense, Float[Tensor, " pixel"], xr.Dataset]:
     """Train a layer without labels; return it with the mean image and its history.
 
-    Its weights keep to the `constraint` (`constraints.column_signs`, ...).
+    Its weights keep to the `constraint` (`constraints.column_signs`, ...); `watch` is that
+    of `train`.
     """
     x = parts.x_learn
     check_memory(
@@ -168,7 +177,10 @@ def learn_features(
         generator=generator,
         progress=progress,
         checkpoints=checkpoints,
+        snapshots=snapshots,
+        board=board,
         team=team,
+        watch=watch,
     )
     return layer, mean, history
 
@@ -185,7 +197,8 @@ def finish(
     generator: torch.Generator,
     progress: bool = True,
 ) -> Trained:
-    """Read out a trained layer, and score it once."""
+    """Read out a trained layer, and score it once; its history gets the readout's."""
+    log = ReadoutLog()
     (trained_head, errors), seconds = timed(
         lambda: read_out(
             layer.weights,
@@ -196,6 +209,7 @@ def finish(
             head=head,
             generator=generator,
             progress=progress,
+            log=log,
         )
     )
     metrics = {
@@ -204,6 +218,7 @@ def finish(
         "head_seconds": seconds,
         "peak_megabytes": peak_memory(layer.weights.device) / 1e6,
     }
+    history = history.assign(log.as_dataset())
     return Trained(layer.weights, mean, trained_head, history, metrics)
 
 
@@ -247,8 +262,15 @@ def read_out(
     head: Readout,
     generator: torch.Generator,
     progress: bool = True,
+    log: ReadoutLog | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Head, dict[str, float]]:
-    """Fit a head on the images learned from; return it with its errors in percent."""
+    """Fit a head on the images learned from; return it with its errors in percent.
+
+    `log` gets the course of its training, and the confusion of the scored images; `watch`
+    is called after each epoch: see `readout.fit`.
+    """
+    log = ReadoutLog() if log is None else log
     learned = features(weights, parts.x_learn, preprocess, mean, head)
     trained = readout.fit(
         learned,
@@ -257,11 +279,14 @@ def read_out(
         readout=head,
         generator=generator,
         progress=progress,
+        log=log,
+        watch=watch,
     )
     train_error = readout.error(trained, learned, parts.y_learn)
     scored = Streamed(weights, parts.x_score, preprocess, mean, head)
+    log.confusion = readout.confusion(trained, scored, parts.y_score)
     return trained, {
-        f"{parts.scored_on}_error": readout.error(trained, scored, parts.y_score),
+        f"{parts.scored_on}_error": readout.error_of(log.confusion),
         "train_error": train_error,
     }
 

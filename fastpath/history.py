@@ -1,10 +1,13 @@
-"""What happened in each epoch of a training: numbers on the device, then a data set."""
+"""What happened in each epoch of a training, of the layer and of its readout.
+
+Numbers on the device while it runs, then a data set.
+"""
 
 import time
 
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fastpath.layers import Dense
@@ -16,6 +19,12 @@ DESCRIBED = {
     "learning": ("1", "share of units whose weights changed in the epoch"),
     "images_per_second": ("1/s", "training speed"),
 }
+
+READOUT_DESCRIBED = {
+    "head_loss": ("1", "mean loss of the readout's steps in the epoch"),
+    "head_error": ("%", "images learned from that were answered wrongly as they came"),
+}
+CONFUSION = {"units": "1", "long_name": "scored images of a label that got an answer"}
 
 
 class Log:
@@ -97,3 +106,55 @@ def as_dataset(history: list[dict[str, float]]) -> xr.Dataset:
         },
         attrs={"title": "History of unsupervised training"},
     )
+
+
+class ReadoutLog:
+    """What the training of a readout looked like, and what it answers in the end.
+
+    Loss and answers are those of the steps themselves, before each of them: nothing is
+    computed for the log but the largest output. They stay on the device until the end.
+    """
+
+    def __init__(self) -> None:
+        self.confusion: Int[Tensor, "label answer"] | None = None
+        """Number of scored images of each label that got each answer."""
+        self._epochs: list[Tensor] = []
+        self._losses: list[Tensor] = []
+        self._answers: list[Tensor] = []
+
+    def step(self, loss: Float[Tensor, ""], output: Float[Tensor, "image class"]) -> None:
+        """Note the mean loss of a mini-batch, and its outputs."""
+        self._losses.append(loss.detach())
+        self._answers.append(output.detach().argmax(dim=1))
+
+    def end_epoch(self, labels: Int[Tensor, " image"]) -> None:
+        """Sum up an epoch, given the labels of its images in the order they were seen."""
+        losses = torch.stack(self._losses)
+        sizes = losses.new_tensor([len(answers) for answers in self._answers])
+        wrong = (torch.cat(self._answers) != labels).to(losses.dtype).mean()
+        mean = (losses * sizes).sum() / sizes.sum()
+        self._epochs.append(torch.stack([mean, 100 * wrong]))
+        self._losses, self._answers = [], []
+
+    def as_dataset(self) -> xr.Dataset:
+        """Return head_loss and head_error (head_epoch), and confusion (label, answer)."""
+        curve = torch.stack(self._epochs).T.tolist()
+        dataset = xr.Dataset(
+            {
+                name: ("head_epoch", values, {"units": units, "long_name": long_name})
+                for values, (name, (units, long_name)) in zip(
+                    curve, READOUT_DESCRIBED.items(), strict=True
+                )
+            },
+            coords={
+                "head_epoch": (
+                    "head_epoch",
+                    range(1, len(self._epochs) + 1),
+                    {"units": "1", "long_name": "epoch of the readout's training"},
+                )
+            },
+        )
+        if self.confusion is not None:
+            counts = self.confusion.cpu().numpy()
+            dataset["confusion"] = (("label", "answer"), counts, CONFUSION)
+        return dataset

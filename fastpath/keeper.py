@@ -11,6 +11,7 @@ from fastpath import checkpoint
 from fastpath.distributed import Team
 from fastpath.history import DESCRIBED, Log
 from fastpath.layers import Dense
+from fastpath.snapshots import Snapshots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +56,13 @@ class Keeper:
         layer: Dense,
         generator: torch.Generator,
         log: Log,
+        snapshots: Snapshots,
         checkpoints: Checkpoints | None,
         *,
         leader: bool,
     ) -> None:
         self._layer, self._generator, self._log = layer, generator, log
+        self._snapshots = snapshots
         self._wanted = checkpoints
         self._own = checkpoints if leader else None
         self._saved = time.monotonic()
@@ -108,6 +111,7 @@ class Keeper:
             self._layer.state,
             self._generator.get_state(),
             history,
+            self._snapshots.kept,
         )
         checkpoint.save_state(checkpoints.path, state, checkpoints.config)
         self._saved = time.monotonic()
@@ -117,6 +121,7 @@ class Keeper:
             tensor.copy_(state.layer[name])
         self._generator.set_state(state.generator)
         self._log.limit = state.limit
+        self._snapshots.kept = state.snapshots
         columns = [state.history[name].tolist() for name in DESCRIBED]
         self._log.entries = [
             dict(zip(DESCRIBED, row, strict=True)) for row in zip(*columns, strict=True)

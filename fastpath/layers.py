@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fastpath import kernels
 from fastpath.competition import Competition, Ranking, check_rank
-from fastpath.constraints import Constraint, mirrored
+from fastpath.constraints import Constraint
 from fastpath.distributed import Team
 from fastpath.kernels import Changes
 from fastpath.kernels.plain import largest
@@ -24,7 +24,7 @@ class Dense:
 
     `weights` is (unit, pixel), pixels in C-order of (height, width, channel). Change it
     only through `learn`, which keeps what is derived from it up to date, and the weights
-    within `constraint` (`constraints.same_sign`, ...) if there is one.
+    within `constraint` (`constraints.column_signs`, ...) if there is one.
 
     Raises
     ------
@@ -46,7 +46,8 @@ class Dense:
                 f"weights of shape {tuple(weights.shape)}: a finite (unit, pixel) matrix "
                 "is needed"
             )
-        if constraint is not None and (wrong := (constraint(weights) != weights).sum()):
+        constraint = None if constraint is None else constraint.to(weights.device)
+        if constraint is not None and (wrong := constraint.violations(weights)):
             raise ValueError(
                 f"{wrong} of {weights.numel()} weights break the constraint: start from "
                 "weights that keep it (Dense.random does)"
@@ -82,7 +83,7 @@ class Dense:
         weights = torch.randn(num_units, num_pixels, generator=generator, dtype=dtype)
         weights = weights.to(device)
         if constraint is not None:
-            weights = mirrored(weights, constraint)
+            weights = constraint.to(weights.device).mirrored(weights)
         return cls(weights, p=p, constraint=constraint)
 
     @property
@@ -209,7 +210,7 @@ class Dense:
         if self.constraint is None:
             return
         rows = slice(None) if changes.rows is None else changes.rows
-        self.weights[rows] = after = self.constraint(self.weights[rows])
+        self.weights[rows] = after = self.constraint(self.weights[rows], rows)
         if self.p != 2:
             self._conjugate[rows] = conjugate(after, p=self.p)
 

@@ -9,7 +9,7 @@ author's advice for reproducing the published error.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,14 +19,15 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from fastpath.history import ReadoutLog
 from fastpath.layers import check_pixels
 from fastpath.machine import enough_threads
 from fastpath.preprocess import Preprocess
 
 BLOCK = 4096  # images at a time, where all at once would take too much memory
 WARM_UP = 0.05  # of the steps of the readout's training
-# Sum of an image's features, or its mean over the training images. A step of Adam moves each
-# weight by about lr and so an output by up to lr times this sum, whatever the number of units.
+# Sum of an image's features, or its mean over the training images. A step of Adam moves
+# each weight by about lr, so an output by up to lr times this sum for any number of units.
 FEATURE_SUM = 200.0
 
 
@@ -42,10 +43,12 @@ class Readout:
     images, so that those of the training set have this sum on average; "unit": each unit's
     feature is standardised over the training images."""
     loss: Literal["tanh", "cross-entropy"] = "tanh"
-    m: float = 6.0
+    m: float | int = 6.0
     """Exponent of the tanh loss, eq. 12."""
     beta: float = 1.0
     """Steepness of the tanh."""
+    smoothing: float = 0.0
+    """Cross-entropy: share of each target that is spread over all classes."""
     lr: float = 5e-3
     schedule: Literal["cosine", "step"] = "cosine"
     """"cosine": from lr to 0; "step": lr halved every fifth of the epochs."""
@@ -59,6 +62,8 @@ class Readout:
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} is {value}: it must be positive and finite")
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing is {self.smoothing}: from 0 to below 1 is needed")
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,10 @@ class Head:
     def to(self, device: torch.device) -> "Head":
         """Return the same head on another device."""
         return Head(*(tensor.to(device) for tensor in vars(self).values()))
+
+
+# Called after each epoch, from 1, with the head as it is then.
+type Watch = Callable[[int, Head], None]
 
 
 def features(
@@ -148,8 +157,15 @@ def fit(
     readout: Readout,
     generator: torch.Generator,
     progress: bool = True,
+    log: ReadoutLog | None = None,
+    watch: Watch | None = None,
 ) -> Head:
-    """Train a linear head on features x with labels y by Adam; the weights start at 0."""
+    """Train a linear head on features x with labels y by Adam; the weights start at 0.
+
+    `log` is told of each step and epoch; `watch` is called with each epoch that is done,
+    from 1, and the head as it is then.
+    """
+    log = ReadoutLog() if log is None else log
     first = x[:1][0]
     if readout.scaling == "unit":
         sd, offset = _spread(x)
@@ -171,13 +187,20 @@ def fit(
     if isinstance(x, Streamed):
         flop = max(flop, x.flop(readout.batch_size))
     with enough_threads(flop):
-        for batch in _batches(len(x), readout, generator, progress):
-            batch = batch.to(first.device)
-            loss = _loss(head(x[batch]), y[batch], readout)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+        epochs = _epochs(len(x), readout, generator, progress)
+        for epoch, (order, batches) in enumerate(epochs, start=1):
+            for batch in batches:
+                batch = batch.to(first.device)
+                output = head(x[batch])
+                loss = _loss(output, y[batch], readout)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                log.step(loss, output)
+            log.end_epoch(y[order.to(y.device)])
+            if watch is not None:
+                watch(epoch, head)
     return Head(weights.detach(), bias.detach(), offset, scale)
 
 
@@ -185,11 +208,25 @@ def error(
     head: Head, x: Float[Tensor, "image unit"] | Streamed, y: Int[Tensor, " image"]
 ) -> float:
     """Return the percentage of images whose largest output is not their label's."""
-    wrong = sum(
-        (head(features).argmax(dim=1) != labels).sum().item()
-        for features, labels in zip(_blocks(x), y.split(BLOCK), strict=True)
-    )
-    return 100 * wrong / len(y)
+    return error_of(confusion(head, x, y))
+
+
+def confusion(
+    head: Head, x: Float[Tensor, "image unit"] | Streamed, y: Int[Tensor, " image"]
+) -> Int[Tensor, "label answer"]:
+    """Return how many images of each label get each answer, the largest output."""
+    num = len(head.bias)
+    counts = torch.zeros(num * num, dtype=torch.int64, device=y.device)
+    for features, labels in zip(_blocks(x), y.split(BLOCK), strict=True):
+        pair = num * labels + head(features).argmax(dim=1)
+        counts += torch.bincount(pair, minlength=num * num)
+    return counts.view(num, num)
+
+
+def error_of(confusion: Int[Tensor, "label answer"]) -> float:
+    """Return the percentage of images whose answer is not their label."""
+    total = confusion.sum().item()
+    return 100 * (total - confusion.trace().item()) / total
 
 
 def _blocks(
@@ -218,7 +255,7 @@ def _loss(
     output: Float[Tensor, "image class"], y: Int[Tensor, " image"], readout: Readout
 ) -> Float[Tensor, ""]:
     if readout.loss == "cross-entropy":
-        return functional.cross_entropy(output, y)
+        return functional.cross_entropy(output, y, label_smoothing=readout.smoothing)
     target = torch.full_like(output, -1.0).scatter_(1, y[:, None], 1.0)
     distance = (torch.tanh(readout.beta * output) - target).abs()
     return distance.pow(readout.m).sum(dim=1).mean()
@@ -236,9 +273,10 @@ def _schedule(step: int, *, num_steps: int, schedule: str) -> float:
     return rise * 0.5 ** (5 * step // num_steps)
 
 
-def _batches(
+def _epochs(
     num_images: int, readout: Readout, generator: torch.Generator, progress: bool
-) -> Iterator[Int[Tensor, " batch"]]:
+) -> Iterator[tuple[Int[Tensor, " image"], Iterator[Int[Tensor, " batch"]]]]:
+    """Yield the order of the images in each epoch, whole and in mini-batches."""
     with tqdm(
         total=readout.epochs * num_images,
         unit="img",
@@ -248,6 +286,12 @@ def _batches(
     ) as bar:
         for _ in range(readout.epochs):
             order = torch.randperm(num_images, generator=generator)
-            for batch in order.split(readout.batch_size):
-                yield batch
-                bar.update(len(batch))
+            yield order, _counted(order.split(readout.batch_size), bar)
+
+
+def _counted(
+    batches: Iterable[Int[Tensor, " _"]], bar: tqdm
+) -> Iterator[Int[Tensor, " _"]]:
+    for batch in batches:
+        yield batch
+        bar.update(len(batch))

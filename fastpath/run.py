@@ -1,7 +1,8 @@
 """One run and its folder: begun, interrupted, gone on with, finished, opened."""
 
 import hashlib
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fastpath import __version__, checkpoint, experiment, kernels
+from fastpath import __version__, board, checkpoint, experiment, kernels
+from fastpath.board import Board
 from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.datasets import Images
 from fastpath.distributed import Team
@@ -19,6 +21,7 @@ from fastpath.keeper import Checkpoints
 from fastpath.machine import Machine, check_memory
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Head, Readout
+from fastpath.snapshots import Snapshots, check_number, spread
 from fastpath.train import Training
 
 COMPETITIONS = {kind.__name__: kind for kind in (Ranking, Equilibrium, Soft)}
@@ -26,7 +29,7 @@ COMPETITIONS = {kind.__name__: kind for kind in (Ranking, Equilibrium, Soft)}
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All that decides the result of a run, but for the rounding of the machine."""
+    """All that decides what a run leaves, but for the rounding of the machine."""
 
     data: str
     units: int
@@ -37,6 +40,13 @@ class Plan:
     training: Training
     preprocess: Preprocess
     readout: Readout
+    snapshots: int = 25
+    """Number of epochs at which receptive fields are kept: see `snapshots.spread`."""
+    tensorboard: bool = False
+    """Write what happens for TensorBoard too."""
+
+    def __post_init__(self) -> None:
+        check_number(self.snapshots)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -85,54 +95,65 @@ def run(
         The processes that share the work. All but the first get None in the end.
     """
     device = machine.ready()
-    generator = torch.Generator().manual_seed(plan.seed)
     if device.type == "cuda":
-        check_memory(
-            {
-                "images": images.x_train.nbytes + images.x_test.nbytes,
-                **experiment.needed_memory(
-                    plan.units,
-                    images.num_pixels,
-                    p=plan.p,
-                    batch_size=plan.training.batch_size,
-                ),
-            },
-            "lower --units or --batch-size, take a smaller data set, or give --device cpu",
-            device,
-        )
+        _check_device_memory(plan, images, device)
+    generator = torch.Generator().manual_seed(plan.seed)
     parts = experiment.split(
         images, validation=plan.validation, generator=generator, device=device
     )
-    layer, mean, history = experiment.learn_features(
-        parts,
-        num_units=plan.units,
-        p=plan.p,
-        competition=plan.competition,
-        training=plan.training,
-        preprocess=plan.preprocess,
-        generator=generator,
-        checkpoints=Checkpoints(
-            folder=folder,
-            config=identity(plan, images, machine),
-            anew=anew,
-            epochs=epochs,
-            minutes=minutes,
-        ),
-        team=team,
-    )
-    if team is not None:
-        team.leave()
-        if team.rank > 0:
-            return None
-    return experiment.finish(
-        layer,
-        mean,
-        history,
-        parts,
-        num_classes=len(images.classes),
-        preprocess=plan.preprocess,
-        head=plan.readout,
-        generator=generator,
+    snapshots = Snapshots(spread(plan.snapshots, plan.training.epochs))
+    with closing(Board(folder, images.shape)) as board:
+        layer, mean, history = experiment.learn_features(
+            parts,
+            num_units=plan.units,
+            p=plan.p,
+            competition=plan.competition,
+            training=plan.training,
+            preprocess=plan.preprocess,
+            generator=generator,
+            checkpoints=Checkpoints(
+                folder=folder,
+                config=identity(plan, images, machine),
+                anew=anew,
+                epochs=epochs,
+                minutes=minutes,
+            ),
+            snapshots=snapshots,
+            board=board if plan.tensorboard else None,
+            team=team,
+        )
+        if team is not None:
+            team.leave()
+            if team.rank > 0:
+                return None
+        trained = experiment.finish(
+            layer,
+            mean,
+            history,
+            parts,
+            num_classes=len(images.classes),
+            preprocess=plan.preprocess,
+            head=plan.readout,
+            generator=generator,
+        )
+        if plan.tensorboard:
+            board.finish(trained.history, trained.metrics)
+    return replace(trained, snapshots=snapshots.as_dataset() if snapshots.kept else None)
+
+
+def _check_device_memory(plan: Plan, images: Images, device: torch.device) -> None:
+    check_memory(
+        {
+            "images": images.x_train.nbytes + images.x_test.nbytes,
+            **experiment.needed_memory(
+                plan.units,
+                images.num_pixels,
+                p=plan.p,
+                batch_size=plan.training.batch_size,
+            ),
+        },
+        "lower --units or --batch-size, take a smaller data set, or give --device cpu",
+        device,
     )
 
 
@@ -158,7 +179,7 @@ def save(
     folder: Path, trained: Trained, plan: Plan, images: Images, machine: Machine
 ) -> None:
     """Write a run: metrics last, so that a folder with metrics is a complete run."""
-    (folder / checkpoint.METRICS).unlink(missing_ok=True)
+    _clear(folder, tensorboard=plan.tensorboard)
     checkpoint.save_tensors(
         folder / checkpoint.WEIGHTS,
         {
@@ -168,7 +189,13 @@ def save(
         },
         {"p": str(plan.p)},
     )
-    checkpoint.save_history(folder / checkpoint.HISTORY, trained.history)
+    classes = [str(name) for name in images.classes]
+    checkpoint.save_dataset(
+        folder / checkpoint.HISTORY,
+        trained.history.assign_coords(label=classes, answer=classes),
+    )
+    if trained.snapshots is not None:
+        checkpoint.save_dataset(folder / checkpoint.SNAPSHOTS, trained.snapshots)
     config = {
         "fastpath": __version__,
         "torch": torch.__version__,
@@ -183,6 +210,15 @@ def save(
     checkpoint.save_json(folder / checkpoint.CONFIG, config)
     checkpoint.save_json(folder / checkpoint.METRICS, trained.metrics)
     (folder / checkpoint.CHECKPOINT).unlink(missing_ok=True)
+
+
+def _clear(folder: Path, *, tensorboard: bool) -> None:
+    """Remove what tells of the run that this one replaces, and may not be replaced."""
+    (folder / checkpoint.METRICS).unlink(missing_ok=True)
+    for name in (checkpoint.SNAPSHOTS, *checkpoint.PICTURES):
+        (folder / name).unlink(missing_ok=True)
+    if not tensorboard:
+        board.clear(folder)
 
 
 def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:
@@ -223,6 +259,15 @@ class Saved:
     data: str
 
 
+def check_finished(folder: Path) -> None:
+    """Raise ValueError where a run is not finished."""
+    if (folder / checkpoint.CHECKPOINT).exists():
+        raise ValueError(
+            f"{folder} holds a run that is not finished: go on with it by `fastpath resume "
+            f"{folder}`"
+        )
+
+
 def open_run(folder: Path) -> Saved:
     """Read the folder of a finished run.
 
@@ -231,11 +276,7 @@ def open_run(folder: Path) -> Saved:
     ValueError
         If a file is missing, damaged, or lacks something.
     """
-    if (folder / checkpoint.CHECKPOINT).exists():
-        raise ValueError(
-            f"{folder} holds a run that is not finished: go on with it by `fastpath resume "
-            f"{folder}`"
-        )
+    check_finished(folder)
     checkpoint.load_json(folder / checkpoint.METRICS)  # the last file that a run writes
     config = checkpoint.load_json(folder / checkpoint.CONFIG)
     tensors = checkpoint.load_tensors(folder / checkpoint.WEIGHTS)

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 from tqdm import tqdm
 
+from fastpath.board import Board
 from fastpath.competition import Competition, Equilibrium, Ranking, Soft
 from fastpath.distributed import Team
 from fastpath.graph import Replayed
@@ -20,6 +21,7 @@ from fastpath.layers import Dense
 from fastpath.machine import enough_threads
 from fastpath.plasticity import Normalize, annealed
 from fastpath.preprocess import Preprocess
+from fastpath.snapshots import Snapshots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,10 @@ def train(
     generator: torch.Generator,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
+    snapshots: Snapshots | None = None,
+    board: Board | None = None,
     team: Team | None = None,
+    watch: Callable[[int, Dense], Any] | None = None,
 ) -> xr.Dataset:
     """Train `layer` in place on images x, reshuffled every epoch; return its history.
 
@@ -65,7 +70,10 @@ def train(
 
     With `checkpoints`, the state is saved as they say and at the end; where their folder
     already holds a checkpoint, training goes on from there, and ends with the same weights
-    bit for bit. In a `team`, each process calls this with the same arguments.
+    bit for bit. `snapshots` are filled as they say; a checkpoint holds those so far. A
+    `board` is told of every epoch. In a `team`, each process calls this with the same
+    arguments, and the first one fills and tells. `watch` is called after each epoch, with
+    its number from 1 and the layer.
 
     Returns
     -------
@@ -88,8 +96,13 @@ def train(
         )
     leader = team is None or team.rank == 0
     log = Log(layer, len(x))
-    keeper = Keeper(layer, generator, log, checkpoints, leader=leader)
+    if snapshots is None or not leader:
+        snapshots = Snapshots()  # keeps none
+    follow = board.follow if board is not None and leader else lambda *_: None
+    snapshots.take(layer.weights, epoch=0)
+    keeper = Keeper(layer, generator, log, snapshots, checkpoints, leader=leader)
     keeper.go_on(team)
+    follow(log.entries, snapshots)
     flop = 2 * training.batch_size * layer.weights.numel() / (team.size if team else 1)
     with (
         enough_threads(flop),
@@ -110,7 +123,11 @@ def train(
             lr = annealed(training.lr, epoch=epoch, num_epochs=training.epochs)
             run_epoch(torch.randperm(len(x), generator=generator), lr)
             log.add(lr, before)
+            snapshots.take(layer.weights, epoch + 1)
             keeper.after(epoch + 1, last=epoch + 1 == training.epochs)
+            follow(log.entries, snapshots)
+            if watch is not None:
+                watch(epoch + 1, layer)
     return as_dataset(log.entries)
 
 

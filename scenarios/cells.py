@@ -10,12 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
 from fastpath import baselines, datasets, experiment
 from fastpath.baselines import Backprop, KMeans
@@ -234,7 +233,7 @@ class Pixels(Network):
 
 
 def scored(
-    errors: dict[str, float], parts: Split, *, learn_seconds: float, **more: float | Tensor
+    errors: dict[str, float], parts: Split, *, learn_seconds: float, **more: Any
 ) -> xr.Dataset:
     """Return the errors in percent, on the images scored on and on those learned from."""
     return xr.Dataset(

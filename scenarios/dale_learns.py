@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 import neurodyn
 from fastpath import baselines, checkpoint, datasets, experiment
 from fastpath.competition import Ranking
-from fastpath.constraints import Constraint, mirrored, same_sign
+from fastpath.constraints import Constraint, same_sign
 from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
@@ -242,7 +242,7 @@ def rivals(config: Config, parts: experiment.Split, seed: int) -> dict[str, torc
     positive = same_sign(1)
     return {
         RANKED: ranked(positive),
-        RANDOM: mirrored(normal, positive),
+        RANDOM: positive.mirrored(normal),
         FREE: ranked(None),
     }
 

@@ -212,7 +212,7 @@ def network(method: str, source: Source, seed: int, config: Config) -> Network:
                 p=known.p,
                 competition=known.competition,
                 training=training(known, num_images, random=random),
-                readout=random_head(known, source) if random else known.readout,
+                readout=known.random if random else known.readout,
                 fields=0 if random or seed else NUM_FIELDS,
             )
         case "k-means":
@@ -220,7 +220,7 @@ def network(method: str, source: Source, seed: int, config: Config) -> Network:
             return Clusters(
                 **place | {"num_units": min(config.num_units, most)},
                 kmeans=KMeans(passes=3),
-                readout=replace(known.readout, power=known.kmeans_power),
+                readout=known.kmeans,
             )
         case "back-propagation":
             backprop = BACKPROP.get(source.name, Backprop())
@@ -232,12 +232,6 @@ def network(method: str, source: Source, seed: int, config: Config) -> Network:
             return Pixels(**place | {"num_units": 0}, readout=head)
         case _:
             return LargestClass(**place | {"num_units": 0})
-
-
-def random_head(known: Defaults, source: Source) -> Readout:
-    """Return the readout of random weights: of faces, one that is trained more gently."""
-    head = replace(known.readout, power=known.random_power)
-    return replace(head, epochs=8, lr=5e-3) if source.name in CLASSES else head
 
 
 def training(known: Defaults, num_images: int, *, random: bool) -> Training:

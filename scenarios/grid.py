@@ -5,6 +5,7 @@ and the versions of the packages apart; its file is named by them. A study that 
 interrupted, or asks for more, computes what has no file yet.
 """
 
+import re
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ ANSWER_SECONDS = 10  # within which a scheduler has to answer
 
 
 class Cell(Protocol):
-    """A part of the study."""
+    """A part of the study; the cells that it needs results of may be its `needs`."""
 
     @property
     def at(self) -> dict[str, Hashable]:
@@ -42,9 +43,16 @@ type Share = Callable[[Sequence[Task]], Iterator[tuple[int, xr.Dataset]]]
 
 def path_of(cell: Cell, folder: Path) -> Path:
     """Return the file of a cell: its kind, its place, and a digest of all its settings."""
-    place = "-".join(str(value).replace(" ", "_") for value in cell.at.values())
+    place = "-".join(str(value) for value in cell.at.values())
+    place = re.sub(r"[^\w.,+-]+", "_", place)  # as a part of a file name
     digest = sha256(repr(cell).encode()).hexdigest()[:10]
     return folder / f"{type(cell).__name__}-{place}-{digest}.nc"
+
+
+def is_known(cell: Cell, folder: Path, known: Mapping[str, xr.Dataset]) -> bool:
+    """Return whether `filled` would have nothing to compute for a cell."""
+    path = path_of(cell, folder)
+    return path.exists() or path.stem in known
 
 
 def filled(
@@ -71,7 +79,7 @@ def filled(
     left = [i for i in range(len(tasks)) if i not in results]
     start = time.perf_counter()
     for done, (which, result) in enumerate(share([tasks[i] for i in left]), start=1):
-        checkpoint.save_history(paths[left[which]], result)
+        checkpoint.save_dataset(paths[left[which]], result)
         results[left[which]] = result
         spent = time.perf_counter() - start
         print(

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from fastpath.baselines import Backprop, KMeans
 from fastpath.defaults import Defaults, defaults_for
+from fastpath.readout import Readout
 from fastpath.train import Training
 from scenarios import study
 from scenarios.cells import Clusters, EndToEnd, Local, Network, Pixels, Source
@@ -78,9 +79,15 @@ def main(config: Config) -> xr.Dataset:
 
 def cells(config: Config, source: Source) -> list[Network]:
     """Return the networks of a data set."""
-    known = defaults_for(source.name)
     return [
-        network(method, known, source, num_units, seed, config)
+        network(
+            method,
+            defaults_for(source.name, num_units or max(config.sizes)),
+            source,
+            num_units,
+            seed,
+            config,
+        )
         for method in METHODS
         if method in config.methods
         for num_units in ((0,) if method == "pixels" else config.sizes)
@@ -104,7 +111,6 @@ def network(
         "seed": seed,
         "device": config.device,
     }
-    head = known.readout
     match method:
         case "local rule" | "random weights":
             random = method == "random weights"
@@ -114,14 +120,14 @@ def network(
                 p=known.p,
                 competition=known.competition,
                 training=training(known.training, num_units, random=random),
-                readout=replace(head, power=known.random_power) if random else head,
+                readout=known.random if random else known.readout,
             )
         case "k-means":
             return Clusters(
                 **place,
                 preprocess=known.preprocess,
                 kmeans=KMeans(passes=3 if num_units > 2000 else 5),
-                readout=replace(head, power=known.kmeans_power),
+                readout=known.kmeans,
             )
         case "back-propagation":
             return EndToEnd(
@@ -130,15 +136,14 @@ def network(
                 backprop=Backprop(epochs=BACKPROP_EPOCHS),
             )
         case "pixels":
-            linear = replace(head, loss="cross-entropy", lr=1e-3)
+            linear = Readout(epochs=20, loss="cross-entropy", lr=1e-3)
             return Pixels(**place, preprocess=known.preprocess, readout=linear)
 
 
 def training(known: Training, num_units: int, *, random: bool) -> Training:
-    """Return how a layer of a size is trained: as known, large ones for fewer epochs."""
-    if random:
-        return replace(known, epochs=0)
-    return replace(known, epochs=known.epochs // 2) if num_units > 2000 else known
+    """Return how a layer of some size is trained: units of the largest win more seldom."""
+    epochs = 0 if random else known.epochs * (2 if num_units > 4000 else 1)
+    return replace(known, epochs=epochs)
 
 
 def table(result: xr.Dataset) -> str:
@@ -150,7 +155,10 @@ def table(result: xr.Dataset) -> str:
         for method in METHODS:
             if method in result["network"]:
                 errors = result["error"].sel(data=data, network=method)
-                cells = [entry(errors.sel(num_units=k)) for k in sizes(result, method)]
+                cells = [
+                    study.entry(errors.sel(num_units=k).values)
+                    for k in sizes(result, method)
+                ]
                 lines.append(f"{data:<15}{method:<17}" + "".join(f"{c:>15}" for c in cells))
     return "\n".join(lines)
 
@@ -158,15 +166,6 @@ def table(result: xr.Dataset) -> str:
 def sizes(result: xr.Dataset, method: str) -> list[int]:
     """Return the sizes of a method's networks; pixels have none."""
     return [int(k) for k in result["num_units"] if (k == 0) == (method == "pixels")]
-
-
-def entry(errors: xr.DataArray) -> str:
-    """Return mean ± sd over the seeds that there are."""
-    count = int(errors.notnull().sum())
-    if not count:
-        return "-"
-    mean = f"{float(errors.mean()):.2f}"
-    return f"{mean} (1)" if count == 1 else f"{mean} ± {float(errors.std(ddof=1)):.2f}"
 
 
 def draw(result: xr.Dataset) -> Figure:
@@ -180,6 +179,7 @@ def draw(result: xr.Dataset) -> Figure:
         ax.set_title(data)
     axes[0, 0].set_ylabel("test error [%]")
     axes[0, -1].legend(fontsize=8)
+    study.caption(figure, result)
     return figure
 
 

@@ -7,7 +7,6 @@ there, so that a table of many hours is filled in pieces, on whatever machine is
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -72,13 +71,3 @@ def merged(before: Mapping[str, xr.Dataset], new: Known, dims: Sequence[str]) ->
     for name in LABELS:  # where there is no cell
         stacked[name] = stacked[name].where(stacked["seconds"].notnull(), "").astype(str)
     return stacked.sortby([dim for dim in dims if stacked[dim].dtype.kind in "iuf"])
-
-
-def encoding(stacked: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """Return how to write it in little space: repeated text as compressed characters."""
-    written: dict[str, dict[str, Any]] = {}
-    for name, values in stacked.data_vars.items():
-        written[str(name)] = {"zlib": True, "complevel": 9}
-        if values.dtype.kind in "UO":
-            written[str(name)]["dtype"] = "S1"
-    return written

@@ -164,7 +164,7 @@ def write(result: xr.Dataset, config: Any, out: Path) -> None:
         missing = {"units", "long_name"} - set(variable.attrs)
         if missing:
             raise ValueError(f"'{name}' has no attribute {' and '.join(sorted(missing))}")
-    checkpoint.save_history(out / "results.nc", result)
+    checkpoint.save_dataset(out / "results.nc", result)
     settings = {
         key: str(value) if isinstance(value, Path) else value
         for key, value in asdict(config).items()

@@ -1,20 +1,23 @@
 """What studies of whole trainings have in common: settings, places, their command."""
 
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import tyro
 import xarray as xr
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from fastpath import checkpoint
 from fastpath.machine import Machine
 from neurodyn import traces
 from scenarios import grid, records
-from scenarios.grid import Cell
+from scenarios.grid import Cell, Share, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,22 +105,66 @@ def filled(
     title: str,
     protocol: str,
 ) -> xr.Dataset:
-    """Return all results known, with those of these cells; compute what is missing."""
+    """Return all results known, with those of these cells; compute what is missing.
+
+    What the missing ones need of other cells is kept in files, not in the record.
+    """
     dims = list(cells[0].at)
     before = records.known(where.record, dims)
     with grid.sharing(study.workers, study.scheduler) as share:
-        results = grid.filled(
-            [(cell, ()) for cell in cells],
-            where.cells,
-            share,
-            known=before,
-            overwrite=study.overwrite,
-        )
+        results = _results(study, where.cells, cells, share, before)
     new = dict(records.labelled(*pair) for pair in zip(cells, results, strict=True))
     stacked = records.merged(before, new, dims)
     stacked.attrs = {"title": title, "protocol": protocol, "source": "neurodyn, scenarios"}
-    checkpoint.save_history(where.record, stacked, records.encoding(stacked))
+    checkpoint.save_dataset(where.record, stacked)
     return stacked
+
+
+def _results(
+    study: Study, folder: Path, cells: Sequence[Cell], share: Share, known: records.Known
+) -> list[xr.Dataset]:
+    """Return the results of cells, those of what the missing ones need computed first."""
+    left = [
+        cell for cell in cells if study.overwrite or not grid.is_known(cell, folder, known)
+    ]
+    needed = list(dict.fromkeys(need for cell in left for need in needs(cell)))
+    given: dict[Cell, xr.Dataset] = {}
+    if needed:
+        found = _results(study, folder, needed, share, {})
+        given = dict(zip(needed, found, strict=True))
+    # Of a cell that is known already, what it was computed from may not be.
+    tasks: list[Task] = [
+        (cell, tuple(given[need] for need in needs(cell) if need in given))
+        for cell in cells
+        if cell not in given
+    ]
+    found = grid.filled(tasks, folder, share, known=known, overwrite=study.overwrite)
+    results = given | {task[0]: result for task, result in zip(tasks, found, strict=True)}
+    return [results[cell] for cell in cells]
+
+
+def needs(cell: Cell) -> tuple[Cell, ...]:
+    """Return the cells whose results a cell is computed from."""
+    return getattr(cell, "needs", ())
+
+
+def entry(values: NDArray) -> str:
+    """Return mean ± sd of the seeds that there are; of one seed, that and (1)."""
+    values = values[np.isfinite(values)]
+    match len(values):
+        case 0:
+            return "-"
+        case 1:
+            return f"{values[0]:.2f} (1)"
+        case _:
+            return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
+
+
+def caption(figure: Figure, result: xr.Dataset) -> None:
+    """Write the protocol below a figure, of seeds and of one seed alone."""
+    text = f"{result.attrs['protocol']} Mean ± sd of the seeds; (1), open: one seed."
+    width = int(17 * figure.get_figwidth())
+    figure.supxlabel(textwrap.fill(text, width), x=0.01, ha="left", fontsize=7)
 
 
 def save(figure: Figure, path: Path) -> None:

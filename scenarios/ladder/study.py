@@ -262,7 +262,7 @@ def main(config: Config) -> xr.Dataset:
         backends.resolve(backend)
     out, figure = places(config)
     result = results(config, out)
-    checkpoint.save_history(out / "ladder.nc", result)
+    checkpoint.save_dataset(out / "ladder.nc", result)
     text = summary.text(result)
     (out / "summary.txt").write_text(text + "\n")
     drawn = drawing.draw(result, figure)

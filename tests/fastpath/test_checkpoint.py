@@ -29,12 +29,13 @@ def test_json_and_history_round_trip(tmp_path):
     checkpoint.save_json(tmp_path / "c.json", {"units": 3, "classes": ["a"]})
     assert checkpoint.load_json(tmp_path / "c.json") == {"units": 3, "classes": ["a"]}
     history = xr.Dataset({"lr": ("epoch", [0.1, 0.2], {"units": "1"})})
-    checkpoint.save_history(tmp_path / "h.nc", history)
+    checkpoint.save_dataset(tmp_path / "h.nc", history)
     xr.testing.assert_identical(xr.load_dataset(tmp_path / "h.nc"), history)
+    xr.testing.assert_identical(checkpoint.load_dataset(tmp_path / "h.nc"), history)
 
 
 def write_half(path):
-    with checkpoint._whole(path) as part:
+    with checkpoint.whole(path) as part:
         part.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -55,6 +56,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     [
         (checkpoint.load_tensors, "weights.safetensors"),
         (checkpoint.load_json, "config.json"),
+        (checkpoint.load_dataset, "history.nc"),
     ],
 )
 def test_missing_and_damaged_files_are_refused(tmp_path, load, name):

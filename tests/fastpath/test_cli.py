@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import xarray as xr
 
 from fastpath import checkpoint, datasets, experiment
 from fastpath.cli import main
+from fastpath.commands.train import Train
+from fastpath.defaults import defaults_for
 
 QUICK = ["--data", "digits", "--units", "15", "--epochs", "3", "--head-epochs", "4"]
 
@@ -32,13 +35,19 @@ def refused(capsys, *args: str) -> str:
     return printed.err
 
 
-def test_train_writes_the_four_files(run):
+def test_train_writes_the_five_files(run):
     assert sorted(file.name for file in run.iterdir()) == [
         "config.json",
         "history.nc",
         "metrics.json",
+        "snapshots.nc",
         "weights.safetensors",
     ]
+    assert xr.load_dataset(run / "snapshots.nc").sizes == {
+        "epoch": 4,
+        "unit": 15,
+        "pixel": 64,
+    }
     assert checkpoint.load_tensors(run / "weights.safetensors")["weights"].shape == (15, 64)
     assert xr.load_dataset(run / "history.nc").sizes["epoch"] == 3
     config = json.loads((run / "config.json").read_text())
@@ -149,6 +158,7 @@ def test_backprop_reports_its_error(capsys):
         (["--threads", "0"], "threads is 0"),
         (["--power", "0"], "power is 0.0"),
         (["--units", "0"], "units is 0: at least 1"),
+        (["--snapshots", "1"], "snapshots is 1: 0 (keep none) or at least 2"),
         (["--seed", "18446744073709551616"], "seed is 18446744073709551616: 0 to 2^63"),
         (["--normalize", "none", "--lr", "1", "--delta", "5"], "training diverged"),
     ],
@@ -240,3 +250,29 @@ def test_the_command_is_installed():
         check=True,
     )
     assert "--head-epochs" in done.stdout
+
+
+def test_settings_come_from_the_data_set_unless_they_are_given(tmp_path):
+    known = defaults_for("mnist")
+    plan = Train(data="mnist", out=tmp_path).plan("mnist")
+    assert plan.p == known.p
+    assert plan.competition == known.competition
+    assert plan.training == known.training
+    assert plan.preprocess == known.preprocess
+    assert plan.readout == known.readout
+    given = Train(
+        data="mnist",
+        out=tmp_path,
+        epochs=0,
+        delta=0.1,
+        p=2.0,
+        unit_norm=False,
+        head_scaling="unit",
+        head_exponent=6.0,
+    ).plan("mnist")
+    assert given.competition == replace(known.competition, delta=0.1)
+    assert given.training == replace(known.training, epochs=0)
+    assert given.p == 2.0
+    assert given.preprocess == replace(known.preprocess, unit_norm=False)
+    wanted = replace(known.random, scaling="unit", m=6.0)
+    assert given.readout == wanted

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fastpath import datasets
 from fastpath.competition import Ranking
-from fastpath.constraints import column_signs, mirrored, same_sign
+from fastpath.constraints import column_signs, row_signs, same_sign
 from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
 from fastpath.train import Training, train
@@ -113,8 +113,8 @@ def test_drive_follows_the_constrained_weights():
 
 def test_a_start_of_the_wrong_sign_is_turned_round():
     weights = normal(3, 64)
-    assert torch.equal(mirrored(weights, same_sign(-1)), -weights.abs())
-    dale = mirrored(weights, column_signs(SIGNS))
+    assert torch.equal(same_sign(-1).mirrored(weights), -weights.abs())
+    dale = column_signs(SIGNS).mirrored(weights)
     assert torch.equal(dale.abs(), weights.abs())
     assert torch.equal(dale[:, SIGNS == 0], weights[:, SIGNS == 0])
 
@@ -128,3 +128,20 @@ def test_mistakes_are_refused():
         layer(column_signs(torch.tensor([1, -1])))
     with pytest.raises(ValueError, match="of 192 weights break the constraint"):
         Dense(normal(3, 64), constraint=same_sign(1))
+
+
+def test_a_sign_per_unit_holds_for_the_rows_that_change():
+    signs = torch.tensor([1, -1, 0] * 5)
+    dense = layer(row_signs(signs), seed=3, units=15)
+    before = dense.weights.clone()
+    for step in range(3):
+        dense.learn(normal(2, 64, seed=step), Ranking(k=2, delta=0.4), lr=3.0)
+    changed = (dense.weights != before).any(dim=1)
+    assert 2 < changed.sum() < 15
+    assert (dense.weights * signs[:, None] >= 0).all()
+    assert (dense.weights[changed & (signs == 1)] == 0).any()
+    free = dense.weights[signs == 0]
+    assert (free > 0).any()
+    assert (free < 0).any()
+    with pytest.raises(ValueError, match="15 signs for weights with 3 rows"):
+        row_signs(signs)(dense.weights[:3])

@@ -7,6 +7,7 @@ from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.kernels.fused import Fused
 from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
+from fastpath.snapshots import Snapshots
 
 pytestmark = pytest.mark.gpu
 
@@ -89,6 +90,22 @@ def test_learning_never_waits_for_the_device(rule, kernels, monkeypatch):
             layer.learn(images, rule, lr=0.02)
         finally:
             torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+def test_a_snapshot_never_waits_for_the_device():
+    weights = torch.randn(250, 30, generator=torch.Generator().manual_seed(0))
+    here, there = Snapshots([0, 1]), Snapshots([0, 1])
+    on_device = weights.cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        there.take(on_device, 0)
+        there.take(on_device.neg_(), 1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    here.take(weights, 0)
+    here.take(-weights, 1)
+    assert there.as_dataset().identical(here.as_dataset())
 
 
 @pytest.mark.parametrize(

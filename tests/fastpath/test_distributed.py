@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import xarray as xr
 
 from fastpath import checkpoint
 from fastpath.cli import main
@@ -76,6 +77,23 @@ def agree(tmp_path, processes, device, *, atol):
 
 
 QUICK = ["--data", "digits", "--units", "30", "--head-epochs", "1", "--p", "3"]
+
+
+@pytest.mark.slow
+def test_the_first_of_a_team_keeps_what_one_process_does(tmp_path):
+    flags = [*QUICK, "--epochs", "4", "--tensorboard"]
+    team = torchrun(2, "train", *flags, "--out", str(tmp_path / "team"))
+    _, said = team.communicate(timeout=120)
+    assert team.returncode == 0, said
+    main(["train", *flags, "--out", str(tmp_path / "alone")])
+    ours, alone = (
+        checkpoint.load_dataset(tmp_path / name / checkpoint.SNAPSHOTS)
+        for name in ("team", "alone")
+    )
+    assert ours["epoch"].values.tolist() == [0, 1, 2, 3, 4]
+    # Sums in another order, then rounded to 11 bits.
+    xr.testing.assert_allclose(ours, alone, rtol=2e-3, atol=1e-4)
+    assert len([*(tmp_path / "team" / "tensorboard").iterdir()]) == 1
 
 
 @pytest.mark.slow

@@ -61,9 +61,20 @@ def test_images_are_not_changed():
 
 
 def test_defaults_centre_all_sets_but_the_digits():
-    assert defaults_for("mnist").preprocess == Preprocess()
-    assert defaults_for("fashion_mnist").preprocess == Preprocess(
-        subtract_mean=True, unit_norm=True
-    )
+    assert defaults_for("digits").preprocess == Preprocess()
+    centred = Preprocess(subtract_mean=True, unit_norm=True)
+    assert defaults_for("mnist").preprocess == centred
+    assert defaults_for("fashion_mnist").preprocess.subtract_mean
     assert defaults_for("cifar10").preprocess.center_images
     assert defaults_for("my_own_set").preprocess.unit_norm
+
+
+def test_rates_of_a_layer_below_are_not_scaled_and_stay_as_they_were():
+    rates = torch.rand(7, 5, generator=torch.Generator().manual_seed(1))
+    kept = rates.clone()
+    steps = Preprocess(subtract_mean=True, unit_norm=True)
+    mean = steps.fit(rates)
+    torch.testing.assert_close(mean, rates.mean(dim=0))
+    v = rates - rates.mean(dim=0)
+    torch.testing.assert_close(steps(rates, mean), v / v.norm(dim=1, keepdim=True))
+    assert torch.equal(rates, kept)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fastpath import readout
+from fastpath.history import ReadoutLog
 from fastpath.readout import Readout
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -50,6 +51,18 @@ def test_tanh_loss_is_eq_12():
     assert loss.item() == pytest.approx(expected / 4, rel=1e-12)
 
 
+def test_cross_entropy_spreads_a_share_of_each_target():
+    output = torch.randn(4, 3, generator=GENERATOR, dtype=torch.float64)
+    y = torch.tensor([0, 2, 1, 1])
+    expected = 0.0
+    for o, label in zip(output.tolist(), y.tolist(), strict=True):
+        for a in range(3):
+            target = 0.2 / 3 + (0.8 if a == label else 0)
+            expected -= target * (o[a] - math.log(sum(map(math.exp, o))))
+    loss = readout._loss(output, y, Readout(loss="cross-entropy", smoothing=0.2))
+    assert loss.item() == pytest.approx(expected / 4, rel=1e-12)
+
+
 def blobs(n=600):
     generator = torch.Generator().manual_seed(1)
     y = torch.arange(n) % 3
@@ -69,6 +82,61 @@ def test_every_head_learns_what_is_separable(scaling, loss, schedule):
     )
     # Measured 0.33 % for every head; the least-squares classifier 0.17 %, chance 67 %.
     assert readout.error(head, x, y) < 1
+
+
+@pytest.mark.parametrize("loss", ["tanh", "cross-entropy"])
+def test_the_log_has_loss_and_error_as_they_came(loss):
+    """Compared with a loop without the log; the last mini-batch is smaller."""
+    x, y = blobs(250)
+    settings = Readout(epochs=3, loss=loss, lr=0.02)
+    log = ReadoutLog()
+    head = readout.fit(
+        x,
+        y,
+        num_classes=3,
+        readout=settings,
+        generator=torch.Generator().manual_seed(0),
+        progress=False,
+        log=log,
+    )
+    w, b = torch.zeros(3, 8, requires_grad=True), torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.Adam([w, b])
+    generator, step, expected = torch.Generator().manual_seed(0), 0, []
+    for _ in range(3):
+        losses, wrong = [], 0
+        for batch in torch.randperm(250, generator=generator).split(100):
+            rate = readout._schedule(step, num_steps=9, schedule="cosine")
+            optimizer.param_groups[0]["lr"] = 0.02 * rate
+            output = x[batch] @ w.T + b
+            each = torch.stack(
+                [
+                    readout._loss(o[None], label[None], settings)
+                    for o, label in zip(output, y[batch], strict=True)
+                ]
+            )
+            losses += each.tolist()
+            wrong += sum(
+                o.argmax() != label for o, label in zip(output, y[batch], strict=True)
+            )
+            optimizer.zero_grad()
+            each.mean().backward()
+            optimizer.step()
+            step += 1
+        expected.append((np.mean(losses), 100 * int(wrong) / 250))
+    curve = log.as_dataset()
+    assert curve["head_epoch"].values.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(curve["head_loss"], [e[0] for e in expected], rtol=1e-4)
+    np.testing.assert_allclose(curve["head_error"], [e[1] for e in expected], atol=1e-4)
+    torch.testing.assert_close(head.weights, w.detach(), rtol=1e-3, atol=1e-5)
+
+
+def test_confusions_are_counted_by_label_and_answer():
+    weights, zeros = torch.eye(3), torch.zeros(3)
+    head = readout.Head(weights, zeros, zeros, torch.ones(3))
+    answers, labels = torch.tensor([0, 1, 1, 2, 1]), torch.tensor([0, 1, 2, 0, 1])
+    counts = readout.confusion(head, torch.eye(3)[answers], labels)
+    assert counts.tolist() == [[1, 0, 1], [0, 2, 0], [0, 1, 0]]
+    assert readout.error_of(counts) == 40.0
 
 
 def test_unit_scaling_standardises_over_the_training_images():
@@ -133,6 +201,7 @@ def test_schedules_rise_then_fall():
         ({"power": 0.0}, "power is 0.0: it must be positive"),
         ({"m": -1.0}, "m is -1.0"),
         ({"lr": float("inf")}, "lr is inf"),
+        ({"smoothing": 1.0}, "smoothing is 1.0: from 0 to below 1"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
@@ -143,3 +212,23 @@ def test_bad_settings_are_refused(settings, message):
 def test_weights_of_another_size_are_refused():
     with pytest.raises(ValueError, match="10 pixels per unit, the images 9"):
         readout.features(W, V[:, :9], Readout())
+
+
+def test_set_scaling_is_one_factor_with_the_known_mean_sum():
+    x, y = blobs()
+    head = readout.fit(
+        x,
+        y,
+        num_classes=3,
+        readout=Readout(epochs=1, scaling="set"),
+        generator=torch.Generator(),
+        progress=False,
+    )
+    assert len(head.scale.unique()) == 1
+    assert not head.offset.any()
+    scaled = (x - head.offset) * head.scale
+    assert scaled.sum(dim=1).mean().item() == pytest.approx(readout.FEATURE_SUM, rel=1e-4)
+    weights, v = torch.rand(5, 4), torch.rand(6, 4)
+    features = readout.features(weights, v, Readout(power=2.0, scaling="set"))
+    cosine = torch.nn.functional.cosine_similarity(v[:, None], weights[None], dim=2)
+    torch.testing.assert_close(features, cosine**2)

@@ -18,6 +18,7 @@ from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.keeper import Checkpoints
 from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
+from fastpath.snapshots import Snapshots
 from fastpath.train import Training, train
 
 X = torch.from_numpy(datasets.load("digits").x_train)
@@ -29,7 +30,17 @@ class Stopped(Exception):
     """What interrupts a run in these tests."""
 
 
-def run(folder, *, stop=None, passes=6, competition=None, p=2.5, config=None, **often):
+def run(
+    folder,
+    *,
+    stop=None,
+    passes=6,
+    competition=None,
+    p=2.5,
+    config=None,
+    snapshots=None,
+    **often,
+):
     """Train, or go on; raise Stopped once `stop` checkpoints are written."""
     layer = Dense.random(20, 64, p=p, generator=(g := torch.Generator().manual_seed(0)))
     checkpoints = folder and Checkpoints(folder=folder, config=config or CONFIG, **often)
@@ -53,6 +64,7 @@ def run(folder, *, stop=None, passes=6, competition=None, p=2.5, config=None, **
             generator=g,
             progress=False,
             checkpoints=checkpoints,
+            snapshots=snapshots,
         )
     return layer.weights, history, len(written)
 
@@ -70,6 +82,20 @@ def test_a_run_goes_on_bit_for_bit(tmp_path, competition, p):
     assert torch.equal(weights, whole)
     for name in ("lr", "norm_mean", "norm_max", "learning"):
         assert history[name].identical(expected[name])
+
+
+def test_snapshots_survive_an_interruption_bit_for_bit(tmp_path):
+    """Those from before it, of the epoch it falls on, and from after it."""
+    epochs = [0, 1, 2, 3, 6]
+    whole = Snapshots(epochs)
+    run(None, snapshots=whole)
+    for stop in (1, 3, 2):  # the one at the start, two epochs later, one more
+        with pytest.raises(Stopped):
+            run(tmp_path, stop=stop, minutes=0.0, snapshots=Snapshots(epochs))
+    ours = Snapshots(epochs)
+    run(tmp_path, snapshots=ours)
+    assert list(ours.as_dataset()["epoch"].values) == epochs
+    assert ours.as_dataset().identical(whole.as_dataset())
 
 
 def test_a_finished_training_is_only_read(tmp_path):
@@ -205,7 +231,20 @@ def test_the_command_goes_on_to_the_same_files(tmp_path, capsys, monkeypatch):
     )
     assert all(torch.equal(ours[name], whole[name]) for name in whole)
     names = {file.name for file in (tmp_path / "whole").iterdir()}
-    assert names == {"config.json", "history.nc", "metrics.json", "weights.safetensors"}
+    assert names == {
+        "config.json",
+        "history.nc",
+        "metrics.json",
+        "snapshots.nc",
+        "weights.safetensors",
+    }
+    for name in (checkpoint.SNAPSHOTS, checkpoint.HISTORY):
+        ours, whole = (
+            checkpoint.load_dataset(tmp_path / folder / name) for folder in ("run", "whole")
+        )
+        assert ours.drop_vars("images_per_second", errors="ignore").identical(
+            whole.drop_vars("images_per_second", errors="ignore")
+        )
     assert {file.name for file in (tmp_path / "run").iterdir()} == names
     capsys.readouterr()
     assert "holds a finished run" in refused(capsys, "resume", tmp_path / "run")

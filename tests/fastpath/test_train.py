@@ -96,3 +96,30 @@ def test_divergence_is_reported_with_the_epoch_and_a_hint(settings):
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         run(**settings)
+
+
+def test_rates_in_the_place_of_images_are_learned_from_as_they_are():
+    rates = X.flatten(1).float() / 255
+    torch.testing.assert_close(run(rates)[0], run(X)[0], rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"the images are torch.float64: uint8 is needed"):
+        run(rates.double())
+
+
+def test_the_layer_can_be_watched_after_each_epoch():
+    seen = []
+    generator = torch.Generator().manual_seed(0)
+    layer = Dense.random(8, 64, generator=generator)
+    train(
+        layer,
+        X,
+        competition=Ranking(),
+        training=Training(epochs=3),
+        preprocess=Preprocess(),
+        mean=torch.zeros(64),
+        generator=generator,
+        progress=False,
+        watch=lambda epoch, layer: seen.append((epoch, layer.weights.clone())),
+    )
+    assert [epoch for epoch, _ in seen] == [1, 2, 3]
+    assert not torch.equal(seen[0][1], seen[1][1])
+    assert torch.equal(seen[2][1], layer.weights)

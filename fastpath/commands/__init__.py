@@ -1,0 +1,1 @@
+"""The sub-commands of `fastpath`, each with its settings: one file, one command."""

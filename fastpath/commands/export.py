@@ -1,0 +1,50 @@
+"""`fastpath export`: images as a layer sees them, for the circuit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+
+from fastpath import checkpoint
+from fastpath.commands.evaluate import opened
+from fastpath.machine import Machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Machine):
+    """Write held-out images as the layer of a run sees them, for `neurodyn simulate`."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+    out: Path
+    """The .npz file to write: images (image, pixel) and labels."""
+    num_images: int = 50
+    """How many images of the test set, drawn at random."""
+    seed: int = 0
+    """Seed of the draw."""
+    overwrite: bool = False
+    """Replace the file if it exists."""
+
+
+def export(command: Export) -> None:
+    """Run `fastpath export`."""
+    run, images, _ = opened(command, command.run)
+    if not 1 <= command.num_images <= len(images.x_test):
+        raise ValueError(
+            f"num_images is {command.num_images}: there are 1 to {len(images.x_test)} "
+            "test images to export"
+        )
+    if command.out.suffix != ".npz":
+        raise ValueError(f"out is {command.out}: a file name that ends in .npz is needed")
+    if command.out.exists() and not command.overwrite:
+        raise ValueError(
+            f"{command.out} exists: choose another --out, or give --overwrite to replace it"
+        )
+    generator = torch.Generator().manual_seed(command.seed)
+    chosen = torch.randperm(len(images.x_test), generator=generator)[: command.num_images]
+    v = run.preprocess(torch.from_numpy(images.x_test)[chosen], run.mean)
+    checkpoint.save_arrays(
+        command.out, {"images": v.numpy(), "labels": images.y_test[chosen.numpy()]}
+    )
+    print(f"saved {command.num_images} images to {command.out}")

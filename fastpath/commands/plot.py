@@ -1,0 +1,28 @@
+"""`fastpath plot`: pictures of a finished run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """Draw a finished run from its files: fields, training, readout, confusions.
+
+    Writes receptive_fields.png, training.png, learning_curve.png, confusion.png and
+    receptive_fields.gif; pictures that are there are replaced.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+    out: Path | None = None
+    """Folder of the pictures [that of the run]."""
+
+
+def plot(command: Plot) -> None:
+    """Run `fastpath plot`."""
+    from fastpath import pictures  # matplotlib takes its time, which no other command needs
+
+    for path, left_out in pictures.draw(command.run, command.out or command.run):
+        print(f"left out {path}: {left_out}" if left_out else f"wrote {path}")

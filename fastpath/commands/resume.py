@@ -1,0 +1,53 @@
+"""`fastpath resume`: an interrupted run, from its last checkpoint to its end."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+
+from fastpath import board, datasets, distributed, kernels
+from fastpath.commands.train import Saving, carry_out
+from fastpath.machine import Machine
+from fastpath.run import unfinished
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume(Saving):
+    """Go on with a run that was interrupted, to the result it would have had."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+    data_root: Path | None = None
+    """Where data sets lie [as before]."""
+    device: Literal["cpu", "cuda"] | None = None
+    """What computes [as before; on another device results differ by rounding]."""
+    threads: int | None = None
+    """CPU threads at most [as before]."""
+
+
+def resume(command: Resume) -> None:
+    """Run `fastpath resume`."""
+    plan, before = unfinished(command.run)
+    if plan.tensorboard:
+        board.check_installed()
+    root = command.data_root or before["data_root"]
+    device = command.device or before["device"]
+    machine = Machine(
+        data_root=None if root is None else Path(root),
+        device=device,
+        threads=before["threads"] if command.threads is None else command.threads,
+        precision=before["precision"] if device == "cuda" else "float32",
+    )
+    team = distributed.join(machine.ready())
+    now = kernels.choose(torch.device(device), torch.float32).name
+    if now != before["kernels"] and (team is None or team.rank == 0):
+        print(
+            f"fastpath: begun with the kernels '{before['kernels']}', now '{now}': the "
+            "result will differ by rounding",
+            file=sys.stderr,
+        )
+    images = datasets.load(plan.data, machine.data_root)
+    carry_out(plan, images, command.run, machine, command, team)

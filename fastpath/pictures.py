@@ -1,0 +1,221 @@
+"""The pictures of a finished run, drawn from its files alone: `fastpath plot`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from fastpath import checkpoint, plots
+from fastpath.run import check_finished
+from fastpath.snapshots import UNIT, shown
+
+DPI = 150
+# About the width of a mosaic in a picture and in the film; each weight is a whole number
+# of pixels wide.
+WIDTH, FILM_WIDTH = 900, 600
+FRAME_MS, LAST_FRAME_MS = 250, 2500
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the pictures of a run are drawn from."""
+
+    fields: xr.DataArray
+    """Final weights (unit, pixel) of the units to look at."""
+    snapshots: xr.DataArray | None
+    """Weights (epoch, unit, pixel) as they formed."""
+    history: xr.Dataset
+    image_shape: tuple[int, ...]
+    title: str
+    errors: dict[str, float]
+    """Final errors in percent, by name, that of the scored images first."""
+
+    @property
+    def result(self) -> str:
+        """The title with the error of the scored images."""
+        parts = [f"{name} {error:.2f} %" for name, error in self.errors.items()]
+        return ", ".join([self.title, *parts[:1]])
+
+
+def open_files(folder: Path) -> Files:
+    """Read the folder of a finished run.
+
+    Raises
+    ------
+    ValueError
+        If it is no run, or not finished, or a file is missing or damaged.
+    """
+    check_finished(folder)
+    metrics = checkpoint.load_json(folder / checkpoint.METRICS)
+    config = checkpoint.load_json(folder / checkpoint.CONFIG)
+    tensors = checkpoint.load_tensors(folder / checkpoint.WEIGHTS)
+    history = checkpoint.load_dataset(folder / checkpoint.HISTORY)
+    path = folder / checkpoint.SNAPSHOTS
+    snapshots = checkpoint.load_dataset(path) if path.exists() else None
+    try:
+        weights = tensors["weights"]
+        units = shown(len(weights))
+        fields = xr.DataArray(
+            weights[units].numpy(),
+            dims=("unit", "pixel"),
+            coords={"unit": ("unit", units.numpy(), UNIT)},
+        )
+        return Files(
+            fields,
+            None if snapshots is None else snapshots["weights"],
+            history,
+            tuple(config["image_shape"]),
+            _title(config),
+            {
+                name.replace("_", " "): metrics[name]
+                for name in ("test_error", "validation_error", "train_error")
+                if name in metrics
+            },
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder} is not a complete run: {error}") from error
+
+
+def _title(config: dict[str, Any]) -> str:
+    data, epochs = Path(config["data"]).name, config["training"]["epochs"]
+    return f"{data}, {config['units']} units, {epochs} epochs"
+
+
+def draw(run: Path, out: Path) -> Iterator[tuple[Path, str | None]]:
+    """Draw the pictures of a run into a folder; yield each, and why it was left out.
+
+    Raises
+    ------
+    ValueError
+        As `open_files`, or if a picture cannot be written.
+    """
+    files = open_files(run)
+    checkpoint.check_writable(out)
+    for name, make in (
+        (checkpoint.FIELDS, draw_fields),
+        (checkpoint.TRAINING, draw_training),
+        (checkpoint.CURVE, draw_curve),
+        (checkpoint.CONFUSION, draw_confusion),
+        (checkpoint.FILM, draw_film),
+    ):
+        left_out = make(files, out / name)
+        if left_out is not None:  # nor is there one of another run
+            (out / name).unlink(missing_ok=True)
+        yield out / name, left_out
+
+
+def draw_fields(files: Files, path: Path) -> str | None:
+    """Write the receptive fields of the trained layer, or return why not."""
+    if not plots.can_show(files.image_shape):
+        return _no_colours(files)
+    _save(_mosaic_figure(files, files.fields, files.result, WIDTH), path)
+    return None
+
+
+def draw_training(files: Files, path: Path) -> str | None:
+    """Write norms, dead units and step size over epochs, or return why not."""
+    if reason := _missing(files.history, "norm_mean", "norm_max", "learning", "lr"):
+        return reason
+    if not files.history.sizes["epoch"]:
+        return "the run has 0 epochs of training"
+    figure = Figure(figsize=(6, 7.5), dpi=DPI, layout="constrained")
+    axes = figure.subplots(3, sharex=True, height_ratios=(2, 1, 1))
+    plots.weight_norms(files.history, axes[0]).set(xlabel="", title=files.title)
+    plots.dead_units(files.history["learning"], axes[1]).set_xlabel("")
+    plots.step_size(files.history["lr"], axes[2])
+    _save(figure, path)
+    return None
+
+
+def draw_curve(files: Files, path: Path) -> str | None:
+    """Write loss and error of the readout as it learned, or return why not."""
+    if reason := _missing(files.history, "head_loss", "head_error"):
+        return reason
+    figure = Figure(figsize=(6, 6), dpi=DPI, layout="constrained")
+    axes = figure.subplots(2, sharex=True)
+    loss = plots.readout_loss(files.history["head_loss"], axes[0])
+    loss.set(xlabel="", title=files.title)
+    plots.readout_error(files.history["head_error"], axes[1], final=files.errors)
+    _save(figure, path)
+    return None
+
+
+def draw_confusion(files: Files, path: Path) -> str | None:
+    """Write the confusion matrix of the scored images, or return why not."""
+    if reason := _missing(files.history, "confusion"):
+        return reason
+    counts = files.history["confusion"]
+    inches = min(16.0, max(6.0, 3.5 + 0.4 * counts.sizes["label"]))
+    figure = Figure(figsize=(inches, 0.85 * inches), dpi=DPI, layout="constrained")
+    plots.confusion(counts, figure.subplots()).set_title(files.result)
+    _save(figure, path)
+    return None
+
+
+def draw_film(files: Files, path: Path) -> str | None:
+    """Write an animated GIF of the fields, a frame a snapshot, or return why not."""
+    weights = files.snapshots
+    if weights is None:
+        return "the run kept no snapshots (see `fastpath train --snapshots`)"
+    if weights.sizes["epoch"] < 2:
+        return "the run kept a single snapshot, in which nothing moves"
+    if not plots.can_show(files.image_shape):
+        return _no_colours(files)
+    frames = [
+        _frame(_mosaic_figure(files, fields, f"epoch {int(fields['epoch'])}", FILM_WIDTH))
+        for fields in weights
+    ]
+    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
+    with checkpoint.whole(path) as part:
+        frames[0].save(
+            part,
+            format="GIF",
+            save_all=True,
+            append_images=frames[1:],
+            duration=durations,
+            loop=0,
+        )
+    return None
+
+
+def _no_colours(files: Files) -> str:
+    return f"images of {files.image_shape[-1]} channels cannot be shown: only 1 or 3 can"
+
+
+def _missing(history: xr.Dataset, *names: str) -> str | None:
+    """Return what a history lacks, as runs of older versions do."""
+    missing = [name for name in names if name not in history]
+    return f"{checkpoint.HISTORY} holds no {', '.join(missing)}" if missing else None
+
+
+def _mosaic_figure(files: Files, fields: xr.DataArray, title: str, near: int) -> Figure:
+    """Return a figure in which each weight is a square of so many whole pixels."""
+    height, width, _ = plots.mosaic(fields, files.image_shape).shape
+    times = max(1, round(near / width))
+    strip, edge = 46, 10  # pixels above for the title, and around
+    size = np.array([times * width + 2 * edge, times * height + strip + edge])
+    figure = Figure(figsize=tuple(size / DPI), dpi=DPI)
+    place = np.array([edge, edge, times * width, times * height])
+    ax = figure.add_axes(tuple(place / np.tile(size, 2)))
+    plots.receptive_fields(fields, files.image_shape, ax).set_title(title, fontsize=9)
+    return figure
+
+
+def _frame(figure: Figure) -> Image.Image:
+    """Return a figure in 256 colours of its own; what they lack is dithered."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    # An octree finds as good colours as k-means, in a hundredth of the time.
+    return drawn.quantize(palette=drawn.quantize(method=Image.Quantize.FASTOCTREE))
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with checkpoint.whole(path) as part:
+        figure.savefig(part, format="png")

@@ -1,0 +1,189 @@
+"""Pictures of a run: functions from DataArray or Dataset and Axes to Axes."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator
+from numpy import ndarray
+
+BETWEEN = 0.8  # gray of the lines between fields, whose own 0 is white
+MOST_NUMBERS = 20  # classes whose confusions are printed as numbers
+MOST_NAMES = 120  # classes whose names have room on the axes
+
+
+def can_show(image_shape: tuple[int, ...]) -> bool:
+    """Tell whether weights for images (height, width[, channel]) can be seen as images."""
+    return len(image_shape) == 2 or (len(image_shape) == 3 and image_shape[2] in (1, 3))
+
+
+def mosaic(fields: xr.DataArray, image_shape: tuple[int, ...]) -> Float[ndarray, "y x rgb"]:
+    """Return weights (unit, pixel) as images side by side, each on its own scale.
+
+    One channel: diverging colours, red for positive and blue for negative weights, white
+    for 0. Three channels: the weights of red, green and blue, with 0 as mid gray.
+
+    Raises
+    ------
+    ValueError
+        If the image shape (height, width[, channel]) does not have as many pixels, or
+        another number of channels.
+    """
+    height, width, channels = (*image_shape, 1, 1, 1)[:3]
+    num_units, num_pixels = fields.sizes["unit"], fields.sizes["pixel"]
+    if not can_show(image_shape) or height * width * channels != num_pixels:
+        raise ValueError(
+            f"image_shape is {image_shape}: weights with {num_pixels} pixels need height x "
+            "width x channels (1 or 3) of that product"
+        )
+    weights = fields.transpose("unit", "pixel").values
+    scale = np.maximum(abs(weights).max(axis=1, keepdims=True), 1e-30)
+    images = _colours((weights / scale).reshape(-1, height, width, channels))
+    columns = math.ceil(math.sqrt(num_units))
+    rows = math.ceil(num_units / columns)
+    whole = np.ones((rows * (height + 1) + 1, columns * (width + 1) + 1, 3))
+    for unit, image in enumerate(images):
+        top, left = (height + 1) * (unit // columns), (width + 1) * (unit % columns)
+        whole[top : top + height + 2, left : left + width + 2] = BETWEEN
+        whole[top + 1 : top + height + 1, left + 1 : left + width + 1] = image
+    return whole
+
+
+def receptive_fields(
+    fields: xr.DataArray, image_shape: tuple[int, ...], ax: Axes | None = None
+) -> Axes:
+    """Draw weights (unit, pixel) as a `mosaic`.
+
+    Raises
+    ------
+    ValueError
+        As `mosaic`.
+    """
+    ax = ax or plt.subplots()[1]
+    ax.imshow(mosaic(fields, image_shape), interpolation="nearest")
+    ax.set_axis_off()
+    return ax
+
+
+def weight_norms(history: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """Draw the mean and the largest p-norm of the units' weights over epochs."""
+    ax = _over_epochs(history["norm_max"], ax, color="0.6", label="largest")
+    ax = _over_epochs(history["norm_mean"], ax, color="0.1", label="mean")
+    ax.axhline(1, color="C3", ls=":", lw=1, label="1, where Hebbian units end")
+    ax.set(ylabel="norm of a unit's weights", yscale="log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(0.6, 0.3)))
+    ax.legend(frameon=False)
+    return ax
+
+
+def dead_units(learning: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Draw the share of units that did not learn, from the share (epoch) that did."""
+    ax = _over_epochs(100 * (1 - learning), ax, color="0.1")
+    ax.set(ylabel="units not learning [%]", ylim=(-3, 103))
+    return ax
+
+
+def step_size(lr: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Draw the step size (epoch)."""
+    ax = _over_epochs(lr, ax, color="0.1")
+    ax.set(ylabel="step size ε")
+    ax.set_ylim(bottom=0)
+    return ax
+
+
+def readout_loss(loss: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Draw the mean loss of the readout's steps (head_epoch)."""
+    ax = _over_epochs(loss, ax, color="0.1")
+    ax.set(ylabel="loss while learning")
+    ax.set_ylim(bottom=0)
+    return ax
+
+
+def readout_error(
+    error: xr.DataArray, ax: Axes | None = None, *, final: dict[str, float] | None = None
+) -> Axes:
+    """Draw the readout's error on the images it learns from (head_epoch), in percent.
+
+    Parameters
+    ----------
+    final
+        Errors of the trained readout, by their names, drawn as horizontal lines.
+    """
+    ax = _over_epochs(error, ax, color="0.1", label="while learning")
+    for number, (name, value) in enumerate((final or {}).items()):
+        label = f"{name}: {value:.2f} %"
+        ax.axhline(value, color=("C3", "C0")[number % 2], ls="--", lw=1, label=label)
+    ax.set(ylabel="error [%]")
+    ax.set_ylim(bottom=0)
+    ax.legend(frameon=False)
+    return ax
+
+
+def confusion(counts: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Draw the shares of answers that the images of each label got, from (label, answer).
+
+    Colours rise with the root of the share: errors of a few percent are seen beside the
+    right answers. Percents are printed where the classes are few. A label without images
+    has an empty row.
+    """
+    counts = counts.transpose("label", "answer")
+    total = counts.sum("answer").clip(min=1)
+    percent = (100 * counts / total).values
+    ax = ax or plt.subplots()[1]
+    image = ax.imshow(percent, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=100))
+    ax.figure.colorbar(image, ax=ax, label="images of the label [%]", shrink=0.8)
+    _name_classes(counts, ax)
+    if len(percent) <= MOST_NUMBERS:
+        for (row, column), share in np.ndenumerate(percent):
+            _print(ax, row, column, share)
+    ax.set(xlabel="answer", ylabel="label")
+    return ax
+
+
+def _print(ax: Axes, row: int, column: int, percent: float) -> None:
+    """Write one share into its square; below half a tenth nothing."""
+    if percent < 0.05:
+        return
+    text = f"{percent:.1f}" if percent < 99.95 else "100"
+    color = "white" if percent > 35 else "0.2"
+    ax.text(column, row, text, ha="center", va="center", color=color, fontsize="small")
+
+
+def _name_classes(counts: xr.DataArray, ax: Axes) -> None:
+    num = counts.sizes["label"]
+    if num > MOST_NAMES or "label" not in counts.coords:
+        return
+    names = counts["label"].values
+    size = min(10.0, max(4.0, 420 / num))
+    long = max(map(len, map(str, names))) > 3
+    ax.set_xticks(range(num), names, rotation=90 if long else 0, fontsize=size)
+    ax.set_yticks(range(num), names, fontsize=size)
+
+
+def _over_epochs(
+    values: xr.DataArray, ax: Axes | None, *, color: str, label: str | None = None
+) -> Axes:
+    """Draw values of one dim, by epochs; a few of them with a point each."""
+    (dim,) = values.dims
+    ax = ax or plt.subplots()[1]
+    marker = "o" if values.size <= 30 else ""
+    ax.plot(values[dim], values, marker=marker, color=color, lw=1.2, ms=3, label=label)
+    ax.set(xlabel=values[dim].attrs.get("long_name", dim))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    return ax
+
+
+def _colours(
+    images: Float[ndarray, "unit height width channel"],
+) -> Float[ndarray, "unit height width rgb"]:
+    """Return colours of weights between -1 and 1."""
+    shares = (images + 1) / 2
+    if images.shape[3] == 3:
+        return shares
+    return plt.get_cmap("RdBu_r")(shares[..., 0])[..., :3]

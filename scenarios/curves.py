@@ -1,0 +1,172 @@
+"""Networks whose error is known after each epoch of supervised training.
+
+Their first layer may be one that learned without labels: a cell of its own, because
+several networks begin with it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from fastpath import baselines, experiment
+from fastpath.baselines import Backprop
+from fastpath.competition import Ranking
+from fastpath.readout import BLOCK, Readout, Streamed
+from fastpath.train import Training
+from scenarios.cells import Network, scored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer(Network):
+    """A layer that learned by the local rule, without labels."""
+
+    p: float
+    competition: Ranking
+    training: Training
+
+    def compute(self) -> xr.Dataset:
+        """Return its weights, and the seconds in which it learned them."""
+        _, parts, generator = self.begin()
+        (layer, _, _), seconds = experiment.timed(
+            lambda: experiment.learn_features(
+                parts,
+                num_units=self.num_units,
+                p=self.p,
+                competition=self.competition,
+                training=self.training,
+                preprocess=self.preprocess,
+                generator=generator,
+                progress=False,
+            )
+        )
+        weights = (("unit", "pixel"), layer.weights.cpu().numpy())
+        return xr.Dataset({"weights": weights, "layer_seconds": seconds})
+
+
+@dataclass
+class Curve:
+    """Counts, after each epoch, the images of each class that are recognised."""
+
+    blocks: Sequence[Float[Tensor, "image input"]]
+    """The images scored on, as the network gets them."""
+    y: Int[Tensor, " image"]
+    classes: Sequence[str]
+    right: list[np.ndarray] = field(default_factory=list)
+
+    @torch.no_grad()
+    def add(self, epoch: int, network: Callable[[Tensor], Tensor]) -> None:
+        """Count what a network recognises."""
+        answers = torch.cat([network(block).argmax(dim=1) for block in self.blocks])
+        self.right.append(self._count(self.y[answers == self.y]))
+
+    def _count(self, labels: Int[Tensor, " image"]) -> np.ndarray:
+        return torch.bincount(labels, minlength=len(self.classes)).cpu().numpy()
+
+    def dataset(self) -> xr.Dataset:
+        """Return the error of all images, and the accuracy of each class, in percent."""
+        right, total = np.stack(self.right), self._count(self.y)
+        accuracy = 100 * right / np.where(total, total, np.nan)  # a class may have no image
+        wrong = len(self.y) - right.sum(axis=1)
+        return xr.Dataset(
+            {
+                "error": ("epoch", 100 * wrong / len(self.y)),
+                "accuracy": (("epoch", "label"), accuracy.astype(np.float32)),
+            },
+            coords={
+                "epoch": np.arange(1, len(right) + 1),
+                "label": list(self.classes),
+            },
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perceptron(Network):
+    """Pixels, ReLU units and classes, trained by back-propagation."""
+
+    backprop: Backprop
+    layer: Layer | None = None
+    """What the units start from, at unit norm and without biases; None: at random."""
+    frozen: bool = False
+    """Whether the units stay as they start."""
+
+    @property
+    def needs(self) -> tuple[Layer, ...]:
+        """The cells that it is computed from."""
+        return () if self.layer is None else (self.layer,)
+
+    def compute(self, *given: xr.Dataset) -> xr.Dataset:
+        """Return what the network is worth after each epoch."""
+        images, parts, generator = self.begin()
+        mean = self.preprocess.fit(parts.x_learn)
+        seen = [self.preprocess(block, mean) for block in parts.x_score.split(BLOCK)]
+        curve = Curve(seen, parts.y_score, images.classes)
+        rows = [functional.normalize(weights_of(one, mean), dim=1) for one in given]
+        errors, seconds = experiment.timed(
+            lambda: baselines.backprop(
+                parts,
+                num_units=self.num_units,
+                num_classes=len(images.classes),
+                backprop=self.backprop,
+                preprocess=self.preprocess,
+                generator=generator,
+                progress=False,
+                first=rows[0] if rows else None,
+                frozen=self.frozen,
+                watch=curve.add,
+            )
+        )
+        done = scored(errors, parts, learn_seconds=seconds, **layer_seconds(given))
+        return done.assign(curve.dataset())
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnReadout(Network):
+    """A layer that learned by the local rule, with the readout that belongs to it."""
+
+    readout: Readout
+    layer: Layer
+
+    @property
+    def needs(self) -> tuple[Layer, ...]:
+        """The cells that it is computed from."""
+        return (self.layer,)
+
+    def compute(self, *given: xr.Dataset) -> xr.Dataset:
+        """Return what the network is worth after each epoch of the readout."""
+        [layer] = given
+        images, parts, generator = self.begin()
+        mean = self.preprocess.fit(parts.x_learn)
+        weights = weights_of(layer, mean)
+        seen = Streamed(weights, parts.x_score, self.preprocess, mean, self.readout)
+        curve = Curve(list(seen.blocks()), parts.y_score, images.classes)
+        (_, errors), seconds = experiment.timed(
+            lambda: experiment.read_out(
+                weights,
+                parts,
+                num_classes=len(images.classes),
+                preprocess=self.preprocess,
+                mean=mean,
+                head=self.readout,
+                generator=generator,
+                progress=False,
+                watch=curve.add,
+            )
+        )
+        done = scored(errors, parts, learn_seconds=seconds, **layer_seconds(given))
+        return done.assign(curve.dataset())
+
+
+def weights_of(layer: xr.Dataset, like: Tensor) -> Float[Tensor, "unit pixel"]:
+    """Return the weights of a layer, where `like` is."""
+    return torch.from_numpy(layer["weights"].values).to(like)
+
+
+def layer_seconds(given: Sequence[xr.Dataset]) -> dict[str, float]:
+    """Return the seconds in which the first layer was learned; a random one took none."""
+    return {"layer_seconds": sum(float(layer["layer_seconds"]) for layer in given)}

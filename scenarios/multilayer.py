@@ -1,0 +1,310 @@
+"""Does a second layer that learns by the same rule help, and a third?
+
+Layers learn one after another, each from the rates of the one below; the readout sees the
+last alone. Between layers the rates are passed on as they are, with unit norm, or as
+deviations from their means with unit norm.
+"""
+
+from dataclasses import dataclass, replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from fastpath import experiment
+from fastpath.competition import Ranking
+from fastpath.defaults import Defaults, defaults_for
+from fastpath.experiment import Split
+from fastpath.preprocess import Preprocess
+from fastpath.readout import Readout
+from fastpath.train import Training
+from scenarios import study
+from scenarios.cells import Network, Source, scored
+from scenarios.study import Study
+
+RATE_POWER = 2.0  # n of the rates that a layer passes on
+UPPER_POWER = 2.0  # n of the features of the last of several layers
+UPPER_EPOCHS = 10
+BEST = "centred, unit norm"
+PROTOCOL = (
+    "Test error of the last epoch. The first layer learns as it would alone, the others "
+    f"with its rule from rates max(cos, 0)^{RATE_POWER:g}. Settings were chosen with "
+    "held-out training images. The random layer has the readout that is best for it."
+)
+BETWEEN = {
+    "as they are": Preprocess(),
+    "unit norm": Preprocess(unit_norm=True),
+    "centred, unit norm": Preprocess(subtract_mean=True, unit_norm=True),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """How one layer learns, from what it sees to the rates that it passes on."""
+
+    num_units: int
+    preprocess: Preprocess
+    p: float
+    competition: Ranking
+    training: Training
+    power: float
+    """n of the rates max(cos, 0)^n that the next layer sees."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tower(Network):
+    """Layers that learned one after another; its result holds the weights of the last."""
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def needs(self) -> "tuple[Tower, ...]":
+        """The towers of fewer layers on which this one stands."""
+        return tuple(
+            replace(self, layers=self.layers[:height])
+            for height in range(1, len(self.layers))
+        )
+
+    def compute(self, *below: xr.Dataset) -> xr.Dataset:
+        """Return the weights of the last layer, given the towers of fewer layers."""
+        _, parts, _ = self.begin()
+        parts = climbed(parts, self.layers, below)
+        last = self.layers[-1]
+        layer, mean, history = experiment.learn_features(
+            parts,
+            num_units=last.num_units,
+            p=last.p,
+            competition=last.competition,
+            training=last.training,
+            preprocess=last.preprocess,
+            generator=torch.Generator().manual_seed(1000 * len(self.layers) + self.seed),
+            progress=False,
+        )
+        learning = history["learning"]
+        return xr.Dataset(
+            {
+                "weights": (("unit", "pixel"), layer.weights.cpu().numpy()),
+                "mean": ("pixel", mean.cpu().numpy()),
+                "dead": 100 * (1 - float(learning[-1])) if learning.size else np.nan,
+                "train_seconds": experiment.speed(history, len(parts.x_learn))[
+                    "train_seconds"
+                ],
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deep(Network):
+    """What can be read out of the last of several layers."""
+
+    layers: tuple[Layer, ...]
+    readout: Readout
+
+    @property
+    def needs(self) -> tuple[Tower, ...]:
+        """The layers."""
+        place = {name: getattr(self, name) for name in Network.__dataclass_fields__}
+        whole = Tower(**place | {"network": "tower"}, layers=self.layers)
+        return (*whole.needs, whole)
+
+    def compute(self, *towers: xr.Dataset) -> xr.Dataset:
+        """Return the error, given the towers of 1, 2, ... layers."""
+        images, parts, generator = self.begin()
+        parts = climbed(parts, self.layers, towers[:-1])
+        weights, mean = tensors(towers[-1], self.device)
+        _, errors = experiment.read_out(
+            weights,
+            parts,
+            num_classes=len(images.classes),
+            preprocess=self.layers[-1].preprocess,
+            mean=mean,
+            head=self.readout,
+            generator=generator,
+            progress=False,
+        )
+        seconds = sum(float(tower["train_seconds"]) for tower in towers)
+        dead = float(towers[-1]["dead"])
+        return scored(errors, parts, learn_seconds=seconds, dead=dead)
+
+
+def climbed(
+    parts: Split, layers: tuple[Layer, ...], towers: tuple[xr.Dataset, ...]
+) -> Split:
+    """Return the rates that the layer on top of some trained layers sees, for images."""
+    for layer, tower in zip(layers, towers, strict=False):
+        weights, mean = tensors(tower, str(parts.x_learn.device))
+        parts = replace(
+            parts,
+            x_learn=rates(parts.x_learn, layer, weights, mean),
+            x_score=rates(parts.x_score, layer, weights, mean),
+        )
+    return parts
+
+
+def tensors(tower: xr.Dataset, device: str) -> tuple[Tensor, Tensor]:
+    """Return the weights of the last layer of a tower, and the mean of what it sees."""
+    weights, mean = (
+        torch.from_numpy(tower[name].values).to(device) for name in ("weights", "mean")
+    )
+    return weights, mean
+
+
+def rates(
+    x: Tensor, layer: Layer, weights: Tensor, mean: Tensor
+) -> Float[Tensor, "image unit"]:
+    """Return max(cos, 0)^n of each unit (eq. 1)."""
+    head = Readout(power=layer.power, scaling="set")
+    return torch.cat(
+        list(experiment.Streamed(weights, x, layer.preprocess, mean, head).blocks())
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Study):
+    """Which networks; those that are known already are shown with them."""
+
+    data: tuple[str, ...] | None = None
+    """Data sets, by name or path [mnist fashion_mnist; quick: digits]."""
+    units: int | None = None
+    """Hidden units of each layer [2000; quick: 50]."""
+    depth: int = 3
+    """The largest number of layers."""
+
+
+def main(config: Config) -> xr.Dataset:
+    """Train what is missing, print the table, draw the figure; return all that is known."""
+    where = study.places(config, "multilayer")
+    sets = config.data or (("digits",) if config.quick else ("mnist", "fashion_mnist"))
+    sources = [Source.of(path, config.data_root) for path in sets]
+    result = study.filled(
+        config,
+        where,
+        [cell for source in sources for cell in cells(config, source)],
+        title="Error against the number of layers",
+        protocol=PROTOCOL,
+    )
+    print(table(result))
+    study.save(draw(result), where.figure)
+    print(f"wrote {where.record} and {where.figure}")
+    return result
+
+
+def cells(config: Config, source: Source) -> list[Deep]:
+    """Return the networks of a data set."""
+    units = config.units or (50 if config.quick else 2000)
+    known = defaults_for(source.name, units)
+    first = Layer(
+        num_units=units,
+        preprocess=known.preprocess,
+        p=known.p,
+        competition=known.competition,
+        training=known.training,
+        power=RATE_POWER,
+    )
+    return [
+        Deep(
+            network=name,
+            source=source,
+            num_units=units,
+            seed=seed,
+            preprocess=known.preprocess,
+            device=config.device,
+            layers=layers,
+            readout=readout,
+        )
+        for name, (layers, readout) in towers(first, known, config.quick).items()
+        for seed in config.seeds_of(units)
+        if len(layers) <= config.depth
+    ]
+
+
+def towers(
+    first: Layer, known: Defaults, quick: bool
+) -> dict[str, tuple[tuple[Layer, ...], Readout]]:
+    """Return the layers of each network, and its readout."""
+
+    def upper(between: str, *, learns: bool = True) -> Layer:
+        epochs = (20 if quick else UPPER_EPOCHS) if learns else 0
+        return replace(
+            first,
+            preprocess=BETWEEN[between],
+            training=Training(epochs=epochs, lr=0.2),
+        )
+
+    second = upper(BEST)
+    upper_readout = replace(known.readout, power=UPPER_POWER)
+    return {
+        "1 layer": ((first,), known.readout),
+        "2 layers": ((first, second), upper_readout),
+        "3 layers": ((first, second, second), upper_readout),
+        "2 layers, the second random": (
+            (first, upper(BEST, learns=False)),
+            known.random,
+        ),
+        **{
+            f"2 layers, rates {between}": ((first, upper(between)), upper_readout)
+            for between in BETWEEN
+            if between != BEST
+        },
+    }
+
+
+def table(result: xr.Dataset) -> str:
+    """Return mean ± sd of the test error in percent, a line for each network."""
+    sets = list(result["data"].values)
+    lines = [f"{'':<34}" + "".join(f"{data:>16}" for data in sets)]
+    for name in names(result):
+        errors = (result["error"].sel(network=name, data=data) for data in sets)
+        entries = "".join(f"{study.entry(e.values.ravel()):>16}" for e in errors)
+        lines.append(f"{name:<34}{entries}")
+    return "\n".join(lines)
+
+
+def names(result: xr.Dataset) -> list[str]:
+    """Return the networks, those by depth first."""
+    return sorted(result["network"].values.tolist(), key=lambda name: ("," in name, name))
+
+
+def draw(result: xr.Dataset) -> Figure:
+    """Return the errors of all networks, a panel for each data set."""
+    sets = list(result["data"].values)
+    figure, axes = plt.subplots(
+        1, len(sets), figsize=(2 + 4 * len(sets), 3.6), squeeze=False, layout="constrained"
+    )
+    for ax, data in zip(axes[0], sets, strict=True):
+        draw_set(ax, result.sel(data=data))
+        ax.set_title(data)
+    for ax in axes[0, 1:]:
+        ax.set_yticklabels([])
+    study.caption(figure, result)
+    return figure
+
+
+def draw_set(ax: Axes, result: xr.Dataset) -> None:
+    """Draw mean ± sd of the seeds, a bar for each network."""
+    shown = names(result)
+    errors = [result["error"].sel(network=name).values.ravel() for name in shown]
+    errors = [values[np.isfinite(values)] for values in errors]
+    bars = ax.barh(
+        range(len(shown)),
+        [values.mean() if len(values) else 0 for values in errors],
+        xerr=[values.std(ddof=1) if len(values) > 1 else 0 for values in errors],
+        color=[
+            "0.6" if "random" in name else "C1" if "," in name else "C0" for name in shown
+        ],
+        capsize=3,
+    )
+    ax.bar_label(bars, [study.entry(values) for values in errors], fontsize=8, padding=4)
+    ax.set_yticks(range(len(shown)), shown, fontsize=8)
+    ax.invert_yaxis()
+    ax.margins(x=0.25)
+    ax.set_xlabel("test error [%]")
+
+
+if __name__ == "__main__":
+    study.command("multilayer", main, Config, __doc__)

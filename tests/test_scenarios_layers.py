@@ -1,0 +1,256 @@
+"""Studies of whole trainings: cells against loops, records, and all of them in small."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from fastpath import datasets
+from fastpath.competition import Ranking
+from fastpath.defaults import defaults_for
+from fastpath.preprocess import Preprocess
+from fastpath.readout import Readout
+from fastpath.train import Training
+from scenarios import dale_training, grid, hidden_size, multilayer, records, study
+from scenarios.cells import Local, Source
+from scenarios.dale_training import Signed
+
+DIGITS = Source.of("digits", None)
+KNOWN = defaults_for("digits")
+
+
+def local(**changes):
+    settings = {
+        "network": "local rule",
+        "source": DIGITS,
+        "num_units": 8,
+        "seed": 0,
+        "preprocess": KNOWN.preprocess,
+        "p": 2.0,
+        "competition": Ranking(k=2, delta=0.4),
+        "training": Training(epochs=2),
+        "readout": Readout(epochs=2),
+    }
+    return Local(**settings | changes)
+
+
+def small(module, tmp_path, **changes):
+    settings = {"preset": "quick", "seeds": 1, "out": tmp_path / "run"}
+    return module.Config(**settings | changes)
+
+
+def test_the_name_of_a_cell_follows_its_settings_and_not_the_machine():
+    cell = local()
+    same = replace(cell, device="cuda", source=replace(DIGITS, root=Path("elsewhere")))
+    assert grid.path_of(cell, Path()) == grid.path_of(same, Path())
+    names = {
+        grid.path_of(other, Path())
+        for other in (
+            cell,
+            local(seed=1),
+            local(readout=Readout(epochs=3)),
+            local(training=Training(epochs=2, lr=0.05)),
+            local(source=replace(DIGITS, gray=True)),
+        )
+    }
+    assert len(names) == 5
+    slashed = grid.path_of(local(network="80/20 by ../input"), Path("cells"))
+    assert slashed.parent == Path("cells")
+
+
+def test_a_record_gives_back_each_result(tmp_path):
+    cells = [local(seed=seed, num_units=units) for seed, units in ((0, 8), (1, 8), (0, 12))]
+    results = [grid.compute(cell, ()) for cell in cells]
+    results[2] = results[2].assign(extra=("pixel", [1.0, 2.0]))
+    dims = list(cells[0].at)
+    new = dict(records.labelled(*pair) for pair in zip(cells, results, strict=True))
+    path = tmp_path / "record.nc"
+    study.checkpoint.save_dataset(path, records.merged({}, new, dims))
+    known = records.known(path, dims)
+    assert set(known) == {grid.path_of(cell, Path()).stem for cell in cells}
+    for cell, result in zip(cells, results, strict=True):
+        kept = known[grid.path_of(cell, Path()).stem]
+        assert set(kept.data_vars) == {
+            *result.data_vars,
+            "cell",
+            "settings",
+            "hardware",
+            "seconds",
+        }
+        assert float(kept["error"]) == float(result["error"])
+        assert kept["settings"].item() == repr(cell)
+    with xr.open_dataset(path, engine="h5netcdf") as stacked:
+        assert np.isnan(stacked["error"].sel(num_units=12, seed=1)).all()
+    assert not (records.merged(known, {}, dims)["cell"] == "nan").any()
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(ValueError, match="damaged"):
+        records.known(path, dims)
+
+
+def test_a_study_goes_on_from_its_record_and_its_cells(tmp_path, monkeypatch):
+    config = small(hidden_size, tmp_path, units=(10, 20), methods=("local rule", "pixels"))
+    first = hidden_size.main(config)
+    counted = []
+    compute = Local.compute
+    monkeypatch.setattr(
+        Local, "compute", lambda cell: counted.append(cell) or compute(cell)
+    )
+    for file in (tmp_path / "run" / "cells").glob("Local*-20-*"):
+        file.unlink()  # then the record has it
+    again = hidden_size.main(replace(config, units=(10, 20, 30)))
+    assert [cell.num_units for cell in counted] == [30]
+    both = again.sel(num_units=[0, 10, 20])
+    xr.testing.assert_identical(both["error"].drop_attrs(), first["error"].drop_attrs())
+    hidden_size.main(replace(config, units=(10,), overwrite=True))
+    assert [cell.num_units for cell in counted] == [30, 10]
+    table = hidden_size.table(again)
+    assert (
+        f"{first['error'].sel(network='local rule', num_units=10).item():.2f} (1)" in table
+    )
+    assert (tmp_path / "run" / "hidden_size_quick.png").stat().st_size > 10_000
+
+
+def test_local_cell_is_what_the_command_trains(tmp_path):
+    from fastpath.cli import main
+
+    cell = local(training=KNOWN.training, readout=KNOWN.readout)
+    flags = ["--data", "digits", "--units", "8", "--out", str(tmp_path / "run")]
+    main(["train", *flags, "--threads", "1"])
+    metrics = study.checkpoint.load_json(tmp_path / "run" / "metrics.json")
+    assert float(cell.compute()["error"]) == metrics["test_error"]
+
+
+def signed(signs, **changes):
+    settings = {
+        "network": "signed",
+        "source": DIGITS,
+        "num_units": 12,
+        "seed": 0,
+        "preprocess": Preprocess(subtract_mean=True, unit_norm=True),
+        "signs": signs,
+        "p": 2.0,
+        "competition": Ranking(k=2, delta=0.4),
+        "training": Training(epochs=3, lr=0.5),
+        "readout": Readout(epochs=2),
+        "num_interneurons": 5 if signs == "interneurons" else 0,
+    }
+    return Signed(**settings | changes)
+
+
+@pytest.mark.parametrize("signs", dale_training.SIGNS)
+def test_signs_hold_and_break_where_nothing_keeps_them(signs, monkeypatch):
+    assert float(signed(signs).compute()["wrong_signs"]) == 0
+    if signs == "free":
+        return
+    kind = type(signed(signs).constraint(64, torch.Generator()))
+    monkeypatch.setattr(kind, "__call__", lambda self, rows, units: rows)
+    assert float(signed(signs).compute()["wrong_signs"]) > 0
+
+
+def test_interneurons_are_non_negative_and_balanced():
+    cell = signed("interneurons", preprocess=Preprocess())
+    _, parts, generator = cell.begin()
+    relay = cell.interneurons(parts, generator).balanced(parts.x_learn)
+    assert (relay.weights >= 0).all()
+    inputs = relay.beside(parts.x_learn[:50])
+    pixels = parts.x_learn[:50].flatten(1) / 255
+    rates = relay.gain * pixels @ relay.weights.T
+    torch.testing.assert_close(inputs, torch.cat([pixels, rates], dim=1))
+    norms = [part.norm(dim=1).mean() for part in relay.beside(parts.x_learn).split(64, 1)]
+    assert float(norms[0] / norms[1]) == pytest.approx(1, rel=1e-5)
+    signs = cell.constraint(64 + 5, generator).signs[0]
+    assert signs.tolist() == [1] * 64 + [-1] * 5
+    units = torch.rand(3, 69) * signs
+    drive = relay.effective(units) @ pixels.T
+    torch.testing.assert_close(drive, units @ inputs.T, rtol=1e-4, atol=1e-4)
+
+
+def test_share_of_signs_is_that_of_dales_law():
+    cell = signed("by input")
+    generator = torch.Generator().manual_seed(0)
+    signs = cell.constraint(5000, generator).signs
+    assert signs.shape == (1, 5000)
+    assert float((signs == 1).float().mean()) == pytest.approx(0.8, abs=0.02)
+    rows = replace(cell, signs="by unit").constraint(5000, generator).signs
+    assert rows.shape == (12, 1)
+
+
+def test_a_layer_on_top_sees_the_rates_of_the_one_below():
+    cells = multilayer.cells(multilayer.Config(preset="quick", seeds=1, units=30), DIGITS)
+    deep = next(cell for cell in cells if cell.network == "3 layers")
+    towers: list[xr.Dataset] = []
+    for tower in deep.needs:
+        towers.append(tower.compute(*towers))
+    _, parts, _ = deep.begin()
+    v = parts.x_learn.flatten(1).double() / 255
+    for layer, tower in zip(deep.layers[:-1], towers, strict=False):
+        w = torch.from_numpy(tower["weights"].values).double()
+        v = v - torch.from_numpy(tower["mean"].values).double()
+        cosine = (v / v.norm(dim=1, keepdim=True)) @ (w / w.norm(dim=1, keepdim=True)).T
+        v = cosine.clamp(min=0) ** layer.power
+    seen = multilayer.climbed(parts, deep.layers, tuple(towers[:-1]))
+    torch.testing.assert_close(seen.x_learn.double(), v, rtol=1e-3, atol=1e-5)
+    result = deep.compute(*towers)
+    assert float(result["error"]) < 60  # chance: 90
+
+
+def test_three_layers_share_the_first(tmp_path):
+    result = multilayer.main(small(multilayer, tmp_path, units=30))
+    layers = list((tmp_path / "run" / "cells").glob("Tower-*"))
+    heights = [
+        len(cell.needs)
+        for cell in multilayer.cells(small(multilayer, tmp_path, units=30), DIGITS)
+    ]
+    assert len(layers) == 6  # a first, five seconds, a third: 12 if each had its own
+    assert sum(heights) == 12
+    assert result["error"].notnull().all()
+
+
+def test_dale_main_draws_and_tells(tmp_path, capsys):
+    dale_training.main(small(dale_training, tmp_path, units=10))
+    shown = capsys.readouterr().out
+    assert "80/20 by unit (not Dale)" in shown
+    assert (tmp_path / "run" / "dale_training_quick.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("module", "changes", "message"),
+    [
+        (hidden_size, {"seeds": 0}, "seeds is 0"),
+        (hidden_size, {"workers": -1}, "workers is -1"),
+        (hidden_size, {"workers": 1, "scheduler": "here:1"}, "give one of"),
+    ],
+)
+def test_mistakes_are_refused(module, changes, message):
+    with pytest.raises(ValueError, match=message):
+        module.Config(**changes)
+
+
+def test_unknown_data_is_refused_before_anything(tmp_path):
+    with pytest.raises(ValueError, match="unknown data set 'mnits'"):
+        hidden_size.main(small(hidden_size, tmp_path, data=("mnits",)))
+
+
+def test_images_of_a_file_are_told_apart_and_turned_gray(tmp_path):
+    generator = np.random.default_rng(0)
+    arrays = {
+        "x_train": generator.integers(0, 256, (40, 6, 6, 3), dtype=np.uint8),
+        "y_train": np.arange(40) % 2,
+        "x_test": generator.integers(0, 256, (10, 6, 6, 3), dtype=np.uint8),
+        "y_test": np.arange(10) % 2,
+    }
+    path = tmp_path / "faces.npz"
+    np.savez(path, **arrays)
+    source = Source.of(str(path), None, gray=True)
+    images = source.load()
+    assert images.shape == (6, 6, 1)
+    r, g, b = arrays["x_test"][3, 2, 1].astype(float)
+    assert images.x_test[3, 2, 1, 0] == round(0.299 * r + 0.587 * g + 0.114 * b)
+    arrays["x_train"][0, 0, 0, 0] ^= 1
+    np.savez(tmp_path / "more.npz", **arrays)
+    other = Source.of(str(tmp_path / "more.npz"), None, gray=True)
+    assert other.digest != source.digest
+    assert datasets.load("digits").shape == (8, 8, 1)
