@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from fastpath.datasets import Images
 from neurodyn import plots
+from scenarios import study
 
 COLORS = {
     "local rule": "C0",
@@ -28,7 +29,7 @@ def table(result: xr.Dataset) -> str:
     lines = [f"{'':<18}" + "".join(f"{data:>22}" for data in sets)]
     for method in result["network"].values:
         values = accuracy(result).sel(network=method)
-        entries = [entry(values.sel(data=data)) for data in sets]
+        entries = [study.entry(values.sel(data=data).values) for data in sets]
         lines.append(f"{method:<18}" + "".join(f"{text:>22}" for text in entries))
     return "\n".join(lines)
 
@@ -36,13 +37,6 @@ def table(result: xr.Dataset) -> str:
 def accuracy(result: xr.Dataset) -> xr.DataArray:
     """Return the accuracy in percent."""
     return 100 - result["error"]
-
-
-def entry(values: xr.DataArray) -> str:
-    """Return mean ± sd over the seeds."""
-    mean = f"{float(values.mean()):.1f}"
-    many = int(values.count()) > 1
-    return f"{mean} ± {float(values.std(ddof=1)):.1f}" if many else mean
 
 
 def draw(result: xr.Dataset, images: Mapping[str, Images], protocol: str) -> Figure:
@@ -55,28 +49,35 @@ def draw(result: xr.Dataset, images: Mapping[str, Images], protocol: str) -> Fig
     figure, axes = plt.subplots(
         2,
         len(sets),
-        figsize=(3.2 * len(sets), 7.4),
-        height_ratios=(1.15, 1),
+        figsize=(1 + 3 * len(sets), 7.2),
+        height_ratios=(1.2, 1),
         squeeze=False,
         layout="constrained",
     )
     for data, (bars, fields) in zip(sets, axes.T, strict=True):
         here = result.sel(data=data)
         draw_bars(bars, here, images[data])
+        bars.set_ylim(*limits(accuracy(result)))
         draw_fields(fields, here, images[data])
     axes[0, 0].set_ylabel("accuracy on the test set [%]")
-    axes[1, 0].set_title("receptive fields, local rule", fontsize=9, loc="left")
-    caption = (
-        f"{protocol} Bars: mean; circles: seeds; grey band: ± 1 sd of so many test images."
-    )
-    figure.supxlabel(fill(caption, max(50, 46 * len(sets))), fontsize=8, color="0.3")
+    axes[0, 0].legend(fontsize=8, loc="upper right", frameon=False)
+    axes[1, 0].set_title("fields of the first units, local rule", fontsize=9, loc="left")
+    text = f"{protocol} Bars: mean; circles: seeds; gray band: ± 1 sd of so many answers."
+    wrapped = fill(text, int(17 * figure.get_figwidth()))
+    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7)
     return figure
 
 
+def limits(values: xr.DataArray) -> tuple[float, float]:
+    """Return one range of accuracies for all panels, so that bars can be compared."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.15 * (high - low) + 1
+    return max(0.0, low - margin), min(105.0, high + 2 * margin)
+
+
 def draw_bars(ax: Axes, result: xr.Dataset, images: Images) -> None:
-    """Draw the mean accuracy of each method with each seed, from the largest class up."""
+    """Draw the mean accuracy of each method, each seed, and what no method is worth."""
     values = accuracy(result)
-    chance = float(values.sel(network=CHANCE).mean())
     methods = [method for method in COLORS if method in result["network"]]
     for place, method in enumerate(methods):
         seeds = values.sel(network=method).dropna("seed")
@@ -84,27 +85,27 @@ def draw_bars(ax: Axes, result: xr.Dataset, images: Images) -> None:
         ax.bar(place, mean, color=COLORS[method], width=0.75)
         ax.plot(np.full(seeds.size, place), seeds, "o", mfc="w", mec="k", ms=4)
         ax.annotate(
-            f"{mean:.1f}", (place, max(mean, float(seeds.max()))), (0, 5),
-            textcoords="offset points", ha="center", fontsize=9,
-        )  # fmt: skip
+            f"{mean:.1f}",
+            (place, max(mean, float(seeds.max()))),
+            (0, 5),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+    chance = float(values.sel(network=CHANCE).mean())
     noise = 100 * np.sqrt(chance / 100 * (1 - chance / 100) / len(images.x_test))
-    ax.axhspan(chance - noise, chance + noise, color="k", alpha=0.12, lw=0, zorder=0)
-    ax.axhline(chance, color="k", ls="--", lw=1)
-    ax.text(
-        len(methods) - 0.55, chance, "largest class", fontsize=8, ha="right", va="bottom"
-    )
-    top = min(100.0, float(values.max()) + 5)
-    ax.set(xlim=(-0.5, len(methods) - 0.5), ylim=(max(0.0, chance - 10), top))
+    ax.axhspan(chance - noise, chance + noise, color="k", alpha=0.15, lw=0)
+    ax.axhline(chance, color="k", ls="--", lw=1, label=f"always the {CHANCE}")
     ax.set_xticks(range(len(methods)), methods, rotation=35, ha="right", fontsize=8)
-    ax.set_title(title(str(result["data"].item()), images), fontsize=10)
+    ax.set_title(title(images), fontsize=10)
 
 
-def title(data: str, images: Images) -> str:
-    """Return what a panel shows: the set, its classes, the number of test images."""
-    classes = " or ".join(images.classes)
-    if len(images.classes) > 2:
-        classes = f"{len(images.classes)} classes"
-    return f"{data}\n{classes}, {len(images.x_test)} test images"
+def title(images: Images) -> str:
+    """Return what a panel shows: classes, colours, the set, the number of test images."""
+    many = len(images.classes) > 2
+    classes = f"{len(images.classes)} classes" if many else " or ".join(images.classes)
+    colours = "gray" if images.shape[2] == 1 else "colour"
+    return f"{classes}, {colours}\n({images.name}, {len(images.x_test)} test images)"
 
 
 def draw_fields(ax: Axes, result: xr.Dataset, images: Images) -> None:

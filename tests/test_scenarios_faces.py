@@ -194,8 +194,8 @@ def test_table_shows_mean_and_spread_of_the_seeds():
         coords={"data": ["a"], "network": ["local rule", "largest class"]},
     )
     lines = face_figure.table(xr.Dataset({"error": errors})).splitlines()
-    assert lines[1].split() == ["local", "rule", "85.0", "±", "7.1"]
-    assert lines[2].split() == ["largest", "class", "50.0", "±", "0.0"]
+    assert lines[1].split() == ["local", "rule", "85.00", "±", "7.07"]
+    assert lines[2].split() == ["largest", "class", "50.00", "±", "0.00"]
 
 
 def test_gender_is_told_far_better_than_by_the_largest_class(data_root, tmp_path):
