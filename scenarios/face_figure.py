@@ -46,22 +46,26 @@ def draw(result: xr.Dataset, images: Mapping[str, Images], protocol: str) -> Fig
     are named in the figure.
     """
     sets = list(result["data"].values)
+    rows = 2 if "fields" in result else 1
     figure, axes = plt.subplots(
-        2,
+        rows,
         len(sets),
-        figsize=(1 + 3 * len(sets), 7.2),
-        height_ratios=(1.2, 1),
+        figsize=(1 + 3 * len(sets), 0.6 + 3.3 * rows),
+        height_ratios=(1.2, 1)[:rows],
         squeeze=False,
         layout="constrained",
     )
-    for data, (bars, fields) in zip(sets, axes.T, strict=True):
+    for data, column in zip(sets, axes.T, strict=True):
         here = result.sel(data=data)
-        draw_bars(bars, here, images[data])
-        bars.set_ylim(*limits(accuracy(result)))
-        draw_fields(fields, here, images[data])
+        draw_bars(column[0], here, images[data])
+        column[0].set_ylim(*limits(accuracy(result)))
+        if rows > 1:
+            draw_fields(column[1], here, images[data])
     axes[0, 0].set_ylabel("accuracy on the test set [%]")
     axes[0, 0].legend(fontsize=8, loc="upper right", frameon=False)
-    axes[1, 0].set_title("fields of the first units, local rule", fontsize=9, loc="left")
+    if rows > 1:
+        title = "fields of the first units, local rule"
+        axes[1, 0].set_title(title, fontsize=9, loc="left")
     text = f"{protocol} Bars: mean; circles: seeds; gray band: ± 1 sd of so many answers."
     wrapped = fill(text, int(17 * figure.get_figwidth()))
     figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7)
@@ -110,8 +114,5 @@ def title(images: Images) -> str:
 
 def draw_fields(ax: Axes, result: xr.Dataset, images: Images) -> None:
     """Draw the receptive fields that were kept, each on its own scale."""
-    if "fields" not in result:
-        ax.set_axis_off()
-        return
     fields = result["fields"].sel(network="local rule", seed=0).dropna("unit", how="all")
     plots.receptive_fields(fields[:, : images.num_pixels], images.shape, ax)

@@ -127,7 +127,13 @@ class Shown(Local):
     """Keep those of so many units, the first ones: units are in no order."""
 
     def worth(self, trained: Trained, parts: Split) -> xr.Dataset:
-        """Return what is kept of the network, the receptive fields in few levels."""
+        """Return what is kept of the network, the receptive fields in few levels.
+
+        Units that learned from few faces show them: those of the known sets, people who
+        did not ask for it, are not kept.
+        """
+        if self.source.name in CLASSES:
+            return super().worth(trained, parts)
         fields = trained.weights[: self.fields].cpu()
         fields = fields / fields.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)
         kept = np.rint(fields.numpy() * FIELD_LEVELS) / FIELD_LEVELS
