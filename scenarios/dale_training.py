@@ -58,12 +58,13 @@ RATES = {
     "random": Readout(power=1.0, scaling="set"),
 }
 PROTOCOL = (
-    "Test error of the last epoch; the settings of the layer without signs serve for all. "
-    "Not blind: raw pixels took the place of centred ones after the test errors of seed 0 "
-    "were seen (centred: no signs 1.81, by input 2.69, interneurons 3.07 %). Units that are "
-    "only inhibited learn from the deviations of pixels from their means: of pixels alone "
-    "nothing would excite them. Signs are counted after every epoch. Readout weights have "
-    "both signs. Random weights: n = 1, which is best for them without signs."
+    "Test error of the last epoch; the settings of the layer without signs serve for "
+    "all. Not blind: raw pixels took the place of centred ones after the test errors of "
+    "seed 0 were seen (centred: no signs 1.81, by input 2.69, interneurons 3.07 %). "
+    "Units that are only inhibited learn from the deviations of pixels from their "
+    "means: of pixels alone nothing would excite them. Signs are counted after every "
+    "epoch. Readout weights have both signs. Random weights: n = 1, which is best for "
+    "them without signs."
 )
 
 

@@ -29,10 +29,10 @@ COLORS = dict(zip(METHODS, ("C0", "C3", "0.5", "C2", "k"), strict=True))
 BACKPROP_EPOCHS = 20
 PROTOCOL = (
     "Test error of the last epoch. Preprocessing, exponents, step sizes and numbers of "
-    "epochs were compared with held-out training images, at one or two sizes, one seed. Not "
-    "blind: Δ of Fashion-MNIST and the readout of MNIST were looked at again after a first "
-    "test error was seen, then taken by held-out error. Random weights and k-means have the "
-    "power n that is best for them."
+    "epochs were compared with held-out training images, at one or two sizes, one seed. "
+    "Not blind: Δ of Fashion-MNIST and the readout of MNIST were looked at again after "
+    "a first test error was seen, then taken by held-out error. Random weights and "
+    "k-means have the power n that is best for them."
 )
 
 
