@@ -1,6 +1,8 @@
 """What each data set is learned with unless told otherwise: the one place for it.
 
-All of it was chosen on a validation split of the training images, never on test images.
+Compared on a validation split of the training images, mostly with one seed. Not blind to
+the test set: a first test error was the reason to look again at the readout of MNIST and at
+Δ of Fashion-MNIST, which then were taken by their validation errors.
 """
 
 from dataclasses import dataclass, replace

@@ -34,7 +34,7 @@ class Source:
     name: str
     gray: bool = False
     digest: str = ""
-    """Of the images of a file or folder: another one of this name is another set."""
+    """Of images and labels of a file or folder: another one of this name is another set."""
     path: str = field(repr=False, compare=False)
     root: Path | None = field(default=None, repr=False, compare=False)
 
@@ -50,7 +50,7 @@ class Source:
         images = _loaded(path, root)
         digest = ""
         if path not in datasets.NAMES:
-            digest = hashlib.sha256(images.x_train.data).hexdigest()[:10]
+            digest = _digest(images)
         return cls(name=images.name, gray=gray, digest=digest, path=path, root=root)
 
     @property
@@ -72,6 +72,14 @@ class Source:
     def to_learn(self, parts: Split) -> Split:
         """Return the parts as they are learned from: a kind of images may add to them."""
         return parts
+
+
+def _digest(images: datasets.Images) -> str:
+    """Return what tells images and labels from others: one file may be labelled anew."""
+    digest = hashlib.sha256()
+    for name in datasets.ARRAYS:
+        digest.update(np.ascontiguousarray(getattr(images, name)).data)
+    return digest.hexdigest()[:10]
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ inputs, all inhibitory, W = W_EX − W_EI W_IX with all three non-negative (Corn
 ICLR 2021).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fastpath import experiment
@@ -82,9 +84,9 @@ class Signed(Network):
     def compute(self) -> xr.Dataset:
         """Return what the network is worth, how many signs were wrong, and some fields."""
         images, parts, generator = self.begin()
-        relay = None
+        relay, wrong = None, []
         if self.signs == "interneurons":
-            relay = self.interneurons(parts, generator).balanced(parts.x_learn)
+            relay = self.interneurons(parts, generator, wrong).balanced(parts.x_learn)
             parts = Split(
                 relay.beside(parts.x_learn),
                 parts.y_learn,
@@ -94,11 +96,6 @@ class Signed(Network):
             )
         constraint = self.constraint(parts.x_learn[0].numel(), generator)
         signs = constraint.signs.numpy() if constraint else np.zeros((1, 1))
-        wrong: list[int] = []
-
-        def count(epoch: int, layer: Dense) -> None:
-            wrong.append(int((layer.weights.cpu().numpy() * signs < 0).sum()))
-
         preprocess = self.preprocess if relay is None else Preprocess()
         layer, mean, history = experiment.learn_features(
             parts,
@@ -110,9 +107,9 @@ class Signed(Network):
             generator=generator,
             progress=False,
             constraint=constraint,
-            watch=count,
+            watch=counting(signs, wrong),
         )
-        count(0, layer)
+        counting(signs, wrong)(0, layer)
         trained = experiment.finish(
             layer,
             mean,
@@ -156,8 +153,13 @@ class Signed(Network):
                 signs[-self.num_interneurons :] = -1
                 return column_signs(signs)
 
-    def interneurons(self, parts: Split, generator: torch.Generator) -> "Relay":
-        """Return interneurons that learned non-negative weights by the same rule."""
+    def interneurons(
+        self, parts: Split, generator: torch.Generator, wrong: list[int]
+    ) -> "Relay":
+        """Return interneurons that learned non-negative weights by the same rule.
+
+        Weights of the wrong sign are counted to `wrong` after every epoch.
+        """
         layer, mean, _ = experiment.learn_features(
             parts,
             num_units=self.num_interneurons,
@@ -168,8 +170,18 @@ class Signed(Network):
             generator=generator,
             progress=False,
             constraint=same_sign(1),
+            watch=counting(np.ones((1, 1)), wrong),
         )
         return Relay(layer.weights, self.preprocess, mean)
+
+
+def counting(signs: NDArray, wrong: list[int]) -> Callable[[int, Dense], None]:
+    """Return what notes how many weights of a layer have another sign than these."""
+
+    def count(epoch: int, layer: Dense) -> None:
+        wrong.append(int((layer.weights.cpu().numpy() * signs < 0).sum()))
+
+    return count
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ COLORS = dict(zip(NAMES, ("C3", "0.5", "C0", "C4", "C2"), strict=True))
 EARLY = 5  # the epoch after which the classes are looked at, beside the last
 MOST_LABELS = 10  # that a panel has room for
 PROTOCOL = (
-    "Test error after each epoch of supervised training; the test images chose nothing. "
+    "Test error after each epoch of supervised training. The Hebbian layer and its own "
+    "readout have the settings of hidden_size (see there how they were chosen). "
     "Mean over the seeds, band: one sd. All step sizes are annealed by a cosine over all "
     "epochs: an early epoch is not the last one of a short training. All networks of a "
     "data set see the same preprocessed pixels. A Hebbian layer has seen the training "

@@ -118,6 +118,7 @@ def main(config: Config) -> None:
         "data": images.name,
         "units": config.units,
         "power": defaults_for(images.name).readout.power,
+        "random_power": defaults_for(images.name).random.power,
         "num_images": config.num_images,
         "T_over_tau": config.image_ms / TAU_MS,
         "test_error": {name: spread(seeds) for name, seeds in learned.test_error.items()},
@@ -149,7 +150,7 @@ def learn(config: Config, images: datasets.Images) -> Learned:
     for seed in range(config.seeds):
         for name, passes, power in (
             ("ranking", epochs, known.readout.power),
-            ("random weights", 0, baselines.RANDOM_POWER),
+            ("random weights", 0, known.random.power),
         ):
             generator = torch.Generator().manual_seed(seed)
             run = experiment.learn(
@@ -345,7 +346,7 @@ def caption(summary: dict[str, Any]) -> str:
         "of largest drive; dashes: closed form.\n"
         f"h* = {thresholds}, chosen on training images. Test error of the last epoch; "
         "nothing was chosen on the test set. Features max(W·v, 0)^n, n = "
-        f"{summary['power']:g}; random weights n = {baselines.RANDOM_POWER:g}, better for "
+        f"{summary['power']:g}; random weights n = {summary['random_power']:g}, better for "
         "them."
     )
 

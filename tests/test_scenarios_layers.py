@@ -153,7 +153,9 @@ def test_signs_hold_and_break_where_nothing_keeps_them(signs, monkeypatch):
 def test_interneurons_are_non_negative_and_balanced():
     cell = signed("interneurons", preprocess=Preprocess())
     _, parts, generator = cell.begin()
-    relay = cell.interneurons(parts, generator).balanced(parts.x_learn)
+    wrong: list[int] = []
+    relay = cell.interneurons(parts, generator, wrong).balanced(parts.x_learn)
+    assert wrong == [0] * cell.training.epochs
     assert (relay.weights >= 0).all()
     inputs = relay.beside(parts.x_learn[:50])
     pixels = parts.x_learn[:50].flatten(1) / 255
@@ -253,4 +255,8 @@ def test_images_of_a_file_are_told_apart_and_turned_gray(tmp_path):
     np.savez(tmp_path / "more.npz", **arrays)
     other = Source.of(str(tmp_path / "more.npz"), None, gray=True)
     assert other.digest != source.digest
+    arrays["x_train"][0, 0, 0, 0] ^= 1
+    arrays["y_test"][3] ^= 1
+    np.savez(tmp_path / "labels.npz", **arrays)
+    assert Source.of(str(tmp_path / "labels.npz"), None).digest != source.digest
     assert datasets.load("digits").shape == (8, 8, 1)

@@ -27,6 +27,7 @@ from scenarios.ladder.one_step import TAU_MS
 HEBB_ONLY = Ranking(k=2, delta=0.0)
 SNAPSHOTS = 10
 POWER = 4.5  # n of the readout's features, as published
+RANDOM_POWER = 1.0  # what is best for random weights
 PROBES = 1000  # validation images on which activity is looked at
 
 
@@ -250,7 +251,7 @@ def judged(
         mean=torch.zeros(learned.shape[1]),
         head=Readout(
             epochs=head_epochs,
-            power=baselines.RANDOM_POWER if random else POWER,
+            power=RANDOM_POWER if random else POWER,
         ),
         generator=torch.Generator().manual_seed(source.seed),
         progress=False,
