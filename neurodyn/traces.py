@@ -6,7 +6,10 @@ attributes that say where the numbers came from.
 
 import json
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -235,7 +238,7 @@ class Writer:
             If the disk refuses.
         """
         try:
-            with h5netcdf.File(self._part, "a") as file:
+            with _uninterrupted(), h5netcdf.File(self._part, "a") as file:
                 starts = _grow(file, chunk)
                 for name, variable in chunk.variables.items():
                     _append(file, str(name), variable, starts)
@@ -264,6 +267,24 @@ class Writer:
                 f"interrupted; {self.num_presentations} presentations are finished, and "
                 f"in {self.path}"
             ) from None
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait: half a chunk in the file would be none of the states it was in."""
+    before = signal.getsignal(signal.SIGINT)
+    # Other threads than the main one are never interrupted, and cannot set this.
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _grow(file: "h5netcdf.File", chunk: xr.Dataset) -> dict[str, int]:

@@ -309,6 +309,26 @@ def test_interrupted_in_the_first_chunk_nothing_is_left(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_chunk_that_is_being_written_is_written_whole(tmp_path, monkeypatch):
+    """Ctrl-C between two variables of the second chunk."""
+    monkeypatch.setattr(running, "CHUNK_PRESENTATIONS", 2)
+    out, written, append = tmp_path / "t.nc", [], traces._append
+
+    def interrupted(file, name, *given):
+        append(file, name, *given)
+        written.append(name)
+        if len(written) == len(set(written)) + 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(traces, "_append", interrupted)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        run(plasticity=RULE, recording=EVERYTHING, out=out)
+    assert f"4 presentations are finished, and in {out}" in str(stopped.value)
+    assert traces.open(out).attrs["presentations"] == traces.open(out).sizes["image"] == 4
+    with pytest.raises(KeyboardInterrupt):  # at once again
+        signal.raise_signal(signal.SIGINT)
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_finished(tmp_path):
     """At the command line: the first chunk of 1000 is there, the process says so."""
