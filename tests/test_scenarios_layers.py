@@ -190,13 +190,28 @@ def test_a_layer_on_top_sees_the_rates_of_the_one_below():
     v = parts.x_learn.flatten(1).double() / 255
     for layer, tower in zip(deep.layers[:-1], towers, strict=False):
         w = torch.from_numpy(tower["weights"].values).double()
+        if layer.decorrelate is not None:
+            v = v @ torch.from_numpy(tower["mixing"].values).double()
         v = v - torch.from_numpy(tower["mean"].values).double()
         cosine = (v / v.norm(dim=1, keepdim=True)) @ (w / w.norm(dim=1, keepdim=True)).T
         v = cosine.clamp(min=0) ** layer.power
+    assert [layer.decorrelate for layer in deep.layers] == [None, 0.1, 0.1]
     seen = multilayer.climbed(parts, deep.layers, tuple(towers[:-1]))
     torch.testing.assert_close(seen.x_learn.double(), v, rtol=1e-3, atol=1e-5)
     result = deep.compute(*towers)
     assert float(result["error"]) < 60  # chance: 90
+
+
+def test_decorrelated_rates_have_the_covariance_that_ridge_leaves():
+    """(C/c + ε)^(−1/2) C (C/c + ε)^(−1/2) = c C (C + ε c)^(−1), from NumPy's inverse."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(500, 8, generator=generator) @ torch.rand(8, 8, generator=generator)
+    mixing = multilayer.decorrelation(x, 0.3)
+    torch.testing.assert_close(mixing, mixing.T)
+    before, after = (np.cov(v.double().numpy().T, bias=True) for v in (x, x @ mixing))
+    mean = before.trace() / 8
+    expected = mean * before @ np.linalg.inv(before + 0.3 * mean * np.eye(8))
+    np.testing.assert_allclose(after, expected, atol=1e-4 * mean)
 
 
 def test_three_layers_share_the_first(tmp_path):
@@ -206,8 +221,8 @@ def test_three_layers_share_the_first(tmp_path):
         len(cell.needs)
         for cell in multilayer.cells(small(multilayer, tmp_path, units=30), DIGITS)
     ]
-    assert len(layers) == 6  # a first, five seconds, a third: 12 if each had its own
-    assert sum(heights) == 12
+    assert len(layers) == 8  # a first, six seconds, a third: 16 if each had its own
+    assert sum(heights) == 16
     assert result["error"].notnull().all()
 
 
