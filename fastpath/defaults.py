@@ -37,6 +37,7 @@ class Defaults:
 
 def defaults_for(name: str, num_units: int = 2000) -> Defaults:
     """Return the defaults for a data set, by its `Images.name`, and a number of units."""
+    longer = 2 if num_units > 4000 else 1  # of so many, each wins seldom
     match name:
         case "digits":
             readout = Readout(power=4.5)
@@ -60,7 +61,7 @@ def defaults_for(name: str, num_units: int = 2000) -> Defaults:
                 preprocess=CENTRED,
                 p=3.0,
                 competition=Ranking(k=7, delta=0.4),
-                training=Training(epochs=30, lr=0.1),
+                training=Training(epochs=30 * longer, lr=0.1),
                 readout=few if num_units < 1000 else many,
                 random=replace(few, power=1.0),
                 kmeans=replace(few, power=4.0),
@@ -71,7 +72,7 @@ def defaults_for(name: str, num_units: int = 2000) -> Defaults:
                 preprocess=COLOUR,
                 p=3.0,
                 competition=Ranking(k=7, delta=0.4),
-                training=Training(epochs=10, lr=0.2),
+                training=Training(epochs=10 * longer, lr=0.2),
                 readout=readout,
                 random=replace(readout, power=1.0, epochs=10),
                 kmeans=replace(readout, power=2.0),
@@ -114,7 +115,7 @@ def defaults_for(name: str, num_units: int = 2000) -> Defaults:
                 preprocess=COLOUR,
                 p=3.0,
                 competition=Ranking(k=7, delta=0.2 if num_units < 1000 else 0.3),
-                training=Training(epochs=20, lr=0.1),
+                training=Training(epochs=20 * longer, lr=0.1),
                 readout=readout,
                 random=replace(readout, power=1.0),
                 kmeans=replace(readout, power=4.0),

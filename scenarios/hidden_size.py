@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from fastpath.baselines import Backprop, KMeans
 from fastpath.defaults import Defaults, defaults_for
 from fastpath.readout import Readout
-from fastpath.train import Training
 from scenarios import study
 from scenarios.cells import Clusters, EndToEnd, Local, Network, Pixels, Source
 from scenarios.study import Study
@@ -121,7 +120,7 @@ def network(
                 preprocess=known.preprocess,
                 p=known.p,
                 competition=known.competition,
-                training=training(known.training, num_units, random=random),
+                training=replace(known.training, epochs=0) if random else known.training,
                 readout=known.random if random else known.readout,
             )
         case "k-means":
@@ -140,12 +139,6 @@ def network(
         case "pixels":
             linear = Readout(epochs=20, loss="cross-entropy", lr=1e-3)
             return Pixels(**place, preprocess=known.preprocess, readout=linear)
-
-
-def training(known: Training, num_units: int, *, random: bool) -> Training:
-    """Return how a layer of some size is trained: units of the largest win more seldom."""
-    epochs = 0 if random else known.epochs * (2 if num_units > 4000 else 1)
-    return replace(known, epochs=epochs)
 
 
 def table(result: xr.Dataset) -> str:

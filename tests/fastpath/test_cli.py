@@ -260,6 +260,8 @@ def test_settings_come_from_the_data_set_unless_they_are_given(tmp_path):
     assert plan.training == known.training
     assert plan.preprocess == known.preprocess
     assert plan.readout == known.readout
+    many = Train(data="mnist", out=tmp_path, units=8000).plan("mnist")
+    assert many.training.epochs == 2 * known.training.epochs
     given = Train(
         data="mnist",
         out=tmp_path,
