@@ -45,7 +45,7 @@ PROTOCOL = (
     "images before, without labels, in epochs that are not counted here. All networks but "
     "the last are pixels, ReLU units, classes: Adam, lr 0.001, batches of 100, "
     "cross-entropy; Hebbian and frozen random units start with weights of unit norm and no "
-    "biases. The own readout is eq. 1 and 12 of Krotov & Hopfield (2019)."
+    "biases. The own readout sees the features of eq. 1 of Krotov & Hopfield (2019)."
 )
 
 

@@ -38,8 +38,9 @@ UPPER_QUICK = Training(epochs=20, lr=0.1)  # of the few digits larger steps are 
 BEST = "decorrelated"
 PROTOCOL = (
     "Test error of the last epoch. The first layer learns as it would alone, the others "
-    "with its rule, from rates max(cos, 0)^n with the n that serves the readout best. What "
-    "is done to rates, n, Δ and readout of upper layers were chosen with held-out training "
+    "with its rule, from rates max(cos, 0)^n with the n that serves the readout best. "
+    "Where nothing else is said, rates are decorrelated, centred and of unit norm. What is "
+    "done to rates, n, Δ and readout of upper layers were chosen with held-out training "
     "images, one seed. Random layers have the readout of random first layers."
 )
 
