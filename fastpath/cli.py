@@ -1,8 +1,11 @@
 """The command `fastpath`: train, resume, evaluate, plot, backprop, export."""
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from signal import SIG_IGN, SIGTERM, signal
+from typing import Annotated, Any, NoReturn
 
 import tyro
 
@@ -53,6 +56,16 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     command = tyro.cli(Command, args=args, prog="fastpath", description=__doc__)
     try:
+        with _sigterm_interrupts():
+            _run_or_say_why_not(command)
+    except KeyboardInterrupt as stop:
+        by, code = ("terminated", 143) if SIGTERM in stop.args else ("interrupted", 130)
+        print(f"fastpath: {by}; {_what_is_left(command)}", file=sys.stderr)
+        sys.exit(code)
+
+
+def _run_or_say_why_not(command: Command) -> None:
+    try:
         _run(command)
     except ConnectionError as error:  # another process of the team
         print(f"fastpath: {error}; {_what_is_left(command)}", file=sys.stderr)
@@ -63,6 +76,21 @@ def main(args: Sequence[str] | None = None) -> None:
         reason = " ".join(str(error).split()) or type(error).__name__
         print(f"fastpath: {reason}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"fastpath: interrupted; {_what_is_left(command)}", file=sys.stderr)
-        sys.exit(130)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM, of a batch system or of `torchrun`, end a run as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # never interrupted
+        yield
+        return
+
+    def interrupt(*_: object) -> NoReturn:
+        signal(SIGTERM, SIG_IGN)  # once is enough: what is left is to say so
+        raise KeyboardInterrupt(SIGTERM)
+
+    before = signal(SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal(SIGTERM, before)

@@ -108,7 +108,9 @@ def test_a_process_that_dies_stops_the_others_and_the_run_goes_on(tmp_path, caps
     os.kill(_process_of_rank(team.pid, 1), signal.SIGKILL)
     _, said = team.communicate(timeout=60)
     assert team.returncode != 0
-    assert "process 0 of 2 has lost the others: one of them died" in said
+    # Whichever it hears of first: the other is gone, or torchrun ends it for that.
+    lost = "process 0 of 2 has lost the others: one of them died"
+    assert lost in said or "fastpath: terminated" in said
     assert f"go on from its last checkpoint by `fastpath resume {out}`" in said
     state, config = checkpoint.load_state(path)
     assert state.epoch > 0

@@ -199,26 +199,39 @@ def refused(capsys, *args) -> str:
     return line
 
 
-def interrupt(folder, capsys, monkeypatch) -> str:
-    """Start a run and press Ctrl-C when its second checkpoint is written."""
+def interrupt(folder, capsys, monkeypatch, number=signal.SIGINT) -> tuple[int, str]:
+    """Start a run and send it a signal when its second checkpoint is written."""
     save, written = checkpoint.save_state, []
 
     def interrupted(*args):
         save(*args)
         written.append(args)
         if len(written) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
 
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint, "save_state", interrupted)
         with pytest.raises(SystemExit) as exit_:
             main(["train", *QUICK, "--checkpoint-epochs", "2", "--out", str(folder)])
-    assert exit_.value.code == 130
-    return capsys.readouterr().err
+    return exit_.value.code, capsys.readouterr().err
+
+
+def test_a_terminated_command_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    code, said = interrupt(tmp_path / "run", capsys, monkeypatch, signal.SIGTERM)
+    assert code == 143
+    assert said == (
+        "fastpath: terminated; go on from its last checkpoint by "
+        f"`fastpath resume {tmp_path / 'run'}`\n"
+    )
+    assert signal.getsignal(signal.SIGTERM) == before
+    main(["resume", str(tmp_path / "run")])
+    assert "test error" in capsys.readouterr().out
 
 
 def test_the_command_goes_on_to_the_same_files(tmp_path, capsys, monkeypatch):
-    said = interrupt(tmp_path / "run", capsys, monkeypatch)
+    code, said = interrupt(tmp_path / "run", capsys, monkeypatch)
+    assert code == 130
     assert f"go on from its last checkpoint by `fastpath resume {tmp_path / 'run'}`" in said
     assert [file.name for file in (tmp_path / "run").iterdir()] == [checkpoint.CHECKPOINT]
     line = refused(capsys, "train", *QUICK, "--out", tmp_path / "run")
