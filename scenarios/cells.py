@@ -55,8 +55,10 @@ class Source:
 
     @property
     def label(self) -> str:
-        """Its name in tables and figures."""
-        return f"{self.name} gray" if self.gray else self.name
+        """Its name in tables and figures: no other set has that of a known one."""
+        alike = self.digest and self.name in datasets.NAMES
+        name = f"{self.name} {self.digest}" if alike else self.name
+        return f"{name} gray" if self.gray else name
 
     def load(self) -> datasets.Images:
         """Return the images."""

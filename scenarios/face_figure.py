@@ -46,7 +46,7 @@ def draw(result: xr.Dataset, images: Mapping[str, Images], protocol: str) -> Fig
     are named in the figure.
     """
     sets = list(result["data"].values)
-    rows = 2 if "fields" in result else 1
+    rows = 2 if any(kept_fields(result.sel(data=data)).size for data in sets) else 1
     figure, axes = plt.subplots(
         rows,
         len(sets),
@@ -114,5 +114,16 @@ def title(images: Images) -> str:
 
 def draw_fields(ax: Axes, result: xr.Dataset, images: Images) -> None:
     """Draw the receptive fields that were kept, each on its own scale."""
-    fields = result["fields"].sel(network="local rule", seed=0).dropna("unit", how="all")
+    fields = kept_fields(result)
+    if not fields.size:
+        ax.axis("off")
+        return
     plots.receptive_fields(fields[:, : images.num_pixels], images.shape, ax)
+
+
+def kept_fields(result: xr.Dataset) -> xr.DataArray:
+    """Return the receptive fields of the local rule that there are."""
+    if "fields" not in result or "local rule" not in result["network"]:
+        return xr.DataArray(np.zeros((0, 0)), dims=("unit", "pixel"))
+    fields = result["fields"].sel(network="local rule", seed=0)
+    return fields.dropna("unit", how="all")

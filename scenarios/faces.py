@@ -67,8 +67,7 @@ class Config(Study):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.units is not None and self.units < 1:
-            raise ValueError(f"units is {self.units}: at least 1 is needed")
+        self.check_positive("units")
 
     @property
     def num_units(self) -> int:
@@ -137,15 +136,7 @@ class Shown(Local):
         fields = trained.weights[: self.fields].cpu()
         fields = fields / fields.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)
         kept = np.rint(fields.numpy() * FIELD_LEVELS) / FIELD_LEVELS
-        return (
-            super()
-            .worth(trained, parts)
-            .assign(
-                fields=(("unit", "pixel"), kept),
-                unit=np.arange(kept.shape[0]),
-                pixel=np.arange(kept.shape[1]),
-            )
-        )
+        return super().worth(trained, parts).assign(fields=(("unit", "pixel"), kept))
 
 
 @dataclass(frozen=True, kw_only=True)

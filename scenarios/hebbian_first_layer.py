@@ -64,12 +64,7 @@ class Config(Study):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("units", "epochs", "learning_epochs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}: at least 1 is needed")
-        if self.data == ():
-            raise ValueError("data is empty: name at least one data set")
+        self.check_positive("units", "epochs", "learning_epochs")
 
     @property
     def sets(self) -> tuple[str, ...]:

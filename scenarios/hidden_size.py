@@ -45,7 +45,12 @@ class Config(Study):
     units: tuple[int, ...] | None = None
     """Numbers of hidden units [200 500 1000 2000 4000 8000; quick: 20 50 100]."""
     methods: tuple[Method, ...] = METHODS
-    """How the units come to be."""
+    """How the units come to be. k-means has at most as many as there are training images;
+    "pixels" has none."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_positive("units")
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -81,6 +86,10 @@ def main(config: Config) -> xr.Dataset:
 
 def cells(config: Config, source: Source) -> list[Network]:
     """Return the networks of a data set."""
+    num_images = len(source.load().x_train)
+    sizes = dict.fromkeys(METHODS, config.sizes)
+    sizes["k-means"] = tuple(k for k in config.sizes if k <= num_images)
+    sizes["pixels"] = (0,)
     return [
         network(
             method,
@@ -92,7 +101,7 @@ def cells(config: Config, source: Source) -> list[Network]:
         )
         for method in METHODS
         if method in config.methods
-        for num_units in ((0,) if method == "pixels" else config.sizes)
+        for num_units in sizes[method]
         for seed in config.seeds_of(num_units)
     ]
 
@@ -174,7 +183,13 @@ def draw(result: xr.Dataset) -> Figure:
         draw_set(ax, result.sel(data=data))
         ax.set_title(data)
     axes[0, 0].set_ylabel("test error [%]")
-    axes[0, -1].legend(fontsize=8)
+    handles = {}
+    for ax in axes[0]:
+        handles |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    shown = [method for method in METHODS if method in handles]
+    figure.legend(
+        [handles[method] for method in shown], shown, fontsize=8, loc="outside right upper"
+    )
     study.caption(figure, result)
     return figure
 
@@ -207,7 +222,7 @@ def draw_set(ax: Axes, result: xr.Dataset) -> None:
     ax.xaxis.set_minor_locator(plt.NullLocator())
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter("{x:g}")
-    ax.tick_params(axis="y", which="minor", labelsize=7)
+    ax.tick_params(axis="y", which="both", labelsize=7)
 
 
 if __name__ == "__main__":

@@ -231,19 +231,29 @@ class Config(Study):
     depth: int = 3
     """The largest number of layers."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_positive("units", "depth")
+
+    @property
+    def num_units(self) -> int:
+        """The number of hidden units of each layer."""
+        return self.units or (50 if self.quick else 2000)
+
 
 def main(config: Config) -> xr.Dataset:
-    """Train what is missing, print the table, draw the figure; return all that is known."""
+    """Train what is missing, print the table, draw the figure; return what they show."""
     where = study.places(config, "multilayer")
     sets = config.data or (("digits",) if config.quick else ("mnist", "fashion_mnist"))
     sources = [Source.of(path, config.data_root) for path in sets]
-    result = study.filled(
+    known = study.filled(
         config,
         where,
         [cell for source in sources for cell in cells(config, source)],
         title="Error against the number of layers",
         protocol=PROTOCOL,
     )
+    result = of_size(known, config.num_units)
     print(table(result))
     study.save(draw(result), where.figure)
     print(f"wrote {where.record} and {where.figure}")
@@ -252,7 +262,7 @@ def main(config: Config) -> xr.Dataset:
 
 def cells(config: Config, source: Source) -> list[Deep]:
     """Return the networks of a data set."""
-    units = config.units or (50 if config.quick else 2000)
+    units = config.num_units
     known = defaults_for(source.name, units)
     first = Layer(
         num_units=units,
@@ -315,6 +325,16 @@ def towers(
     }
 
 
+def of_size(known: xr.Dataset, num_units: int) -> xr.Dataset:
+    """Return what is known of networks with so many units a layer."""
+    result = known.sel(num_units=num_units)
+    there = result["error"].notnull()
+    return result.isel(
+        data=there.any(("network", "seed")).values,
+        network=there.any(("data", "seed")).values,
+    )
+
+
 def table(result: xr.Dataset) -> str:
     """Return mean ± sd of the test error in percent, a line for each network."""
     sets = list(result["data"].values)
@@ -363,7 +383,7 @@ def draw_set(ax: Axes, result: xr.Dataset) -> None:
     ax.bar_label(bars, [study.entry(values) for values in errors], fontsize=8, padding=4)
     ax.set_yticks(range(len(shown)), shown, fontsize=8)
     ax.invert_yaxis()
-    ax.margins(x=0.25)
+    ax.margins(x=0.3)
     ax.set_xlabel("test error [%]")
 
 

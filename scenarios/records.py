@@ -5,6 +5,7 @@ Finished cells are kept twice: each in a file of its own while a study is under 
 there, so that a table of many hours is filled in pieces, on whatever machine is free.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -60,14 +61,39 @@ def labelled(cell: Cell, result: xr.Dataset) -> tuple[str, xr.Dataset]:
 
 
 def merged(before: Mapping[str, xr.Dataset], new: Known, dims: Sequence[str]) -> xr.Dataset:
-    """Return all results stacked along `dims`; where two have one place, the new one."""
+    """Return all results stacked along `dims`; where two have one place, the new one.
+
+    So that no mean is one of networks that were made differently, an older result goes as
+    well where a new one of another seed has other settings.
+    """
+    made = {network(result, dims): recipe(result) for result in new.values()}
+    kept = [
+        result
+        for result in before.values()
+        if made.get(network(result, dims), recipe(result)) == recipe(result)
+    ]
     placed: dict[tuple, xr.Dataset] = {}
-    for result in (*before.values(), *new.values()):
+    for result in (*kept, *new.values()):
         place = tuple(result[dim].item() for dim in dims)
-        placed[place] = result.drop_vars(dims)
+        # By their places arrays of different sizes can be stacked.
+        numbered = {d: np.arange(n) for d, n in result.sizes.items() if d not in result}
+        placed[place] = result.drop_vars(dims).assign_coords(numbered)
     stacked = grid.stacked_at(
         [(dict(zip(dims, place, strict=True)), result) for place, result in placed.items()]
     )
     for name in LABELS:  # where there is no cell
         stacked[name] = stacked[name].where(stacked["seconds"].notnull(), "").astype(str)
     return stacked.sortby([dim for dim in dims if stacked[dim].dtype.kind in "iuf"])
+
+
+def network(result: xr.Dataset, dims: Sequence[str]) -> tuple:
+    """Return where a result is, but for its seed."""
+    return tuple(result[dim].item() for dim in dims if dim != "seed")
+
+
+def recipe(result: xr.Dataset) -> str:
+    """Return the settings of a result, but for what differs between seeds of a network.
+
+    That is, beside the seed, how many receptive fields are kept of it.
+    """
+    return re.sub(r"\b(seed|fields)=\d+", "", result["settings"].item())

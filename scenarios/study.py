@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import matplotlib.pyplot as plt
 import numpy as np
 import tyro
 import xarray as xr
@@ -53,6 +54,17 @@ class Study:
                 f"workers is {self.workers} and scheduler {self.scheduler}: give one of "
                 "them, processes of this machine or a running cluster"
             )
+        for name, value in vars(self).items():
+            if value == ():
+                raise ValueError(f"{name} is empty: name at least one")
+
+    def check_positive(self, *names: str) -> None:
+        """Raise ValueError if one of these settings, or of their parts, is below 1."""
+        for name in names:
+            value = getattr(self, name)
+            for part in value if isinstance(value, tuple) else (value,):
+                if part is not None and part < 1:
+                    raise ValueError(f"{name} is {part}: at least 1 is needed")
 
     @property
     def quick(self) -> bool:
@@ -75,6 +87,8 @@ class Places:
     cells: Path
     record: Path
     figure: Path
+    committed: Path
+    """What stands beside the figure's usual place: it is begun with, too."""
 
 
 def places(study: Study, name: str) -> Places:
@@ -92,9 +106,9 @@ def places(study: Study, name: str) -> Places:
     figure = study.figure or beside / f"{name}.png"
     record = figure.parent / "data" / f"{figure.stem}.nc"
     checkpoint.prepare(out, overwrite=True)
-    checkpoint.prepare(record.parent, overwrite=True)
-    traces.check_writable(figure)
-    return Places(out / "cells", record, figure)
+    for file in (record, figure):
+        traces.check_writable(file)
+    return Places(out / "cells", record, figure, beside / "data" / f"{name}.nc")
 
 
 def filled(
@@ -108,24 +122,50 @@ def filled(
     """Return all results known, with those of these cells; compute what is missing.
 
     What the missing ones need of other cells is kept in files, not in the record.
+
+    Raises
+    ------
+    ValueError
+        If there are no cells, or different ones have one place.
     """
+    check_distinct(cells)
     dims = list(cells[0].at)
-    before = records.known(where.record, dims)
+    before = known(where, dims)
     with grid.sharing(study.workers, study.scheduler) as share:
         results = _results(study, where.cells, cells, share, before)
     new = dict(records.labelled(*pair) for pair in zip(cells, results, strict=True))
-    stacked = records.merged(before, new, dims)
+    # Read again: another process may have added to it in the meantime.
+    stacked = records.merged(known(where, dims), new, dims)
     stacked.attrs = {"title": title, "protocol": protocol, "source": "neurodyn, scenarios"}
     checkpoint.save_dataset(where.record, stacked)
     return stacked
 
 
+def known(where: Places, dims: Sequence[str]) -> records.Known:
+    """Return what is known already, by the names of the cells."""
+    return records.known(where.committed, dims) | records.known(where.record, dims)
+
+
+def check_distinct(cells: Sequence[Cell]) -> None:
+    """Raise ValueError if there are no cells, or if different ones have one place."""
+    if not cells:
+        raise ValueError("there is nothing to train: no network fits what is asked for")
+    placed: dict[tuple, Cell] = {}
+    for cell in cells:
+        place = tuple(cell.at.values())
+        if placed.setdefault(place, cell) != cell:
+            raise ValueError(
+                f"two different data sets are called {place[0]}: rename the file or folder "
+                "of one of them"
+            )
+
+
 def _results(
-    study: Study, folder: Path, cells: Sequence[Cell], share: Share, known: records.Known
+    study: Study, folder: Path, cells: Sequence[Cell], share: Share, before: records.Known
 ) -> list[xr.Dataset]:
     """Return the results of cells, those of what the missing ones need computed first."""
     left = [
-        cell for cell in cells if study.overwrite or not grid.is_known(cell, folder, known)
+        cell for cell in cells if study.overwrite or not grid.is_known(cell, folder, before)
     ]
     needed = list(dict.fromkeys(need for cell in left for need in needs(cell)))
     given: dict[Cell, xr.Dataset] = {}
@@ -138,7 +178,7 @@ def _results(
         for cell in cells
         if cell not in given
     ]
-    found = grid.filled(tasks, folder, share, known=known, overwrite=study.overwrite)
+    found = grid.filled(tasks, folder, share, known=before, overwrite=study.overwrite)
     results = given | {task[0]: result for task, result in zip(tasks, found, strict=True)}
     return [results[cell] for cell in cells]
 
@@ -168,9 +208,10 @@ def caption(figure: Figure, result: xr.Dataset) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, whole or not at all."""
+    """Write a figure, whole or not at all, and close it."""
     with checkpoint.whole(path) as part:
         figure.savefig(part, dpi=110, format="png")
+    plt.close(figure)
 
 
 def command[Config](

@@ -5,6 +5,7 @@ import runpy
 import sys
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -42,7 +43,7 @@ def tiny(tmp_path):
 
 def small(tmp_path, *data, **changes):
     settings = {"preset": "quick", "units": 10, "seeds": 2, "out": tmp_path / "out"}
-    return Config(**settings | {"data": data} | changes)
+    return Config(**settings | {"data": data or None} | changes)
 
 
 def test_gray_is_the_weighted_sum_of_the_channels(tiny):
@@ -177,6 +178,28 @@ def test_receptive_fields_are_those_of_the_first_units(tmp_path, tiny):
     weights = torch.randn(10, SIDE * SIDE * 3, generator=generator).numpy()[:3]
     scaled = weights / abs(weights).max(axis=1, keepdims=True)
     np.testing.assert_allclose(fields, scaled, atol=0.5 / faces.FIELD_LEVELS + 1e-6)
+
+
+def test_without_the_local_rule_there_are_no_fields_to_draw(tmp_path, tiny):
+    config = small(tmp_path, tiny, seeds=1)
+    faces.main(config)
+    result = faces.main(replace(config, methods=("random weights",)))
+    assert list(result["network"].values) == ["random weights", "largest class"]
+
+
+def test_fields_of_one_set_are_drawn_beside_a_set_without(tmp_path, tiny, monkeypatch):
+    monkeypatch.setattr(faces, "CLASSES", {})
+    result = faces.main(small(tmp_path, tiny, seeds=1))
+    result["fields"].loc[{"data": "tiny"}] = np.nan
+    images = {
+        name: Faces.of(tiny, None, gray="gray" in name).load()
+        for name in ("tiny gray", "tiny")
+    }
+    figure = face_figure.draw(result, images, "")
+    assert [ax.axison for ax in figure.axes[2:]] == [False, False]
+    assert len(figure.axes[2].images) == 1
+    assert not figure.axes[3].images
+    plt.close(figure)
 
 
 def test_fewer_clusters_than_images(tmp_path, tiny):

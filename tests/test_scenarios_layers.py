@@ -226,6 +226,123 @@ def test_three_layers_share_the_first(tmp_path):
     assert result["error"].notnull().all()
 
 
+def test_seeds_that_learned_otherwise_are_not_averaged_with_new_ones():
+    dims = ["data", "network", "num_units", "seed"]
+
+    def results(seeds, **changes):
+        cells = [local(seed=seed, **changes) for seed in seeds]
+        return dict(records.labelled(cell, grid.compute(cell, ())) for cell in cells)
+
+    longer = Training(epochs=3)
+    before = results(range(2)) | results(range(2), num_units=12)
+    stacked = records.merged(before, results([0], training=longer), dims)
+    there = stacked["error"].squeeze().notnull()
+    assert there.sel(num_units=8).values.tolist() == [True, False]
+    assert there.sel(num_units=12).values.tolist() == [True, True]
+    stacked = records.merged(results(range(2)), results([2]), dims)
+    assert stacked["error"].notnull().sum() == 3
+
+
+def test_what_another_process_found_in_the_meantime_is_kept(tmp_path, monkeypatch):
+    config = small(hidden_size, tmp_path, units=(10,), methods=("local rule",))
+    compute = Local.compute
+
+    def slowly(cell):
+        monkeypatch.setattr(Local, "compute", compute)
+        hidden_size.main(replace(config, units=(20,)))
+        return compute(cell)
+
+    monkeypatch.setattr(Local, "compute", slowly)
+    result = hidden_size.main(config)
+    assert sorted(result["num_units"].values) == [10, 20]
+    assert result["error"].notnull().all()
+
+
+def test_a_figure_elsewhere_begins_with_what_is_known(tmp_path, monkeypatch):
+    config = small(hidden_size, tmp_path, units=(10,), methods=("local rule",))
+    first = hidden_size.main(config)
+    monkeypatch.delattr(Local, "compute")
+    for file in (tmp_path / "run" / "cells").iterdir():
+        file.unlink()
+    again = hidden_size.main(replace(config, figure=tmp_path / "other" / "mine.png"))
+    xr.testing.assert_identical(again["error"], first["error"])
+    assert (tmp_path / "other" / "data" / "mine.nc").exists()
+
+
+def few_digits(tmp_path, name):
+    """Return the path of a file of 7 x 7 pixels of four classes of the digits."""
+    images = DIGITS.load()
+    arrays = {
+        f"{kind}_{part}": getattr(images, f"{kind}_{part}")[
+            getattr(images, f"y_{part}") < 4
+        ][:120]
+        for kind in "xy"
+        for part in ("train", "test")
+    }
+    arrays |= {part: arrays[part][:, 1:, 1:] for part in ("x_train", "x_test")}
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    np.savez(path, **arrays)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("module", "few"),
+    [(multilayer, {"depth": 1}), (dale_training, {"signs": ("excitatory",)})],
+)
+def test_other_sizes_and_sets_are_kept_but_not_shown(tmp_path, module, few):
+    config = small(module, tmp_path, units=10, **few)
+    first = module.main(config)
+    other = few_digits(tmp_path, "few.npz")
+    module.main(replace(config, units=12))
+    sets = (other,) if module is multilayer else other
+    module.main(replace(config, data=sets))
+    again = module.main(config)
+    xr.testing.assert_equal(of_digits(again), of_digits(first))
+    assert "±" not in module.table(again)
+    record = tmp_path / "run" / "data" / f"{module.__name__.split('.')[1]}_quick.nc"
+    with xr.open_dataset(record) as kept:
+        assert set(kept["num_units"].values) == {10, 12}
+        assert set(kept["data"].values) == {"digits", "few"}
+
+
+def of_digits(result):
+    error = result["error"]
+    return error.sel(data="digits") if "data" in error.dims else error
+
+
+def test_two_sets_of_one_name_are_refused(tmp_path):
+    one = few_digits(tmp_path, "a/few.npz")
+    (tmp_path / "b").mkdir()
+    with np.load(one) as arrays:
+        np.savez(tmp_path / "b" / "few.npz", **{**arrays, "y_test": 3 - arrays["y_test"]})
+    both = (one, str(tmp_path / "b" / "few.npz"))
+    with pytest.raises(ValueError, match="two different data sets are called few: rename"):
+        hidden_size.main(small(hidden_size, tmp_path, data=both, units=(10,)))
+
+
+def test_a_file_called_like_a_known_set_has_a_line_of_its_own(tmp_path):
+    mine = Source.of(few_digits(tmp_path, "digits.npz"), None)
+    assert mine.label == f"digits {mine.digest}"
+    assert DIGITS.label == "digits"
+
+
+def test_no_more_clusters_than_images(tmp_path):
+    config = small(hidden_size, tmp_path, units=(10, 200), methods=("k-means",))
+    source = Source.of(few_digits(tmp_path, "few.npz"), None)
+    assert [cell.num_units for cell in hidden_size.cells(config, source)] == [10]
+    with pytest.raises(ValueError, match="there is nothing to train"):
+        study.check_distinct([])
+
+
+def test_inputs_of_dales_law_are_not_negative(tmp_path):
+    config = small(dale_training, tmp_path, units=10)
+    for source in (DIGITS, Source.of(few_digits(tmp_path, "few.npz"), None)):
+        for cell in dale_training.cells(config, source):
+            inhibited = cell.signs == "inhibitory"
+            assert (cell.preprocess == Preprocess()) != inhibited
+
+
 def test_dale_main_draws_and_tells(tmp_path, capsys):
     dale_training.main(small(dale_training, tmp_path, units=10))
     shown = capsys.readouterr().out
@@ -239,6 +356,12 @@ def test_dale_main_draws_and_tells(tmp_path, capsys):
         (hidden_size, {"seeds": 0}, "seeds is 0"),
         (hidden_size, {"workers": -1}, "workers is -1"),
         (hidden_size, {"workers": 1, "scheduler": "here:1"}, "give one of"),
+        (hidden_size, {"units": (10, 0)}, "units is 0: at least 1"),
+        (hidden_size, {"methods": ()}, "methods is empty"),
+        (multilayer, {"units": 0}, "units is 0"),
+        (multilayer, {"depth": 0}, "depth is 0"),
+        (dale_training, {"interneurons": 0}, "interneurons is 0"),
+        (dale_training, {"signs": ()}, "signs is empty"),
     ],
 )
 def test_mistakes_are_refused(module, changes, message):
