@@ -30,9 +30,9 @@ PROTOCOL = (
     "Test error of the last epoch. Preprocessing, exponents, step sizes and numbers of "
     "epochs were compared with held-out training images, at one or two sizes, one seed. "
     "Not blind: Δ of Fashion-MNIST, Δ and step size of fewer than 1000 units on CIFAR-10 "
-    "and the readout of MNIST were looked at again after a first test error was seen, then "
-    "taken by held-out error. Random weights and k-means have the power n that is best for "
-    "them."
+    "and the readout of MNIST, of k-means too, were looked at again after a first test "
+    "error was seen, then taken by held-out error. Random weights and k-means have the "
+    "power n that is best for them. All networks see the same preprocessed pixels."
 )
 
 
