@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from fastpath.baselines import Backprop, KMeans
 from fastpath.defaults import Defaults, defaults_for
@@ -221,8 +222,9 @@ def draw_set(ax: Axes, result: xr.Dataset) -> None:
     ax.set_xticks(ticks, [str(k) for k in ticks], minor=False)
     ax.xaxis.set_minor_locator(plt.NullLocator())
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("{x:g}")
-    ax.tick_params(axis="y", which="both", labelsize=7)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 4, 4.5, 5, 6, 8)))
+    ax.yaxis.set_minor_locator(plt.NullLocator())
+    ax.tick_params(axis="y", labelsize=8)
 
 
 if __name__ == "__main__":
