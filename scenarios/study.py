@@ -143,7 +143,9 @@ def filled(
 
 def known(where: Places, dims: Sequence[str]) -> records.Known:
     """Return what is known already, by the names of the cells."""
-    return records.known(where.committed, dims) | records.known(where.record, dims)
+    files = dict.fromkeys((where.committed, where.record))  # mostly one and the same
+    found = (records.known(file, dims) for file in files)
+    return {name: result for known in found for name, result in known.items()}
 
 
 def check_distinct(cells: Sequence[Cell]) -> None:
