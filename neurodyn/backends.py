@@ -1,7 +1,6 @@
 """Where Brian2's code runs: NumPy, Cython, compiled C++, or CUDA.
 
-The only place that touches Brian2's device and code generation preferences; both are as
-they were when a run is over.
+Each run has a device of its own, and Brian2's preferences at their defaults: see `ambient`.
 """
 
 import gc
@@ -14,17 +13,17 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurodyn import cuda
+from neurodyn import ambient, cuda
 
 if TYPE_CHECKING:
     import brian2 as b2
 
 NAMES = ("numpy", "cython", "cpp", "cuda")
-DEVICES = {"cpp": "cpp_standalone", "cuda": "cuda_standalone"}
+DEVICES = ("cpp", "cuda")  # the backends that compile a program
 
 # Runs the compiled objects from time 0 with the given values; returns the seconds it took,
 # compilation apart. The values are of state variables, as (group, name), and TimedArrays.
@@ -62,7 +61,7 @@ def resolve(backend: str) -> str:
         if reason := why_not("cython"):
             warnings.warn(
                 f"backend 'auto' runs on numpy: cython is not available ({reason})",
-                stacklevel=4,
+                skip_file_prefixes=(str(Path(__file__).parent),),
             )
             return "numpy"
         return "cython"
@@ -83,7 +82,7 @@ def resolve(backend: str) -> str:
 
 @contextmanager
 def activated(
-    backend: str, *, seed: int = 0, folder: Path | None = None, make: bool = True
+    backend: str, *, folder: Path | None = None, make: bool = True
 ) -> Iterator[Compile]:
     """Make `backend` (a resolved one) current; yield what compiles objects for a duration.
 
@@ -98,18 +97,16 @@ def activated(
     make
         False: compiled programs are written, but not compiled, and cannot run.
     """
-    if backend in DEVICES:
-        with _standalone(backend, seed, folder, make) as compiler:
-            yield compiler
-    else:
-        with _runtime(backend, seed) as compiler:
-            yield compiler
+    ambient.load_brian2()
+    how = _standalone(backend, folder, make) if backend in DEVICES else _runtime(backend)
+    with ambient.quiet_brian2(), how as compiler:
+        yield compiler
 
 
 @contextmanager
-def _runtime(target: str, seed: int) -> Iterator[Compile]:
+def _runtime(target: str) -> Iterator[Compile]:
     import brian2 as b2
-    from brian2.devices import reset_device
+    from brian2.devices.device import RuntimeDevice
 
     def compiler(objects: "list[b2.BrianObject]", duration: "b2.Quantity") -> Run:
         network = b2.Network(objects)
@@ -128,42 +125,48 @@ def _runtime(target: str, seed: int) -> Iterator[Compile]:
             network.t_ = 0.0
             for monitor in monitors:
                 monitor.resize(0)
-            # Brian2 collects garbage at the start of each run, which takes ten times as
-            # long as the rest of the preparation unless what lives on is set aside.
-            gc.freeze()
-            try:
+            # What overflows is found, and said, when the run is over.
+            with _frozen(), np.errstate(over="ignore", invalid="ignore"):
                 start = time.perf_counter()
-                # What overflows is found, and said, when the run is over.
-                with np.errstate(over="ignore", invalid="ignore"):
-                    network.run(duration, namespace={})
+                network.run(duration, namespace={})
                 return time.perf_counter() - start
-            finally:
-                gc.unfreeze()
 
         return run
 
-    before = b2.prefs.codegen.target, b2.prefs.core.stop_on_keyboard_interrupt
-    b2.prefs.codegen.target = target
     # Else Ctrl-C ends the run early and returns as if it were complete.
-    b2.prefs.core.stop_on_keyboard_interrupt = False
-    b2.set_device("runtime")  # whatever the caller has set
-    b2.seed(seed)
-    try:
+    interrupts = {"core__stop_on_keyboard_interrupt": False}
+    with (
+        ambient.preferences(codegen__target=target, **interrupts),
+        ambient.device(RuntimeDevice()),
+    ):
         yield compiler
-    finally:
-        reset_device()
-        b2.prefs.codegen.target, b2.prefs.core.stop_on_keyboard_interrupt = before
 
 
 @contextmanager
-def _standalone(
-    backend: str, seed: int, folder: Path | None, make: bool
-) -> Iterator[Compile]:
+def _frozen() -> Iterator[None]:
+    """Set aside what lives on: Brian2 collects garbage at the start of each run.
+
+    That takes ten times as long as the rest of the preparation else. Where the caller has
+    set something aside, it stays so.
+    """
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextmanager
+def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compile]:
     import brian2 as b2
-    from brian2.devices import reset_device
 
     with ExitStack() as stack:
         directory = str(folder or stack.enter_context(_build_folder()))
+        device = _new_device(backend)
+        stack.enter_context(ambient.preferences())
         if backend == "cuda":
             stack.enter_context(cuda.preferences(directory))
 
@@ -193,14 +196,19 @@ def _standalone(
                     used.unlink()
             return float(device._last_run_time)
 
-        b2.set_device(DEVICES[backend], build_on_run=False)
-        device: Any = cast(Any, b2.get_device())
-        b2.seed(seed)
-        try:
+        with ambient.device(device):
             yield compiler
-        finally:
-            device.reinit()
-            reset_device()
+
+
+def _new_device(backend: str) -> Any:
+    """Return a device of the backend's kind that nobody else has."""
+    if backend == "cuda":
+        with ambient.quiet_import():
+            from brian2cuda.device import CUDAStandaloneDevice
+        return CUDAStandaloneDevice()
+    from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
+
+    return CPPStandaloneDevice()
 
 
 @contextmanager

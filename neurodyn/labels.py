@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from neurodyn import times
 from neurodyn.network import INPUT
 from neurodyn.request import Request
 from neurodyn.running import Records
@@ -78,12 +79,17 @@ def _joined(
 
 def _times(job: Request, num_samples: int, start: int) -> dict[str, ArrayLike]:
     """Return the times of samples; one on a boundary belongs to the presentation before."""
-    interval, period = job.recording.activity_ms, job.stimulus.period_ms
+    interval = job.recording.sample_steps(job.dt_ms)
     assert interval is not None
-    before = 0 if start == 0 else int(start * period / interval + 1e-9) + 1
-    time = interval * (before + np.arange(num_samples))
-    ended = np.ceil(time / period - 1e-9).astype(int) - 1
-    return {"time": time, "presentation": ended.clip(min=0)}
+    assert job.recording.activity_ms is not None
+    _, period = job.stimulus.steps(job.dt_ms)
+    before = 0 if start == 0 else start * period // interval + 1
+    sample = before + np.arange(num_samples)
+    ended = -(-sample * interval // period) - 1
+    return {
+        "time": times.multiples(job.recording.activity_ms, sample),
+        "presentation": ended.clip(min=0),
+    }
 
 
 def _matrix(job: Request, name: str, flat: NDArray[np.float64]) -> NDArray[np.float64]:

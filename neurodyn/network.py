@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodyn.circuits import noise
 from neurodyn.circuits.dale import DaleInhibition
 from neurodyn.circuits.lateral import LateralInhibition
 from neurodyn.circuits.populations import Circuit
 from neurodyn.feedforward import drive_units, feedforward, precomputed
 from neurodyn.recording import Recording
 from neurodyn.stimulus import Presentation, pixels
-from neurodyn.synapses.hebbian import plastic_input
+from neurodyn.synapses.hebbian import InputRule, plastic_input
 from neurodyn.synapses.inhibitory import Homeostatic
-from neurodyn.synapses.krotov_hopfield import KrotovHopfield
-from neurodyn.synapses.oja import Oja
 from neurodyn.timeline import Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
 
 type AnyCircuit = LateralInhibition | DaleInhibition
-type InputRule = KrotovHopfield | Oja
 type Rules = Mapping[str, InputRule | Homeostatic]
 
 INPUT = "feedforward"  # name of the plastic input synapses among the rules
@@ -38,6 +36,8 @@ class Network:
     circuit: Circuit
     ends: list[tuple[Any, str]]
     """Variables that say at which step states are to stand still."""
+    noisy: list[Any]
+    """Groups whose noise asks for the seed, and for the number of the presentation."""
     plastic: dict[str, "b2.Synapses"]
     monitors: "dict[str, b2.StateMonitor]"
     snapshots: "dict[str, b2.StateMonitor]"
@@ -56,12 +56,24 @@ class Network:
         return state
 
     def values(
-        self, order: NDArray[np.intp], state: Mapping[Any, NDArray[np.float64]]
+        self,
+        order: NDArray[np.intp],
+        state: Mapping[Any, NDArray[np.float64]],
+        *,
+        first: int,
+        seed: int,
     ) -> dict[Any, Any]:
-        """Return what to give a run: the images to show, and the state to start from."""
+        """Return what to give a run: the images to show, and the state to start from.
+
+        `first` counts the presentations before these.
+        """
         end = len(order) * self.timeline.period_steps
-        ends: dict[Any, Any] = {key: end for key in self.ends}
-        return ends | {self.timeline.image_at: self.timeline.schedule(order)} | {**state}
+        given: dict[Any, Any] = {key: end for key in self.ends}
+        chance = noise.seeds(seed) | {"first_presentation": first}
+        given |= {
+            (one, name): value for one in self.noisy for name, value in chance.items()
+        }
+        return given | {self.timeline.image_at: self.timeline.schedule(order)} | {**state}
 
     def state(self) -> dict[Any, NDArray[np.float64]]:
         """Return the state that the last run ended in, as `values` takes it."""
@@ -132,7 +144,7 @@ def build(
     inner = {name: rule for name, rule in rules.items() if isinstance(rule, Homeostatic)}
     plastic = None
     match rules.get(INPUT):
-        case KrotovHopfield() | Oja() as rule:
+        case InputRule() as rule:
             plastic = plastic_input(
                 num_units,
                 rule=rule,
@@ -193,6 +205,7 @@ def build(
             for name in ("num_steps", "last_step")
             if name in one.variables and one.variables[name].owner.name == one.name
         ],
+        noisy=[one for one in objects if "first_presentation" in one.variables],
         plastic=learning,
         monitors=monitors,
         snapshots=snapshots,

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from neurodyn.stimulus import is_multiple
+from neurodyn import checks, times
+from neurodyn.checks import convert, flag, number, optional, time_ms, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +26,20 @@ class Recording:
     """What the traces may take [GiB]; more is refused."""
 
     def __post_init__(self) -> None:
-        if self.activity_ms is not None and not 0 < self.activity_ms < math.inf:
-            raise ValueError(
-                f"activity_ms is {self.activity_ms}: a positive, finite interval is needed"
-            )
+        convert(
+            self,
+            activity_ms=optional(time_ms),
+            inhibition=flag,
+            images_every=optional(whole),
+            norms=flag,
+            weights_every=optional(whole),
+            limit_gib=number,
+        )
+        if self.activity_ms is not None:
+            checks.positive("activity_ms", self.activity_ms, "the interval")
         for name in ("images_every", "weights_every"):
             stride = getattr(self, name)
-            if stride is not None and not (stride == int(stride) and stride >= 1):
+            if stride is not None and stride < 1:
                 raise ValueError(
                     f"{name} is {stride}: a stride is a whole number from 1 on"
                 )
@@ -52,12 +60,7 @@ class Recording:
         """
         if self.activity_ms is None:
             return None
-        if not is_multiple(self.activity_ms, dt_ms):
-            raise ValueError(
-                f"activity_ms is {self.activity_ms:g}: it must be a multiple of dt_ms, "
-                f"{dt_ms:g} ms"
-            )
-        return round(self.activity_ms / dt_ms)
+        return times.steps("activity_ms", self.activity_ms, dt_ms)
 
     def check_size(
         self,

@@ -2,19 +2,24 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurodyn import backends
+from neurodyn import backends, checks, times
+from neurodyn.checks import instance, optional, time_ms, whole
+from neurodyn.circuits.dale import DaleInhibition
+from neurodyn.circuits.lateral import LateralInhibition
+from neurodyn.circuits.noise import seeds
 from neurodyn.feedforward import drive as drive_of
-from neurodyn.network import INPUT, AnyCircuit, InputRule, Rules
+from neurodyn.network import INPUT, AnyCircuit, Rules
 from neurodyn.recording import Recording
 from neurodyn.stimulus import Presentation, checked_order
+from neurodyn.synapses.hebbian import InputRule
 from neurodyn.synapses.inhibitory import Homeostatic
-from neurodyn.synapses.timing import Continuous, Settled
+from neurodyn.synapses.timing import Continuous, Gated, Settled
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,17 +53,12 @@ class Request:
     @property
     def config(self) -> dict[str, Any]:
         """All settings."""
-        rules = {
-            name: {"name": type(r).__name__, **asdict(r)} for name, r in self.rules.items()
-        }
+        rules = {name: _described(rule) for name, rule in self.rules.items()}
         for name, rule in self.rules.items():
             if not isinstance(rule, Homeostatic):
-                rules[name]["timing"] = {
-                    "name": type(rule.timing).__name__,
-                    **asdict(rule.timing),
-                }
+                rules[name]["timing"] = _described(rule.timing)
         return {
-            "circuit": {"name": type(self.circuit).__name__, **asdict(self.circuit)},
+            "circuit": _described(self.circuit),
             "plasticity": rules,
             "stimulus": asdict(self.stimulus),
             "recording": asdict(self.recording),
@@ -67,6 +67,12 @@ class Request:
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
+
+
+def _described(settings: Any) -> dict[str, Any]:
+    """Return an object's settings, and its name."""
+    values = asdict(settings) if is_dataclass(settings) else vars(settings)
+    return {"name": type(settings).__name__, **values}
 
 
 def checked(
@@ -90,7 +96,14 @@ def checked(
     ValueError
         As `simulate`.
     """
-    stimulus, recording = stimulus or Presentation(), recording or Recording()
+    stimulus = Presentation() if stimulus is None else stimulus
+    recording = Recording() if recording is None else recording
+    circuits = LateralInhibition | DaleInhibition
+    instance("circuit", circuit, circuits, "LateralInhibition() or DaleInhibition()")
+    instance("stimulus", stimulus, Presentation, "Presentation()")
+    instance("recording", recording, Recording, "Recording()")
+    batch_size, seed = whole("batch_size", batch_size), whole("seed", seed)
+    seeds(seed)
     bank, matrix = _arrays(images, weights)
     circuit.check_size(len(matrix))
     _check_signs(matrix, circuit.input_sign)
@@ -98,6 +111,7 @@ def checked(
     rules = _rules(plasticity, circuit)
     backend = backends.resolve(backend)
     drive = drive_of(bank, matrix, p=circuit.p)
+    dt_ms = optional(time_ms)("dt_ms", dt_ms)
     dt_ms = _time_step(circuit, stimulus, drive, dt_ms, recording, rules)
     if recording.weights_every and not rules:
         raise ValueError(
@@ -127,25 +141,16 @@ def checked(
 def _arrays(
     images: ArrayLike, weights: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    images = np.asarray(images, dtype=np.float64)
-    weights = np.asarray(weights, dtype=np.float64)
-    if images.ndim < 2 or 0 in images.shape:
+    bank = checks.rates("images", images)
+    matrix = checks.array("weights", weights, ("unit", "pixel"))
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ValueError(f"weights have shape {matrix.shape}: (unit, pixel) is needed")
+    if matrix.shape[1] != bank.shape[1]:
         raise ValueError(
-            f"images have shape {images.shape}: (image, pixel) or (image, height, width"
-            "[, channel]) is needed, none of them 0"
+            f"the weights have {matrix.shape[1]} pixels per unit, the images "
+            f"{bank.shape[1]}: use weights that were trained on images of this size"
         )
-    images = images.reshape(len(images), -1)
-    if weights.ndim != 2 or 0 in weights.shape:
-        raise ValueError(f"weights have shape {weights.shape}: (unit, pixel) is needed")
-    if weights.shape[1] != images.shape[1]:
-        raise ValueError(
-            f"the weights have {weights.shape[1]} pixels per unit, the images "
-            f"{images.shape[1]}: use weights that were trained on images of this size"
-        )
-    for name, array in (("images", images), ("weights", weights)):
-        if bad := np.count_nonzero(~np.isfinite(array)):
-            raise ValueError(f"{name} hold {bad} NaN or infinite values")
-    return images, weights
+    return bank, matrix
 
 
 def _check_signs(weights: NDArray[np.float64], sign: int) -> None:
@@ -169,6 +174,13 @@ def _rules(
         return {}
     rules = dict(plasticity) if isinstance(plasticity, Mapping) else {INPUT: plasticity}
     for name, rule in rules.items():
+        instance(
+            f"the rule for '{name}'",
+            rule,
+            InputRule | Homeostatic,
+            "KrotovHopfield(), Oja(), Homeostatic(), or a rule with what "
+            "`synapses.hebbian.InputRule` lists",
+        )
         allowed = circuit.learning_names if isinstance(rule, Homeostatic) else (INPUT,)
         if name not in allowed:
             raise ValueError(
@@ -192,14 +204,17 @@ def _time_step(
     recording: Recording,
     rules: Rules,
 ) -> float:
-    sampled = () if recording.activity_ms is None else (recording.activity_ms,)
+    windows = _windows_ms(rules, stimulus)
+    others = [*windows]
+    if recording.activity_ms is not None:
+        others.append(recording.activity_ms)
     reset = stimulus.reset
     if dt_ms is None:
         bound = circuit.default_step_ms(drive, reset=reset)
         if any(isinstance(getattr(r, "timing", None), Continuous) for r in rules.values()):
             # What is learned in the first steps depends on who overshoots in them.
             bound = min(bound, circuit.safe_step_ms(drive, reset=reset))
-        dt_ms = stimulus.fitting_step(bound, *sampled)
+        dt_ms = stimulus.fitting_step(bound, *others)
     elif not (dt_ms > 0 and circuit.is_stable(drive, dt_ms, reset=reset)):
         safe = float(f"{0.995 * circuit.safe_step_ms(drive, reset=reset):.3g}")
         raise ValueError(
@@ -209,7 +224,15 @@ def _time_step(
         )
     stimulus.steps(dt_ms)
     recording.sample_steps(dt_ms)
+    for window_ms in windows:
+        times.steps("last_ms", window_ms, dt_ms)
     return dt_ms
+
+
+def _windows_ms(rules: Rules, stimulus: Presentation) -> list[float]:
+    """Return how long gated rules learn in each presentation [ms]."""
+    timings = [getattr(rule, "timing", None) for rule in rules.values()]
+    return [t.window_ms(stimulus.image_ms) for t in timings if isinstance(t, Gated)]
 
 
 def _check_rate(

@@ -1,7 +1,7 @@
 """Run a request: build once, run chunk by chunk, or circuit by circuit."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn import backends, network
+from neurodyn import backends, network, times
 from neurodyn.network import INPUT, Network
 from neurodyn.request import Request
 from neurodyn.timeline import Timeline
@@ -32,29 +32,29 @@ class Records:
     seconds: float
 
 
-def trials(jobs: Sequence[Request]) -> Iterator[Records]:
-    """Build once, and yield the records of each circuit."""
+def trials(jobs: Sequence[Request], length: int) -> Iterator[list[Records]]:
+    """Build once, and yield the records of each circuit, from chunks of `length`."""
     job = jobs[0]
-    timeline = _timeline(job, len(job.order))
-    num_units = len(job.weights)
-    sets = [one.circuit.parameters(timeline, num_units) for one in jobs]
-    for one, values in zip(jobs, sets, strict=True):
-        same = {key: np.shape(value) for key, value in values.items()} == {
-            key: np.shape(value) for key, value in sets[0].items()
-        }
-        if type(one.circuit) is not type(job.circuit) or not same:
-            raise ValueError(
-                "the circuits of a sweep may differ only in the values of parameters: give "
-                "the same class, sizes, and noise in all or none"
-            )
-    with backends.activated(job.backend, seed=job.seed) as compiler:
+    timeline = _timeline(job, length)
+    with backends.activated(job.backend) as compiler:
+        sets = [one.circuit.parameters(timeline, len(job.weights)) for one in jobs]
+        _check_alike(jobs, sets)
         built = _build(job, timeline)
         run = compiler(built.objects, timeline.duration)
         start = built.initial_state(job.weights)
         for values in sets:
             given = {(built.named(group), name): v for (group, name), v in values.items()}
-            seconds = run(built.values(job.order, start | given))
-            yield _finished(job, built, len(job.order), seconds, first=True)
+            yield list(_one_after_another(job, built, run, length, given, start))
+
+
+def _check_alike(jobs: Sequence[Request], sets: Sequence[Mapping[Any, Any]]) -> None:
+    shapes = [{key: np.shape(value) for key, value in values.items()} for values in sets]
+    kinds = {type(job.circuit) for job in jobs}
+    if len(kinds) > 1 or any(shape != shapes[0] for shape in shapes):
+        raise ValueError(
+            "the circuits of a sweep may differ only in the values of parameters: give the "
+            "same class, sizes, and noise in all or none"
+        )
 
 
 def chunks(job: Request, length: int) -> Iterator[Records]:
@@ -63,15 +63,27 @@ def chunks(job: Request, length: int) -> Iterator[Records]:
         yield from _side_by_side(job, length)
         return
     timeline = _timeline(job, length)
-    with backends.activated(job.backend, seed=job.seed) as compiler:
+    with backends.activated(job.backend) as compiler:
         built = _build(job, timeline)
         run = compiler(built.objects, timeline.duration)
-        state: dict[Any, NDArray[np.float64]] = {}
-        for first in range(0, len(job.order), length):
-            shown = job.order[first : first + length]
-            seconds = run(built.values(shown, state))
-            yield _finished(job, built, len(shown), seconds, first=first == 0)
-            state = built.state() if first + length < len(job.order) else {}
+        yield from _one_after_another(job, built, run, length, {}, {})
+
+
+def _one_after_another(
+    job: Request,
+    built: Network,
+    run: backends.Run,
+    length: int,
+    given: Mapping[Any, Any],
+    start: Mapping[Any, Any],
+) -> Iterator[Records]:
+    """Run chunks with these parameters, the first from `start`, the next from its end."""
+    state = start
+    for first in range(0, len(job.order), length):
+        shown = job.order[first : first + length]
+        seconds = run({**given, **built.values(shown, state, first=first, seed=job.seed)})
+        yield _finished(job, built, len(shown), seconds, first=first == 0)
+        state = built.state() if first + length < len(job.order) else {}
 
 
 def _timeline(job: Request, num_presentations: int) -> Timeline:
@@ -142,7 +154,7 @@ def _side_by_side(job: Request, length: int) -> Iterator[Records]:
     stride = job.recording.images_every
     every_image = replace(job.recording, images_every=stride and 1)
     timeline = _timeline(job, rounds)
-    with backends.activated(job.backend, seed=job.seed) as compiler:
+    with backends.activated(job.backend) as compiler:
         built = _build(
             replace(job, recording=every_image),
             timeline,
@@ -153,7 +165,7 @@ def _side_by_side(job: Request, length: int) -> Iterator[Records]:
         for first in range(0, total, rounds):
             shown = np.arange(first, min(first + rounds, total))
             num_images = min(len(job.order) - first * copies, len(shown) * copies)
-            seconds = run(built.values(shown, {}))
+            seconds = run(built.values(shown, {}, first=first * copies, seed=job.seed))
             done = _finished(job, built, len(shown), seconds, first=True)
             samples = {}
             for trace, values in done.samples.items():
@@ -180,25 +192,34 @@ def _in_turn(
     return np.concatenate([start, by_image.reshape(-1, num_units)])
 
 
-def chunk_length(job: Request) -> int:
-    """Return how many presentations are run, and written, together."""
-    total = len(job.order)
-    if getattr(job.circuit, "noise", 0) and job.backend in backends.DEVICES:
-        return total  # a compiled program draws the same noise each time it is run
-    _, period_steps = job.stimulus.steps(job.dt_ms)
+def chunk_length(job: Request, *, in_memory: bool) -> int:
+    """Return how many presentations are run together; in a file they are written so, too.
+
+    Raises
+    ------
+    ValueError
+        If that are more time steps than can be told apart.
+    """
+    total, (_, period_steps) = len(job.order), job.stimulus.steps(job.dt_ms)
     block = job.recording.block(
         period_steps=period_steps, sample_steps=job.recording.sample_steps(job.dt_ms)
     )
     block = math.lcm(block, job.batch_size)
-    size = max(job.check_size(), 1)
-    most = min(CHUNK_PRESENTATIONS, int(total * CHUNK_BYTES / size))
+    most = times.MOST_STEPS // period_steps * job.batch_size
+    if min(block, total) > most:
+        raise ValueError(
+            f"the strides of the recording meet after {block} presentations, "
+            f"{block * period_steps} time steps: at most {times.MOST_STEPS} can be told "
+            "apart, so choose strides with a smaller common multiple"
+        )
+    if not in_memory:
+        size = max(job.check_size(), 1)
+        most = min(most, CHUNK_PRESENTATIONS, int(total * CHUNK_BYTES / size))
     return min(max(most // block, 1) * block, total)
 
 
 def write_source(job: Request, folder: Path, *, make: bool) -> None:
     """Write the program of a compiled backend to a folder; also compile it with `make`."""
     timeline = _timeline(job, len(job.order))
-    with backends.activated(
-        job.backend, seed=job.seed, folder=folder, make=make
-    ) as compiler:
+    with backends.activated(job.backend, folder=folder, make=make) as compiler:
         compiler(_build(job, timeline).objects, timeline.duration)

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurodyn import labels, request, running
-from neurodyn.network import AnyCircuit, InputRule
+from neurodyn import checks, labels, request, running
+from neurodyn.ambient import usual_errors
+from neurodyn.network import AnyCircuit
 from neurodyn.recording import Recording
+from neurodyn.request import Request
 from neurodyn.stimulus import Presentation
+from neurodyn.synapses.hebbian import InputRule
 from neurodyn.synapses.inhibitory import Homeostatic
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ def simulate(
     backend
         "numpy", "cython", "cpp" (a standalone program, compiled in each call), "cuda" (the
         same on a GPU), or "auto": cython if there is a compiler, else numpy. All give the
-        same traces, but for noise, which each draws from its own generator.
+        same traces, noise included.
     dt_ms
         Time step of Euler's method [ms]. By default τ/20, or less: as much as settles for
         these images, and divides the presentation. The first steps may overshoot with it,
@@ -67,7 +70,8 @@ def simulate(
         Images shown side by side, in copies of the circuit: faster, same traces. For static
         weights and images that each start from rest.
     seed
-        Of the noise.
+        Of the noise, 0 to 2^64 − 1: the same seed is the same noise on every backend, in
+        chunks, in a sweep, and with images side by side (`circuits/noise.py`).
     out
         A netCDF file to which the traces go by and by. It appears when the simulation ends,
         or is interrupted: with the presentations finished by then.
@@ -88,32 +92,40 @@ def simulate(
         does not divide the presentation, a rule does not suit the circuit or overshoots,
         the traces would be too large, weights diverge, or the backend cannot run here.
     """
-    job = request.checked(
-        circuit,
-        images,
-        weights,
-        plasticity=plasticity,
-        stimulus=stimulus,
-        order=order,
-        recording=recording,
-        backend=backend,
-        dt_ms=dt_ms,
-        batch_size=batch_size,
-        seed=seed,
-    )
-    if out is None:
-        parts = list(running.chunks(job, len(job.order)))
-        return labels.dataset(job, parts)
+    path = None if out is None else checks.path("out", out)
+    with usual_errors():
+        job = request.checked(
+            circuit,
+            images,
+            weights,
+            plasticity=plasticity,
+            stimulus=stimulus,
+            order=order,
+            recording=recording,
+            backend=backend,
+            dt_ms=dt_ms,
+            batch_size=batch_size,
+            seed=seed,
+        )
+        return _in_memory(job) if path is None else _in_file(job, path)
+
+
+def _in_memory(job: Request) -> "xr.Dataset":
+    length = running.chunk_length(job, in_memory=True)
+    return labels.dataset(job, list(running.chunks(job, length)))
+
+
+def _in_file(job: Request, path: Path) -> "xr.Dataset":
     from neurodyn import traces
 
-    length = running.chunk_length(job)
-    with traces.Writer(Path(out)) as writer:
+    length = running.chunk_length(job, in_memory=False)
+    with traces.Writer(path) as writer:
         for part in running.chunks(job, length):
             start = writer.num_presentations
             shown = min(length, len(job.order) - start)
             chunk = labels.dataset(job, [part], start=start)
             writer.append(chunk, num_presentations=shown)
-    return traces.open_lazily(out)
+    return traces.open_lazily(path)
 
 
 def sweep(
@@ -139,31 +151,36 @@ def sweep(
     ValueError
         As `simulate`, or if the circuits differ in more than the values of parameters.
     """
-    import xarray as xr
-
-    from neurodyn import traces
-
-    if not circuits:
-        raise ValueError("no circuits were given: at least one is needed")
     settings: dict[str, Any] = {
         "plasticity": plasticity,
         "stimulus": stimulus,
         "order": order,
         "recording": recording,
         "backend": backend,
+        "dt_ms": dt_ms,
         "batch_size": 1,
         "seed": seed,
     }
-    jobs = [
-        request.checked(circuit, images, weights, dt_ms=dt_ms, **settings)
-        for circuit in circuits
-    ]
-    jobs[0].check_size(trials=len(jobs))
-    shortest = min(job.dt_ms for job in jobs)
-    jobs = [replace(job, dt_ms=shortest) for job in jobs]
+    with usual_errors():
+        jobs = [
+            request.checked(circuit, images, weights, **settings) for circuit in circuits
+        ]
+        if not jobs:
+            raise ValueError("no circuits were given: at least one is needed")
+        jobs[0].check_size(trials=len(jobs))
+        shortest = min(job.dt_ms for job in jobs)
+        return _side_by_side([replace(job, dt_ms=shortest) for job in jobs])
+
+
+def _side_by_side(jobs: Sequence[Request]) -> "xr.Dataset":
+    import xarray as xr
+
+    from neurodyn import traces
+
+    length = running.chunk_length(jobs[0], in_memory=True)
     datasets = [
-        labels.dataset(job, [part])
-        for job, part in zip(jobs, running.trials(jobs), strict=True)
+        labels.dataset(job, parts)
+        for job, parts in zip(jobs, running.trials(jobs, length), strict=True)
     ]
     result = xr.concat(
         datasets,
@@ -174,7 +191,7 @@ def sweep(
         join="exact",
         combine_attrs="override",
     )
-    result = result.assign_coords(trial=np.arange(len(circuits)))
+    result = result.assign_coords(trial=np.arange(len(jobs)))
     result["trial"].attrs = {"units": "1", "long_name": "circuit of the sweep"}
     result.attrs["config"] = traces.as_json([job.config for job in jobs])
     result.attrs["run_seconds"] = sum(one.attrs["run_seconds"] for one in datasets)

@@ -1,12 +1,13 @@
 """Which image is shown, and for how long: a sequence of equal presentations."""
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from neurodyn import checks, times
+from neurodyn.checks import convert, flag, indices, time_ms, whole
 from neurodyn.timeline import LOOKUP, Timeline
 
 if TYPE_CHECKING:
@@ -29,15 +30,13 @@ class Presentation:
     rest_ms: float = 0.0
     """Time without input before each image [ms]."""
     reset: bool = True
-    """Set the activity to 0 when a presentation starts; False: carry it over."""
+    """Set the activity to 0, and draw the noise anew, when a presentation starts; False:
+    carry both over."""
 
     def __post_init__(self) -> None:
-        if not (self.image_ms > 0 and math.isfinite(self.image_ms)):
-            raise ValueError(
-                f"image_ms is {self.image_ms}: an image must be shown for a positive time"
-            )
-        if not (self.rest_ms >= 0 and math.isfinite(self.rest_ms)):
-            raise ValueError(f"rest_ms is {self.rest_ms}: the rest must be 0 ms or more")
+        convert(self, image_ms=time_ms, rest_ms=time_ms, reset=flag)
+        checks.positive("image_ms", self.image_ms, "the time an image is shown")
+        checks.not_negative("rest_ms", self.rest_ms, "the rest")
 
     @property
     def period_ms(self) -> float:
@@ -50,42 +49,31 @@ class Presentation:
         Raises
         ------
         ValueError
-            If image or rest is not a whole number of steps.
+            If image or rest is not a whole number of steps, or they are too many.
         """
-        counts = []
-        for name in ("rest_ms", "image_ms"):
-            length = getattr(self, name)
-            if not is_multiple(length, dt_ms):
-                raise ValueError(
-                    f"{name} is {length:g} ms, not a whole number of time steps of "
-                    f"{dt_ms:g} ms: choose a dt_ms that divides it"
-                )
-            counts.append(round(length / dt_ms))
-        rest, image = counts
+        rest, image = (
+            times.steps(name, getattr(self, name), dt_ms)
+            for name in ("rest_ms", "image_ms")
+        )
+        if rest + image > times.MOST_STEPS:
+            raise ValueError(
+                f"a presentation of {self.period_ms:g} ms has {rest + image} time steps of "
+                f"{dt_ms:g} ms: at most {times.MOST_STEPS} can be told apart, so show "
+                "images for less long, or give a longer dt_ms"
+            )
         return rest, rest + image
 
     def fitting_step(self, bound_ms: float, *others_ms: float) -> float:
-        """Return the largest time step up to `bound_ms` that divides all times.
+        """Return the longest time step up to `bound_ms` that divides all times [ms].
 
-        Image, rest and `others_ms`, in whole microseconds.
+        Those of image, rest and `others_ms`.
 
         Raises
         ------
         ValueError
-            If the times are below a microsecond.
+            If no useful step divides them all.
         """
-        lengths = (self.image_ms, self.rest_ms, *others_ms)
-        unit_us = math.gcd(*(round(1000 * length) for length in lengths))
-        if unit_us == 0:
-            raise ValueError(
-                f"image_ms is {self.image_ms:g}: give dt_ms for times below a microsecond"
-            )
-        return unit_us / math.ceil(unit_us / (1000 * bound_ms)) / 1000
-
-
-def is_multiple(length_ms: float, step_ms: float) -> bool:
-    """Return whether a length is a whole number of steps, but for rounding."""
-    return abs(round(length_ms / step_ms) * step_ms - length_ms) < 1e-9 * max(1, length_ms)
+        return times.common_step(bound_ms, self.image_ms, self.rest_ms, *others_ms)
 
 
 def epochs(num_images: int, num_epochs: int, *, seed: int) -> NDArray[np.intp]:
@@ -96,6 +84,8 @@ def epochs(num_images: int, num_epochs: int, *, seed: int) -> NDArray[np.intp]:
     ValueError
         If a number is not positive.
     """
+    num_images = whole("num_images", num_images)
+    num_epochs, seed = whole("num_epochs", num_epochs), whole("seed", seed)
     if num_images < 1 or num_epochs < 1:
         raise ValueError(
             f"{num_images} images for {num_epochs} epochs: at least 1 of each is needed"
@@ -114,19 +104,14 @@ def checked_order(order: ArrayLike | None, num_images: int) -> NDArray[np.intp]:
     """
     if order is None:
         return np.arange(num_images)
-    values = np.asarray(order)
-    if values.ndim != 1 or values.size == 0 or not np.issubdtype(values.dtype, np.integer):
-        raise ValueError(
-            f"order has shape {values.shape} and type {values.dtype}: a list of image "
-            "numbers is needed, one for each presentation"
-        )
+    values = indices("order", order)
     if outside := np.count_nonzero((values < 0) | (values >= num_images)):
         raise ValueError(
             f"order names {outside} images that the bank does not have (from {values.min()}"
             f" to {values.max()}): it has {num_images}, numbered from 0; repeat numbers to "
             "show images again"
         )
-    return values.astype(np.intp)
+    return values
 
 
 def pixels(images: NDArray[np.float64], timeline: Timeline) -> "b2.NeuronGroup":

@@ -67,11 +67,13 @@ class Timeline:
     def every(self, num_steps: int) -> "b2.Clock":
         """Return the clock that ticks every so many steps, from 0.
 
-        One for equal intervals: Brian2 looks through all clocks at every step. Their names
-        are in the code, and so do not depend on the intervals.
+        An interval longer than the run ends with it: the run goes on for a share of the
+        longest one. One clock for equal intervals: Brian2 looks through all clocks at
+        every step. Their names are in the code, and so do not depend on the intervals.
         """
         import brian2 as b2
 
+        num_steps = min(num_steps, self.num_presentations * self.period_steps + 1)
         if num_steps not in self._clocks:
             names = {1: "steps", self.period_steps: "presentations"}
             name = names.get(num_steps, f"clock_{len(self._clocks)}")

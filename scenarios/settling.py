@@ -28,7 +28,7 @@ from fastpath.defaults import defaults_for
 from fastpath.layers import Dense
 from fastpath.train import Training, train
 from neurodyn import backends, equilibrium, plots, traces
-from neurodyn.stimulus import is_multiple
+from neurodyn.times import is_multiple
 from scenarios.quickstart import RANKING, TAU_MS, Learned
 
 SAMPLE_MS = 0.2 * TAU_MS

@@ -32,16 +32,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodyn import checks
+from neurodyn.checks import convert, number, numbers, time_ms, times_ms, whole
+from neurodyn.circuits import noise
 from neurodyn.circuits.lateral import STEPS_PER_TAU, connect
-from neurodyn.circuits.populations import (
-    RESET,
-    Circuit,
-    check_exponent,
-    check_not_negative,
-    check_positive,
-    check_sign,
-    population,
-)
+from neurodyn.circuits.populations import Circuit, population
 from neurodyn.timeline import SUMS, Timeline
 
 if TYPE_CHECKING:
@@ -116,22 +111,37 @@ class DaleInhibition:
     """Sign of all feed-forward weights. Inputs are excitatory cells here; 0 lets weights of
     both signs in, against Dale's law."""
     noise: float = 0.0
-    """Standard deviation of an Ornstein-Uhlenbeck current into each cell, from 0 on."""
+    """Standard deviation of an Ornstein-Uhlenbeck current into each cell: `noise.py`."""
     noise_tau_ms: float = 10.0
     """Correlation time of the noise [ms]."""
 
     def __post_init__(self) -> None:
+        convert(
+            self,
+            num_inh=whole,
+            tau_exc_ms=times_ms,
+            tau_inh_ms=times_ms,
+            w_ie=numbers,
+            w_ei=numbers,
+            w_self=number,
+            w_ee=numbers,
+            w_ii=numbers,
+            p=number,
+            input_sign=whole,
+            noise=number,
+            noise_tau_ms=time_ms,
+        )
         if self.num_inh < 1:
             raise ValueError(f"num_inh is {self.num_inh}: at least 1 cell must inhibit")
         for name in ("tau_exc_ms", "tau_inh_ms", "noise_tau_ms"):
-            check_positive(name, getattr(self, name))
+            checks.positive(name, getattr(self, name), "a time constant")
         for name in ("w_ie", "w_ei", "w_self", "w_ee", "w_ii"):
-            check_not_negative(
+            checks.not_negative(
                 name, getattr(self, name), "a magnitude, given its sign by the equation,"
             )
-        check_not_negative("noise", self.noise, "a standard deviation")
-        check_exponent(self.p)
-        check_sign(self.input_sign)
+        checks.not_negative("noise", self.noise, "a standard deviation")
+        checks.exponent(self.p)
+        checks.sign(self.input_sign)
         for name in ("w_ee", "w_ii"):
             matrix = np.asarray(getattr(self, name))
             if matrix.ndim == 2 and np.diagonal(matrix).any():
@@ -261,12 +271,15 @@ class DaleInhibition:
     ) -> dict[tuple[str, str], Any]:
         """Return the values of the built circuit's parameters, by (object, variable)."""
         values: dict[tuple[str, str], Any] = {("hidden", "w_self"): self.w_self}
+        noisy = {}
+        if self.noise:
+            noisy = noise.parameters(
+                sd=self.noise, tau_ms=self.noise_tau_ms, dt_ms=timeline.dt_ms
+            )
         for group, tau in (("hidden", self.tau_exc_ms), ("inhibitory", self.tau_inh_ms)):
             each = np.tile(tau, copies) if np.ndim(tau) else tau
             values[group, "tau"] = each * timeline.ms
-            if self.noise:
-                values[group, "noise_sd"] = self.noise
-                values[group, "tau_noise"] = self.noise_tau_ms * timeline.ms
+            values |= {(group, name): value for name, value in noisy.items()}
         for name, matrix in self.matrices(num_units).items():
             weights = matrix[self.pairs(num_units, name)]
             if weights.size:
@@ -305,16 +318,21 @@ class DaleInhibition:
             EXCITATORY,
             timeline,
             name="hidden",
-            noise=self.noise,
+            reset=reset,
+            noisy=self.noise > 0,
             each_tau=np.ndim(self.tau_exc_ms) > 0,
+            copies=copies,
         )
         inh = population(
             num_inh,
             INHIBITORY,
             timeline,
             name="inhibitory",
-            noise=self.noise,
+            number=1,
+            reset=reset,
+            noisy=self.noise > 0,
             each_tau=np.ndim(self.tau_inh_ms) > 0,
+            copies=copies,
         )
         settings: dict[str, Any] = {
             "clock": timeline.steps,
@@ -345,9 +363,6 @@ class DaleInhibition:
                 namespace={},
             )
             connect(synapses[name], sending, receiving, copies=copies)
-        if reset:
-            for cells in (exc, inh):
-                cells.run_regularly(RESET, clock=timeline.presentations, when="start")
         return Circuit(
             units=exc,
             others=[inh, into_exc, into_inh, *synapses.values()],
@@ -357,7 +372,7 @@ class DaleInhibition:
                 "inhibition": (exc, "inhibition"),
             },
             state=[(exc, "h"), (inh, "h")]
-            + [(cells, "noise") for cells in (exc, inh) if self.noise],
+            + [(cells, "x") for cells in (exc, inh) if self.noise],
             synapses=synapses,
         )
 

@@ -18,15 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn.circuits.populations import (
-    RESET,
-    Circuit,
-    check_exponent,
-    check_not_negative,
-    check_positive,
-    check_sign,
-    population,
-)
+from neurodyn import checks
+from neurodyn.checks import convert, number, numbers, time_ms, times_ms, whole
+from neurodyn.circuits import noise
+from neurodyn.circuits.populations import Circuit, population
 from neurodyn.timeline import SUMS, Timeline
 
 if TYPE_CHECKING:
@@ -88,19 +83,28 @@ class LateralInhibition:
     input_sign: int = 0
     """Sign of all feed-forward weights: 1, −1, or 0 for either. Dale's law asks for one."""
     noise: float = 0.0
-    """Standard deviation of an Ornstein-Uhlenbeck current into each unit, from 0 on."""
+    """Standard deviation of an Ornstein-Uhlenbeck current into each unit: `noise.py`."""
     noise_tau_ms: float = 10.0
     """Correlation time of the noise [ms]."""
 
     def __post_init__(self) -> None:
-        check_positive("tau_ms", self.tau_ms)
-        check_positive("noise_tau_ms", self.noise_tau_ms)
-        check_not_negative(
+        convert(
+            self,
+            tau_ms=times_ms,
+            w_inh=numbers,
+            p=number,
+            input_sign=whole,
+            noise=number,
+            noise_tau_ms=time_ms,
+        )
+        checks.positive("tau_ms", self.tau_ms, "a time constant")
+        checks.positive("noise_tau_ms", self.noise_tau_ms, "a time constant")
+        checks.not_negative(
             "w_inh", self.w_inh, "the strength of inhibition, subtracted by the equation,"
         )
-        check_not_negative("noise", self.noise, "a standard deviation")
-        check_exponent(self.p)
-        check_sign(self.input_sign)
+        checks.not_negative("noise", self.noise, "a standard deviation")
+        checks.exponent(self.p)
+        checks.sign(self.input_sign)
         shape = np.shape(self.w_inh)
         if len(shape) not in (0, 2) or len(set(shape)) > 1:
             raise ValueError(
@@ -201,8 +205,10 @@ class LateralInhibition:
         tau = np.tile(self.tau_ms, copies) if np.ndim(self.tau_ms) else self.tau_ms
         values["hidden", "tau"] = tau * timeline.ms
         if self.noise:
-            values["hidden", "noise_sd"] = self.noise
-            values["hidden", "tau_noise"] = self.noise_tau_ms * timeline.ms
+            noisy = noise.parameters(
+                sd=self.noise, tau_ms=self.noise_tau_ms, dt_ms=timeline.dt_ms
+            )
+            values |= {("hidden", name): value for name, value in noisy.items()}
         if np.ndim(self.w_inh):
             weights = np.asarray(self.w_inh, dtype=np.float64)
             values["lateral", "W"] = np.tile(
@@ -232,8 +238,10 @@ class LateralInhibition:
             EXPLICIT if np.ndim(self.w_inh) else POOLED,
             timeline,
             name="hidden",
-            noise=self.noise,
+            reset=reset,
+            noisy=self.noise > 0,
             each_tau=np.ndim(self.tau_ms) > 0,
+            copies=copies,
         )
         hidden.I = b2.linked_var(drive, "I")
         synapses = {}
@@ -244,10 +252,8 @@ class LateralInhibition:
             synapses["lateral"] = others[-1]
         else:
             others = self._pooled(hidden, timeline, copies)
-        if reset:
-            hidden.run_regularly(RESET, clock=timeline.presentations, when="start")
         state: list[tuple[Any, str]] = [(hidden, "h")]
-        state += [(hidden, "noise")] * bool(self.noise)
+        state += [(hidden, "x")] * bool(self.noise)
         return Circuit(
             units=hidden,
             others=others,
@@ -323,11 +329,12 @@ def distance_dependent(
     Raises
     ------
     ValueError
-        If w_inh is negative or the width is not positive.
+        If w_inh is negative, or the width is not positive.
     """
-    check_not_negative("w_inh", w_inh, "the strength of inhibition")
-    if not width > 0:
-        raise ValueError(f"width is {width}: it must be positive (in units)")
+    num_units = whole("num_units", num_units)
+    w_inh, width = number("w_inh", w_inh), number("width", width)
+    checks.not_negative("w_inh", w_inh, "the strength of inhibition")
+    checks.positive("width", width, "the width, in units,")
     apart = abs(np.subtract.outer(np.arange(num_units), np.arange(num_units)))
     distance = np.minimum(apart, num_units - apart)
     weights = w_inh * np.exp(-(distance**2) / (2 * width**2))

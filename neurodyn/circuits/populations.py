@@ -1,20 +1,10 @@
-"""What all rate neurons here have in common: a time constant, and perhaps noise.
+"""What all rate neurons here have in common: a time constant, a reset, perhaps noise."""
 
-The noise is an Ornstein-Uhlenbeck current of standard deviation σ and correlation time τ_n:
-
-    τ_n dξ/dt = −ξ + σ √(2 τ_n) η(t),   η: white noise
-
-Source: G. E. Uhlenbeck & L. S. Ornstein, Phys. Rev. 36:823 (1930).
-"""
-
-import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from neurodyn.timeline import ACTIVITIES, EQUATIONS, Timeline
+from neurodyn.circuits import noise
+from neurodyn.timeline import ACTIVITIES, EQUATIONS, GAINS, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -28,14 +18,6 @@ tau : second (constant)
 # At the start of a presentation; but not after the last, whose end is the final state.
 RESET = """
 h = h*(1 - running)
-"""
-SILENCE = """
-noise = 0 : 1 (shared)
-"""
-ORNSTEIN_UHLENBECK = """
-dnoise/dt = -noise/tau_noise + noise_sd*sqrt(2/tau_noise)*xi : 1
-noise_sd : 1 (shared, constant)
-tau_noise : second (shared, constant)
 """
 
 
@@ -60,61 +42,46 @@ def population(
     timeline: Timeline,
     *,
     name: str,
-    noise: float = 0.0,
-    namespace: dict[str, Any] | None = None,
+    number: int = 0,
+    reset: bool,
+    noisy: bool = False,
     each_tau: bool = False,
+    copies: int = 1,
 ) -> "b2.NeuronGroup":
-    """Return units that follow `equations`, which refer to tau and noise."""
+    """Return units that follow `equations`, which refer to tau and noise.
+
+    Parameters
+    ----------
+    number
+        Which population of its circuit it is: each has noise of its own.
+    reset
+        Whether presentations start from h = 0 and with fresh noise.
+    copies
+        How many circuits lie side by side in it.
+    """
     import brian2 as b2
 
-    return b2.NeuronGroup(
+    namespace = timeline.namespace
+    if noisy:
+        namespace |= noise.namespace(
+            population=number, num_cells=num_units // copies, copies=copies
+        )
+    group = b2.NeuronGroup(
         num_units,
         EQUATIONS
         + equations
         + (TAU_OF_EACH if each_tau else TAU_OF_ALL)
-        + (ORNSTEIN_UHLENBECK if noise else SILENCE),
+        + (noise.EQUATIONS if noisy else noise.SILENCE),
         method="euler",
         clock=timeline.steps,
         order=ACTIVITIES,
         name=name,
-        namespace=timeline.namespace | (namespace or {}),
+        namespace=namespace,
     )
-
-
-def check_positive(name: str, value: float | NDArray[np.float64]) -> None:
-    """Refuse time constants that are not positive and finite."""
-    if not (np.all(np.asarray(value) > 0) and np.all(np.isfinite(value))):
-        raise ValueError(
-            f"{name} is {shown(value)}: a time constant must be positive and finite"
-        )
-
-
-def check_not_negative(name: str, value: float | NDArray[np.float64], what: str) -> None:
-    """Refuse strengths that are negative or not finite."""
-    if not (np.all(np.asarray(value) >= 0) and np.all(np.isfinite(value))):
-        raise ValueError(f"{name} is {shown(value)}: {what} must be 0 or more, and finite")
-
-
-def check_exponent(p: float) -> None:
-    """Refuse exponents below 2."""
-    if not (p >= 2 and math.isfinite(p)):
-        raise ValueError(
-            f"p is {p}: the exponent of the metric must be 2 or more, and finite"
-        )
-
-
-def check_sign(input_sign: int) -> None:
-    """Refuse signs other than 1, −1 and 0."""
-    if input_sign not in (-1, 0, 1):
-        raise ValueError(
-            f"input_sign is {input_sign}: 1 (excitatory), -1 (inhibitory) or 0 (either)"
-        )
-
-
-def shown(value: float | NDArray[np.float64]) -> str:
-    """Return a number, or the worst of several, for a message."""
-    if np.ndim(value) == 0:
-        return str(value)
-    array = np.asarray(value)
-    bad = array[~np.isfinite(array)]
-    return f"an array with {(bad if bad.size else array).min()}"
+    if reset:
+        group.run_regularly(RESET, clock=timeline.presentations, when="start")
+    if noisy:
+        start = noise.START_OF_EACH if reset else noise.START_OF_FIRST
+        group.run_regularly(start, clock=timeline.presentations, when="start")
+        group.run_regularly(noise.STEP, clock=timeline.steps, when="groups", order=GAINS)
+    return group

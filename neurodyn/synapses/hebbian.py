@@ -21,16 +21,14 @@ numbers is derived here.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodyn.feedforward import drive_units, feedforward
 from neurodyn.stimulus import Presentation
-from neurodyn.synapses.krotov_hopfield import KrotovHopfield
-from neurodyn.synapses.oja import Oja
-from neurodyn.synapses.timing import Settled
+from neurodyn.synapses.timing import Settled, Timing
 from neurodyn.timeline import EQUATIONS, GAINS, LEARNING, LOOKUP, Timeline
 
 if TYPE_CHECKING:
@@ -86,6 +84,48 @@ W = own_post*W + image_post*v_pre
 """
 
 
+@runtime_checkable
+class InputRule(Protocol):
+    """What a rule for the feed-forward synapses says of itself (`KrotovHopfield`, `Oja`).
+
+    Eq. 3 is the same for all of them; theirs is who learns, g.
+    """
+
+    @property
+    def p(self) -> float:
+        """Exponent of the metric; that of the circuit."""
+        ...
+
+    @property
+    def radius(self) -> float:
+        """R, the p-norm to which the weights of a winner flow."""
+        ...
+
+    @property
+    def tau_l_ms(self) -> float:
+        """Time constant τ_L of the weights [ms]."""
+        ...
+
+    @property
+    def timing(self) -> Timing:
+        """When the weights move."""
+        ...
+
+    @property
+    def activation(self) -> str:
+        """Brian2's equation for g, of the unit's activity h and drive I."""
+        ...
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """What that equation refers to."""
+        ...
+
+    def strongest(self, largest_drive: float) -> float:
+        """Return the largest |g| when no drive is above `largest_drive`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlasticInput:
     """The groups between pixels and hidden units when the synapses learn."""
@@ -121,7 +161,7 @@ class PlasticInput:
 def plastic_input(
     num_units: int,
     *,
-    rule: KrotovHopfield | Oja,
+    rule: InputRule,
     sign: int,
     stimulus: Presentation,
     timeline: Timeline,

@@ -15,11 +15,11 @@ Source: T. P. Vogels, H. Sprekeler, F. Zenke, C. Clopath & W. Gerstner, Science 
 (2011).
 """
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from neurodyn.synapses.krotov_hopfield import check_rates
+from neurodyn import checks
+from neurodyn.checks import convert, number, time_ms
 from neurodyn.timeline import LEARNING, Timeline
 
 if TYPE_CHECKING:
@@ -43,11 +43,9 @@ class Homeostatic:
     """Time constant τ_L of the weights [ms]."""
 
     def __post_init__(self) -> None:
-        check_rates(self.tau_l_ms, 1.0)
-        if not (self.target >= 0 and math.isfinite(self.target)):
-            raise ValueError(
-                f"target is {self.target}: a rate must be 0 or more, and finite"
-            )
+        convert(self, target=number, tau_l_ms=time_ms)
+        checks.positive("tau_l_ms", self.tau_l_ms)
+        checks.not_negative("target", self.target, "a rate")
 
     def learn(self, synapses: "b2.Synapses", timeline: Timeline) -> None:
         """Make synapses learn, whose cells have a state r."""

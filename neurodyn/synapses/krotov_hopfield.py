@@ -11,11 +11,11 @@ so that a large Δ lets weights diverge.
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
 """
 
-import math
 from dataclasses import dataclass, field
 
-from neurodyn.circuits.populations import check_exponent
-from neurodyn.synapses.timing import Settled, Timing
+from neurodyn import checks
+from neurodyn.checks import convert, number, time_ms
+from neurodyn.synapses.timing import Settled, Timing, check_timing
 
 ACTIVATION = """
 g = int(h >= h_star) - delta*int(h >= 0)*int(h < h_star) : 1
@@ -47,17 +47,17 @@ class KrotovHopfield:
     activation = ACTIVATION
 
     def __post_init__(self) -> None:
-        check_exponent(self.p)
-        check_rates(self.tau_l_ms, self.radius)
-        if not (self.delta >= 0 and math.isfinite(self.delta)):
-            raise ValueError(
-                f"delta is {self.delta}: the strength of unlearning must be 0 or more, and "
-                "finite (it is subtracted by the rule)"
-            )
-        if not (self.h_star >= 0 and math.isfinite(self.h_star)):
-            raise ValueError(
-                f"h_star is {self.h_star}: the threshold of learning must be 0 or more"
-            )
+        convert(
+            self, p=number, delta=number, h_star=number, tau_l_ms=time_ms, radius=number
+        )
+        check_timing(self.timing)
+        checks.exponent(self.p)
+        checks.positive("tau_l_ms", self.tau_l_ms)
+        checks.positive("radius", self.radius)
+        checks.not_negative(
+            "delta", self.delta, "the strength of unlearning, subtracted by the rule,"
+        )
+        checks.not_negative("h_star", self.h_star, "the threshold of learning")
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -67,10 +67,3 @@ class KrotovHopfield:
     def strongest(self, largest_drive: float) -> float:
         """Return the largest |g| when no drive is above `largest_drive`."""
         return max(1.0, self.delta)
-
-
-def check_rates(tau_l_ms: float, radius: float) -> None:
-    """Refuse a time constant or a radius that is not positive and finite."""
-    for name, value in (("tau_l_ms", tau_l_ms), ("radius", radius)):
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{name} is {value}: it must be positive and finite")

@@ -12,8 +12,9 @@ Source: E. Oja, J. Math. Biol. 15:267 (1982), eq. 3.
 
 from dataclasses import dataclass, field
 
-from neurodyn.synapses.krotov_hopfield import check_rates
-from neurodyn.synapses.timing import Settled, Timing
+from neurodyn import checks
+from neurodyn.checks import convert, number, time_ms
+from neurodyn.synapses.timing import Settled, Timing, check_timing
 
 ACTIVATION = """
 g = h : 1
@@ -35,7 +36,10 @@ class Oja:
     p = 2.0
 
     def __post_init__(self) -> None:
-        check_rates(self.tau_l_ms, self.radius)
+        convert(self, tau_l_ms=time_ms, radius=number)
+        check_timing(self.timing)
+        checks.positive("tau_l_ms", self.tau_l_ms)
+        checks.positive("radius", self.radius)
 
     @property
     def parameters(self) -> dict[str, float]:

@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from neurodyn import checks
+from neurodyn.checks import convert, time_ms
+
 
 @dataclass(frozen=True, kw_only=True)
 class Continuous:
@@ -26,10 +29,8 @@ class Gated:
     """How long before the end of a presentation learning starts [ms]."""
 
     def __post_init__(self) -> None:
-        if not (self.last_ms > 0 and math.isfinite(self.last_ms)):
-            raise ValueError(
-                f"last_ms is {self.last_ms}: the window must have a positive length"
-            )
+        convert(self, last_ms=time_ms)
+        checks.positive("last_ms", self.last_ms, "the length of the window")
 
     def window_ms(self, image_ms: float) -> float:
         """Return how long before the end of a presentation learning starts [ms].
@@ -57,3 +58,9 @@ class Settled:
 
 
 type Timing = Continuous | Gated | Settled
+
+
+def check_timing(timing: Timing) -> None:
+    """Refuse what is none of the three: their classes, too."""
+    kinds = Continuous | Gated | Settled
+    checks.instance("timing", timing, kinds, "Settled(), Gated(last_ms=...), Continuous()")

@@ -128,14 +128,18 @@ def test_the_target_is_set_inside_and_as_before_after_an_error(name):
     assert b2.prefs.codegen.target == before
 
 
-def test_the_device_is_set_inside_and_as_before_after_an_error():
+@pytest.mark.parametrize(
+    ("name", "kind"), [("cpp", "CPPStandaloneDevice"), ("numpy", "RuntimeDevice")]
+)
+def test_the_device_is_set_inside_and_as_before_after_an_error(name, kind):
     import brian2 as b2
 
     before = b2.get_device()
-    with suppress(Stop), backends.activated("cpp"):
+    with suppress(Stop), backends.activated(name):
         inside = b2.get_device()
         raise Stop
-    assert inside is b2.all_devices["cpp_standalone"]
+    assert type(inside).__name__ == kind
+    assert inside not in b2.all_devices.values()  # nobody else has it
     assert b2.get_device() is before
 
 

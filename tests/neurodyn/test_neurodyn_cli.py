@@ -122,9 +122,9 @@ def test_an_existing_file_is_replaced_only_when_told(files, capsys):
         ),
         (
             ["--activity-ms", "0"],
-            "activity_ms is 0.0: a positive, finite interval is needed",
+            "activity_ms is 0.0: the interval must be positive and finite",
         ),
-        (["--image-ms", "-5"], "image_ms is -5.0: an image must be shown for a positive"),
+        (["--image-ms", "-5"], "image_ms is -5.0: the time an image is shown must be pos"),
     ],
 )
 def test_impossible_settings_are_one_line(files, capsys, more, said):
@@ -149,7 +149,7 @@ def test_impossible_settings_are_one_line(files, capsys, more, said):
         ("pickled.npy", "cannot be read: "),
         ("images.npy", "weights have 4 pixels per unit, the images 6"),
         ("number.npy", "weights have shape (): (unit, pixel) is needed"),
-        ("text.npy", "could not convert string to float"),
+        ("text.npy", "an array of real numbers is needed, not <U"),
     ],
 )
 def test_unusable_weights_are_one_line(files, capsys, weights, said):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,8 +60,16 @@ def assert_same(one, two, *, atol=0.0):
 RULE = KrotovHopfield(h_star=0.5, tau_l_ms=1e3)
 CUBIC = KrotovHopfield(p=3.0, h_star=0.5, tau_l_ms=1e3, timing=Continuous())
 REDUCED = KrotovHopfield(h_star=0.5, tau_l_ms=1e3, timing=Continuous())
+EVERYTHING_STATIC = Recording(activity_ms=0.5, inhibition=True, norms=True)
 EVERYTHING = Recording(activity_ms=0.5, inhibition=True, norms=True, weights_every=1)
+NOISY = LateralInhibition(w_inh=0.5, noise=0.2, noise_tau_ms=3.0)
 CHUNKED = {
+    "noise": (NOISY, FREE, {"recording": EVERYTHING_STATIC}),
+    "noise carried over": (
+        replace(DALE, noise=0.2),
+        abs(FREE),
+        {"recording": EVERYTHING_STATIC, "reset": False},
+    ),
     "static": (LateralInhibition(w_inh=0.5), FREE, {"reset": False}),
     "own time": (
         LateralInhibition(w_inh=0.5),
@@ -131,7 +140,10 @@ def test_chunks_on_disk_are_the_run_in_memory(name, tmp_path, monkeypatch):
     [
         pytest.param("reduced", "cython", marks=pytest.mark.slow),
         pytest.param("dale", "cpp", marks=pytest.mark.slow),
+        pytest.param("noise carried over", "cython", marks=pytest.mark.slow),
+        pytest.param("noise carried over", "cpp", marks=pytest.mark.slow),
         pytest.param("dale", "cuda", marks=pytest.mark.gpu),
+        pytest.param("noise carried over", "cuda", marks=pytest.mark.gpu),
     ],
 )
 def test_compiled_chunks(name, backend, tmp_path, monkeypatch):
@@ -174,7 +186,11 @@ def test_p_norms_are_of_the_rules_p():
         ("pooled", "numpy"),
         ("explicit", "numpy"),
         ("dale", "numpy"),
+        ("noise", "numpy"),
+        ("noisy dale", "numpy"),
         pytest.param("pooled", "cpp", marks=pytest.mark.slow),
+        pytest.param("noise", "cpp", marks=pytest.mark.slow),
+        pytest.param("noise", "cuda", marks=pytest.mark.gpu),
         pytest.param("dale", "cuda", marks=pytest.mark.gpu),
     ],
 )
@@ -184,6 +200,8 @@ def test_images_side_by_side_are_images_in_turn(name, backend, tmp_path, monkeyp
         "pooled": (LateralInhibition(w_inh=0.5, tau_ms=np.linspace(8, 12, 6)), FREE),
         "explicit": (LateralInhibition(w_inh=BETWEEN), FREE),
         "dale": (DALE, abs(FREE)),
+        "noise": (NOISY, FREE),
+        "noisy dale": (replace(DALE, noise=0.2), abs(FREE)),
     }[name]
     recorded = Recording(activity_ms=1.0, inhibition=True, images_every=2)
     in_turn = run(circuit, weights, recording=recorded)
@@ -196,6 +214,10 @@ def test_images_side_by_side_are_images_in_turn(name, backend, tmp_path, monkeyp
 
 
 SWEPT = {
+    "noise": [
+        LateralInhibition(w_inh=0.5, noise=sd, noise_tau_ms=tau)
+        for sd, tau in ((0.1, 3.0), (0.1, 3.0), (0.3, 0.5))
+    ],
     "lateral": [
         LateralInhibition(w_inh=w, tau_ms=tau)
         for w, tau in ((0.5, 10.0), (0.9, 5.0), (1.5, 20.0))
@@ -214,7 +236,11 @@ SWEPT = {
         ("lateral", "numpy"),
         ("explicit", "numpy"),
         ("dale", "numpy"),
+        ("noise", "numpy"),
         pytest.param("lateral", "cython", marks=pytest.mark.slow),
+        pytest.param("noise", "cython", marks=pytest.mark.slow),
+        pytest.param("noise", "cpp", marks=pytest.mark.slow),
+        pytest.param("noise", "cuda", marks=pytest.mark.gpu),
         pytest.param("dale", "cpp", marks=pytest.mark.slow),
         pytest.param("dale", "cuda", marks=pytest.mark.gpu),
     ],

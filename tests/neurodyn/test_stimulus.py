@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodyn import Presentation
-from neurodyn.stimulus import is_multiple
+from neurodyn.times import is_multiple
 
 LENGTHS_US = st.integers(1, 2_000_000)
 
@@ -66,13 +66,15 @@ def test_is_multiple(length, step, expected):
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
 def test_an_image_must_be_shown_for_a_positive_time(value):
-    with pytest.raises(ValueError, match=rf"image_ms is {value}: an image must be shown"):
+    with pytest.raises(
+        ValueError, match=rf"image_ms is {value}: the time an image is shown"
+    ):
         Presentation(image_ms=value)
 
 
 @pytest.mark.parametrize("value", [-1.0, math.inf, math.nan])
 def test_a_rest_must_not_be_negative(value):
-    with pytest.raises(ValueError, match=rf"rest_ms is {value}: the rest must be 0 ms"):
+    with pytest.raises(ValueError, match=rf"rest_ms is {value}: the rest must be 0 or"):
         Presentation(rest_ms=value)
 
 

@@ -1,0 +1,131 @@
+"""The caller's world: what a simulation must not change, and what must not change it.
+
+Nothing that is set outside changes a number: Brian2's preferences are at their defaults
+during a run (where compilers and caches are may differ), its device is one of our own, and
+NumPy's handling of floating-point errors is the usual one. Nothing stays: preferences,
+device, `np.random`, signal handlers, hooks and warnings are as they were.
+"""
+
+import logging
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from brian2.devices.device import Device
+
+# Of Brian2: where things are on this machine, what is said. All else may change numbers.
+OF_THE_MACHINE = (
+    "logging.",
+    "codegen.cpp.compiler",
+    "codegen.cpp.include_dirs",
+    "codegen.cpp.library_dirs",
+    "codegen.cpp.runtime_library_dirs",
+    "codegen.cpp.msvc",
+    "codegen.max_cache_dir_size",
+    "codegen.runtime.cython.",
+    "devices.cpp_standalone.extra_make_args",
+    "devices.cpp_standalone.make_cmd",
+    "devices.cuda_standalone.cuda_backend.",
+)
+
+
+def usual_errors() -> np.errstate:
+    """Return a context (or decorator) in which NumPy warns as it does by default."""
+    return np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
+
+
+def load_brian2() -> None:
+    """Import Brian2 without what its import does to the process.
+
+    It takes over uncaught exceptions ("Brian 2 encountered an unexpected error"), Ctrl-C
+    and warnings, and writes files to the temporary folder. Where the caller has imported
+    it before, that is how the caller wants it.
+    """
+    if "brian2" in sys.modules:
+        return
+    with quiet_import():
+        from brian2.utils.logger import BrianLogger
+    if BrianLogger.console_handler is not None:
+        logging.getLogger("py.warnings").removeHandler(BrianLogger.console_handler)
+    if BrianLogger.file_handler is not None:
+        logging.getLogger("brian2").removeHandler(BrianLogger.file_handler)
+        BrianLogger.file_handler.close()
+        BrianLogger.file_handler = None
+    for name in ("tmp_log", "tmp_script"):
+        if file := getattr(BrianLogger, name):
+            Path(file).unlink(missing_ok=True)
+            setattr(BrianLogger, name, None)
+
+
+@contextmanager
+def quiet_import() -> Iterator[None]:
+    """Leave warnings, the hook for uncaught exceptions and Ctrl-C as they are."""
+    hook, interrupt = sys.excepthook, signal.getsignal(signal.SIGINT)
+    captured: Any = getattr(logging, "_warnings_showwarning", None)
+    try:
+        with warnings.catch_warnings():
+            yield
+            if captured is None:
+                logging.captureWarnings(False)
+    finally:
+        sys.excepthook = hook
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)
+
+
+@contextmanager
+def quiet_brian2() -> Iterator[None]:
+    """Ignore what Brian2 warns its own authors of; the caller may turn it into errors."""
+    with warnings.catch_warnings():
+        for module in ("brian2", "brian2cuda", "pyparsing", "sympy", "Cython"):
+            warnings.filterwarnings(
+                "ignore", category=DeprecationWarning, module=rf"{module}(\..*)?$"
+            )
+        yield
+
+
+@contextmanager
+def preferences(**changes: Any) -> Iterator[None]:
+    """Set Brian2's preferences to their defaults, but for those OF_THE_MACHINE.
+
+    `changes` are further ones, with "__" for each dot.
+    """
+    import brian2 as b2
+
+    known = {
+        f"{base}.{name}": preference.default
+        for base, (registered, _) in b2.prefs.pref_register.items()
+        for name, preference in registered.items()
+    }
+    wanted = {n: v for n, v in known.items() if not n.startswith(OF_THE_MACHINE)}
+    wanted |= {name.replace("__", "."): value for name, value in changes.items()}
+    before = {name: b2.prefs[name] for name in wanted}
+    try:
+        for name, value in wanted.items():
+            b2.prefs[name] = value
+        yield
+    finally:
+        for name, value in before.items():
+            b2.prefs[name] = value
+
+
+@contextmanager
+def device(own: "Device") -> Iterator[None]:
+    """Make a device current that nobody else has; the one before keeps all it holds."""
+    from brian2.devices import device_module as devices
+
+    before, stack = devices.active_device, [*devices.previous_devices]
+    try:
+        devices.set_device(own, build_on_run=False)
+        yield
+    finally:
+        devices.active_device = before
+        devices.previous_devices[:] = stack

@@ -1,0 +1,216 @@
+"""Noise: an Ornstein-Uhlenbeck current into each cell, exact for any time step.
+
+    dx = −x dt/τ + σ √(2/τ) dB,   from its stationary distribution N(0, σ²)
+
+is stepped by its exact solution, and Euler's step of the cell takes the exact mean of x
+over the step. With a = dt/τ, E = e^(−a) and two independent normal numbers ξ, ζ,
+
+    x(t + dt) = E x + σ √(1 − E²) ξ
+    mean of x = (1 − E)/a x + σ (1 − E)²/(a √(1 − E²)) ξ + c ζ,
+    c² = σ²/a² (2a − 3 + 4E − E² − (1 − E)⁴/(1 − E²))
+
+(Gillespie 1996). So neither the variance of the current nor that of the cell's response
+depends on how many steps τ is long.
+
+*What a seed means.* ξ and ζ are a function of (seed, cell, presentation, step within it)
+and of nothing else: Philox4x32-10, a counter-based generator, and Box-Muller. The noise is
+therefore the same on all backends, in chunks, in a sweep, with images side by side, and
+does not depend on what else draws random numbers. Where activity is reset at the start of
+each presentation, x is drawn anew there as well; where it is carried over, x goes on.
+
+Source: G. E. Uhlenbeck & L. S. Ornstein, Phys. Rev. 36:823 (1930); D. T. Gillespie, Phys.
+Rev. E 54:2084 (1996); J. K. Salmon, M. A. Moraes, R. O. Dror & D. E. Shaw, "Parallel random
+numbers: as easy as 1, 2, 3", SC11 (2011).
+"""
+
+import functools
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    import brian2 as b2
+
+SILENCE = """
+noise = 0 : 1 (shared)
+"""
+# `noise` is the mean of x over the coming step.
+EQUATIONS = """
+noise : 1
+x : 1
+noise_sd : 1 (shared, constant)
+keep : 1 (shared, constant)
+kick : 1 (shared, constant)
+mean_x : 1 (shared, constant)
+mean_xi : 1 (shared, constant)
+mean_zeta : 1 (shared, constant)
+seed_low : integer (shared, constant)
+seed_high : integer (shared, constant)
+first_presentation : integer (shared, constant)
+"""
+DRAWN = (
+    "normal(seed_low, seed_high, population, i % num_cells, first_presentation"
+    " + copies*int(t_in_timesteps // period_steps) + int(i // num_cells), {step}, {which})"
+)
+_XI, _ZETA, _START = (
+    DRAWN.format(step=step, which=which)
+    for step, which in (
+        ("1 + int(t_in_timesteps % period_steps)", 0),
+        ("1 + int(t_in_timesteps % period_steps)", 1),
+        ("0", 0),
+    )
+)
+STEP = f"""
+noise = mean_x*x + mean_xi*{_XI} + mean_zeta*{_ZETA}
+x += running*(kick*{_XI} - (1 - keep)*x)
+"""
+# At the start of presentations: of each, or of the first one only.
+START_OF_EACH = f"""
+x += running*(noise_sd*{_START} - x)
+"""
+START_OF_FIRST = f"""
+x += running*int(first_presentation + t_in_timesteps == 0)*(noise_sd*{_START} - x)
+"""
+
+
+def parameters(*, sd: float, tau_ms: float, dt_ms: float) -> dict[str, float]:
+    """Return the constants of EQUATIONS for a standard deviation and a correlation time."""
+    a = dt_ms / tau_ms
+    keep, lost = math.exp(-a), -math.expm1(-a)  # E, 1 − E
+    kick = math.sqrt(-math.expm1(-2 * a))
+    if a < 1e-3:  # to a relative error of a: the difference below would be of rounding
+        rest = a / 6
+    else:
+        rest = (2 * a - 3 + 4 * keep - keep**2 - lost**4 / kick**2) / a**2
+    return {
+        "noise_sd": sd,
+        "keep": keep,
+        "kick": sd * kick,
+        "mean_x": lost / a,
+        "mean_xi": sd * lost**2 / (a * kick),
+        "mean_zeta": sd * math.sqrt(rest),
+    }
+
+
+def seeds(seed: int) -> dict[str, int]:
+    """Return a seed, 0 to 2^64 − 1, as the two words of EQUATIONS.
+
+    Raises
+    ------
+    ValueError
+        If it is outside.
+    """
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed is {seed}: 0 to 2^64 - 1 is needed")
+    low, high = np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32).view(np.int32)
+    return {"seed_low": int(low), "seed_high": int(high)}
+
+
+CODE = """
+static inline double neurodyn_normal(
+    int seed_low, int seed_high, int population, int cell, int presentation, int step,
+    int which)
+{
+    unsigned int k0 = (unsigned int)seed_low, k1 = (unsigned int)seed_high;
+    unsigned int c0 = (unsigned int)cell, c1 = (unsigned int)step;
+    unsigned int c2 = (unsigned int)presentation, c3 = (unsigned int)population;
+    for (int round = 0; round < 10; round++)
+    {
+        const unsigned long long one = 0xD2511F53ULL * c0, two = 0xCD9E8D57ULL * c2;
+        c0 = (unsigned int)(two >> 32) ^ c1 ^ k0;
+        c2 = (unsigned int)(one >> 32) ^ c3 ^ k1;
+        c1 = (unsigned int)two;
+        c3 = (unsigned int)one;
+        k0 += 0x9E3779B9U;
+        k1 += 0xBB67AE85U;
+    }
+    const unsigned long long u = ((unsigned long long)c0 << 32 | c1) >> 11;
+    const unsigned long long v = ((unsigned long long)c2 << 32 | c3) >> 11;
+    const double radius = sqrt(-2*log((u + 0.5)*1.1102230246251565e-16));
+    const double angle = 6.283185307179586*1.1102230246251565e-16*(v + 0.5);
+    return radius*(which ? sin(angle) : cos(angle));
+}
+"""
+
+
+def philox(
+    counter: tuple[ArrayLike, ...], key: tuple[ArrayLike, ...]
+) -> tuple[NDArray[np.uint64], ...]:
+    """Return four words of 32 bits for a counter of four and a key of two.
+
+    Philox4x32-10 of Salmon et al. 2011.
+    """
+    word = np.uint64(0xFFFFFFFF)
+    c0, c1, c2, c3 = (np.atleast_1d(one).astype(np.uint64) & word for one in counter)
+    k0, k1 = (np.atleast_1d(one).astype(np.uint64) & word for one in key)
+    half = np.uint64(32)
+    for _ in range(10):
+        one, two = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
+        c0, c1, c2, c3 = (
+            (two >> half) ^ c1 ^ k0,
+            two & word,
+            (one >> half) ^ c3 ^ k1,
+            one & word,
+        )
+        k0 = (k0 + np.uint64(0x9E3779B9)) & word
+        k1 = (k1 + np.uint64(0xBB67AE85)) & word
+    return c0, c1, c2, c3
+
+
+def standard_normal(
+    seed_low: ArrayLike,
+    seed_high: ArrayLike,
+    population: ArrayLike,
+    cell: ArrayLike,
+    presentation: ArrayLike,
+    step: ArrayLike,
+    which: ArrayLike,
+) -> NDArray[np.float64]:
+    """Return standard normal numbers, as CODE does; arguments broadcast.
+
+    `which` is 0 or 1: the two numbers of one draw are independent.
+    """
+    c0, c1, c2, c3 = philox((cell, step, presentation, population), (seed_low, seed_high))
+    half, spare = np.uint64(32), np.uint64(11)
+    u, v = ((c0 << half | c1) >> spare), ((c2 << half | c3) >> spare)
+    radius = np.sqrt(-2 * np.log((u + 0.5) * 2.0**-53))
+    angle = 2 * np.pi * 2.0**-53 * (v + 0.5)
+    return radius * np.where(np.asarray(which) != 0, np.sin(angle), np.cos(angle))
+
+
+@functools.cache
+def normal() -> "b2.Function":
+    """Return `standard_normal` as a function in Brian2's equations, for every backend."""
+    import brian2 as b2
+
+    function = b2.Function(
+        standard_normal,
+        arg_units=[1] * 7,
+        return_unit=1,
+        arg_types=["integer"] * 7,
+        return_type="float",
+        stateless=True,
+    )
+    cython = (
+        f'cdef extern from *:\n    """\n    #include <math.h>\n{CODE}    """\n'
+        f"    double neurodyn_normal({', '.join(['int'] * 7)}) nogil\n"
+    )
+    for target, code in {
+        "cpp": CODE,
+        "cython": cython,
+        "cuda": CODE.replace("static", "__host__ __device__ static"),
+    }.items():
+        function.implementations.add_implementation(target, code, name="neurodyn_normal")
+    return function
+
+
+def namespace(*, population: int, num_cells: int, copies: int) -> dict[str, Any]:
+    """Return what STEP and the starts refer to, the timeline's names apart."""
+    return {
+        "normal": normal(),
+        "population": population,
+        "num_cells": num_cells,
+        "copies": copies,
+    }
