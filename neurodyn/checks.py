@@ -56,9 +56,8 @@ def whole(name: str, value: Any) -> int:
 
 def numbers(name: str, value: Any) -> Values:
     """Return a real number, or an array of them in float64; errors as in `number`."""
-    if np.ndim(array := _plain(name, value, "a number or an array of numbers")):
-        return array.astype(np.float64)
-    return number(name, array)
+    found = _plain(name, value, "a number or an array of numbers")
+    return found.astype(np.float64) if found.ndim else number(name, value)
 
 
 def time_ms(name: str, value: Any) -> float:
@@ -132,7 +131,7 @@ def array(name: str, value: Any, dims: tuple[str, ...] = ()) -> NDArray[np.float
         value = value.transpose(*dims)
     found = _plain(name, value, "an array of real numbers").astype(np.float64)
     if bad := np.count_nonzero(~np.isfinite(found)):
-        raise ValueError(f"{name} hold {bad} NaN or infinite values")
+        raise ValueError(f"{name}: {bad} of {found.size} values are NaN or infinite")
     return found
 
 

@@ -32,10 +32,10 @@ Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019), eq. 8; the closed form
 here.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from neurodyn import checks
 
 
 def settle(drive: ArrayLike, *, w_inh: float) -> NDArray[np.float64]:
@@ -58,13 +58,9 @@ def settle(drive: ArrayLike, *, w_inh: float) -> NDArray[np.float64]:
     ValueError
         If w_inh is negative or not finite, or a drive is not finite.
     """
-    if not (w_inh >= 0 and math.isfinite(w_inh)):
-        raise ValueError(
-            f"w_inh is {w_inh}: the strength of inhibition must be 0 or more, and finite"
-        )
-    drive = np.asarray(drive, dtype=np.float64)
-    if not np.isfinite(drive).all():
-        raise ValueError("drive holds NaN or infinite values: check weights and images")
+    w_inh = checks.number("w_inh", w_inh)
+    checks.not_negative("w_inh", w_inh, "the strength of inhibition")
+    drive = checks.array("drive", drive)
     if w_inh >= 1:
         return _winner_takes_all(drive, w_inh)
     descending = -np.sort(-drive, axis=-1)

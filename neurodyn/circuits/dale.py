@@ -385,6 +385,8 @@ def oscillation(
     M = 1, W_EI = 1, W_IE = w_self = w. The frequency is 0 where the mode does not ring, the
     rate then that of its slower part; a negative rate is growth.
     """
+    tau_exc_ms = time_ms("tau_exc_ms", tau_exc_ms)
+    tau_inh_ms = time_ms("tau_inh_ms", tau_inh_ms)
     trace = (w - 1) / tau_exc_ms - 1 / tau_inh_ms
     determinant = (1 + (num_active - 1) * w) / (tau_exc_ms * tau_inh_ms)
     discriminant = trace**2 / 4 - determinant

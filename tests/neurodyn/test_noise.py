@@ -89,7 +89,7 @@ def test_cells_respond_as_in_continuous_time(tau_n):
 
 
 def test_the_noise_is_stationary_from_the_first_step_on():
-    """Early in each presentation h is τ⁻¹ ∫ x: its variance tells that of x at the start."""
+    """Early in a presentation h is τ⁻¹ ∫ x: its variance tells that of x at the start."""
     traces = neurodyn.simulate(
         LateralInhibition(w_inh=0.0, noise=0.1, noise_tau_ms=1e4),
         np.zeros((1, 1)),

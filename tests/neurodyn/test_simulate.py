@@ -456,8 +456,8 @@ INFINITE = np.where(np.arange(30).reshape(5, 6) == 7, np.inf, WEIGHTS)
         ({"weights": WEIGHTS[:0]}, r"weights have shape \(0, 6\)"),
         ({"images": IMAGES[0]}, r"images have shape \(6,\): \(image, pixel\) or"),
         ({"images": IMAGES[:0]}, r"images have shape \(0, 6\): .* none of them 0"),
-        ({"images": NOT_FINITE}, "images hold 1 NaN or infinite values"),
-        ({"weights": INFINITE}, "weights hold 1 NaN or infinite values"),
+        ({"images": NOT_FINITE}, "images: 1 of .* values are NaN or infinite"),
+        ({"weights": INFINITE}, "weights: 1 of .* values are NaN or infinite"),
         (
             {"w_inh": -0.5},
             "w_inh is -0.5: the strength of inhibition, .* must be 0 or more",
@@ -506,7 +506,7 @@ def test_refuses_a_time_constant_that_is_not_positive(tau_ms):
 
 @pytest.mark.parametrize("settings", [{"image_ms": 10 * np.pi}, {"activity_ms": 2**-0.5}])
 def test_refuses_lengths_that_no_default_time_step_divides(settings):
-    with pytest.raises(ValueError, match="no time step near 0.5 ms divides all times"):
+    with pytest.raises(ValueError, match=r"no time step near 0\.5 ms divides all times"):
         run(**settings)
 
 
