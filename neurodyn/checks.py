@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 type Values = float | NDArray[np.float64]
 
+MILLISECONDS = {"ms": 1.0, "s": 1e3, "us": 1e-3}  # of a labelled array's attribute `units`
+
 
 def convert(settings: object, **how: Callable[[str, Any], Any]) -> None:
     """Replace fields of a frozen dataclass by what `how` (name, value) makes of them."""
@@ -120,15 +122,16 @@ def array(name: str, value: Any, dims: tuple[str, ...] = ()) -> NDArray[np.float
     Parameters
     ----------
     dims
-        Order in which the dims of a labelled array (xarray) are wanted.
+        Order in which dims of these names are wanted, where an array has them (xarray).
 
     Raises
     ------
     ValueError
         If they are no numbers, have a unit, are masked, or are NaN or infinite.
     """
-    if hasattr(value, "dims") and set(value.dims) == set(dims):
-        value = value.transpose(*dims)
+    known = [dim for dim in dims if dim in getattr(value, "dims", ())]
+    if known and len(known) == len(value.dims):
+        value = value.transpose(*known)
     found = _plain(name, value, "an array of real numbers").astype(np.float64)
     if bad := np.count_nonzero(~np.isfinite(found)):
         raise ValueError(f"{name}: {bad} of {found.size} values are NaN or infinite")
@@ -146,7 +149,7 @@ def rates(name: str, value: Any) -> NDArray[np.float64]:
         As `array`; if the shape is another, the channels come first, or the values are
         whole numbers as image files have them, 0 to 255.
     """
-    found = array(name, value, ("image", "pixel"))
+    found = array(name, value, ("image", "height", "width", "channel", "pixel"))
     if found.ndim not in (2, 3, 4) or 0 in found.shape:
         raise ValueError(
             f"{name} have shape {found.shape}: (image, pixel) or (image, height, width"
@@ -221,6 +224,12 @@ def _in_ms(name: str, value: Any) -> Any:
         return value / timedelta(milliseconds=1)
     if isinstance(value, np.timedelta64):
         return float(value / np.timedelta64(1, "ms"))
+    if (units := _units(value)) is not None:
+        if units not in MILLISECONDS:
+            raise ValueError(
+                f"{name} is in {units}: a time is needed, in {', '.join(MILLISECONDS)}"
+            )
+        return value.values * MILLISECONDS[units]
     if (quantity := _quantity(name, value)) is None:
         return value
     import brian2 as b2
@@ -250,6 +259,14 @@ def _quantity(name: str, value: Any) -> Any:
         raise ValueError(f"{name} mixes units: {' '.join(str(error).split())}") from error
 
 
+def _units(value: Any) -> str | None:
+    """Return the unit that an array of xarray, pint or astropy names, if there is one."""
+    if hasattr(value, "dims") and hasattr(value, "attrs"):
+        return value.attrs.get("units")
+    names = [name for name in ("units", "unit") if hasattr(type(value), name)]
+    return str(getattr(value, names[0])) if names else None
+
+
 def _holds(values: Any, kind: type) -> bool:
     if isinstance(values, list | tuple):
         return any(_holds(one, kind) for one in values)
@@ -271,8 +288,8 @@ def _plain(name: str, value: Any, wanted: str) -> NDArray[Any]:
                 "by the unit"
             )
         value = np.asarray(quantity)
-    elif isinstance(value, type) or hasattr(value, "units"):  # pint, astropy, ...
-        raise ValueError(f"{name} is {_shown(value)}: {wanted} is needed")
+    elif isinstance(value, type) or _units(value) not in (None, "1", ""):
+        raise ValueError(f"{name} is {_shown(value)}: {wanted} without a unit is needed")
     if isinstance(value, np.ma.MaskedArray):
         if masked := np.ma.count_masked(value):
             raise ValueError(
@@ -296,7 +313,7 @@ def _from_tensor(value: Any) -> Any:
     """Return what NumPy takes: of torch tensors their values, of sparse matrices all."""
     if hasattr(value, "detach"):  # gradients and the device they lie on do not matter
         value = value.detach().cpu()
-        value = value.to_dense() if value.layout.__str__() != "torch.strided" else value
+        value = value.to_dense() if "strided" not in str(value.layout) else value
         return value.double().numpy() if value.is_floating_point() else value.numpy()
     return value.toarray() if hasattr(value, "toarray") else value
 

@@ -94,6 +94,12 @@ def test_a_converted_time_is_the_number_that_was_written(number):
     assert Presentation(image_ms=number * b2.ms).image_ms == number
 
 
+@pytest.mark.parametrize(("units", "number"), [("ms", 10.0), ("s", 0.01), ("us", 1e4)])
+def test_a_labelled_time_is_in_the_unit_it_names(units, number):
+    given = xr.DataArray(number, attrs={"units": units})
+    assert Presentation(image_ms=given).image_ms == 10.0
+
+
 def test_each_cells_own_time_may_have_a_unit():
     expected = [10.0, 20.0]
     for given in ([10, 20] * b2.ms, [10 * b2.ms, 20 * b2.ms], (10 * b2.ms, 20 * b2.ms)):
@@ -136,6 +142,14 @@ def test_a_simulation_with_quantities_is_the_one_with_numbers():
         (lambda: dale.oscillation(tau_exc_ms=1 * b2.mV, tau_inh_ms=1, w=1), "a time is"),
         (lambda: run(images=inputs()[0] * b2.nA), "images is .*without a unit is needed"),
         (lambda: run(weights=inputs()[1] * b2.nS), "weights is .*without a unit is need"),
+        (
+            lambda: Presentation(image_ms=xr.DataArray(1.0, attrs={"units": "mV"})),
+            "image_ms is in mV: a time is needed, in ms, s, us",
+        ),
+        (
+            lambda: run(images=xr.DataArray(inputs()[0], attrs={"units": "nA"})),
+            "images is .*without a unit is needed",
+        ),
         (lambda: run(dt_ms=0.5 * b2.mV), "dt_ms is 0.5 mV: a time is needed"),
         (lambda: equilibrium.settle([1 * b2.nA], w_inh=0.5), "drive is .* unit"),
     ],
@@ -154,7 +168,7 @@ def test_what_has_no_dimension_is_a_number():
 @dataclass
 class Pint:
     magnitude: float
-    units: str
+    units: str = ""
 
 
 @pytest.mark.parametrize(
@@ -253,6 +267,9 @@ IMAGES = [
     lambda images: sparse.csr_matrix(images),
     lambda images: xr.DataArray(images, dims=("image", "pixel")),
     lambda images: xr.DataArray(images.T, dims=("pixel", "image")),
+    lambda images: xr.DataArray(
+        images.reshape(3, 2, 3).transpose(1, 2, 0), dims=("height", "width", "image")
+    ),
     lambda images: images.reshape(3, 2, 3),
     lambda images: images.reshape(3, 1, 2, 3),
     lambda images: images.reshape(3, 2, 3, 1),
@@ -275,7 +292,10 @@ def test_numbers_of_other_formats_are_what_they_are_worth(dtype):
 
 def test_weights_of_any_kind_are_the_same_weights():
     _, weights = inputs()
+    traced = run(stimulus=Presentation(image_ms=1.0))["weights"]
     for given in (
+        traced,
+        traced.transpose("pixel", "unit"),
         torch.tensor(weights, requires_grad=True),
         torch.nn.Parameter(torch.tensor(weights)),
         xr.DataArray(weights.T, dims=("pixel", "unit")),

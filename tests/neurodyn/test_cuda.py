@@ -172,7 +172,7 @@ def test_source_is_generated_without_a_gpu(name, machine, monkeypatch):
     before = b2.get_device(), [b2.prefs[name] for name in names]
     kernels = program(name, machine / "source", make=False, monkeypatch=monkeypatch)
     expected = ["hidden_stateupdater", "feedforward_summed_variable_I_post"]
-    _, rules = PROGRAMS[name]
+    circuit, rules = PROGRAMS[name]
     expected += ["drive_run_regularly"] if name in ("settled", "every synapse") else []
     expected += ["learner_run_regularly"] if name == "reduced" else []
     expected += ["feedforward_run_regularly"] if rules else []
@@ -181,6 +181,10 @@ def test_source_is_generated_without_a_gpu(name, machine, monkeypatch):
     expected += ["adding_summed", "totalling_summed"] if name == "subtotals" else []
     for part in expected:
         assert any(kernel.startswith(part) for kernel in kernels), (part, kernels)
+    sources = (machine / "source/code_objects").glob("hidden_*.cu")
+    assert any("neurodyn_normal(" in source.read_text() for source in sources) == (
+        circuit.noise > 0
+    )
     makefile = (machine / "source/makefile").read_text()
     assert "-std=c++17" in makefile
     assert "-arch=sm_90" in makefile
