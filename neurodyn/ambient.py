@@ -7,6 +7,7 @@ device, `np.random`, signal handlers, hooks and warnings are as they were.
 """
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -90,6 +91,18 @@ def quiet_brian2() -> Iterator[None]:
                 "ignore", category=DeprecationWarning, module=rf"{module}(\..*)?$"
             )
         yield
+
+
+@contextmanager
+def environment() -> Iterator[None]:
+    """Give the process back the environment it had: compilers' tools add to it."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager

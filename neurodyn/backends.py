@@ -99,7 +99,7 @@ def activated(
     """
     ambient.load_brian2()
     how = _standalone(backend, folder, make) if backend in DEVICES else _runtime(backend)
-    with ambient.quiet_brian2(), how as compiler:
+    with ambient.environment(), ambient.quiet_brian2(), how as compiler:
         yield compiler
 
 
