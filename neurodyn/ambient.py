@@ -84,13 +84,24 @@ def quiet_import() -> Iterator[None]:
 
 @contextmanager
 def quiet_brian2() -> Iterator[None]:
-    """Ignore what Brian2 warns its own authors of; the caller may turn it into errors."""
+    """Ignore what Brian2 warns its own authors of; the caller may turn it into errors.
+
+    And remove the files that it keeps of what compilers print.
+    """
+    from brian2.utils.logger import std_silent
+
+    kept = std_silent.dest_stdout
     with warnings.catch_warnings():
         for module in ("brian2", "brian2cuda", "pyparsing", "sympy", "Cython"):
             warnings.filterwarnings(
                 "ignore", category=DeprecationWarning, module=rf"{module}(\..*)?$"
             )
-        yield
+        try:
+            yield
+        finally:
+            if kept is None:
+                std_silent.close()
+                std_silent.dest_stdout = std_silent.dest_stderr = None
 
 
 @contextmanager
