@@ -29,6 +29,8 @@ WEIGHTS, CONFIG, METRICS, HISTORY, SNAPSHOTS, CHECKPOINT = (
     "snapshots.nc",
     "checkpoint.safetensors",
 )
+# Of the data set, what checkpoints of older versions do not hold.
+NOTED_LATER = ("classes", "image_shape", "test_images")
 PICTURES = FIELDS, TRAINING, CURVE, CONFUSION, FILM = (
     "receptive_fields.png",
     "training.png",
@@ -271,10 +273,11 @@ def _digest(tensors: dict[str, Tensor], described: dict[str, str]) -> str:
 def check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
     """Raise ValueError, naming the fields, unless a checkpoint is of this configuration.
 
-    The `machine` may be another.
+    The `machine` may be another, and what an older version did not note is not compared.
     """
+    left_out = {"machine", *(name for name in NOTED_LATER if name not in found)}
     there, here = (
-        _flat({name: value for name, value in config.items() if name != "machine"})
+        _flat({name: value for name, value in config.items() if name not in left_out})
         for config in (found, wanted)
     )
     differ = [

@@ -40,9 +40,8 @@ def read(path: Path) -> Images:
     check_names(tuple(train))  # before all images are read
     if skipped:
         print(
-            f"fastpath: skipped {len(skipped)} files of {path}, which are hidden, lie beside "
-            f"the classes or do not end in {', '.join(ENDINGS)}; the first is "
-            f"{skipped[0].relative_to(path)}",
+            f"fastpath: skipped {len(skipped)} files of {path} that are hidden, beside the "
+            f"classes or not {', '.join(ENDINGS)}: {skipped[0].relative_to(path)}, ...",
             file=sys.stderr,
         )
     files = [file for split in (train, test) for files in split.values() for file in files]
