@@ -67,7 +67,12 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder, and raise ValueError if it cannot be written to."""
+    """Make a folder; raise ValueError if it cannot be written to, or then not be read."""
+    if (named := str(folder)) != named.encode("utf-8", "ignore").decode():
+        raise ValueError(
+            f"the folder {named!a} has a name that is not UTF-8, by which safetensors would "
+            "not find its files again; choose another --out"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe.{os.getpid()}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Shaped, UInt8, UInt64
+from jaxtyping import Int, UInt8, UInt64
 from torch import Tensor
 
 SPLITS = ("train", "test")
@@ -52,6 +52,11 @@ class Images:
     ) -> None:
         classes = tuple(map(str, classes))
         check_names(classes)
+        if not _is_text(name):
+            raise ValueError(
+                f"{name!a} cannot be the name of a data set: UTF-8 text without control "
+                "characters is needed; rename the file or folder"
+            )
         x_train, y_train = _labelled(x_train, y_train, "train", len(classes))
         x_test, y_test = _labelled(x_test, y_test, "test", len(classes))
         if x_train.shape[1:] != x_test.shape[1:]:
@@ -97,8 +102,7 @@ def _digest(*arrays: np.ndarray, more: bytes = b"") -> str:
 def check_names(classes: tuple[str, ...]) -> None:
     """Raise ValueError if a class name could not be written to the files of a run."""
     for name in classes:
-        kinds = {unicodedata.category(letter) for letter in name}
-        if not 1 <= len(name) <= LONGEST_NAME or kinds & {"Cc", "Cs"}:
+        if not 1 <= len(name) <= LONGEST_NAME or not _is_text(name):
             shown = ascii(name if len(name) < 60 else f"{name[:60]}...")
             raise ValueError(
                 f"{shown} cannot be the name of a class: 1 to {LONGEST_NAME} characters of "
@@ -126,6 +130,11 @@ def _labelled(
             "label i needs the name classes[i]"
         )
     return x, y.astype(np.int64)
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a name has neither control characters nor bytes that are not UTF-8."""
+    return not {unicodedata.category(letter) for letter in name} & {"Cc", "Cs"}
 
 
 def _array(value: Any, what: str) -> np.ndarray:
@@ -195,7 +204,7 @@ def labels(value: Any, what: str) -> UInt64[np.ndarray, " image"]:
 
 
 def numbered(
-    y_train: Shaped[np.ndarray, " train"], y_test: Shaped[np.ndarray, " test"]
+    y_train: Any, y_test: Any
 ) -> tuple[tuple[str, ...], Int[np.ndarray, " train"], Int[np.ndarray, " test"]]:
     """Return names of the classes that occur in labels, and the labels as their indices.
 

@@ -44,16 +44,16 @@ class Preprocess:
         """
         if x_train.is_floating_point() or len(x_train) == 1:
             return
-        what = "pixel for pixel"
+        what = ""
         for block in x_train.flatten(1).split(4096):  # mostly the first one is enough
             differ = block.short() - x_train[0].flatten().short()
             if self.center_images:
-                what = "but for their brightness, which center_images removes"
+                what = " but for their brightness at most, which center_images removes"
                 differ -= differ[:, :1].clone()
             if differ.any():
                 return
         raise ValueError(
-            f"the {len(x_train)} training images are all alike, {what}: nothing can be "
+            f"the {len(x_train)} training images are all alike{what}: nothing can be "
             "learned from them (floats in [0, 1] become uint8 by np.round(255 * x), not by "
             "a cast alone)"
         )
