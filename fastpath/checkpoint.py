@@ -70,8 +70,8 @@ def check_writable(folder: Path) -> None:
     """Make a folder; raise ValueError if it cannot be written to, or then not be read."""
     if (named := str(folder)) != named.encode("utf-8", "ignore").decode():
         raise ValueError(
-            f"the folder {named!a} has a name that is not UTF-8, by which safetensors would "
-            "not find its files again; choose another --out"
+            f"the folder {named!a} has a name that is not UTF-8: its weights could not be "
+            "read again; choose another --out"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
