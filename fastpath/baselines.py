@@ -222,7 +222,7 @@ def kmeans(
     Raises
     ------
     ValueError
-        If there are fewer images than clusters.
+        If there are fewer images than clusters, or the images are all alike.
     """
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits

@@ -38,12 +38,6 @@ def read(path: Path) -> Images:
             f"{', '.join(sorted(train.keys() ^ test.keys()))}"
         )
     check_names(tuple(train))  # before all images are read
-    if skipped:
-        print(
-            f"fastpath: skipped {len(skipped)} files of {path} that are hidden, beside the "
-            f"classes or not {', '.join(ENDINGS)}: {skipped[0].relative_to(path)}, ...",
-            file=sys.stderr,
-        )
     files = [file for split in (train, test) for files in split.values() for file in files]
     x = _stacked(files)
     y_train, y_test = (
@@ -51,7 +45,14 @@ def read(path: Path) -> Images:
         for split in (train, test)
     )
     n = len(y_train)
-    return Images(x[:n], y_train, x[n:], y_test, path.name, tuple(train))
+    images = Images(x[:n], y_train, x[n:], y_test, path.name, tuple(train))
+    if skipped:
+        print(
+            f"fastpath: skipped {len(skipped)} files of {path} that are hidden, beside the "
+            f"classes or not {', '.join(ENDINGS)}: {skipped[0].relative_to(path)}, ...",
+            file=sys.stderr,
+        )
+    return images
 
 
 def _classes(split: Path, skipped: list[Path]) -> dict[str, list[Path]]:

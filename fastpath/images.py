@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Int, UInt8, UInt64
 from torch import Tensor
 
@@ -140,7 +141,8 @@ def _is_text(name: str) -> bool:
 def _array(value: Any, what: str) -> np.ndarray:
     """Return what was given as an array; a mask that hides something is not dropped."""
     if isinstance(value, Tensor):
-        value = value.detach().cpu().numpy()
+        value = value.detach().cpu()
+        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     if np.ma.is_masked(value):
         raise ValueError(
             f"{what} has masked values: fill them, or leave those images out, first"

@@ -91,6 +91,7 @@ CHANNELS_FIRST = RNG.integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
         (X.astype(complex), "x_train is complex128: pixels must be uint8"),
         (X.astype(str), "x_train is <U3: pixels must be uint8"),
         (torch.from_numpy(X).float().requires_grad_(), "x_train is float32"),
+        (torch.from_numpy(X).bfloat16(), "x_train is float32: pixels must be uint8"),
         (np.where(X < 20, np.nan, X), r"x_train has \d+ NaN or infinite"),
         (masked(X < 20), "x_train has masked values"),
         (X.reshape(12, -1), r"x_train has shape \(12, 90\)"),
