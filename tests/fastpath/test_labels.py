@@ -213,7 +213,7 @@ def test_a_run_tells_its_classes_by_their_names(tmp_path, capsys):
 
 
 def test_every_name_that_is_accepted_can_be_written_and_drawn(tmp_path):
-    names = ["$\\frac$ $", "日本", "a" * 255, " ", "é\u0301", "\ufffe", "a/b"]
+    names = ["$\\frac$", "日本", "a" * 255, " ", "é\u0301", "\ufffe", "a/b"]
     y = np.arange(70) % 7
     x = np.random.default_rng(0).integers(0, 256, (70, 4, 4), dtype=np.uint8)
     arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
