@@ -71,6 +71,8 @@ def backprop(
     x, y, device = parts.x_learn, parts.y_learn, parts.x_learn.device
     if num_units < 1:
         raise ValueError(f"units is {num_units}: at least 1 is needed")
+    parts.check_classes(num_classes)
+    preprocess.check(x)
     if backprop.batch_size > len(x):
         raise ValueError(
             f"batch_size is {backprop.batch_size}, but there are only {len(x)} images: "
@@ -220,7 +222,7 @@ def kmeans(
     Raises
     ------
     ValueError
-        If there are fewer images than clusters.
+        If there are fewer images than clusters, or the images are all alike.
     """
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
@@ -229,6 +231,7 @@ def kmeans(
         raise ValueError(
             f"units is {num_units}: 1 to {len(x)}, the number of images, are needed"
         )
+    preprocess.check(x)
     v = torch.cat([preprocess(block, mean) for block in x.split(4096)]).cpu().numpy()
     clusters = MiniBatchKMeans(
         num_units,
@@ -257,6 +260,8 @@ def linear(
     Each pixel is standardised over the training images. Of `head` the loss and the
     settings of its training count, not the power of features.
     """
+    parts.check_classes(num_classes)
+    preprocess.check(parts.x_learn)
     mean = preprocess.fit(parts.x_learn)
     learned, scored = (
         torch.cat([preprocess(block, mean) for block in x.split(4096)])

@@ -29,6 +29,8 @@ WEIGHTS, CONFIG, METRICS, HISTORY, SNAPSHOTS, CHECKPOINT = (
     "snapshots.nc",
     "checkpoint.safetensors",
 )
+# Of the data set, what checkpoints of older versions do not hold.
+NOTED_LATER = ("classes", "image_shape", "test_images")
 PICTURES = FIELDS, TRAINING, CURVE, CONFUSION, FILM = (
     "receptive_fields.png",
     "training.png",
@@ -65,7 +67,12 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder, and raise ValueError if it cannot be written to."""
+    """Make a folder; raise ValueError if it cannot be written to, or then not be read."""
+    if (named := str(folder)) != named.encode("utf-8", "ignore").decode():
+        raise ValueError(
+            f"the folder {named!a} has a name that is not UTF-8: its weights could not be "
+            "read again; choose another --out"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe.{os.getpid()}"
@@ -271,10 +278,11 @@ def _digest(tensors: dict[str, Tensor], described: dict[str, str]) -> str:
 def check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
     """Raise ValueError, naming the fields, unless a checkpoint is of this configuration.
 
-    The `machine` may be another.
+    The `machine` may be another, and what an older version did not note is not compared.
     """
+    left_out = {"machine", *(name for name in NOTED_LATER if name not in found)}
     there, here = (
-        _flat({name: value for name, value in config.items() if name != "machine"})
+        _flat({name: value for name, value in config.items() if name not in left_out})
         for config in (found, wanted)
     )
     differ = [

@@ -9,10 +9,12 @@ was then taken by validation errors.
 from dataclasses import dataclass, replace
 
 from fastpath.competition import Ranking
+from fastpath.images import Images
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.train import Training
 
+OTHERS = "fashion_mnist"  # whose settings all sets get for which none were chosen
 CENTRED = Preprocess(subtract_mean=True, unit_norm=True)
 # Of colour images each one's own mean as well: brightness says little of what they show.
 COLOUR = Preprocess(subtract_mean=True, center_images=True, unit_norm=True)
@@ -36,10 +38,23 @@ class Defaults:
     """For weights that are the centres of clusters."""
 
 
-def defaults_for(name: str, num_units: int = 2000) -> Defaults:
-    """Return the defaults for a data set, by its `Images.name`, and a number of units."""
+def taken(images: Images) -> str:
+    """Return, as one line, whose settings an image set is learned with, and why."""
+    if images.origin:
+        return f"settings where none are given: those chosen for {images.origin}"
+    return (
+        f"settings where none are given: those of {OTHERS}, since none were chosen for "
+        f"'{images.name}' (choose by --validation)"
+    )
+
+
+def defaults_for(origin: str, num_units: int = 2000) -> Defaults:
+    """Return the defaults for a data set, by its `Images.origin`, and a number of units.
+
+    All files and folders, which have none, whatever their names, get those of `OTHERS`.
+    """
     longer = 2 if num_units > 4000 else 1  # of so many, each wins seldom
-    match name:
+    match origin:
         case "digits":
             readout = Readout(power=4.5)
             return Defaults(
@@ -85,38 +100,9 @@ def defaults_for(name: str, num_units: int = 2000) -> Defaults:
                 random=replace(readout, power=1.0, epochs=10),
                 kmeans=replace(readout, power=2.0),
             )
-        # 20 % of the training images held out, gray, 2000 units; what is learned from is
-        # mirrored too. Gender, one split (sd 1.0), n = 2: 79.8 %; 79.0 at lr 0.02, 78.0
-        # after 10 epochs at 0.005; n = 1 and 3, p = 2 with k = 2 no better. k-means: 78.3,
-        # 78.7, 78.5 % for n = 1, 2, 3; random weights want n = 1 (79.2 %).
-        case "faces_utk":
-            readout = Readout(epochs=30, power=2.0, scaling="set", lr=5e-2, batch_size=400)
-            return Defaults(
-                preprocess=COLOUR,
-                p=3.0,
-                competition=Ranking(k=7, delta=0.4),
-                training=Training(epochs=6, lr=1.0),
-                readout=readout,
-                random=replace(readout, power=1.0, epochs=8, lr=5e-3),
-                kmeans=readout,
-            )
-        # Real or fake, two splits (sd 2.7 each): 63 % for n = 1 and 2, and for p = 3 with
-        # k = 7; 60 for n = 3, and at most that after 30 epochs at lr 0.02. k-means, one
-        # split: 62.3, 66.6, 59.2 % for n = 1, 2, 3; random 60.5 for n = 1, 59 for n = 2.
-        case "faces_real_fake":
-            readout = Readout(epochs=10, power=1.0, scaling="set", batch_size=400)
-            return Defaults(
-                preprocess=COLOUR,
-                p=2.0,
-                competition=Ranking(k=2, delta=0.2),
-                training=Training(epochs=12, lr=2.0),
-                readout=readout,
-                random=replace(readout, epochs=8),
-                kmeans=replace(readout, power=2.0),
-            )
-        # Fashion-MNIST, 10,000 images held out, and sets that were not tried. 2000 units:
-        # 10.9 % error with Δ = 0.3, 11.3 with 0.2; 1000 units: 13.1 and 11.9, 500: 15.3 and
-        # 13.1 (with 0.3 they become alike; so do 2000 with steps of 0.2: 14.9).
+        # Fashion-MNIST, 10,000 images held out. 2000 units: 10.9 % error with Δ = 0.3, 11.3
+        # with 0.2; 1000 units: 13.1 and 11.9, 500: 15.3 and 13.1 (with 0.3 they become
+        # alike; so do 2000 with steps of 0.2: 14.9).
         case _:
             readout = Readout(power=3.0, scaling="set", m=4)
             return Defaults(

@@ -42,6 +42,21 @@ class Split:
     scored_on: str
     """"test" or "validation"."""
 
+    def check_classes(self, num_classes: int) -> None:
+        """Raise ValueError unless all labels name one of so many classes, and these fit."""
+        labels = torch.cat([self.y_learn, self.y_score])
+        if labels.min() < 0 or labels.max() >= num_classes:
+            raise ValueError(
+                f"num_classes is {num_classes}, but labels go from {labels.min()} to "
+                f"{labels.max()}: 0 to {num_classes - 1} are needed, so give at least "
+                f"{labels.max() + 1}, or number the labels from 0"
+            )
+        check_memory(
+            {f"confusion of {num_classes} classes": 8 * num_classes**2},
+            "leave out the classes without images",
+            self.y_score.device,
+        )
+
 
 def split(
     images: datasets.Images,
@@ -105,7 +120,13 @@ def learn(
     `generator`: the same seed gives the same result on the same machine with the same
     number of threads. With `checkpoints`, a call like one that was interrupted goes on
     from where that had saved, to the same result.
+
+    Raises
+    ------
+    ValueError
+        If a label names none of the classes, or as `learn_features`.
     """
+    parts.check_classes(num_classes)
     layer, mean, history = learn_features(
         parts,
         num_units=num_units,
@@ -151,8 +172,14 @@ def learn_features(
 
     Its weights keep to the `constraint` (`constraints.column_signs`, ...); `watch` is that
     of `train`.
+
+    Raises
+    ------
+    ValueError
+        If the images are all alike, do not fit into memory, or as `train`.
     """
     x = parts.x_learn
+    preprocess.check(x)
     check_memory(
         needed_memory(num_units, x[0].numel(), p=p, batch_size=training.batch_size),
         "lower the number of units or the batch size",

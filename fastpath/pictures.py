@@ -83,7 +83,9 @@ def open_files(folder: Path) -> Files:
 
 
 def _title(config: dict[str, Any]) -> str:
+    """Return what learned from what, as matplotlib reads it: a $ would be mathematics."""
     data, epochs = Path(config["data"]).name, config["training"]["epochs"]
+    data = data.encode("utf-8", "replace").decode().replace("$", r"\$")
     return f"{data}, {config['units']} units, {epochs} epochs"
 
 

@@ -14,6 +14,7 @@ from numpy import ndarray
 BETWEEN = 0.8  # gray of the lines between fields, whose own 0 is white
 MOST_NUMBERS = 20  # classes whose confusions are printed as numbers
 MOST_NAMES = 120  # classes whose names have room on the axes
+LONGEST_NAME = 30  # characters of it
 
 
 def can_show(image_shape: tuple[int, ...]) -> bool:
@@ -159,11 +160,17 @@ def _name_classes(counts: xr.DataArray, ax: Axes) -> None:
     num = counts.sizes["label"]
     if num > MOST_NAMES or "label" not in counts.coords:
         return
-    names = counts["label"].values
+    names = [_cut(str(name)) for name in counts["label"].values]
     size = min(10.0, max(4.0, 420 / num))
-    long = max(map(len, map(str, names))) > 3
-    ax.set_xticks(range(num), names, rotation=90 if long else 0, fontsize=size)
-    ax.set_yticks(range(num), names, fontsize=size)
+    text = {"fontsize": size, "parse_math": False}  # a $ is a $
+    long = max(map(len, names)) > 3
+    ax.set_xticks(range(num), names, rotation=90 if long else 0, **text)
+    ax.set_yticks(range(num), names, **text)
+
+
+def _cut(name: str) -> str:
+    """Return a name that leaves room for what is named."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _over_epochs(

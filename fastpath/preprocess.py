@@ -37,6 +37,27 @@ class Preprocess:
             total += block.sum(dim=0)
         return (total.double() / (255 * len(flat))).float()
 
+    def check(self, x_train: Num[Tensor, "image *shape"]) -> None:
+        """Raise ValueError if these steps leave nothing that tells one image from another.
+
+        Images alone are looked at, not rates of a layer below.
+        """
+        if x_train.is_floating_point() or len(x_train) == 1:
+            return
+        what = ""
+        for block in x_train.flatten(1).split(4096):  # mostly the first one is enough
+            differ = block.short() - x_train[0].flatten().short()
+            if self.center_images:
+                what = " but for their brightness at most, which center_images removes"
+                differ -= differ[:, :1].clone()
+            if differ.any():
+                return
+        raise ValueError(
+            f"the {len(x_train)} training images are all alike{what}: nothing can be "
+            "learned from them (floats in [0, 1] become uint8 by np.round(255 * x), not by "
+            "a cast alone)"
+        )
+
     def __call__(
         self,
         x: Num[Tensor, "image *shape"],
@@ -55,7 +76,9 @@ class Preprocess:
         if self.subtract_mean:
             v -= mean
         if self.center_images:
-            v -= v.mean(dim=1, keepdim=True)
+            # Of a flat image the mean may be rounded to another value than its pixels have,
+            # and what is left of it would be scaled up.
+            v -= v.mean(dim=1, keepdim=True).clamp(*v.aminmax(dim=1, keepdim=True))
         if self.unit_norm:
             v /= v.norm(dim=1, keepdim=True).clamp(min=1e-12)
         return v

@@ -173,7 +173,8 @@ def fit(
     else:
         offset, scale = torch.zeros_like(first), torch.ones_like(first)
         if readout.scaling == "set":
-            scale *= FEATURE_SUM * len(x) / sum(block.sum().item() for block in _blocks(x))
+            total = sum(block.sum().item() for block in _blocks(x))
+            scale *= FEATURE_SUM * len(x) / max(total, 1e-30)  # 0: no unit answers at all
     weights = first.new_zeros(num_classes, len(first))
     bias = first.new_zeros(num_classes)
     head = Head(weights.requires_grad_(), bias.requires_grad_(), offset, scale)

@@ -1,12 +1,10 @@
 """One run and its folder: begun, interrupted, gone on with, finished, opened."""
 
-import hashlib
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -101,6 +99,7 @@ def run(
     parts = experiment.split(
         images, validation=plan.validation, generator=generator, device=device
     )
+    parts.check_classes(len(images.classes))
     snapshots = Snapshots(spread(plan.snapshots, plan.training.epochs))
     with closing(Board(folder, images.shape)) as board:
         layer, mean, history = experiment.learn_features(
@@ -157,16 +156,22 @@ def _check_device_memory(plan: Plan, images: Images, device: torch.device) -> No
     )
 
 
+def described(images: Images) -> dict[str, Any]:
+    """Return what tells a data set from another, as JSON values."""
+    return {
+        "classes": list(images.classes),
+        "image_shape": list(images.shape),
+        **images.digests,
+    }
+
+
 def identity(plan: Plan, images: Images, machine: Machine) -> dict[str, Any]:
     """Return what tells a run from another, its plan and images; and its machine."""
-    digest = hashlib.sha256()
-    for array in (images.x_train, images.y_train):
-        digest.update(np.ascontiguousarray(array).data)
     fields = ("device", "threads", "precision")
     root = None if machine.data_root is None else str(machine.data_root.resolve())
     return {
         **plan.as_json(),
-        "images": digest.hexdigest(),
+        **described(images),
         "machine": {
             **{name: getattr(machine, name) for name in fields},
             "data_root": root,
@@ -189,7 +194,7 @@ def save(
         },
         {"p": str(plan.p)},
     )
-    classes = [str(name) for name in images.classes]
+    classes = list(images.classes)
     checkpoint.save_dataset(
         folder / checkpoint.HISTORY,
         trained.history.assign_coords(label=classes, answer=classes),
@@ -199,8 +204,7 @@ def save(
     config = {
         "fastpath": __version__,
         "torch": torch.__version__,
-        "classes": images.classes,
-        "image_shape": images.shape,
+        **described(images),
         **plan.as_json(),
         "device": machine.device,
         "threads": torch.get_num_threads(),
@@ -224,6 +228,9 @@ def _clear(folder: Path, *, tensorboard: bool) -> None:
 def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:
     """Return the plan of a run that was interrupted, and the machine it ran on.
 
+    That is without "test_images" where an older version saved the checkpoint: what it is
+    to be scored on was not noted.
+
     Raises
     ------
     ValueError
@@ -243,8 +250,9 @@ def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:
     checkpoint.tidy(folder)
     _, config = checkpoint.load_state(path)
     machine = config.pop("machine")
-    del config["images"]
-    return Plan.from_json(config), machine
+    of_images = ("images", *checkpoint.NOTED_LATER)
+    noted = {name: config.pop(name) for name in of_images if name in config}
+    return Plan.from_json(config), machine | noted
 
 
 @dataclass(frozen=True)
@@ -257,6 +265,10 @@ class Saved:
     preprocess: Preprocess
     readout: Readout
     data: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, ...]
+    test_images: str | None
+    """See `Images.digests`; runs of older versions lack it."""
 
 
 def check_finished(folder: Path) -> None:
@@ -289,6 +301,9 @@ def open_run(folder: Path) -> Saved:
             Preprocess(**config["preprocess"]),
             Readout(**config["readout"]),
             config["data"],
+            tuple(config["classes"]),
+            tuple(config["image_shape"]),
+            config.get("test_images"),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder} is not a complete run: {error}") from error

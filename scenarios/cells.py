@@ -54,6 +54,11 @@ class Source:
         return cls(name=images.name, gray=gray, digest=digest, path=path, root=root)
 
     @property
+    def known(self) -> str:
+        """The known set that it is, by which its settings are chosen, or empty."""
+        return "" if self.digest else self.name
+
+    @property
     def label(self) -> str:
         """Its name in tables and figures: no other set has that of a known one."""
         alike = self.digest and self.name in datasets.NAMES
@@ -81,6 +86,11 @@ def _digest(images: datasets.Images) -> str:
     digest = hashlib.sha256()
     for name in datasets.ARRAYS:
         digest.update(np.ascontiguousarray(getattr(images, name)).data)
+    # Square images of 1 or 3 channels have a shape that follows from the number of bytes.
+    height, width, channels = images.shape
+    numbers = tuple(map(str, range(len(images.classes))))
+    if height != width or channels not in (1, 3) or images.classes != numbers:
+        digest.update(repr((images.shape, images.classes)).encode())
     return digest.hexdigest()[:10]
 
 

@@ -277,7 +277,7 @@ def cells(config: Config, source: Source) -> list[Signed]:
             device=config.device,
             signs=signs,
             num_interneurons=interneurons(config, signs),
-            **recipe(source.name, units, signs, random=random),
+            **recipe(source.known, units, signs, random=random),
         )
         for signs in SIGNS
         if signs in config.signs
@@ -303,13 +303,13 @@ def interneurons(config: Config, signs: Signs) -> int:
     return config.interneurons or (10 if config.quick else 200)
 
 
-def recipe(name: str, units: int, signs: Signs, *, random: bool) -> dict[str, Any]:
+def recipe(origin: str, units: int, signs: Signs, *, random: bool) -> dict[str, Any]:
     """Return what is learned from and how, and how it is read out."""
-    known = defaults_for(name, units)
+    known = defaults_for(origin, units)
     if signs == "inhibitory":
         known = replace(known, preprocess=CENTRED)
     else:
-        known = replace(known, preprocess=Preprocess(), **READOUTS.get(name, {}))
+        known = replace(known, preprocess=Preprocess(), **READOUTS.get(origin, {}))
     return {
         "preprocess": known.preprocess,
         "p": known.p,

@@ -106,7 +106,7 @@ def main(config: Config) -> xr.Dataset:
 
 def network(name: Name, source: Source, seed: int, config: Config) -> Network:
     """Return one network."""
-    known = defaults_for(source.name, config.num_units)
+    known = defaults_for(source.known, config.num_units)
     place = {
         "network": name,
         "source": source,

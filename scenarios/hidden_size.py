@@ -94,7 +94,7 @@ def cells(config: Config, source: Source) -> list[Network]:
     return [
         network(
             method,
-            defaults_for(source.name, num_units or max(config.sizes)),
+            defaults_for(source.known, num_units or max(config.sizes)),
             source,
             num_units,
             seed,

@@ -263,14 +263,14 @@ def main(config: Config) -> xr.Dataset:
 def cells(config: Config, source: Source) -> list[Deep]:
     """Return the networks of a data set."""
     units = config.num_units
-    known = defaults_for(source.name, units)
+    known = defaults_for(source.known, units)
     first = Layer(
         num_units=units,
         preprocess=known.preprocess,
         p=known.p,
         competition=known.competition,
         training=known.training,
-        power=RATE_POWER.get(source.name, known.readout.power),
+        power=RATE_POWER.get(source.known, known.readout.power),
     )
     return [
         Deep(

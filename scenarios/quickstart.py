@@ -117,8 +117,8 @@ def main(config: Config) -> None:
     summary = {
         "data": images.name,
         "units": config.units,
-        "power": defaults_for(images.name).readout.power,
-        "random_power": defaults_for(images.name).random.power,
+        "power": defaults_for(images.origin).readout.power,
+        "random_power": defaults_for(images.origin).random.power,
         "num_images": config.num_images,
         "T_over_tau": config.image_ms / TAU_MS,
         "test_error": {name: spread(seeds) for name, seeds in learned.test_error.items()},
@@ -143,8 +143,8 @@ def main(config: Config) -> None:
 
 def learn(config: Config, images: datasets.Images) -> Learned:
     """Train `seeds` networks of each kind, and score them on the test set, once."""
-    known = defaults_for(images.name)
-    epochs = config.epochs or (50 if images.name == "digits" else 5)
+    known = defaults_for(images.origin)
+    epochs = config.epochs or (50 if images.origin == "digits" else 5)
     errors: dict[str, list[float]] = {"ranking": [], "random weights": [], "back-prop": []}
     trained = []
     for seed in range(config.seeds):

@@ -206,8 +206,8 @@ def learn(
             f"num_images is {num_images}: {len(images.x_test)} images are held out"
         )
     if epochs is None:
-        epochs = 50 if images.name == "digits" else 5
-    preprocess = defaults_for(images.name).preprocess
+        epochs = 50 if images.origin == "digits" else 5
+    preprocess = defaults_for(images.origin).preprocess
     x = torch.from_numpy(images.x_train)
     mean = preprocess.fit(x)
     generator = torch.Generator().manual_seed(seed)

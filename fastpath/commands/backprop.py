@@ -7,7 +7,7 @@ import torch
 from fastpath import baselines, datasets, experiment
 from fastpath.baselines import Backprop
 from fastpath.commands.report import report
-from fastpath.defaults import defaults_for
+from fastpath.defaults import defaults_for, taken
 from fastpath.machine import Machine
 
 
@@ -47,8 +47,9 @@ def backprop_control(command: BackpropControl) -> None:
             backprop=Backprop(
                 epochs=command.epochs, batch_size=command.batch_size, lr=command.lr
             ),
-            preprocess=defaults_for(images.name, command.units).preprocess,
+            preprocess=defaults_for(images.origin, command.units).preprocess,
             generator=generator,
         )
     )
     report({**errors, "train_seconds": seconds})
+    print(taken(images))

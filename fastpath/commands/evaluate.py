@@ -1,8 +1,10 @@
 """`fastpath evaluate`: the error of a finished run, computed again."""
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import tyro
 
@@ -37,14 +39,45 @@ def opened(machine: Machine, folder: Path) -> tuple[Saved, datasets.Images, torc
     Raises
     ------
     ValueError
-        If the folder is not that of a finished run, or the images are of another size.
+        If the folder is not that of a finished run, or the images are of another size or
+        of other classes.
     """
     device = machine.ready()
     run = open_run(folder)
-    images = datasets.load(run.data, machine.data_root)
-    if images.num_pixels != run.weights.shape[1]:
-        raise ValueError(
-            f"the weights of {folder} have {run.weights.shape[1]} pixels per unit, "
-            f"the images of '{images.name}' {images.num_pixels}: has the data set changed?"
+    images = as_learned(datasets.load(run.data, machine.data_root), run, folder)
+    if run.test_images not in (None, images.digests["test_images"]):
+        print(
+            f"fastpath: the test set of '{images.name}' has changed since {folder} was "
+            "scored on it",
+            file=sys.stderr,
         )
     return run, images, device
+
+
+def as_learned(images: datasets.Images, run: Saved, folder: Path) -> datasets.Images:
+    """Return images with the numbers that a run gave to their classes, by the names.
+
+    Raises
+    ------
+    ValueError
+        If the images are of another size, or of a class that the run does not know.
+    """
+    if images.shape != run.image_shape:
+        raise ValueError(
+            f"{folder} learned images of {run.image_shape} (height, width, channels), "
+            f"those of '{images.name}' are {images.shape}: has the data set changed?"
+        )
+    if unknown := [name for name in images.classes if name not in run.classes]:
+        missing = [name for name in run.classes if name not in images.classes]
+        raise ValueError(
+            f"the classes of '{images.name}' are not those that {folder} learned: new is "
+            f"{', '.join(unknown)}, missing {', '.join(missing) or 'none'}; give them the "
+            "names they had, or train anew"
+        )
+    number = np.array([run.classes.index(name) for name in images.classes])
+    return replace(
+        images,
+        y_train=number[images.y_train],
+        y_test=number[images.y_test],
+        classes=run.classes,
+    )

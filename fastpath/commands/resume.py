@@ -42,11 +42,18 @@ def resume(command: Resume) -> None:
         precision=before["precision"] if device == "cuda" else "float32",
     )
     team = distributed.join(machine.ready())
+    leads = team is None or team.rank == 0
     now = kernels.choose(torch.device(device), torch.float32).name
-    if now != before["kernels"] and (team is None or team.rank == 0):
+    if now != before["kernels"] and leads:
         print(
             f"fastpath: begun with the kernels '{before['kernels']}', now '{now}': the "
             "result will differ by rounding",
+            file=sys.stderr,
+        )
+    if "test_images" not in before and leads:
+        print(
+            "fastpath: begun by an older version, which did not note the test set: that it "
+            "is still the same cannot be checked",
             file=sys.stderr,
         )
     images = datasets.load(plan.data, machine.data_root)

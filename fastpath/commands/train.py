@@ -7,7 +7,7 @@ from typing import Any, Literal
 from fastpath import board, checkpoint, datasets, distributed
 from fastpath.commands.report import report
 from fastpath.competition import Equilibrium, Ranking, Soft, check_rank
-from fastpath.defaults import Defaults, defaults_for
+from fastpath.defaults import Defaults, defaults_for, taken
 from fastpath.machine import Machine
 from fastpath.readout import Readout
 from fastpath.run import Plan, run, save
@@ -101,9 +101,9 @@ class Train(Saving, Machine):
     power: float | None = None
     """n of the features max(W·v, 0)^n [by data set; another for random weights]."""
 
-    def plan(self, name: str) -> Plan:
-        """Return what is to be done with the data set of this name."""
-        known = defaults_for(name, self.units)
+    def plan(self, origin: str) -> Plan:
+        """Return what is to be done with a data set of this `Images.origin`."""
+        known = defaults_for(origin, self.units)
         training = replace(
             changed(known.training, self, "epochs", "batch_size", "lr"),
             normalize=None if self.normalize == "none" else "max",
@@ -176,7 +176,7 @@ def train(command: Train) -> None:
     if not 0 <= command.seed < 2**63:
         raise ValueError(f"seed is {command.seed}: 0 to 2^63 - 1 is needed")
     images = datasets.load(command.data, command.data_root)
-    plan = command.plan(images.name)
+    plan = command.plan(images.origin)
     if isinstance(plan.competition, Ranking):
         check_rank(plan.competition.k, plan.units)
     team = distributed.join(device)
@@ -210,4 +210,5 @@ def carry_out(
         return
     save(folder, trained, plan, images, machine)
     report(trained.metrics)
+    print(taken(images))
     print(f"saved to {folder}")

@@ -59,8 +59,9 @@ int64_t prepare(const uint8_t* x, int64_t num_all, const int64_t* index, int64_t
         if (mean)
             for (int64_t i = 0; i < num_pixels; ++i) v[i] -= mean[i];
         if (center) {
-            const T level =
-                sum_of<T>(num_pixels, [v](int64_t i) { return v[i]; }) / T(num_pixels);
+            T level = sum_of<T>(num_pixels, [v](int64_t i) { return v[i]; }) / T(num_pixels);
+            const auto ends = std::minmax_element(v, v + num_pixels);  // see preprocess.py
+            level = std::min(std::max(level, *ends.first), *ends.second);
             for (int64_t i = 0; i < num_pixels; ++i) v[i] -= level;
         }
         if (unit_norm) {

@@ -44,7 +44,10 @@ def prepare(
     if subtract_mean:
         v -= tl.load(mean + pixel, mask=here, other=0.0)
     if center_images:
-        v = tl.where(here, v - tl.sum(v) / num_pixels, 0.0)
+        lowest = tl.min(tl.where(here, v, float("inf")))
+        highest = tl.max(tl.where(here, v, float("-inf")))
+        level = tl.minimum(tl.maximum(tl.sum(v) / num_pixels, lowest), highest)
+        v = tl.where(here, v - level, 0.0)
     if unit_norm:
         v /= tl.maximum(tl.sqrt(tl.sum(v * v)), 1e-12)
     v = tl.where(exists, v, float("nan"))
