@@ -200,8 +200,12 @@ def _time_step(
             # What is learned in the first steps depends on who overshoots in them.
             bound = min(bound, circuit.safe_step_ms(drive, reset=reset))
         dt_ms = stimulus.fitting_step(bound, *sampled)
+        while dt_ms < 0.999 * bound and not circuit.is_stable(drive, dt_ms, reset=reset):
+            dt_ms = stimulus.fitting_step(dt_ms / 2, *sampled)
     elif not (dt_ms > 0 and circuit.is_stable(drive, dt_ms, reset=reset)):
         safe = float(f"{0.995 * circuit.safe_step_ms(drive, reset=reset):.3g}")
+        while not circuit.is_stable(drive, safe, reset=reset):
+            safe = float(f"{safe / 2:.3g}")
         raise ValueError(
             f"dt_ms is {dt_ms:g}: Euler's method is not stable with that step for this "
             f"circuit and these images; steps above 0 and up to {safe:g} ms always are. "
