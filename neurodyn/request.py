@@ -14,6 +14,7 @@ from neurodyn.network import INPUT, AnyCircuit, InputRule, Rules
 from neurodyn.recording import Recording
 from neurodyn.stimulus import Presentation, checked_order
 from neurodyn.synapses.inhibitory import Homeostatic
+from neurodyn.synapses.krotov_hopfield import KrotovHopfield
 from neurodyn.synapses.timing import Continuous, Settled
 
 
@@ -223,23 +224,19 @@ def _check_rate(
     drive: NDArray[np.float64],
     dt_ms: float,
 ) -> None:
-    """Refuse weights that overshoot, warn of weights that move faster than activity.
-
-    Under eq. 3 the weights of a unit relax with τ_L / (g I).
-    """
-    largest = float(max(drive.max(), 1e-300))
-    if isinstance(rule, Homeostatic):
-        speed, step_ms = largest, dt_ms
-    else:
-        speed = rule.strongest(largest) * largest
-        settled = isinstance(rule.timing, Settled)
-        step_ms = stimulus.image_ms if settled else dt_ms
-    ratio = float(np.max(circuit.tau_ms)) * speed / rule.tau_l_ms
+    """Refuse weights that overshoot, warn of weights that move faster than activity."""
+    speed, given = _learning_speed(rule, circuit, stimulus, drive)
+    speed = max(speed, 1e-300)
+    settled = isinstance(getattr(rule, "timing", None), Settled)
+    step_ms = stimulus.image_ms if settled else dt_ms
+    # Of inhibition, the weights themselves: r_i is what they move with.
+    moves = speed**0.5 if isinstance(rule, Homeostatic) else speed
+    ratio = float(np.max(circuit.tau_ms)) * moves / rule.tau_l_ms
     if step_ms * speed / rule.tau_l_ms > 1:
         raise ValueError(
-            f"tau_l_ms is {rule.tau_l_ms:g}: with drives up to {largest:.3g} the weights "
-            f"move within {rule.tau_l_ms / speed:.3g} ms, and one step of {step_ms:g} ms "
-            f"overshoots; give at least {step_ms * speed:.3g}"
+            f"tau_l_ms is {rule.tau_l_ms:g}: with {given} the weights move within "
+            f"{rule.tau_l_ms / speed:.3g} ms, and one step of {step_ms:g} ms overshoots; "
+            f"give at least {step_ms * speed:.3g}"
         )
     if ratio > 1:
         warnings.warn(
@@ -247,6 +244,40 @@ def _check_rate(
             "the activity, so that it never settles on them",
             stacklevel=4,
         )
+
+
+def _learning_speed(
+    rule: InputRule | Homeostatic,
+    circuit: AnyCircuit,
+    stimulus: Presentation,
+    drive: NDArray[np.float64],
+) -> tuple[float, str]:
+    """Return how fast weights relax, in units of 1 / τ_L, and in words with what.
+
+    Under eq. 3 with |g I|. A unit of negative drive I is inhibited as well: by no more than
+    the largest drive once activity has settled, so |h| is up to |I| + max I. With the g of
+    `KrotovHopfield`, which is 0 for h < 0, such a unit learns nothing, unless it is excited
+    or has not come to rest.
+
+    Inhibition that is learned acts on the rate that it depends on: a change of W changes
+    the receiving rate by −r_i times that, so the rate relaxes with r_i².
+    """
+    if isinstance(rule, Homeostatic):
+        rate = circuit.largest_inhibiting_rate(drive, reset=stimulus.reset)
+        return rate**2, f"inhibitory rates up to {rate:.3g}"
+    above = np.maximum(drive.max(axis=1), 0)
+    below = np.maximum(-drive.min(axis=1), 0)
+    at_rest = stimulus.reset and isinstance(rule.timing, Settled)
+    excited = np.any(getattr(circuit, "w_ee", 0.0))
+    if isinstance(rule, KrotovHopfield) and at_rest and not excited:
+        below = np.zeros_like(below)
+    speed = max(
+        max(rule.strongest(i) * i, rule.strongest(i + j) * j)
+        for i, j in np.unique([above, below], axis=1).T
+    )
+    low, high = (f"{end:.3g}" for end in (drive.min(), drive.max()))
+    given = f"drives up to {high}" if drive.min() >= 0 else f"drives from {low} to {high}"
+    return float(speed), given
 
 
 def _check_batch(

@@ -37,7 +37,6 @@ without noise; weights that learn may come to ask for a shorter one.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,6 +44,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+
+from neurodyn.eigenvalues import (
+    extreme_eigenvalues,
+    is_positive_definite,
+    largest_eigenvalue,
+)
 
 HORIZON = 20.0  # length of a trial, in time constants of the slowest cell
 LONGER = 5  # times that, for what still moves then
@@ -56,7 +61,6 @@ RUNAWAY = 1e6  # activity, in units of the drive, at which a trial stops
 WORK = 1e6  # synapses of all cases of a trial together: a second or two
 EIGEN_WORK = 5e7  # summed cubes of the sizes of sets of active cells
 DENSE = 200  # active cells up to which all eigenvalues are computed
-KRYLOV = 80  # products that find the extreme ones of more
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +106,8 @@ class Cells:
         fastest = float(self.tau_ms.min())
         if largest_eigenvalue(abs(among)) < 1:
             return fastest
-        if (among <= 0).all() and np.array_equal(among, among.T) and _is_convex(among):
+        symmetric = (among <= 0).all() and np.array_equal(among, among.T)
+        if symmetric and is_positive_definite(np.eye(len(among)) - among):
             return min(fastest, 1 / self._fastest_mode(active))
         return 0.0
 
@@ -305,6 +310,21 @@ class Steps:
             return (self.drive > 0).any(axis=0)  # without excitation the others never do
         return np.ones(self.drive.shape[1], bool)
 
+    @property
+    def _tried(self) -> NDArray[np.bool_]:
+        """Which cells (cell) are in trials: one at least, the fastest."""
+        tried = self.active.copy()
+        tried[np.argmin(self.cells.tau_ms)] = True
+        return tried
+
+    @property
+    def largest_rates(self) -> NDArray[np.float64]:
+        """Largest rate r of each cell (cell) in the trials."""
+        rates = np.zeros(len(self.cells.tau_ms))
+        states = [trial.solved.max(axis=(0, 1)) for trial in self.trials]
+        rates[self._tried] = np.maximum(np.max(states, axis=0), 0)
+        return rates
+
     @cached_property
     def trials(self) -> list[Trial]:
         """Each image from h = 0; if not `reset`, also from where the one before it led.
@@ -313,9 +333,7 @@ class Steps:
         """
         cells = self.cells
         drive = self.drive[crowded(self.drive, cells.affordable)]
-        some = self.active.copy()
-        some[np.argmin(cells.tau_ms)] = True  # at least one, and the fastest
-        cells, drive = cells.only(some), drive[:, some]
+        cells, drive = cells.only(self._tried), drive[:, self._tried]
         length_ms = HORIZON * float(cells.tau_ms.max())
         first = solve(cells, drive, np.zeros_like(drive), length_ms)
         if self.reset:
@@ -367,15 +385,6 @@ def solve(
     return Trial(cells, drive, start, length_ms, solution.y.T.reshape(-1, *drive.shape))
 
 
-def _is_convex(coupling: NDArray[np.float64]) -> bool:
-    """Return whether the energy of proof 2 is strictly convex: has one minimum."""
-    try:
-        np.linalg.cholesky(np.eye(len(coupling)) - coupling)
-    except np.linalg.LinAlgError:
-        return False
-    return True
-
-
 def _size(*arrays: NDArray[np.float64]) -> float:
     return float(max(1e-300, *(abs(array).max() for array in arrays)))
 
@@ -396,47 +405,3 @@ def crowded(drive: NDArray[np.float64], most: int) -> NDArray[np.intp]:
         return np.sort(ranked)
     others = np.linspace(most // 2, len(ranked) - 1, most - most // 2).round()
     return np.sort(np.append(ranked[: most // 2], ranked[others.astype(np.intp)]))
-
-
-def largest_eigenvalue(matrix: NDArray[np.float64]) -> float:
-    """Return a bound from above on the spectral radius of a matrix of no negative values.
-
-    Collatz and Wielandt: max_c (Mv)_c / v_c bounds it for every v > 0, and more closely as
-    v nears the leading eigenvector.
-    """
-    if not len(matrix):
-        return 0.0
-    v, bound = np.ones(len(matrix)), np.inf
-    for _ in range(50):
-        product = matrix @ v
-        bound = min(bound, float((product / v).max()))
-        v = product + v.mean() * 1e-3 + v * bound
-        v /= v.max()
-    return bound
-
-
-def extreme_eigenvalues(
-    product: Callable[[NDArray[np.float64]], NDArray[np.float64]], size: int
-) -> NDArray[np.complex128]:
-    """Return approximate eigenvalues of a large matrix, the outermost best.
-
-    Arnoldi's method: those of the matrix on the space of x, Mx, M²x, ... All of them, and
-    exact, where they are no more than KRYLOV different ones.
-    """
-    basis = np.zeros((KRYLOV + 1, size))
-    matrix = np.zeros((KRYLOV + 1, KRYLOV))
-    start = np.random.default_rng(0).random(size)
-    basis[0] = start / np.linalg.norm(start)
-    for k in range(KRYLOV):
-        following = product(basis[k])
-        length = np.linalg.norm(following)
-        for _ in range(2):  # once leaves rounding errors
-            parts = basis[: k + 1] @ following
-            following = following - parts @ basis[: k + 1]
-            matrix[: k + 1, k] += parts
-        rest = np.linalg.norm(following)
-        if rest <= 1e-10 * length:
-            return np.linalg.eigvals(matrix[: k + 1, : k + 1]).astype(np.complex128)
-        matrix[k + 1, k] = rest
-        basis[k + 1] = following / rest
-    return np.linalg.eigvals(matrix[:KRYLOV]).astype(np.complex128)

@@ -219,6 +219,14 @@ class DaleInhibition:
         drives = np.pad(drive, ((0, 0), (0, self.num_inh)))
         return stability.Steps(self._cells(drive.shape[1]), drives, reset)
 
+    def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return the largest rate of an inhibitory cell, for drives (image, unit).
+
+        As the trial of time steps finds it.
+        """
+        rates = self._steps(drive, reset=reset).largest_rates
+        return float(rates[drive.shape[1] :].max())
+
     def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
         """Return whether a step is proved to settle, or does as the circuit when tried.
 

@@ -194,6 +194,13 @@ class LateralInhibition:
             dt_ms = max(dt_ms / 2, self.safe_step_ms(drive, reset=reset))
         return dt_ms
 
+    def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return the largest rate of a unit that inhibits, for drives (image, unit).
+
+        With a matrix of inhibition, as the trial of time steps finds it.
+        """
+        return float(self._steps(drive, reset=reset).largest_rates.max())
+
     def _steps(self, drive: NDArray[np.float64], *, reset: bool) -> stability.Steps:
         """Return what decides about time steps with a matrix of inhibition."""
         tau_ms = np.broadcast_to(np.asarray(self.tau_ms, np.float64), drive.shape[1])
