@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import backends
+from neurodyn.circuits.lateral import LateralInhibition
 from neurodyn.feedforward import drive as drive_of
 from neurodyn.network import INPUT, AnyCircuit, InputRule, Rules
 from neurodyn.recording import Recording
@@ -254,10 +255,10 @@ def _learning_speed(
 ) -> tuple[float, str]:
     """Return how fast weights relax, in units of 1 / τ_L, and in words with what.
 
-    Under eq. 3 with |g I|. A unit of negative drive I is inhibited as well: by no more than
-    the largest drive once activity has settled, so |h| is up to |I| + max I. With the g of
-    `KrotovHopfield`, which is 0 for h < 0, such a unit learns nothing, unless it is excited
-    or has not come to rest.
+    Under eq. 3 with |g I|, where g depends on h. A unit of negative drive I is inhibited as
+    well, so that |h| is above |I|; pooled inhibition at rest is at most the largest drive,
+    or w_inh times it. With the g of `KrotovHopfield`, which is 0 for h < 0, such a unit
+    learns nothing, unless it is excited or has not come to rest.
 
     Inhibition that is learned acts on the rate that it depends on: a change of W changes
     the receiving rate by −r_i times that, so the rate relaxes with r_i².
@@ -265,16 +266,18 @@ def _learning_speed(
     if isinstance(rule, Homeostatic):
         rate = circuit.largest_inhibiting_rate(drive, reset=stimulus.reset)
         return rate**2, f"inhibitory rates up to {rate:.3g}"
-    above = np.maximum(drive.max(axis=1), 0)
-    below = np.maximum(-drive.min(axis=1), 0)
+    above, below = np.maximum(drive, 0), np.maximum(-drive, 0)
+    inhibited = above.max(axis=1, keepdims=True)
+    if isinstance(circuit, LateralInhibition):
+        strongest = max(1.0, float(np.max(circuit.w_inh)))
+        inhibited = np.minimum(circuit.inhibition(above), strongest * inhibited)
     at_rest = stimulus.reset and isinstance(rule.timing, Settled)
     excited = np.any(getattr(circuit, "w_ee", 0.0))
     if isinstance(rule, KrotovHopfield) and at_rest and not excited:
         below = np.zeros_like(below)
-    speed = max(
-        max(rule.strongest(i) * i, rule.strongest(i + j) * j)
-        for i, j in np.unique([above, below], axis=1).T
-    )
+    place = (below * (below + inhibited)).argmax()
+    lowest, size = below.flat[place], (below + inhibited).flat[place]
+    speed = max(rule.strongest(above.max()) * above.max(), rule.strongest(size) * lowest)
     low, high = (f"{end:.3g}" for end in (drive.min(), drive.max()))
     given = f"drives up to {high}" if drive.min() >= 0 else f"drives from {low} to {high}"
     return float(speed), given

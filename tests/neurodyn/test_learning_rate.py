@@ -66,11 +66,20 @@ def test_the_message_names_negative_drives():
 def test_oja_of_an_inhibited_unit_is_faster():
     """Drives 4 and −4, w_inh 0.5: h = −4 − 0.5·4, and |h I| = 24 for a unit of I = −4."""
     weights = np.concatenate([4 * ONE, -4 * ONE])
-    with pytest.raises(ValueError, match="overshoots"):
-        run(weights, Oja(tau_l_ms=2000.0))
-    learned = run(weights, Oja(tau_l_ms=3300.0))
+    with pytest.raises(ValueError, match=r"give at least 2\.4e\+03"):
+        run(weights, Oja(tau_l_ms=2390.0))
+    learned = run(weights, Oja(tau_l_ms=2410.0))
     h = learned["final_activity"].values[0]
     np.testing.assert_allclose(h, [4, -6], rtol=1e-3)
+
+
+def test_oja_without_inhibition_has_no_more_than_its_drive():
+    """Centred data drive units both ways: 25 for drives of 5 and −5."""
+    weights = np.concatenate([5 * ONE, -5 * ONE])
+    learned = run(weights, Oja(tau_l_ms=2510.0), circuit=LateralInhibition(w_inh=0.0))
+    np.testing.assert_allclose(learned["final_activity"][0], [5, -5], rtol=1e-3)
+    with pytest.raises(ValueError, match=r"give at least 2\.5e\+03"):
+        run(weights, Oja(tau_l_ms=2490.0), circuit=LateralInhibition(w_inh=0.0))
 
 
 def test_units_below_threshold_do_not_learn_by_krotov_hopfield():

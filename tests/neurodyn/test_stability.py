@@ -303,12 +303,35 @@ def test_a_contraction_is_proved_to_settle_from_any_start():
     np.testing.assert_allclose(ends[0][0], drive[0] - matrix @ r, atol=1e-9)
 
 
-def test_a_pooled_cycle_that_grows_slowly_is_refused():
-    """20 equal units stay active: from rest nothing shows that their differences grow."""
+def test_the_bound_of_pooled_inhibition():
+    """20 equal units stay active: 2τ / (1 + 19 w)."""
     circuit, drive = LateralInhibition(w_inh=0.9), np.ones((1, 20))
     bound = 2 * 10 / (1 + 19 * 0.9)
     assert circuit.is_stable(drive, 0.98 * bound, reset=True)
     assert not circuit.is_stable(drive, 1.01 * bound, reset=True)
+
+
+def alone_among(num):
+    """Drives of one unit that wins and many that rise with it at first."""
+    drive = np.linspace(0.999, 1.0, num)[None].copy()
+    drive[0, -1] = 1.3
+    return drive
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_cycle_far_from_a_stable_state_is_refused(symmetric):
+    """One unit wins, and alone it bears any step up to 2τ; but they overshoot together."""
+    matrix = np.full((200, 200), 0.95) * (1 - np.eye(200))
+    if not symmetric:
+        matrix *= np.random.default_rng(0).uniform(0.999, 1, (200, 200))
+    circuit, drive = LateralInhibition(w_inh=matrix), alone_among(200)
+    expected = equilibrium.settle(drive, w_inh=0.95)
+    late = euler(circuit, drive, 4.0, 4000.0)
+    assert abs(late[-1] - expected).max() > 0.5
+    assert not circuit.is_stable(drive, 4.0, reset=True)
+    dt_ms = circuit.default_step_ms(drive, reset=True)
+    late = euler(circuit, drive, dt_ms, 4000.0)
+    np.testing.assert_allclose(late[-1, 0, -1], expected[0, -1], rtol=0.01)
 
 
 @pytest.mark.parametrize("pooled", [True, False])
