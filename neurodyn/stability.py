@@ -108,7 +108,7 @@ class Cells:
             return fastest
         symmetric = (among <= 0).all() and np.array_equal(among, among.T)
         if symmetric and is_positive_definite(np.eye(len(among)) - among):
-            return min(fastest, 1 / self._fastest_mode(active))
+            return min(fastest, 1 / self.fastest_mode(active))
         return 0.0
 
     def limit_ms(
@@ -150,11 +150,7 @@ class Cells:
         affordable = largest_first[: max(1, np.searchsorted(np.cumsum(work), EIGEN_WORK))]
         return min(self.limit_ms(active, **how) for active in sets[affordable])
 
-    def fine_ms(self, active: NDArray[np.bool_]) -> float:
-        """Return a step that follows all modes of any of these cells [ms]."""
-        return FINE / self._fastest_mode(active)
-
-    def _fastest_mode(self, active: NDArray[np.bool_]) -> float:
+    def fastest_mode(self, active: NDArray[np.bool_]) -> float:
         """Return a bound on |μ| [1/ms] of all modes among any of the active cells."""
         among = abs(self.coupling[np.ix_(active, active)])
         speeds = (among + np.eye(len(among))) / self.tau_ms[active, None]
@@ -187,7 +183,7 @@ class Trial:
     @property
     def scale(self) -> float:
         """Size of the numbers."""
-        return _size(self.drive, self.start)
+        return float(max(abs(self.drive).max(), abs(self.start).max(), 1e-300))
 
     @property
     def end(self) -> NDArray[np.float64]:
@@ -247,7 +243,7 @@ class Trial:
     @cached_property
     def fine_ms(self) -> float:
         """Step [ms] that follows all modes of cells that are ever active."""
-        return self.cells.fine_ms((self.solved > 0).any(axis=(0, 1)))
+        return FINE / self.cells.fastest_mode((self.solved > 0).any(axis=(0, 1)))
 
     def follows(self, dt_ms: float, *, closely: bool) -> bool:
         """Return whether Euler's method does the same with this step.
@@ -367,7 +363,7 @@ def solve(
     """Return the trial of these cases (case, cell), with the equations solved."""
     from scipy.integrate import solve_ivp
 
-    scale = _size(drive, start)
+    scale = max(abs(drive).max(), abs(start).max(), 1e-300)
 
     def slope(_: float, flat: NDArray[np.float64]) -> NDArray[np.float64]:
         h = flat.reshape(drive.shape)
@@ -383,10 +379,6 @@ def solve(
         atol=1e-7 * scale,
     )
     return Trial(cells, drive, start, length_ms, solution.y.T.reshape(-1, *drive.shape))
-
-
-def _size(*arrays: NDArray[np.float64]) -> float:
-    return float(max(1e-300, *(abs(array).max() for array in arrays)))
 
 
 def crowded(drive: NDArray[np.float64], most: int) -> NDArray[np.intp]:
