@@ -25,7 +25,7 @@ def activity_traces(
     """
     ax = ax or plt.subplots()[1]
     last = activity.isel(time=-1)
-    for rank, unit in enumerate(last.sortby(last)["unit"].values, start=1):
+    for rank, unit in enumerate(last.sortby(last.fillna(-np.inf))["unit"].values, start=1):
         color = plt.get_cmap("viridis_r")(rank / activity.sizes["unit"])
         trace = activity.sel(unit=unit)
         ax.plot(activity["time"], trace, color=color, lw=1)
@@ -134,7 +134,8 @@ def winners(winner: xr.DataArray, ax: Axes | None = None) -> Axes:
 
 def active_units(count: xr.DataArray, ax: Axes | None = None) -> Axes:
     """Draw a histogram of the numbers of active units, with their mean as a dashed line."""
-    low, high = int(count.min()), int(count.max())
+    present = _present(count)
+    low, high = int(present.min()), int(present.max())
     width = math.ceil((high - low + 1) / 50)
     edges = [
         x - 0.5 for x in range(low, high + width + 1, width)
@@ -176,7 +177,7 @@ def selectivity(values: xr.DataArray, ax: Axes | None = None) -> Axes:
     for place, name in enumerate(classes):
         its = preferred == name
         ax.plot(
-            ranks[its], values[its], "o", color=colors(place), ms=4, label=f"class {name}"
+            ranks[its], values[its], "o", color=colors(place), ms=4, label=f"class {name:g}"
         )
     if (silent := preferred < 0).any():
         ax.plot(ranks[silent], values[silent], "o", color="0.6", ms=3, label="silent")
@@ -235,7 +236,7 @@ def ringing(damping: xr.DataArray, frequency: xr.DataArray, ax: Axes | None = No
     """Draw the frequency of ringing against the damping rate, a point a trace.
 
     Points left of the line at 0 grow, those on the line of 0 Hz are overdamped. Rates that
-    are infinite are left out.
+    are infinite, and constant traces, which have none, are left out.
 
     Raises
     ------
@@ -286,7 +287,7 @@ def sign_violations(violations: xr.DataArray, ax: Axes | None = None) -> Axes:
         If there is no dim `image`.
     """
     ax = _lines(violations, "image", ax)
-    largest = int(violations.max())
+    largest = int(_present(violations).max())
     found = "0, at every presentation" if largest == 0 else f"up to {largest}"
     ax.set_title(f"weights of the wrong sign: {found}", fontsize="medium")
     ax.set(xlabel="presentation", ylabel="weights of the wrong sign")
@@ -303,7 +304,7 @@ def receptive_field_similarity(similarity: xr.DataArray, ax: Axes | None = None)
     ValueError
         If the only dim is not unit.
     """
-    values = np.sort(_only(similarity, "unit").values)[::-1]
+    values = np.sort(_present(_only(similarity, "unit")))[::-1]
     mean = float(values.mean())
     ax = ax or plt.subplots()[1]
     ax.plot(1 + np.arange(len(values)), values, "o-", color="0.2", ms=3, lw=1)
@@ -387,7 +388,8 @@ def phase_portrait(exc: xr.DataArray, inh: xr.DataArray, ax: Axes | None = None)
                 f"the array has dims {activity.dims}: time and one of units are needed, "
                 "and no other (select one trial)"
             )
-        rates.append(activity.clip(min=0).mean(set(activity.dims) - {"time"}))
+        others = set(activity.dims) - {"time"}
+        rates.append(activity.clip(min=0).mean(others, skipna=False))
     if not np.array_equal(exc["time"], inh["time"]):
         raise ValueError(
             f"exc has {exc.sizes['time']} times, inh {inh.sizes['time']} or others: give "
@@ -427,8 +429,9 @@ def _by_first_win(activity: xr.DataArray) -> NDArray:
     """Return the units by the time of their first win, then those that never win."""
     won, first = np.unique(analysis.winners(activity), return_index=True)
     won = won[np.argsort(first)]
-    never = activity["unit"].values[~np.isin(activity["unit"], won)]
-    return np.concatenate([won[won != -1], never])
+    units = activity["unit"].values
+    won = won[~np.isnan(won) & (won != -1)].astype(units.dtype)
+    return np.concatenate([won, units[~np.isin(units, won)]])
 
 
 def _lines(array: xr.DataArray, dim: str, ax: Axes | None) -> Axes:
@@ -458,13 +461,33 @@ def _histogram(
     array: xr.DataArray, edges: list[float] | None, mark: float, label: str, ax: Axes | None
 ) -> Axes:
     ax = ax or plt.subplots()[1]
-    bins = edges or min(50, math.ceil(math.sqrt(array.size)))
-    ax.hist(array.values.ravel(), bins=bins, color="0.6")
+    present = _present(array)
+    bins = edges or min(50, math.ceil(math.sqrt(present.size)))
+    ax.hist(present, bins=bins, color="0.6")
+    if missing := array.size - present.size:
+        label += f" (without {missing} missing)"
     ax.axvline(mark, ls="--", color="C3", lw=1, label=label)
     ax.set(ylabel="number")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(frameon=False)
     return ax
+
+
+def _present(array: xr.DataArray) -> NDArray:
+    """Return the finite values.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    values = array.values.ravel()
+    values = values[np.isfinite(values)]
+    if not values.size:
+        raise ValueError(
+            f"none of the {array.size} values is finite: there is nothing to draw"
+        )
+    return values
 
 
 def _only(array: xr.DataArray, *dims: str) -> xr.DataArray:

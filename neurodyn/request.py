@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from neurodyn.recording import Recording
 from neurodyn.stimulus import Presentation, checked_order
 from neurodyn.synapses.hebbian import InputRule
 from neurodyn.synapses.inhibitory import Homeostatic
+from neurodyn.synapses.krotov_hopfield import KrotovHopfield
 from neurodyn.synapses.timing import Continuous, Gated, Settled
 
 
@@ -215,12 +217,16 @@ def _time_step(
             # What is learned in the first steps depends on who overshoots in them.
             bound = min(bound, circuit.safe_step_ms(drive, reset=reset))
         dt_ms = stimulus.fitting_step(bound, *others)
+        while dt_ms < 0.999 * bound and not circuit.is_stable(drive, dt_ms, reset=reset):
+            dt_ms = stimulus.fitting_step(dt_ms / 2, *others)
     elif not (dt_ms > 0 and circuit.is_stable(drive, dt_ms, reset=reset)):
         safe = float(f"{0.995 * circuit.safe_step_ms(drive, reset=reset):.3g}")
+        while not circuit.is_stable(drive, safe, reset=reset):
+            safe = float(f"{safe / 2:.3g}")
         raise ValueError(
             f"dt_ms is {dt_ms:g}: Euler's method is not stable with that step for this "
-            f"circuit and these images; steps above 0 and up to {safe:g} ms always are. "
-            "Leave it out to have one chosen"
+            f"circuit and these images; one of {safe:g} ms is. Leave it out to have one "
+            "chosen"
         )
     stimulus.steps(dt_ms)
     recording.sample_steps(dt_ms)
@@ -242,30 +248,62 @@ def _check_rate(
     drive: NDArray[np.float64],
     dt_ms: float,
 ) -> None:
-    """Refuse weights that overshoot, warn of weights that move faster than activity.
-
-    Under eq. 3 the weights of a unit relax with τ_L / (g I).
-    """
-    largest = float(max(drive.max(), 1e-300))
-    if isinstance(rule, Homeostatic):
-        speed, step_ms = largest, dt_ms
-    else:
-        speed = rule.strongest(largest) * largest
-        settled = isinstance(rule.timing, Settled)
-        step_ms = stimulus.image_ms if settled else dt_ms
-    ratio = float(np.max(circuit.tau_ms)) * speed / rule.tau_l_ms
+    """Refuse weights that overshoot, warn of weights that move faster than activity."""
+    speed, given = _learning_speed(rule, circuit, stimulus, drive)
+    speed = max(speed, 1e-300)
+    settled = isinstance(getattr(rule, "timing", None), Settled)
+    step_ms = stimulus.image_ms if settled else dt_ms
+    # Of inhibition, the weights themselves: r_i is what they move with.
+    moves = speed**0.5 if isinstance(rule, Homeostatic) else speed
+    ratio = float(np.max(circuit.tau_ms)) * moves / rule.tau_l_ms
     if step_ms * speed / rule.tau_l_ms > 1:
         raise ValueError(
-            f"tau_l_ms is {rule.tau_l_ms:g}: with drives up to {largest:.3g} the weights "
-            f"move within {rule.tau_l_ms / speed:.3g} ms, and one step of {step_ms:g} ms "
-            f"overshoots; give at least {step_ms * speed:.3g}"
+            f"tau_l_ms is {rule.tau_l_ms:g}: with {given} the weights move within "
+            f"{rule.tau_l_ms / speed:.3g} ms, and one step of {step_ms:g} ms overshoots; "
+            f"give at least {step_ms * speed:.3g}"
         )
     if ratio > 1:
         warnings.warn(
             f"tau_l_ms is {rule.tau_l_ms:g}: the weights move {ratio:.3g} times as fast as "
             "the activity, so that it never settles on them",
-            stacklevel=4,
+            skip_file_prefixes=(str(Path(__file__).parent),),
         )
+
+
+def _learning_speed(
+    rule: InputRule | Homeostatic,
+    circuit: AnyCircuit,
+    stimulus: Presentation,
+    drive: NDArray[np.float64],
+) -> tuple[float, str]:
+    """Return how fast weights relax, in units of 1 / τ_L, and in words with what.
+
+    Under eq. 3 with |g I|, where g depends on h. A unit of negative drive I is inhibited as
+    well, so that |h| is above |I|; pooled inhibition at rest is at most the largest drive,
+    or w_inh times it. With the g of `KrotovHopfield`, which is 0 for h < 0, such a unit
+    learns nothing, unless it is excited or has not come to rest.
+
+    Inhibition that is learned acts on the rate that it depends on: a change of W changes
+    the receiving rate by −r_i times that, so the rate relaxes with r_i².
+    """
+    if isinstance(rule, Homeostatic):
+        rate = circuit.largest_inhibiting_rate(drive, reset=stimulus.reset)
+        return rate**2, f"inhibitory rates up to {rate:.3g}"
+    above, below = np.maximum(drive, 0), np.maximum(-drive, 0)
+    inhibited = above.max(axis=1, keepdims=True)
+    if isinstance(circuit, LateralInhibition):
+        strongest = max(1.0, float(np.max(circuit.w_inh)))
+        inhibited = np.minimum(circuit.inhibition(above), strongest * inhibited)
+    at_rest = stimulus.reset and isinstance(rule.timing, Settled)
+    excited = np.any(getattr(circuit, "w_ee", 0.0))
+    if isinstance(rule, KrotovHopfield) and at_rest and not excited:
+        below = np.zeros_like(below)
+    place = (below * (below + inhibited)).argmax()
+    lowest, size = below.flat[place], (below + inhibited).flat[place]
+    speed = max(rule.strongest(above.max()) * above.max(), rule.strongest(size) * lowest)
+    low, high = (f"{end:.3g}" for end in (drive.min(), drive.max()))
+    given = f"drives up to {high}" if drive.min() >= 0 else f"drives from {low} to {high}"
+    return float(speed), given
 
 
 def _check_batch(

@@ -62,9 +62,10 @@ def simulate(
         same on a GPU), or "auto": cython if there is a compiler, else numpy. All give the
         same traces, noise included.
     dt_ms
-        Time step of Euler's method [ms]. By default τ/20, or less: as much as settles for
-        these images, and divides the presentation. The first steps may overshoot with it,
-        when many units are active; where weights learn continuously, it is short enough
+        Time step of Euler's method [ms]. By default τ/20, or less, so that it divides the
+        presentation. A step is accepted if it is proved to settle, or tried with these
+        images and weights (`neurodyn.stability`). The first steps may overshoot when many
+        units are active; where weights learn continuously, the default is short enough
         that they do not.
     batch_size
         Images shown side by side, in copies of the circuit: faster, same traces. For static

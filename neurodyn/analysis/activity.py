@@ -3,13 +3,22 @@
 import numpy as np
 import xarray as xr
 
-from neurodyn.analysis.checks import less_mean, named, need_aligned, need_dims, need_finite
+from neurodyn.analysis.checks import (
+    floating,
+    known,
+    less_mean,
+    named,
+    need_aligned,
+    need_dims,
+    need_finite,
+)
 
 
 def winners(activity: xr.DataArray) -> xr.DataArray:
     """Return the unit of largest activity, at each time or for each image.
 
-    −1 if none is active (above 0). Of units that tie exactly, the first is named.
+    −1 if none is active (above 0), NaN if the activity of a unit is missing. Of units that
+    tie exactly, the first is named.
 
     Raises
     ------
@@ -17,24 +26,27 @@ def winners(activity: xr.DataArray) -> xr.DataArray:
         If there is no dim `unit`.
     """
     need_dims(activity, "unit")
-    winner = activity.argmax("unit")
+    rates = floating(activity).clip(min=0).fillna(0)
+    winner = rates.argmax("unit")
     names = winner if "unit" not in activity.coords else activity["unit"][winner]
-    result = xr.where(activity.max("unit") > 0, names, -1).drop_vars(
-        "unit", errors="ignore"
-    )
+    result = xr.where(rates.max("unit") > 0, names, -1).drop_vars("unit", errors="ignore")
+    result = known(result, activity, "unit")
     return named(result, "winners", "1", "unit of largest activity, −1 if none is active")
 
 
 def active_units(activity: xr.DataArray) -> xr.DataArray:
     """Return how many units are active (above 0), at each time or for each image.
 
+    NaN if the activity of a unit is missing.
+
     Raises
     ------
     ValueError
         If there is no dim `unit`.
     """
     need_dims(activity, "unit")
-    return named((activity > 0).sum("unit"), "active_units", "1", "number of active units")
+    count = known((floating(activity) > 0).sum("unit"), activity, "unit")
+    return named(count, "active_units", "1", "number of active units")
 
 
 def settling_time(activity: xr.DataArray, *, tolerance: float = 0.01) -> xr.DataArray:
@@ -44,7 +56,7 @@ def settling_time(activity: xr.DataArray, *, tolerance: float = 0.01) -> xr.Data
     in the presentation, relative to the largest of those values. Presentations are told
     apart by the coordinate `presentation`; one starts at the last sample of the one before.
     A presentation still moving at its end gives a time near its length, so show the images
-    for long enough.
+    for long enough. NaN where activity is missing or infinite.
 
     Raises
     ------
@@ -63,21 +75,24 @@ def settling_time(activity: xr.DataArray, *, tolerance: float = 0.01) -> xr.Data
         )
     if not tolerance > 0:
         raise ValueError(f"tolerance is {tolerance}: it must be positive")
+    need_dims(activity, "time", "unit")
     images, times = [], []
     onset = float(activity["time"][0])
-    for image, trace in activity.transpose("time", "unit").groupby("presentation"):
+    activity = floating(activity).transpose("time", "unit")
+    for image, trace in activity.groupby("presentation"):
         last = trace.isel(time=-1)
+        complete = bool(np.isfinite(trace).all())
         away = (abs(trace - last) > tolerance * abs(last).max()).any("unit").values
         settled = len(away) - int(np.argmax(away[::-1])) if away.any() else 0
         images.append(image)
-        times.append(float(trace["time"][settled]) - onset)
+        times.append(float(trace["time"][settled]) - onset if complete else np.nan)
         onset = float(trace["time"][-1])
     result = xr.DataArray(times, dims="image", coords={"image": images})
     return named(result, "settling_time", "ms", "time from the start until settled")
 
 
 def population_rate(activity: xr.DataArray) -> xr.DataArray:
-    """Return the mean over units of the rate r = max(h, 0).
+    """Return the mean over units of the rate r = max(h, 0), NaN if one is missing.
 
     Raises
     ------
@@ -85,7 +100,7 @@ def population_rate(activity: xr.DataArray) -> xr.DataArray:
         If there is no dim `unit`.
     """
     need_dims(activity, "unit")
-    rate = activity.clip(min=0).mean("unit", skipna=False)
+    rate = floating(activity).clip(min=0).mean("unit", skipna=False)
     return named(rate, "population_rate", "1", "rate r, mean over units")
 
 
@@ -136,7 +151,7 @@ def selectivity(activity: xr.DataArray, labels: xr.DataArray) -> xr.DataArray:
 
     (r_max − r_others) / (r_max + r_others), r_max the largest of the unit's mean rates
     r = max(h, 0) for each class and r_others the mean of the others (Morcos et al. 2018,
-    arXiv:1803.06959). 0 if the unit is silent.
+    arXiv:1803.06959). 0 if the unit is silent, NaN if an activity is missing or infinite.
 
     Parameters
     ----------
@@ -149,7 +164,7 @@ def selectivity(activity: xr.DataArray, labels: xr.DataArray) -> xr.DataArray:
     -------
     DataArray
         (unit), with a coordinate `preferred` that names the class of r_max: the first of
-        those that tie, −1 if the unit is silent.
+        those that tie, −1 if the unit is silent, NaN where the selectivity is.
 
     Raises
     ------
@@ -170,14 +185,17 @@ def selectivity(activity: xr.DataArray, labels: xr.DataArray) -> xr.DataArray:
             f"all labels are {', '.join(map(str, classes))}: selectivity needs two classes"
         )
     member = labels == xr.DataArray(classes, dims="class", coords={"class": classes})
-    means = xr.dot(activity.clip(min=0), member.astype(float), dim="image")
+    rates = floating(activity).clip(min=0)
+    rates = rates.where(np.isfinite(rates))
+    means = xr.dot(rates.fillna(0), member.astype(float), dim="image")
     means = means / member.sum("image")
     largest = means.max("class")
     preferred = means["class"][means.argmax("class")].drop_vars("class")
     others = means.where(means["class"] != preferred).mean("class")
     total = (largest + others).where(largest > 0, 1)  # 1, so that silent units have 0
-    result = ((largest - others) / total).assign_coords(
-        preferred=preferred.where(largest > 0, -1).assign_attrs(
+    preferred = known(preferred.where(largest > 0, -1), rates, "image")
+    result = known((largest - others) / total, rates, "image").assign_coords(
+        preferred=preferred.assign_attrs(
             units="1", long_name="class of largest mean rate, −1 if silent"
         )
     )
@@ -197,14 +215,16 @@ def e_i_balance(excitation: xr.DataArray, inhibition: xr.DataArray) -> xr.DataAr
     Raises
     ------
     ValueError
-        If a current is negative or NaN, or the coordinates differ.
+        If a current is negative, missing or infinite, or the coordinates differ.
     """
+    excitation, inhibition = floating(excitation), floating(inhibition)
     for name, current in (("excitation", excitation), ("inhibition", inhibition)):
-        smallest = float(current.min(skipna=False))
-        if not smallest >= 0:
+        bad = int((~np.isfinite(current)).sum())
+        smallest = float(current.min(skipna=False)) if current.size else 0.0
+        if bad or smallest < 0:
             raise ValueError(
                 f"{name} goes down to {smallest:g}: currents must be 0 or more, so give "
-                "the sizes of both"
+                f"the sizes of both ({bad} of {current.size} values are NaN or infinite)"
             )
     shared = [dim for dim in excitation.dims if dim in inhibition.dims]
     need_aligned(excitation, inhibition, *map(str, shared))
@@ -221,6 +241,7 @@ def _gram(activity: xr.DataArray, dim: str) -> xr.DataArray:
     need_dims(activity, dim, "unit")
     if dim == "unit":
         raise ValueError("dim is 'unit': give the dim of the samples, such as time")
+    activity = floating(activity)
     need_finite(activity)
 
     def gram(values: np.ndarray) -> np.ndarray:

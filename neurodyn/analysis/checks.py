@@ -4,10 +4,28 @@ import numpy as np
 import xarray as xr
 
 
-def need_finite(array: xr.DataArray) -> None:
-    """Refuse values that are not finite."""
-    if not np.isfinite(array.values).all():
-        raise ValueError("activity holds values that are not finite: leave them out")
+def floating(array: xr.DataArray) -> xr.DataArray:
+    """Return an array of floats; of integers and booleans, their values."""
+    if array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"the array has type {array.dtype}: real numbers are needed, so convert it"
+        )
+    return array.astype(np.result_type(array.dtype, np.float32), copy=False)
+
+
+def known(result: xr.DataArray, values: xr.DataArray, *dims: str) -> xr.DataArray:
+    """Return a result, NaN where one of the values along dims that it is of is missing."""
+    missing = values.isnull().any(dims)
+    return result.where(~missing) if missing.any() else result
+
+
+def need_finite(array: xr.DataArray, name: str = "activity") -> None:
+    """Refuse values that are missing or infinite."""
+    if bad := int((~np.isfinite(array.values)).sum()):
+        raise ValueError(
+            f"{name} holds values that are not finite: leave them out ({bad} of "
+            f"{array.size} are NaN or infinite)"
+        )
 
 
 def need_aligned(first: xr.DataArray, second: xr.DataArray, *dims: str) -> None:
@@ -24,10 +42,14 @@ def need_aligned(first: xr.DataArray, second: xr.DataArray, *dims: str) -> None:
 
 
 def need_dims(array: xr.DataArray, *dims: str) -> None:
-    """Refuse an array that lacks one of the dims."""
+    """Refuse an array that lacks one of the dims, or has no values along it."""
     if missing := [dim for dim in dims if dim not in array.dims]:
         raise ValueError(
             f"the array has dims {array.dims}, {', '.join(missing)} is needed too"
+        )
+    if empty := [dim for dim in dims if not array.sizes[dim]]:
+        raise ValueError(
+            f"the array has no values along {', '.join(empty)}: give at least 1"
         )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from neurodyn.analysis.checks import less_mean, named, need_dims, need_finite
+from neurodyn.analysis.checks import floating, less_mean, named, need_dims, need_finite
 
 
 def power_spectrum(activity: xr.DataArray) -> xr.DataArray:
@@ -59,11 +59,11 @@ def dominant_frequency(activity: xr.DataArray) -> xr.DataArray:
 def damping_rate(activity: xr.DataArray) -> xr.DataArray:
     """Return the rate at which each trace decays to its resting value [1/s].
 
-    Negative if it grows, 0 if it is constant. Prony's method: least squares of
-    x[n+1] = a x[n] + b x[n−1] + c give the two modes zⁿ with z² = a z + b, of which the
-    one that decays most slowly counts; its rate is −ln|z| over the time between samples.
-    Exact for traces of that form, such as a ringing A exp(−γt) cos(ωt + φ) + C; noise and
-    further modes bias it. Give one presentation, without the jump of the drive.
+    Negative if it grows, NaN if it is constant: nothing decays. Prony's method: least
+    squares of x[n+1] = a x[n] + b x[n−1] + c give the two modes zⁿ with z² = a z + b, of
+    which the one that decays most slowly counts; its rate is −ln|z| over the time between
+    samples. Exact for traces of that form, such as a ringing A exp(−γt) cos(ωt + φ) + C;
+    noise and further modes bias it. Give one presentation, without the jump of the drive.
 
     Raises
     ------
@@ -71,14 +71,15 @@ def damping_rate(activity: xr.DataArray) -> xr.DataArray:
         If there is no coordinate `time` in ms, of uniform steps, with at least 5 samples,
         or a value is not finite.
     """
-    rate = 0 - _slowest_mode(activity).isel(part=0)  # 0, not −0, if constant
+    rate = -_slowest_mode(activity).isel(part=0)
     return named(rate, "damping_rate", "1/s", "rate of decay, negative if it grows")
 
 
 def ringing_frequency(activity: xr.DataArray) -> xr.DataArray:
-    """Return the frequency at which each trace rings as it settles [Hz], 0 if overdamped.
+    """Return the frequency at which each trace rings as it settles [Hz], 0 if it does not.
 
-    |arg z| / 2π over the time between samples, of the fit of `damping_rate`.
+    That is where it is overdamped or constant. |arg z| / 2π over the time between samples,
+    of the fit of `damping_rate`.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def _slowest_mode(activity: xr.DataArray) -> xr.DataArray:
     step = _seconds_per_sample(activity, 5)
     return xr.apply_ufunc(
         lambda trace: _fitted_mode(trace) / step,
-        activity.astype(np.result_type(activity.dtype, np.float32)),
+        floating(activity),
         input_core_dims=[["time"]],
         output_core_dims=[["part"]],  # real and imaginary, as −inf + 0j does not divide
         vectorize=True,
@@ -133,7 +134,7 @@ def _fitted_mode(trace: np.ndarray) -> np.ndarray:
     )
     scale = np.linalg.norm(design, axis=1)
     if not (scale > 2 * precision * abs(trace).max()).all():  # constant but for rounding
-        return np.zeros(2)
+        return np.array([np.nan, 0.0])
     fit, _, rank, _ = np.linalg.lstsq(design.T / scale, bend, rcond=precision**0.5)
     if rank == 2:
         alpha, beta = fit / scale
@@ -149,7 +150,7 @@ def _fitted_mode(trace: np.ndarray) -> np.ndarray:
 
 def _seconds_per_sample(activity: xr.DataArray, at_least: int) -> float:
     need_dims(activity, "time")
-    need_finite(activity)
+    need_finite(floating(activity))
     if "time" not in activity.coords or activity["time"].attrs.get("units", "ms") != "ms":
         raise ValueError(
             "activity has no coordinate 'time' in ms: give a trace of simulate"

@@ -4,11 +4,20 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
-from neurodyn.analysis.checks import named, need_aligned, need_dims
+from neurodyn.analysis.checks import (
+    floating,
+    known,
+    named,
+    need_aligned,
+    need_dims,
+    need_finite,
+)
 
 
 def weight_norms(weights: xr.DataArray, *, p: float = 2.0) -> xr.DataArray:
     """Return the norm (Σ |W|^p)^(1/p) over pixels of each unit's weights.
+
+    NaN if one of them is missing.
 
     Raises
     ------
@@ -18,14 +27,14 @@ def weight_norms(weights: xr.DataArray, *, p: float = 2.0) -> xr.DataArray:
     need_dims(weights, "pixel")
     if not 0 < p < np.inf:
         raise ValueError(f"p is {p}: it must be positive and finite")
-    norms = (abs(weights) ** p).sum("pixel", skipna=False) ** (1 / p)
+    norms = (abs(floating(weights)) ** p).sum("pixel", skipna=False) ** (1 / p)
     return named(norms, "weight_norms", "1", f"norm of the weights, p = {p:g}")
 
 
 def sign_violations(weights: xr.DataArray, *, sign: int | xr.DataArray) -> xr.DataArray:
     """Return how many weights have the wrong sign, over all dims but image and trial.
 
-    A weight of 0 has no wrong sign.
+    A weight of 0 has no wrong sign. NaN if one of the weights that are counted is missing.
 
     Parameters
     ----------
@@ -47,7 +56,8 @@ def sign_violations(weights: xr.DataArray, *, sign: int | xr.DataArray) -> xr.Da
         need_dims(weights, *map(str, sign.dims))
         need_aligned(weights, sign, *map(str, sign.dims))
     counted = [dim for dim in weights.dims if dim not in ("image", "trial")]
-    wrong = (weights * sign < 0).sum(counted)
+    wrong = (floating(weights) * sign < 0).sum(counted)
+    wrong = known(wrong, weights, *map(str, counted))
     return named(wrong, "sign_violations", "1", "number of weights of the wrong sign")
 
 
@@ -70,7 +80,8 @@ def receptive_field_similarity(first: xr.DataArray, second: xr.DataArray) -> xr.
     Raises
     ------
     ValueError
-        If there are other dims, or the numbers of units or the pixels differ.
+        If there are other dims, the numbers of units or the pixels differ, or weights are
+        missing or infinite.
     """
     for weights in (first, second):
         if sorted(map(str, weights.dims)) != ["pixel", "unit"]:
@@ -84,6 +95,9 @@ def receptive_field_similarity(first: xr.DataArray, second: xr.DataArray) -> xr.
             "to one: select as many of each"
         )
     need_aligned(first, second, "pixel")
+    for name, weights in (("first", first), ("second", second)):
+        need_dims(weights, "unit", "pixel")
+        need_finite(floating(weights), name)
     cosines = _unit_rows(first) @ _unit_rows(second).T
     rows, matches = linear_sum_assignment(cosines, maximize=True)
     result = first.isel(pixel=0, drop=True).copy(
@@ -97,6 +111,6 @@ def receptive_field_similarity(first: xr.DataArray, second: xr.DataArray) -> xr.
 
 
 def _unit_rows(weights: xr.DataArray) -> np.ndarray:
-    rows = weights.transpose("unit", "pixel").values
+    rows = floating(weights).transpose("unit", "pixel").values
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0, norms, 1)

@@ -32,10 +32,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn import checks
+from neurodyn import checks, stability
 from neurodyn.checks import convert, number, numbers, time_ms, times_ms, whole
 from neurodyn.circuits import noise
-from neurodyn.circuits.lateral import STEPS_PER_TAU, connect
+from neurodyn.circuits.lateral import STEPS_PER_TAU, TRIED, connect
 from neurodyn.circuits.populations import Circuit, population
 from neurodyn.timeline import SUMS, Timeline
 
@@ -198,60 +198,67 @@ class DaleInhibition:
     def step_limit_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return a time step up to which Euler's method follows the circuit [ms].
 
-        From the eigenvalues λ of the circuit with all cells active that can be (as in
-        `LateralInhibition.safe_step_ms`): modes that decay do so in Euler's method up to
-        −2 Re λ / |λ|², those that grow are followed up to 0.1 / |λ|.
+        With all inhibitory cells active, and the excitatory ones that an image (image,
+        unit) drives; all of them when activity is carried over. Modes that decay do so in
+        Euler's method up to −2 Re μ / |μ|², those that grow are followed up to 0.1 / |μ|.
+        Of many images, the ones whose cells have the strongest inhibition in common.
         """
-        num_exc = drive.shape[1]
-        active = int((drive > 0).sum(axis=1).max()) if reset else num_exc
-        values = self._eigenvalues(num_exc, active)
-        size = np.maximum(abs(values), 1e-12)
-        limits = np.where(values.real < 0, -2 * values.real / size**2, 0.1 / size)
-        return float(limits.min())
+        driven = drive > 0 if reset else np.ones((1, drive.shape[1]), bool)
+        w = self.matrices(drive.shape[1])
+        loop = (w["inh_to_exc"] * w["exc_to_inh"].T).sum(axis=1)
+        strongest = np.lexsort((driven.sum(axis=1), driven @ loop))[::-1][:TRIED]
+        inh = np.ones((len(strongest), self.num_inh), bool)
+        sets = np.concatenate([driven[strongest], inh], axis=1)
+        return self._cells(drive.shape[1]).smallest_limit_ms(sets)
 
-    def _eigenvalues(self, num_exc: int, active: int) -> NDArray[np.complex128]:
-        """Return eigenvalues [1/ms] of the linear circuit, the largest if it is large."""
-        from scipy.sparse import linalg
-
+    def _cells(self, num_exc: int) -> stability.Cells:
+        """Return the circuit as its time step sees it, excitatory cells first."""
         w = self.matrices(num_exc)
-        some = slice(0, max(active, 1))
-        w_ee = w["exc_to_exc"][some, some]
-        w_ie, w_ei, w_ii = w["inh_to_exc"][some], w["exc_to_inh"][:, some], w["inh_to_inh"]
-        tau_exc = np.broadcast_to(self.tau_exc_ms, num_exc)[some]
-        tau_inh = np.broadcast_to(self.tau_inh_ms, self.num_inh)
-        num = len(tau_exc)
+        excitation = w["exc_to_exc"] + self.w_self * np.eye(num_exc)
+        return stability.Cells(
+            np.append(
+                np.broadcast_to(np.asarray(self.tau_exc_ms, np.float64), num_exc),
+                np.broadcast_to(np.asarray(self.tau_inh_ms, np.float64), self.num_inh),
+            ),
+            np.block([[excitation, -w["inh_to_exc"]], [w["exc_to_inh"], -w["inh_to_inh"]]]),
+        )
 
-        def slope(h: NDArray[np.float64]) -> NDArray[np.float64]:
-            exc, inh = h[:num].ravel(), h[num:].ravel()
-            return np.concatenate(
-                [
-                    ((self.w_self - 1) * exc + w_ee @ exc - w_ie @ inh) / tau_exc,
-                    (w_ei @ exc - w_ii @ inh - inh) / tau_inh,
-                ]
-            )
+    def _steps(self, drive: NDArray[np.float64], *, reset: bool) -> stability.Steps:
+        """Return what decides about time steps: inhibitory cells have no drive."""
+        drives = np.pad(drive, ((0, 0), (0, self.num_inh)))
+        return stability.Steps(self._cells(drive.shape[1]), drives, reset)
 
-        size = num + self.num_inh
-        if size <= 200:
-            columns = [slope(one) for one in np.eye(size)]
-            return np.linalg.eigvals(np.stack(columns, axis=1)).astype(np.complex128)
-        operator: Any = linalg.LinearOperator  # its type stub hides how it is called
-        operator = operator((size, size), matvec=slope, dtype=np.float64)
-        start = np.random.default_rng(0).random(size)
-        return linalg.eigs(operator, k=6, which="LM", v0=start, return_eigenvectors=False)
+    def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return the largest rate of an inhibitory cell, for drives (image, unit).
+
+        As the trial of time steps finds it.
+        """
+        rates = self._steps(drive, reset=reset).largest_rates
+        return float(rates[drive.shape[1] :].max())
 
     def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
-        """Return whether Euler's method follows the circuit with this step."""
-        return dt_ms <= self.step_limit_ms(drive, reset=reset)
+        """Return whether a step is proved to settle, or does as the circuit when tried.
+
+        See `neurodyn.stability`. Both are for the weights given, without noise: while
+        inhibitory synapses or the drives learn, the bound may move.
+        """
+        return self._steps(drive, reset=reset).accepts(dt_ms)
 
     def safe_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return the largest step that `is_stable` [ms]."""
-        return self.step_limit_ms(drive, reset=reset)
+        """Return a time step that `is_stable` [ms]: `step_limit_ms`, halved until it is."""
+        limit = self.step_limit_ms(drive, reset=reset)
+        return self._steps(drive, reset=reset).largest_ms(limit)
 
     def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return τ / 20 of the faster cells, or half of `step_limit_ms` if that is less."""
+        """Return τ / 20 of the faster cells, or less.
+
+        At most half of `step_limit_ms`, and halved until it settles as soon as the circuit
+        does.
+        """
         tau_ms = min(np.min(self.tau_exc_ms), np.min(self.tau_inh_ms))
         limit = self.step_limit_ms(drive, reset=reset)
-        return float(min(tau_ms / STEPS_PER_TAU, limit / 2))
+        dt_ms = float(min(tau_ms / STEPS_PER_TAU, limit / 2))
+        return self._steps(drive, reset=reset).largest_ms(dt_ms, closely=True)
 
     def inhibition(
         self, h: NDArray[np.float64], h_inh: NDArray[np.float64] | None
@@ -271,11 +278,9 @@ class DaleInhibition:
     ) -> dict[tuple[str, str], Any]:
         """Return the values of the built circuit's parameters, by (object, variable)."""
         values: dict[tuple[str, str], Any] = {("hidden", "w_self"): self.w_self}
-        noisy = {}
-        if self.noise:
-            noisy = noise.parameters(
-                sd=self.noise, tau_ms=self.noise_tau_ms, dt_ms=timeline.dt_ms
-            )
+        noisy = noise.parameters(
+            sd=self.noise, tau_ms=self.noise_tau_ms, dt_ms=timeline.dt_ms
+        )
         for group, tau in (("hidden", self.tau_exc_ms), ("inhibitory", self.tau_inh_ms)):
             each = np.tile(tau, copies) if np.ndim(tau) else tau
             values[group, "tau"] = each * timeline.ms

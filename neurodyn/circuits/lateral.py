@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn import checks
+from neurodyn import checks, stability
 from neurodyn.checks import convert, number, numbers, time_ms, times_ms, whole
 from neurodyn.circuits import noise
 from neurodyn.circuits.populations import Circuit, population
@@ -55,7 +55,7 @@ last_step : integer (shared, constant)
 inhibition_post = W*r_pre : 1 (summed)
 """
 
-TRIED = 100  # images on which a time step is tried
+TRIED, TRIED_STATES = 100, 400_000  # images, or activities, on which a step is tried
 STEPS_PER_TAU = 20  # Euler's error in a transient is then about 1/40 of what has changed
 # A sum into one number waits for the addition before; this many go on side by side.
 SUBTOTALS = 8
@@ -133,26 +133,28 @@ class LateralInhibition:
         return self.w_inh * (r.sum(axis=-1, keepdims=True) - r)
 
     def safe_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return a time step at which Euler's method always settles [ms].
+        """Return a time step that `is_stable` and with which no unit overshoots [ms].
 
         τ / (1 + (n − 1) w_inh), with n the most units that can be active together: those
         of positive drive when each of the images (image, unit) starts from h = 0, all of
         them when activity is carried over. All n rise at first, however few stay. With a
-        matrix: τ / (1 + its largest row sum).
+        matrix: τ / (1 + its largest row sum), halved until it is stable.
         """
         tau_ms = float(np.min(self.tau_ms))
         if np.ndim(self.w_inh):
-            return tau_ms / (1 + float(np.sum(self.w_inh, axis=1).max()))
+            dt_ms = tau_ms / (1 + float(np.sum(self.w_inh, axis=1).max()))
+            return self._steps(drive, reset=reset).largest_ms(dt_ms)
         n = int((drive > 0).sum(axis=1).max()) if reset else drive.shape[1]
         return tau_ms / (1 + max(0, n - 1) * float(self.w_inh))
 
     def settles(self, drive: NDArray[np.float64], dt_ms: float) -> bool:
         """Return whether Euler's method settles with this step, tried in NumPy from h = 0.
 
-        On up to TRIED of the images, for 20 τ and 400 steps at least. A step that is too
-        long ends in a cycle, which the second difference of h shows.
+        With pooled inhibition, for 20 τ and 400 steps at least. A step that is too long
+        ends in a cycle of two states, which the second difference of h shows. Of more
+        images than can be tried in a second or two, those that `stability.crowded` chooses.
         """
-        drive = drive[:: -(-len(drive) // TRIED)]
+        drive = drive[stability.crowded(drive, max(TRIED, TRIED_STATES // drive.shape[1]))]
         rate = dt_ms / np.asarray(self.tau_ms)
         before = last = h = np.zeros_like(drive)
         with np.errstate(over="ignore", invalid="ignore"):  # a cycle may grow without bound
@@ -162,7 +164,13 @@ class LateralInhibition:
             return bool((abs(h - 2 * last + before) <= 1e-3 * abs(drive).max()).all())
 
     def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
-        """Return whether a step is safe, or settles when tried."""
+        """Return whether a step is proved to settle, or does as the circuit when tried.
+
+        See `neurodyn.stability`. Both are for the weights given, without noise: while
+        lateral synapses or the drives learn, the bound may move.
+        """
+        if np.ndim(self.w_inh):
+            return self._steps(drive, reset=reset).accepts(dt_ms)
         if dt_ms <= self.safe_step_ms(drive, reset=reset):
             return True
         return reset and self.settles(drive, dt_ms)
@@ -170,15 +178,31 @@ class LateralInhibition:
     def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return a time step that is stable for these drives: τ / 20, halved until it is.
 
-        It follows the transient but for the first steps, where as many units may be active
+        With a matrix also until it settles as soon as the circuit does. It follows the
+        transient but for the first steps, where as many units may be active
         as `safe_step_ms` is about. What is settled does not depend on it: a training of 200
         presentations with τ / 8 ends with the weights of the closed form
         (tests/agreement/test_learning.py).
         """
         dt_ms = float(np.min(self.tau_ms)) / STEPS_PER_TAU
+        if np.ndim(self.w_inh):
+            return self._steps(drive, reset=reset).largest_ms(dt_ms, closely=True)
         while not self.is_stable(drive, dt_ms, reset=reset):
             dt_ms = max(dt_ms / 2, self.safe_step_ms(drive, reset=reset))
         return dt_ms
+
+    def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return the largest rate of a unit that inhibits, for drives (image, unit).
+
+        With a matrix of inhibition, as the trial of time steps finds it.
+        """
+        return float(self._steps(drive, reset=reset).largest_rates.max())
+
+    def _steps(self, drive: NDArray[np.float64], *, reset: bool) -> stability.Steps:
+        """Return what decides about time steps with a matrix of inhibition."""
+        tau_ms = np.broadcast_to(np.asarray(self.tau_ms, np.float64), drive.shape[1])
+        cells = stability.Cells(tau_ms, -np.asarray(self.w_inh, np.float64))
+        return stability.Steps(cells, drive, reset)
 
     @property
     def learning_names(self) -> tuple[str, ...]:
@@ -204,11 +228,10 @@ class LateralInhibition:
         values: dict[tuple[str, str], Any] = {}
         tau = np.tile(self.tau_ms, copies) if np.ndim(self.tau_ms) else self.tau_ms
         values["hidden", "tau"] = tau * timeline.ms
-        if self.noise:
-            noisy = noise.parameters(
-                sd=self.noise, tau_ms=self.noise_tau_ms, dt_ms=timeline.dt_ms
-            )
-            values |= {("hidden", name): value for name, value in noisy.items()}
+        noisy = noise.parameters(
+            sd=self.noise, tau_ms=self.noise_tau_ms, dt_ms=timeline.dt_ms
+        )
+        values |= {("hidden", name): value for name, value in noisy.items()}
         if np.ndim(self.w_inh):
             weights = np.asarray(self.w_inh, dtype=np.float64)
             values["lateral", "W"] = np.tile(

@@ -76,7 +76,12 @@ x += running*int(first_presentation + t_in_timesteps == 0)*(noise_sd*{_START} - 
 
 
 def parameters(*, sd: float, tau_ms: float, dt_ms: float) -> dict[str, float]:
-    """Return the constants of EQUATIONS for a standard deviation and a correlation time."""
+    """Return the constants of EQUATIONS for a standard deviation and a correlation time.
+
+    None of them for a standard deviation of 0: there is no noise then.
+    """
+    if not sd:
+        return {}
     a = dt_ms / tau_ms
     keep, lost = math.exp(-a), -math.expm1(-a)  # E, 1 − E
     kick = math.sqrt(-math.expm1(-2 * a))
