@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from fastpath import checkpoint
+from fastpath import ambient, checkpoint
 from fastpath.commands.backprop import BackpropControl, backprop_control
 from fastpath.commands.evaluate import Evaluate, evaluate
 from fastpath.commands.export import Export, export
@@ -52,6 +52,7 @@ def _run(command: Command) -> None:
             export(command)
 
 
+@ambient.isolated(grad=False, numpy=True)
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     command = tyro.cli(Command, args=args, prog="fastpath", description=__doc__)

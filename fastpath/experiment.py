@@ -4,6 +4,7 @@ The test set is looked at once, when everything is decided. Choices are made on 
 validation split of the training set, and then the test set is not looked at at all.
 """
 
+import functools
 import resource
 import sys
 import time
@@ -16,13 +17,15 @@ import xarray as xr
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from fastpath import datasets, readout
+from fastpath import checks, datasets, readout
+from fastpath.ambient import isolated
 from fastpath.board import Board
 from fastpath.competition import Competition
 from fastpath.constraints import Constraint
 from fastpath.distributed import Team
 from fastpath.history import ReadoutLog
 from fastpath.keeper import Checkpoints
+from fastpath.kernels import Name
 from fastpath.layers import Dense
 from fastpath.machine import check_memory, free_memory
 from fastpath.preprocess import Preprocess
@@ -42,7 +45,24 @@ class Split:
     scored_on: str
     """"test" or "validation"."""
 
+    def __post_init__(self) -> None:
+        checks.fields(self, x_learn=_images, x_score=_images)
+        for part in ("learn", "score"):
+            number = len(getattr(self, f"x_{part}"))
+            labels = functools.partial(checks.labels, num_images=number)
+            checks.fields(self, **{f"y_{part}": labels})
+        if self.x_learn[0].numel() != self.x_score[0].numel():
+            raise ValueError(
+                f"images to learn from are {tuple(self.x_learn.shape[1:])}, those to score "
+                f"on {tuple(self.x_score.shape[1:])}: they must have one size"
+            )
 
+
+def _images(name: str, x: Tensor) -> Num[Tensor, "image *shape"]:
+    return checks.images(name, x).detach()
+
+
+@isolated(grad=False)
 def split(
     images: datasets.Images,
     *,
@@ -57,13 +77,17 @@ def split(
     ValueError
         If the validation split leaves nothing to learn from.
     """
+    images = checks.instance("images", images, datasets.Images)
+    validation = checks.whole("validation", validation)
+    generator = checks.generator(generator)
     if not 0 <= validation < len(images.x_train):
         raise ValueError(
             f"validation is {validation}: 0 (score on the test set) or fewer than the "
             f"{len(images.x_train)} training images is needed"
         )
-    x, y = torch.from_numpy(images.x_train), torch.from_numpy(images.y_train)
-    x_score, y_score = torch.from_numpy(images.x_test), torch.from_numpy(images.y_test)
+    x, y, x_score, y_score = (
+        checks.tensor(name, getattr(images, name)) for name in datasets.ARRAYS
+    )
     if validation:
         order = torch.randperm(len(x), generator=generator)
         held_out, kept = order[:validation], order[validation:]
@@ -85,6 +109,7 @@ class Trained:
     """Receptive fields as they formed, if they were kept."""
 
 
+@isolated(grad=False, numpy=True)
 def learn(
     parts: Split,
     *,
@@ -98,6 +123,7 @@ def learn(
     generator: torch.Generator,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
+    kernels: Name | None = None,
 ) -> Trained:
     """Train a layer and its readout, and score it once.
 
@@ -106,6 +132,8 @@ def learn(
     number of threads. With `checkpoints`, a call like one that was interrupted goes on
     from where that had saved, to the same result.
     """
+    _check_settings(parts, training=training, preprocess=preprocess, head=head)
+    check_classes(parts, num_classes)
     layer, mean, history = learn_features(
         parts,
         num_units=num_units,
@@ -116,6 +144,7 @@ def learn(
         generator=generator,
         progress=progress,
         checkpoints=checkpoints,
+        kernels=kernels,
     )
     return finish(
         layer,
@@ -130,6 +159,7 @@ def learn(
     )
 
 
+@isolated(grad=False, numpy=True)
 def learn_features(
     parts: Split,
     *,
@@ -145,13 +175,16 @@ def learn_features(
     board: Board | None = None,
     team: Team | None = None,
     constraint: Constraint | None = None,
+    kernels: Name | None = None,
     watch: Callable[[int, Dense], Any] | None = None,
 ) -> tuple[Dense, Float[Tensor, " pixel"], xr.Dataset]:
     """Train a layer without labels; return it with the mean image and its history.
 
-    Its weights keep to the `constraint` (`constraints.column_signs`, ...); `watch` is that
-    of `train`.
+    Its weights keep to the `constraint` (`constraints.column_signs`, ...); `kernels` are
+    those of `Dense`, `watch` is that of `train`.
     """
+    _check_settings(parts, training=training, preprocess=preprocess)
+    num_units = checks.count("units", num_units)
     x = parts.x_learn
     check_memory(
         needed_memory(num_units, x[0].numel(), p=p, batch_size=training.batch_size),
@@ -164,6 +197,7 @@ def learn_features(
         mean.numel(),
         p=p,
         constraint=constraint,
+        kernels=kernels,
         generator=generator,
         device=x.device,
     )
@@ -185,6 +219,7 @@ def learn_features(
     return layer, mean, history
 
 
+@isolated(grad=False, numpy=True)
 def finish(
     layer: Dense,
     mean: Float[Tensor, " pixel"],
@@ -198,6 +233,8 @@ def finish(
     progress: bool = True,
 ) -> Trained:
     """Read out a trained layer, and score it once; its history gets the readout's."""
+    _check_settings(parts, preprocess=preprocess, head=head)
+    check_classes(parts, num_classes)
     log = ReadoutLog()
     (trained_head, errors), seconds = timed(
         lambda: read_out(
@@ -220,6 +257,22 @@ def finish(
     }
     history = history.assign(log.as_dataset())
     return Trained(layer.weights, mean, trained_head, history, metrics)
+
+
+def _check_settings(parts: Split, **settings: Any) -> None:
+    """Raise ValueError unless these are what their names say, before it costs anything."""
+    kinds = {"training": Training, "preprocess": Preprocess, "head": Readout}
+    checks.instance("parts", parts, Split)
+    for name, value in settings.items():
+        checks.instance(name, value, kinds[name])
+
+
+def check_classes(parts: Split, num_classes: int) -> None:
+    """Raise ValueError unless all labels, also of the images to score, are classes."""
+    num_classes = checks.count("num_classes", num_classes)
+    for name in ("y_learn", "y_score"):
+        y = getattr(parts, name)
+        checks.labels(name, y, num_images=len(y), num_classes=num_classes)
 
 
 def needed_memory(
@@ -252,6 +305,7 @@ def peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
+@isolated(grad=False)
 def read_out(
     weights: Float[Tensor, "unit pixel"],
     parts: Split,
@@ -270,6 +324,7 @@ def read_out(
     `log` gets the course of its training, and the confusion of the scored images; `watch`
     is called after each epoch: see `readout.fit`.
     """
+    _check_settings(parts, preprocess=preprocess, head=head)
     log = ReadoutLog() if log is None else log
     learned = features(weights, parts.x_learn, preprocess, mean, head)
     trained = readout.fit(
@@ -291,6 +346,7 @@ def read_out(
     }
 
 
+@isolated(grad=False)
 def features(
     weights: Float[Tensor, "unit pixel"],
     x: Num[Tensor, "image *shape"],
@@ -304,10 +360,11 @@ def features(
     is free; elsewhere each time they are used.
     """
     streamed = Streamed(weights, x, preprocess, mean, head)
-    free = free_memory(x.device)
-    if free is not None and 2 * len(x) * len(weights) * weights.element_size() > free:
+    first = streamed[:1]
+    free = free_memory(first.device)
+    if free is not None and 2 * len(streamed) * first.nbytes > free:
         return streamed
-    out = weights.new_empty(len(x), len(weights))
+    out = first.new_empty(len(streamed), first.shape[1])
     for block, result in zip(streamed.blocks(), out.split(readout.BLOCK), strict=True):
         result.copy_(block)
     return out

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fastpath import __version__, board, checkpoint, experiment, kernels
+from fastpath.ambient import isolated
 from fastpath.board import Board
 from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.datasets import Images
@@ -72,6 +73,7 @@ class Plan:
         )
 
 
+@isolated(grad=False, numpy=True)
 def run(
     plan: Plan,
     images: Images,
@@ -121,6 +123,7 @@ def run(
             snapshots=snapshots,
             board=board if plan.tensorboard else None,
             team=team,
+            kernels=machine.kernels,
         )
         if team is not None:
             team.leave()
@@ -170,9 +173,14 @@ def identity(plan: Plan, images: Images, machine: Machine) -> dict[str, Any]:
         "machine": {
             **{name: getattr(machine, name) for name in fields},
             "data_root": root,
-            "kernels": kernels.choose(torch.device(machine.device), torch.float32).name,
+            "kernels": computing(machine),
         },
     }
+
+
+def computing(machine: Machine) -> str:
+    """Return the name of the kernels that compute on a machine."""
+    return kernels.choose(torch.device(machine.device), torch.float32, machine.kernels).name
 
 
 def save(
@@ -205,7 +213,7 @@ def save(
         "device": machine.device,
         "threads": torch.get_num_threads(),
         "precision": machine.precision,
-        "kernels": kernels.choose(trained.weights.device, trained.weights.dtype).name,
+        "kernels": computing(machine),
     }
     checkpoint.save_json(folder / checkpoint.CONFIG, config)
     checkpoint.save_json(folder / checkpoint.METRICS, trained.metrics)
