@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from signal import SIG_IGN, SIGTERM, signal
@@ -57,7 +58,8 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     command = tyro.cli(Command, args=args, prog="fastpath", description=__doc__)
     try:
-        with _sigterm_interrupts():
+        # What is imported on the way adds filters of its own.
+        with warnings.catch_warnings(), _sigterm_interrupts():
             _run_or_say_why_not(command)
     except KeyboardInterrupt as stop:
         by, code = ("terminated", 143) if SIGTERM in stop.args else ("interrupted", 130)
