@@ -43,7 +43,12 @@ with nullcontext() if "torch" in sys.modules else _idle_threads_sleep():
     import torch
 
 AUTOCAST = ("cpu", "cuda")
-NUMPY: dict[str, Any] = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+NUMPY: dict[str, Any] = {
+    "divide": "warn",
+    "over": "warn",
+    "under": "ignore",
+    "invalid": "warn",
+}
 LEAST = sys.float_info.min
 # How many functions watch the calls of PyTorch, of which the default device is one.
 _watching = getattr(torch._C, "_len_torch_function_stack", lambda: 1)

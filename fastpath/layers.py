@@ -86,6 +86,8 @@ class Dense:
         """
         shape = checks.count("units", num_units), checks.count("pixels", num_pixels)
         generator = checks.generator(generator)
+        if dtype not in checks.FORMATS:
+            raise ValueError(f"dtype is {dtype}: torch.float32 or torch.float64 is needed")
         weights = torch.randn(*shape, generator=generator, dtype=dtype)
         weights = weights.to(device)
         if constraint is not None:

@@ -44,6 +44,8 @@ class Machine:
         ValueError
             If there is no such device, or a setting is not possible on it.
         """
+        checks.one_of("cpu", "cuda")("device", self.device)
+        checks.one_of("float32", "tf32")("precision", self.precision)
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError(
                 "device is 'cuda', but PyTorch sees no CUDA device here: give --device "

@@ -201,7 +201,8 @@ def _mosaic_figure(files: Files, fields: xr.DataArray, title: str, near: int) ->
     times = max(1, round(near / width))
     strip, edge = 46, 10  # pixels above for the title, and around
     size = np.array([times * width + 2 * edge, times * height + strip + edge])
-    figure = Figure(figsize=tuple(size / DPI), dpi=DPI, layout="none")
+    figure = Figure(figsize=tuple(size / DPI), dpi=DPI)
+    figure.set_layout_engine("none")
     place = np.array([edge, edge, times * width, times * height])
     ax = figure.add_axes(tuple(place / np.tile(size, 2)))
     plots.receptive_fields(fields, files.image_shape, ax).set_title(title, fontsize=9)

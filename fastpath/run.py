@@ -1,5 +1,6 @@
 """One run and its folder: begun, interrupted, gone on with, finished, opened."""
 
+import functools
 import hashlib
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -11,10 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fastpath import __version__, board, checkpoint, experiment, kernels
+from fastpath import __version__, board, checkpoint, checks, experiment, kernels
 from fastpath.ambient import isolated
 from fastpath.board import Board
-from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking, Soft, built_in
 from fastpath.datasets import Images
 from fastpath.distributed import Team
 from fastpath.experiment import Trained
@@ -47,7 +48,18 @@ class Plan:
     """Write what happens for TensorBoard too."""
 
     def __post_init__(self) -> None:
+        count = functools.partial(checks.count, least=0)
+        numbers = {"seed": count, "validation": count, "snapshots": checks.whole}
+        checks.fields(self, units=checks.count, p=checks.number, **numbers)
         check_number(self.snapshots)
+        checks.instance("training", self.training, Training)
+        checks.instance("readout", self.readout, Readout)
+        # By their names and fields alone they are written down, and read again.
+        if built_in(self.competition) is None or type(self.preprocess) is not Preprocess:
+            raise ValueError(
+                "a run that is saved has Ranking(), Equilibrium() or Soft(), and a "
+                "Preprocess(): use `experiment.learn` for others"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

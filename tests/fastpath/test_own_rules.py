@@ -92,7 +92,9 @@ def stepped(weights, images, *, lr):
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("rule", OWN, ids=lambda rule: getattr(rule, "__name__", repr(rule)))
+@pytest.mark.parametrize(
+    "rule", OWN, ids=lambda rule: getattr(rule, "__name__", repr(rule))
+)
 def test_a_layer_learns_by_the_rule_that_it_was_given(rule, name):
     weights, images = normal(7, 6), normal(20, 6, seed=1)
     layer = layer_with(name, weights)
@@ -113,7 +115,9 @@ def test_images_are_prepared_as_a_subclass_says(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("rule", OWN, ids=lambda rule: getattr(rule, "__name__", repr(rule)))
+@pytest.mark.parametrize(
+    "rule", OWN, ids=lambda rule: getattr(rule, "__name__", repr(rule))
+)
 def test_training_goes_by_both(rule, name):
     x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (30, 3, 2), np.uint8))
     start, mean = normal(5, 6), torch.zeros(6)
