@@ -87,8 +87,11 @@ def isolated[**P, R](
         def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
             if grad is None or grad == torch.is_grad_enabled():
                 return function(*args, **kwargs)
-            with torch.set_grad_enabled(grad):
+            torch.set_grad_enabled(grad)
+            try:
                 return function(*args, **kwargs)
+            finally:
+                torch.set_grad_enabled(not grad)
 
         @functools.wraps(function)
         def inside(*args: P.args, **kwargs: P.kwargs) -> R:

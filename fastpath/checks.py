@@ -175,10 +175,8 @@ def tensor(name: str, value: Any) -> Tensor:
     ValueError
         If it is neither, or not of real numbers, or some of it is masked.
     """
-    if type(value) is Tensor:
-        found = value
-    elif isinstance(value, Tensor):  # a parameter, an image of torchvision
-        found = value.as_subclass(Tensor)
+    if isinstance(value, Tensor):  # also a parameter, an image of torchvision
+        found = value if type(value) is Tensor else value.as_subclass(Tensor)
     elif isinstance(value, np.ndarray):
         found = _from_array(name, value)
     else:
@@ -312,15 +310,16 @@ def labels(
 
 def pixels(x: Tensor, weights: Tensor) -> None:
     """Raise ValueError unless images and weights are matrices of as many pixels."""
+    if x.ndim == 2 and x.shape[1] == weights.shape[1]:
+        return
     if x.ndim != 2:
         raise ValueError(
             f"the images have shape {tuple(x.shape)}: (image, pixel) is needed"
         )
-    if x.shape[1] != weights.shape[1]:
-        raise ValueError(
-            f"the weights have {weights.shape[1]} pixels per unit, the images "
-            f"{x.shape[1]}: use weights that were trained on images of this size"
-        )
+    raise ValueError(
+        f"the weights have {weights.shape[1]} pixels per unit, the images "
+        f"{x.shape[1]}: use weights that were trained on images of this size"
+    )
 
 
 def mean_image(value: Any, flat: Num[Tensor, "image pixel"]) -> Float[Tensor, " _"]:

@@ -17,7 +17,7 @@ from fastpath.constraints import Constraint
 from fastpath.distributed import Team
 from fastpath.kernels import Changes, Name
 from fastpath.kernels.plain import largest
-from fastpath.plasticity import Normalize, conjugate, delta_w
+from fastpath.plasticity import Normalize, check_normalize, conjugate, delta_w
 from fastpath.preprocess import Preprocess
 
 
@@ -143,14 +143,12 @@ class Dense:
         IndexError
             If there are no such images.
         """
-        x, index, mean = (
-            checks.tensor(name, value)
-            for name, value in (("x", x), ("index", index), ("mean", mean))
-        )
-        flat = checks.images("x", x).flatten(1)
+        x, index = checks.images("x", x), checks.tensor("index", index)
+        mean, flat = checks.tensor("mean", mean), x.flatten(1)
         checks.pixels(flat, self.weights)
-        for name, value in (("images", x), ("index", index), ("mean", mean)):
-            checks.same_device(name, value, "the weights", self.weights)
+        if not x.device == index.device == mean.device == self.weights.device:
+            for name, value in (("images", x), ("index", index), ("mean", mean)):
+                checks.same_device(name, value, "the weights", self.weights)
         if x.dtype not in (torch.uint8, self.weights.dtype):
             raise ValueError(
                 f"the images are {x.dtype}: uint8 is needed, or {self.weights.dtype}, the "
@@ -204,7 +202,7 @@ class Dense:
             check_rank(known.k, self.num_units)
         if not isinstance(lr, Tensor) and not math.isfinite(lr := checks.number("lr", lr)):
             raise ValueError(f"lr is {lr}: the step size must be finite")
-        checks.one_of("max", None)("normalize", normalize)
+        normalize = check_normalize("normalize", normalize)
         mine = slice(None) if team is None else team.share(len(images))
         seen = images[mine]
         drive = self._buffer("drive", len(seen), self.num_units)

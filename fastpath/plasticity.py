@@ -16,9 +16,11 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from fastpath import checks
 from fastpath.ambient import isolated
 
 type Normalize = Literal["max"] | None
+check_normalize = checks.one_of("max", None)
 
 
 @isolated()

@@ -21,7 +21,7 @@ from fastpath.history import Log, as_dataset
 from fastpath.keeper import Checkpoints, Keeper
 from fastpath.layers import Dense
 from fastpath.machine import enough_threads
-from fastpath.plasticity import Normalize, annealed
+from fastpath.plasticity import Normalize, annealed, check_normalize
 from fastpath.preprocess import Preprocess
 from fastpath.snapshots import Snapshots
 
@@ -46,7 +46,7 @@ class Training:
             epochs=functools.partial(checks.count, least=0),
             batch_size=checks.count,
             lr=checks.positive,
-            normalize=checks.one_of("max", None),
+            normalize=check_normalize,
         )
 
 

@@ -656,20 +656,6 @@ def test_threads_and_precision_of_a_command_end_with_it():
     assert torch.get_num_threads() == before
 
 
-PYTHONS_OWN = """
-import random
-before = random.getstate()
-from tests.fastpath.test_ambient import clustered, learned, own_loop
-learned(), own_loop(), clustered()
-assert random.getstate() == before
-"""
-
-
-def test_the_random_numbers_of_python_are_left_alone():
-    """In a process of its own: in this one beartype draws some to check lists."""
-    subprocess.run([sys.executable, "-c", PYTHONS_OWN], check=True)
-
-
 IMPORTED = """
 import os
 before = dict(os.environ)
@@ -677,6 +663,12 @@ before = dict(os.environ)
 import fastpath.run, fastpath.baselines, fastpath.pictures
 import torch
 assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
+
+import random  # here, since in the tests' own process beartype draws some numbers
+from tests.fastpath.test_ambient import clustered, learned, own_loop
+before = random.getstate()
+learned(), own_loop(), clustered()
+assert random.getstate() == before
 """
 
 
@@ -684,7 +676,7 @@ assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
     ("first", "policy"),
     [("import fastpath.cli", "passive"), ("import torch; import fastpath.cli", None)],
 )
-def test_an_import_leaves_the_environment_as_it_was(first, policy):
+def test_a_fresh_process_keeps_its_environment_and_random_numbers(first, policy):
     """And in a command idle threads sleep: OpenMP says what it has read."""
     environment = {k: v for k, v in os.environ.items() if k != ambient.OPENMP}
     done = subprocess.run(
