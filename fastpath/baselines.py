@@ -5,6 +5,7 @@ One more, random weights, is a run of 0 epochs. It deserves its own power n of t
 4.5: 5.8, 6.1, 6.9, 9.2 % error on MNIST, 14.4, 14.8, 16.1, 17.7 % on Fashion-MNIST).
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from fastpath import readout
+from fastpath import checks, readout
+from fastpath.ambient import isolated
 from fastpath.experiment import Split
 from fastpath.machine import check_memory, enough_threads, free_memory
 from fastpath.preprocess import Preprocess
@@ -34,13 +36,11 @@ class Backprop:
     lr: float = 1e-3
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if (value := getattr(self, name)) < 1:
-                raise ValueError(f"{name} is {value}: at least 1 is needed")
-        if not (self.lr > 0 and math.isfinite(self.lr)):
-            raise ValueError(f"lr is {self.lr}: the step size must be positive and finite")
+        count = checks.count
+        checks.fields(self, epochs=count, batch_size=count, lr=checks.positive)
 
 
+@isolated(grad=True)
 def backprop(
     parts: Split,
     *,
@@ -67,11 +67,20 @@ def backprop(
     watch
         Called with each epoch that is done, from 1, and the network: images as the layer
         sees them (image, pixel) to outputs (image, class).
+
+    Raises
+    ------
+    ValueError
+        If an argument is something else than it should be, or labels are no classes.
     """
-    x, y, device = parts.x_learn, parts.y_learn, parts.x_learn.device
-    if num_units < 1:
-        raise ValueError(f"units is {num_units}: at least 1 is needed")
+    parts = checks.instance("parts", parts, Split)
+    backprop = checks.instance("backprop", backprop, Backprop)
+    preprocess = checks.instance("preprocess", preprocess, Preprocess)
+    generator = checks.generator(generator)
     parts.check_classes(num_classes)
+    num_units = checks.count("units", num_units)
+    num_classes = checks.count("num_classes", num_classes)
+    x, y, device = parts.x_learn, parts.y_learn, parts.x_learn.device
     preprocess.check(x)
     if backprop.batch_size > len(x):
         raise ValueError(
@@ -125,9 +134,12 @@ def backprop(
 def _network(
     num_pixels: int, num_units: int, num_classes: int, generator: torch.Generator
 ) -> nn.Sequential:
-    network = nn.Sequential(
-        nn.Linear(num_pixels, num_units), nn.ReLU(), nn.Linear(num_units, num_classes)
+    # Without weights of their own, which would be drawn from PyTorch's global generator.
+    sizes, linear = (num_pixels, num_units, num_classes), nn.utils.skip_init
+    layers = (
+        linear(nn.Linear, *pair, dtype=torch.float32) for pair in itertools.pairwise(sizes)
     )
+    network = nn.Sequential(next(layers), nn.ReLU(), next(layers))
     with torch.no_grad():
         for parameter, num_inputs in zip(
             network.parameters(),
@@ -142,6 +154,7 @@ def _network(
 @torch.no_grad()
 def _start_from(network: nn.Sequential, first: Float[Tensor, "unit pixel"]) -> None:
     weight, bias = network[0].parameters()
+    first = checks.tensor("first", first)
     if weight.shape != first.shape:
         raise ValueError(
             f"the first weights are {tuple(first.shape)}: {tuple(weight.shape)}, units and "
@@ -200,11 +213,10 @@ class KMeans:
     batch_size: int = 4096
 
     def __post_init__(self) -> None:
-        for name in ("passes", "batch_size"):
-            if (value := getattr(self, name)) < 1:
-                raise ValueError(f"{name} is {value}: at least 1 is needed")
+        checks.fields(self, passes=checks.count, batch_size=checks.count)
 
 
+@isolated(grad=False, numpy=True)
 def kmeans(
     x: UInt8[Tensor, "image *shape"],
     *,
@@ -224,6 +236,10 @@ def kmeans(
     ValueError
         If there are fewer images than clusters, or the images are all alike.
     """
+    kmeans = checks.instance("kmeans", kmeans, KMeans)
+    preprocess = checks.instance("preprocess", preprocess, Preprocess)
+    x, seed = checks.images("x", x), checks.count("seed", seed, least=0)
+    num_units = checks.whole("units", num_units)
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
@@ -246,6 +262,7 @@ def kmeans(
     return torch.from_numpy(clusters.cluster_centers_).to(mean)
 
 
+@isolated(grad=False)
 def linear(
     parts: Split,
     *,
@@ -260,6 +277,9 @@ def linear(
     Each pixel is standardised over the training images. Of `head` the loss and the
     settings of its training count, not the power of features.
     """
+    parts = checks.instance("parts", parts, Split)
+    preprocess = checks.instance("preprocess", preprocess, Preprocess)
+    head = checks.instance("head", head, Readout)
     parts.check_classes(num_classes)
     preprocess.check(parts.x_learn)
     mean = preprocess.fit(parts.x_learn)

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from signal import SIG_IGN, SIGTERM, signal
@@ -9,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from fastpath import checkpoint
+from fastpath import ambient, checkpoint
 from fastpath.commands.backprop import BackpropControl, backprop_control
 from fastpath.commands.evaluate import Evaluate, evaluate
 from fastpath.commands.export import Export, export
@@ -52,11 +53,13 @@ def _run(command: Command) -> None:
             export(command)
 
 
+@ambient.isolated(grad=False, numpy=True)
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     command = tyro.cli(Command, args=args, prog="fastpath", description=__doc__)
     try:
-        with _sigterm_interrupts():
+        # What is imported on the way adds filters of its own.
+        with warnings.catch_warnings(), _sigterm_interrupts():
             _run_or_say_why_not(command)
     except KeyboardInterrupt as stop:
         by, code = ("terminated", 143) if SIGTERM in stop.args else ("interrupted", 130)

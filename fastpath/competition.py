@@ -17,12 +17,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fastpath import checks
+from fastpath.ambient import isolated
+
 FIRST_SORTED = 32
 
 # Anything that turns the drive (image, unit) of a mini-batch into g (image, unit).
 type Competition = Callable[[Tensor], Tensor]
 
 
+@isolated()
 def ranking(
     drive: Float[Tensor, "image unit"], *, k: int, delta: float
 ) -> Float[Tensor, "image unit"]:
@@ -36,7 +40,8 @@ def ranking(
     ValueError
         If k is not in 2..number of units, or Δ is negative or not finite.
     """
-    _check_ranking(k, delta)
+    k, delta = _ranking(k, delta)
+    drive = checks.floats("drive", drive, "(image, unit)")
     check_rank(k, drive.shape[1])
     ranks = drive.topk(k, dim=1).indices
     g = torch.zeros_like(drive)
@@ -44,6 +49,7 @@ def ranking(
     return g.scatter_(1, ranks[:, k - 1 :], -delta)
 
 
+@isolated()
 def settle(
     drive: Float[Tensor, "image unit"], *, w_inh: float
 ) -> Float[Tensor, "image unit"]:
@@ -59,7 +65,8 @@ def settle(
     ValueError
         If w_inh is negative or not finite.
     """
-    _check_w_inh(w_inh)
+    w_inh = _w_inh(w_inh)
+    drive = checks.floats("drive", drive, "(image, unit)")
     if w_inh < 1:
         excess = drive - w_inh * _summed_activity(drive, w_inh)
         return torch.where(excess > 0, excess / (1 - w_inh), excess)
@@ -96,6 +103,7 @@ def _summed_activity(
     return torch.where(num_active > 0, summed, 0.0)
 
 
+@isolated()
 def equilibrium(
     drive: Float[Tensor, "image unit"], *, w_inh: float, h_star: float, delta: float
 ) -> Float[Tensor, "image unit"]:
@@ -108,12 +116,13 @@ def equilibrium(
     ValueError
         If w_inh or Δ is negative, or h* is not positive.
     """
-    _check_equilibrium(w_inh, h_star, delta)
+    w_inh, h_star, delta = _equilibrium(w_inh, h_star, delta)
     h = settle(drive, w_inh=w_inh)
     anti = -delta * (h >= 0).to(h.dtype)
     return torch.where(h >= h_star, 1.0, anti)
 
 
+@isolated()
 def soft(
     drive: Float[Tensor, "image unit"], *, temperature: float, anti: bool
 ) -> Float[Tensor, "image unit"]:
@@ -127,7 +136,9 @@ def soft(
     ValueError
         If the temperature is not positive.
     """
-    _check_soft(temperature)
+    temperature = checks.positive("temperature", temperature)
+    anti = checks.flag("anti", anti)
+    drive = checks.floats("drive", drive, "(image, unit)")
     g = torch.softmax(drive / temperature, dim=1)
     if not anti:
         return g
@@ -143,7 +154,8 @@ class Ranking:
     delta: float = 0.4
 
     def __post_init__(self) -> None:
-        _check_ranking(self.k, self.delta)
+        checks.fields(self, k=checks.whole, delta=checks.number)
+        _ranking(self.k, self.delta)
 
     def __call__(self, drive: Tensor) -> Tensor:
         """Return g (image, unit)."""
@@ -159,7 +171,9 @@ class Equilibrium:
     delta: float = 0.4
 
     def __post_init__(self) -> None:
-        _check_equilibrium(self.w_inh, self.h_star, self.delta)
+        number = checks.number
+        checks.fields(self, w_inh=number, h_star=number, delta=number)
+        _equilibrium(self.w_inh, self.h_star, self.delta)
 
     def __call__(self, drive: Tensor) -> Tensor:
         """Return g (image, unit)."""
@@ -174,20 +188,43 @@ class Soft:
     anti: bool = False
 
     def __post_init__(self) -> None:
-        _check_soft(self.temperature)
+        checks.fields(self, temperature=checks.positive, anti=checks.flag)
 
     def __call__(self, drive: Tensor) -> Tensor:
         """Return g (image, unit)."""
         return soft(drive, temperature=self.temperature, anti=self.anti)
 
 
-def _check_ranking(k: int, delta: float) -> None:
-    if k < 2:
+def built_in(competition: Competition) -> Ranking | Equilibrium | Soft | None:
+    """Return a competition that others may compute in a way of their own, or None.
+
+    By the exact class: a subclass may decide otherwise, so it is only ever called.
+    """
+    for kind in (Ranking, Equilibrium, Soft):
+        if type(competition) is kind:
+            return competition
+    return None
+
+
+def activation(
+    competition: Competition, drive: Float[Tensor, "image unit"]
+) -> Float[Tensor, "image unit"]:
+    """Return the g of any competition, in the number format of the drive.
+
+    Raises
+    ------
+    ValueError
+        If g is not of the shape of the drive.
+    """
+    # One of the user's may compute in place; ΔW needs the drive as it was.
+    given = drive if built_in(competition) else drive.clone()
+    g = checks.tensor("g", competition(given))
+    if g.shape != drive.shape:
         raise ValueError(
-            f"k is {k}: the anti-Hebbian unit must rank below the winner, so k is 2 "
-            "(the runner-up) or more"
+            f"the competition returned g of shape {tuple(g.shape)} for drives of shape "
+            f"{tuple(drive.shape)}: one value for each image and unit is needed"
         )
-    _check_delta(delta)
+    return g.to(drive)
 
 
 def check_rank(k: int, num_units: int) -> None:
@@ -199,30 +236,39 @@ def check_rank(k: int, num_units: int) -> None:
         )
 
 
-def _check_equilibrium(w_inh: float, h_star: float, delta: float) -> None:
-    _check_w_inh(w_inh)
+def _ranking(k: int, delta: float) -> tuple[int, float]:
+    k = checks.whole("k", k)
+    if k < 2:
+        raise ValueError(
+            f"k is {k}: the anti-Hebbian unit must rank below the winner, so k is 2 "
+            "(the runner-up) or more"
+        )
+    return k, _delta(delta)
+
+
+def _equilibrium(w_inh: float, h_star: float, delta: float) -> tuple[float, float, float]:
+    w_inh, h_star = _w_inh(w_inh), checks.number("h_star", h_star)
     if not (h_star > 0 and math.isfinite(h_star)):
         raise ValueError(
             f"h_star is {h_star}: the threshold between anti-Hebbian and Hebbian "
             "learning must be positive and finite"
         )
-    _check_delta(delta)
+    return w_inh, h_star, _delta(delta)
 
 
-def _check_soft(temperature: float) -> None:
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise ValueError(f"temperature is {temperature}: it must be positive and finite")
-
-
-def _check_w_inh(w_inh: float) -> None:
+def _w_inh(w_inh: float) -> float:
+    w_inh = checks.number("w_inh", w_inh)
     if not (w_inh >= 0 and math.isfinite(w_inh)):
         raise ValueError(
             f"w_inh is {w_inh}: the strength of inhibition must be 0 or more, and finite"
         )
+    return w_inh
 
 
-def _check_delta(delta: float) -> None:
+def _delta(delta: float) -> float:
+    delta = checks.number("delta", delta)
     if not (delta >= 0 and math.isfinite(delta)):
         raise ValueError(
             f"delta is {delta}: the anti-Hebbian strength must be 0 or more, and finite"
         )
+    return delta

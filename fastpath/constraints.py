@@ -10,11 +10,14 @@ Source: H. H. Dale, Proc. R. Soc. Med. 28:319 (1935); J. C. Eccles, P. Fatt & K.
 J. Physiol. 126:524 (1954) for the law.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from fastpath import checks
+from fastpath.ambient import isolated
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,9 @@ class Constraint:
     """1: weights >= 0, −1: weights <= 0, 0: weights are free."""
 
     def __post_init__(self) -> None:
-        if not (self.signs.abs() <= 1).all():
-            found = self.signs.unique().tolist()
-            raise ValueError(f"signs are {found}: each must be 1, -1 or 0")
+        checks.fields(self, signs=_signs)
 
+    @isolated()
     def __call__(
         self,
         rows: Float[Tensor, "row pixel"],
@@ -39,12 +41,14 @@ class Constraint:
 
     def to(self, device: torch.device) -> "Constraint":
         """Return the same constraint on another device."""
-        return Constraint(self.signs.to(device))
+        return replace(self, signs=self.signs.to(device))
 
+    @isolated()
     def mirrored(self, weights: Float[Tensor, "unit pixel"]) -> Float[Tensor, "unit pixel"]:
         """Return weights of the same sizes that are allowed: wrong signs are turned."""
         return torch.where(self._wrong(weights), -weights, weights)
 
+    @isolated()
     def violations(self, weights: Float[Tensor, "unit pixel"]) -> int:
         """Return how many weights have the wrong sign."""
         return int(self._wrong(weights).sum())
@@ -62,6 +66,16 @@ class Constraint:
         return rows * signs < 0
 
 
+def _signs(name: str, value: Tensor) -> Int[Tensor, "_ _"]:
+    signs = checks.matrix(name, value, "(1 or unit, 1 or pixel)")
+    found = signs.double().unique()
+    if not torch.isin(found, found.new_tensor([-1, 0, 1])).all():
+        given = signs.unique().tolist()
+        raise ValueError(f"signs are {given}: each must be 1, -1 or 0")
+    return signs.to(torch.int8)
+
+
+@isolated()
 def same_sign(sign: int) -> Constraint:
     """Keep all weights at 0 or more (sign 1), or at 0 or less (sign −1).
 
@@ -70,6 +84,7 @@ def same_sign(sign: int) -> Constraint:
     ValueError
         If the sign is neither.
     """
+    sign = checks.whole("sign", sign)
     if sign not in (1, -1):
         raise ValueError(f"sign is {sign}: 1 (weights >= 0) or -1 (weights <= 0)")
     return Constraint(torch.tensor([[sign]]))
@@ -89,7 +104,7 @@ def column_signs(signs: Int[Tensor, " pixel"]) -> Constraint:
     ValueError
         If a sign is none of these; and when applied, if there are not as many inputs.
     """
-    return Constraint(signs[None])
+    return Constraint(checks.tensor("signs", signs)[None])
 
 
 def row_signs(signs: Int[Tensor, " unit"]) -> Constraint:
@@ -97,4 +112,4 @@ def row_signs(signs: Int[Tensor, " unit"]) -> Constraint:
 
     Parameters and errors are those of `column_signs`, with units in the place of inputs.
     """
-    return Constraint(signs[:, None])
+    return Constraint(checks.tensor("signs", signs)[:, None])

@@ -4,6 +4,7 @@ The test set is looked at once, when everything is decided. Choices are made on 
 validation split of the training set, and then the test set is not looked at at all.
 """
 
+import functools
 import resource
 import sys
 import time
@@ -16,13 +17,15 @@ import xarray as xr
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from fastpath import datasets, readout
+from fastpath import checks, datasets, readout
+from fastpath.ambient import isolated
 from fastpath.board import Board
 from fastpath.competition import Competition
 from fastpath.constraints import Constraint
 from fastpath.distributed import Team
 from fastpath.history import ReadoutLog
 from fastpath.keeper import Checkpoints
+from fastpath.kernels import Name
 from fastpath.layers import Dense
 from fastpath.machine import check_memory, free_memory
 from fastpath.preprocess import Preprocess
@@ -42,15 +45,23 @@ class Split:
     scored_on: str
     """"test" or "validation"."""
 
+    def __post_init__(self) -> None:
+        checks.fields(self, x_learn=_images, x_score=_images)
+        for part in ("learn", "score"):
+            number = len(getattr(self, f"x_{part}"))
+            labels = functools.partial(checks.labels, num_images=number)
+            checks.fields(self, **{f"y_{part}": labels})
+        if self.x_learn[0].numel() != self.x_score[0].numel():
+            raise ValueError(
+                f"images to learn from are {tuple(self.x_learn.shape[1:])}, those to score "
+                f"on {tuple(self.x_score.shape[1:])}: they must have one size"
+            )
+
     def check_classes(self, num_classes: int) -> None:
         """Raise ValueError unless all labels name one of so many classes, and these fit."""
-        labels = torch.cat([self.y_learn, self.y_score])
-        if labels.min() < 0 or labels.max() >= num_classes:
-            raise ValueError(
-                f"num_classes is {num_classes}, but labels go from {labels.min()} to "
-                f"{labels.max()}: 0 to {num_classes - 1} are needed, so give at least "
-                f"{labels.max() + 1}, or number the labels from 0"
-            )
+        num_classes = checks.count("num_classes", num_classes)
+        for name, y in (("y_learn", self.y_learn), ("y_score", self.y_score)):
+            checks.labels(name, y, num_images=len(y), num_classes=num_classes)
         check_memory(
             {f"confusion of {num_classes} classes": 8 * num_classes**2},
             "leave out the classes without images",
@@ -58,6 +69,11 @@ class Split:
         )
 
 
+def _images(name: str, x: Tensor) -> Num[Tensor, "image *shape"]:
+    return checks.images(name, x).detach()
+
+
+@isolated(grad=False)
 def split(
     images: datasets.Images,
     *,
@@ -72,13 +88,17 @@ def split(
     ValueError
         If the validation split leaves nothing to learn from.
     """
+    images = checks.instance("images", images, datasets.Images)
+    validation = checks.whole("validation", validation)
+    generator = checks.generator(generator)
     if not 0 <= validation < len(images.x_train):
         raise ValueError(
             f"validation is {validation}: 0 (score on the test set) or fewer than the "
             f"{len(images.x_train)} training images is needed"
         )
-    x, y = torch.from_numpy(images.x_train), torch.from_numpy(images.y_train)
-    x_score, y_score = torch.from_numpy(images.x_test), torch.from_numpy(images.y_test)
+    x, y, x_score, y_score = (
+        checks.tensor(name, getattr(images, name)) for name in datasets.ARRAYS
+    )
     if validation:
         order = torch.randperm(len(x), generator=generator)
         held_out, kept = order[:validation], order[validation:]
@@ -100,6 +120,7 @@ class Trained:
     """Receptive fields as they formed, if they were kept."""
 
 
+@isolated(grad=False, numpy=True)
 def learn(
     parts: Split,
     *,
@@ -113,6 +134,7 @@ def learn(
     generator: torch.Generator,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
+    kernels: Name | None = None,
 ) -> Trained:
     """Train a layer and its readout, and score it once.
 
@@ -126,6 +148,7 @@ def learn(
     ValueError
         If a label names none of the classes, or as `learn_features`.
     """
+    _check_settings(parts, training=training, preprocess=preprocess, head=head)
     parts.check_classes(num_classes)
     layer, mean, history = learn_features(
         parts,
@@ -137,6 +160,7 @@ def learn(
         generator=generator,
         progress=progress,
         checkpoints=checkpoints,
+        kernels=kernels,
     )
     return finish(
         layer,
@@ -151,6 +175,7 @@ def learn(
     )
 
 
+@isolated(grad=False, numpy=True)
 def learn_features(
     parts: Split,
     *,
@@ -166,18 +191,21 @@ def learn_features(
     board: Board | None = None,
     team: Team | None = None,
     constraint: Constraint | None = None,
+    kernels: Name | None = None,
     watch: Callable[[int, Dense], Any] | None = None,
 ) -> tuple[Dense, Float[Tensor, " pixel"], xr.Dataset]:
     """Train a layer without labels; return it with the mean image and its history.
 
-    Its weights keep to the `constraint` (`constraints.column_signs`, ...); `watch` is that
-    of `train`.
+    Its weights keep to the `constraint` (`constraints.column_signs`, ...); `kernels` are
+    those of `Dense`, `watch` is that of `train`.
 
     Raises
     ------
     ValueError
         If the images are all alike, do not fit into memory, or as `train`.
     """
+    _check_settings(parts, training=training, preprocess=preprocess)
+    num_units = checks.count("units", num_units)
     x = parts.x_learn
     preprocess.check(x)
     check_memory(
@@ -191,6 +219,7 @@ def learn_features(
         mean.numel(),
         p=p,
         constraint=constraint,
+        kernels=kernels,
         generator=generator,
         device=x.device,
     )
@@ -212,6 +241,7 @@ def learn_features(
     return layer, mean, history
 
 
+@isolated(grad=False, numpy=True)
 def finish(
     layer: Dense,
     mean: Float[Tensor, " pixel"],
@@ -225,6 +255,8 @@ def finish(
     progress: bool = True,
 ) -> Trained:
     """Read out a trained layer, and score it once; its history gets the readout's."""
+    _check_settings(parts, preprocess=preprocess, head=head)
+    parts.check_classes(num_classes)
     log = ReadoutLog()
     (trained_head, errors), seconds = timed(
         lambda: read_out(
@@ -247,6 +279,14 @@ def finish(
     }
     history = history.assign(log.as_dataset())
     return Trained(layer.weights, mean, trained_head, history, metrics)
+
+
+def _check_settings(parts: Split, **settings: Any) -> None:
+    """Raise ValueError unless these are what their names say, before it costs anything."""
+    kinds = {"training": Training, "preprocess": Preprocess, "head": Readout}
+    checks.instance("parts", parts, Split)
+    for name, value in settings.items():
+        checks.instance(name, value, kinds[name])
 
 
 def needed_memory(
@@ -279,6 +319,7 @@ def peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
+@isolated(grad=False)
 def read_out(
     weights: Float[Tensor, "unit pixel"],
     parts: Split,
@@ -297,6 +338,7 @@ def read_out(
     `log` gets the course of its training, and the confusion of the scored images; `watch`
     is called after each epoch: see `readout.fit`.
     """
+    _check_settings(parts, preprocess=preprocess, head=head)
     log = ReadoutLog() if log is None else log
     learned = features(weights, parts.x_learn, preprocess, mean, head)
     trained = readout.fit(
@@ -318,6 +360,7 @@ def read_out(
     }
 
 
+@isolated(grad=False)
 def features(
     weights: Float[Tensor, "unit pixel"],
     x: Num[Tensor, "image *shape"],
@@ -331,10 +374,11 @@ def features(
     is free; elsewhere each time they are used.
     """
     streamed = Streamed(weights, x, preprocess, mean, head)
-    free = free_memory(x.device)
-    if free is not None and 2 * len(x) * len(weights) * weights.element_size() > free:
+    first = streamed[:1]
+    free = free_memory(first.device)
+    if free is not None and 2 * len(streamed) * first.nbytes > free:
         return streamed
-    out = weights.new_empty(len(x), len(weights))
+    out = first.new_empty(len(streamed), first.shape[1])
     for block, result in zip(streamed.blocks(), out.split(readout.BLOCK), strict=True):
         result.copy_(block)
     return out

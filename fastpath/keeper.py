@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fastpath import checkpoint
+from fastpath import checkpoint, checks
 from fastpath.distributed import Team
 from fastpath.history import DESCRIBED, Log
 from fastpath.layers import Dense
@@ -29,10 +29,15 @@ class Checkpoints:
     """Save at the end of an epoch when so many minutes have passed."""
 
     def __post_init__(self) -> None:
-        if self.epochs is not None and self.epochs < 1:
-            raise ValueError(f"checkpoint epochs is {self.epochs}: at least 1 is needed")
-        if self.minutes is not None and not self.minutes >= 0:
-            raise ValueError(f"checkpoint minutes is {self.minutes}: 0 or more is needed")
+        checks.fields(self, folder=lambda _, folder: Path(folder))
+        if self.epochs is not None:
+            checks.fields(self, epochs=lambda _, n: checks.count("checkpoint epochs", n))
+        if self.minutes is not None:
+            checks.fields(self, minutes=checks.number)
+            if not self.minutes >= 0:
+                raise ValueError(
+                    f"checkpoint minutes is {self.minutes}: 0 or more is needed"
+                )
 
     @property
     def path(self) -> Path:

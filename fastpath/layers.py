@@ -6,46 +6,50 @@ Drive (K&H 2019, eq. 2): I_u = Σ_i sign(W_ui) |W_ui|^(p−1) v_i, p ≥ 2.
 import math
 
 import torch
-from jaxtyping import Float, Int, Num, Shaped
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from fastpath import kernels
-from fastpath.competition import Competition, Ranking, check_rank
+import fastpath.kernels
+from fastpath import checks
+from fastpath.ambient import isolated
+from fastpath.competition import Competition, Ranking, built_in, check_rank
 from fastpath.constraints import Constraint
 from fastpath.distributed import Team
-from fastpath.kernels import Changes
+from fastpath.kernels import Changes, Name
 from fastpath.kernels.plain import largest
-from fastpath.plasticity import Normalize, conjugate, delta_w
+from fastpath.plasticity import Normalize, check_normalize, conjugate, delta_w
 from fastpath.preprocess import Preprocess
 
 
 class Dense:
     """A fully connected layer of competing hidden units.
 
-    `weights` is (unit, pixel), pixels in C-order of (height, width, channel). Change it
-    only through `learn`, which keeps what is derived from it up to date, and the weights
-    within `constraint` (`constraints.column_signs`, ...) if there is one.
+    `weights` is (unit, pixel), pixels in C-order of (height, width, channel): a copy of
+    those that are given. Change it only through `learn`, which keeps what is derived from
+    it up to date, and the weights within `constraint` (`constraints.column_signs`, ...) if
+    there is one. `kernels` names what computes a step: see `fastpath.kernels`.
 
     Raises
     ------
     ValueError
-        If p < 2, or the weights are not a finite matrix or not within the constraint.
+        If p < 2, the weights are not a finite matrix or not within the constraint, or the
+        kernels do not work here.
     """
 
+    @isolated(grad=False)
     def __init__(
         self,
         weights: Float[Tensor, "unit pixel"],
         *,
         p: float = 2.0,
         constraint: Constraint | None = None,
+        kernels: Name | None = None,
     ) -> None:
+        p = checks.number("p", p)
         if not (p >= 2 and math.isfinite(p)):
             raise ValueError(f"p is {p}: the exponent of the metric must be 2 or more")
-        if weights.ndim != 2 or not weights.isfinite().all():
-            raise ValueError(
-                f"weights of shape {tuple(weights.shape)}: a finite (unit, pixel) matrix "
-                "is needed"
-            )
+        weights = checks.weights(weights)
+        constraint = checks.optional("constraint", constraint, Constraint)
         constraint = None if constraint is None else constraint.to(weights.device)
         if constraint is not None and (wrong := constraint.violations(weights)):
             raise ValueError(
@@ -54,12 +58,13 @@ class Dense:
             )
         self.p = p
         self.constraint = constraint
-        self.weights = weights.contiguous()
-        self.kernels = kernels.choose(weights.device, weights.dtype)
+        self.weights = weights.clone(memory_format=torch.contiguous_format)
+        self.kernels = fastpath.kernels.choose(weights.device, weights.dtype, kernels)
         self._conjugate = conjugate(self.weights, p=p)
         self._buffers: dict[str, Tensor] = {}
 
     @classmethod
+    @isolated(grad=False)
     def random(
         cls,
         num_units: int,
@@ -67,6 +72,7 @@ class Dense:
         *,
         p: float = 2.0,
         constraint: Constraint | None = None,
+        kernels: Name | None = None,
         generator: torch.Generator,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -78,13 +84,16 @@ class Dense:
 
         The numbers are drawn on the CPU, so that one seed gives one start on any device.
         """
-        if num_units < 1:
-            raise ValueError(f"units is {num_units}: at least 1 is needed")
-        weights = torch.randn(num_units, num_pixels, generator=generator, dtype=dtype)
+        shape = checks.count("units", num_units), checks.count("pixels", num_pixels)
+        generator = checks.generator(generator)
+        if dtype not in checks.FORMATS:
+            raise ValueError(f"dtype is {dtype}: torch.float32 or torch.float64 is needed")
+        weights = torch.randn(*shape, generator=generator, dtype=dtype)
         weights = weights.to(device)
         if constraint is not None:
+            constraint = checks.instance("constraint", constraint, Constraint)
             weights = constraint.to(weights.device).mirrored(weights)
-        return cls(weights, p=p, constraint=constraint)
+        return cls(weights, p=p, constraint=constraint, kernels=kernels)
 
     @property
     def num_units(self) -> int:
@@ -101,17 +110,20 @@ class Dense:
         held = {"weights": self.weights}
         return held if self.p == 2 else held | {"conjugate": self._conjugate}
 
+    @isolated()
     def drive(self, images: Float[Tensor, "image pixel"]) -> Float[Tensor, "image unit"]:
         """Return I for each image and unit.
 
         Raises
         ------
         ValueError
-            If the images do not have as many pixels as the weights.
+            If the images do not have as many pixels as the weights, or are of another
+            device or number format.
         """
-        check_pixels(images, self.weights)
+        images = self._checked(images)
         return images @ self._conjugate.T
 
+    @isolated(grad=False)
     def prepare(
         self,
         x: Num[Tensor, "all *shape"],
@@ -131,15 +143,22 @@ class Dense:
         IndexError
             If there are no such images.
         """
-        flat = x.flatten(1)
-        check_pixels(flat, self.weights)
+        x, index = checks.images("x", x), checks.tensor("index", index)
+        mean, flat = checks.tensor("mean", mean), x.flatten(1)
+        checks.pixels(flat, self.weights)
+        if not x.device == index.device == mean.device == self.weights.device:
+            for name, value in (("images", x), ("index", index), ("mean", mean)):
+                checks.same_device(name, value, "the weights", self.weights)
         if x.dtype not in (torch.uint8, self.weights.dtype):
             raise ValueError(
                 f"the images are {x.dtype}: uint8 is needed, or {self.weights.dtype}, the "
                 "number format of the weights, for the rates of a layer below"
             )
-        if index.dtype != torch.int64:
-            raise ValueError(f"the index is {index.dtype}: int64 is needed")
+        if index.dtype != torch.int64 or index.ndim != 1:
+            raise ValueError(
+                f"the index is {index.dtype}: int64 is needed, of one dim (it has "
+                f"{index.ndim})"
+            )
         wanted = self.weights.dtype, self.weights.shape[1:]
         if (mean.dtype, mean.shape) != wanted:
             raise ValueError(
@@ -147,10 +166,13 @@ class Dense:
                 f"{self.weights.dtype} of {self.weights.shape[1]} pixels: make them alike"
             )
         out = self._buffer("images", len(index), self.weights.shape[1])
-        if x.is_floating_point():
-            return preprocess(flat.index_select(0, index), mean, out=out)
+        # A subclass may do something else, and may need the shape of the images for it.
+        if x.is_floating_point() or type(preprocess) is not Preprocess:
+            preprocess = checks.instance("preprocess", preprocess, Preprocess)
+            return preprocess(x.index_select(0, index), mean, out=out)
         return self.kernels.prepare(flat, index, preprocess, mean, out)
 
+    @isolated(grad=False)
     def learn(
         self,
         images: Float[Tensor, "image pixel"],
@@ -171,17 +193,16 @@ class Dense:
         ------
         ValueError
             If the images do not have as many pixels as the weights, or are of another
-            device or number format; if fewer units compete than the ranking needs.
+            device or number format; if fewer units compete than the ranking needs; if lr
+            is not a finite number.
         """
-        check_pixels(images, self.weights)
-        if (images.device, images.dtype) != (self.weights.device, self.weights.dtype):
-            raise ValueError(
-                f"the images are {images.dtype} on {images.device}, the weights "
-                f"{self.weights.dtype} on {self.weights.device}: they must be alike"
-            )
-        if isinstance(competition, Ranking):
-            check_rank(competition.k, self.num_units)
-        images = images.contiguous()
+        images = self._checked(images).contiguous()
+        competition = checks.competition(competition)
+        if isinstance(known := built_in(competition), Ranking):
+            check_rank(known.k, self.num_units)
+        if not isinstance(lr, Tensor) and not math.isfinite(lr := checks.number("lr", lr)):
+            raise ValueError(f"lr is {lr}: the step size must be finite")
+        normalize = check_normalize("normalize", normalize)
         mine = slice(None) if team is None else team.share(len(images))
         seen = images[mine]
         drive = self._buffer("drive", len(seen), self.num_units)
@@ -200,6 +221,18 @@ class Dense:
                 return
             changes = self.kernels.changes(learners, images, self.weights)
         self._apply(changes, lr, normalize)
+
+    def _checked(
+        self, images: Float[Tensor, "image v_pixel"]
+    ) -> Float[Tensor, "image pixel"]:
+        images = checks.tensor("images", images)
+        checks.pixels(images, self.weights)
+        if (images.device, images.dtype) != (self.weights.device, self.weights.dtype):
+            raise ValueError(
+                f"the images are {images.dtype} on {images.device}, the weights "
+                f"{self.weights.dtype} on {self.weights.device}: they must be alike"
+            )
+        return images
 
     def _apply(
         self, changes: Changes, lr: Float[Tensor, ""] | float, normalize: Normalize
@@ -221,14 +254,3 @@ class Dense:
             held = self.weights.new_empty(rows, columns)
             self._buffers[name] = held
         return held[:rows]
-
-
-def check_pixels(
-    images: Shaped[Tensor, "image v_pixel"], weights: Float[Tensor, "unit pixel"]
-) -> None:
-    """Raise ValueError unless images and weights have the same number of pixels."""
-    if images.shape[1] != weights.shape[1]:
-        raise ValueError(
-            f"the weights have {weights.shape[1]} pixels per unit, the images "
-            f"{images.shape[1]}: use weights that were trained on images of this size"
-        )

@@ -10,6 +10,9 @@ from typing import Literal
 
 import torch
 
+from fastpath import ambient, checks
+from fastpath.kernels import Name, choose
+
 # A second thread costs 0.1 ms a product where threads sleep while they wait, which is the
 # time of 10 MFLOP: measured on two cores, products from 40 MFLOP a thread gain by it.
 FLOP_PER_THREAD = 40e6
@@ -27,15 +30,22 @@ class Machine:
     """CPU threads at most; small layers use fewer, and are faster so [all cores]."""
     precision: Literal["float32", "tf32"] = "float32"
     """CUDA's matrix products: exact float32, or tf32 (10 bits of mantissa), faster."""
+    kernels: Name | None = None
+    """What computes the rest of a step; they round otherwise [the fastest there is]."""
 
     def ready(self) -> torch.device:
         """Check that the device is there; set its precision and the number of threads.
+
+        They stay so to the end of the command, or of another `isolated` function that this
+        is called in; else for the process.
 
         Raises
         ------
         ValueError
             If there is no such device, or a setting is not possible on it.
         """
+        checks.one_of("cpu", "cuda")("device", self.device)
+        checks.one_of("float32", "tf32")("precision", self.precision)
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError(
                 "device is 'cuda', but PyTorch sees no CUDA device here: give --device "
@@ -46,13 +56,16 @@ class Machine:
                 "precision is 'tf32', which only CUDA devices have: give --device cuda, or "
                 "leave --precision float32"
             )
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads is {self.threads}: at least 1 is needed")
-        torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
-        torch.set_num_threads(self.threads or num_cores())
-        if self.device == "cuda" and (local := os.environ.get("LOCAL_RANK")):
-            return torch.device(self.device, int(local))
-        return torch.device(self.device)
+        threads = num_cores() if self.threads is None else self.threads
+        ambient.use_threads(checks.count("threads", threads))
+        ambient.allow_tf32(self.precision == "tf32")
+        local = os.environ.get("LOCAL_RANK") if self.device == "cuda" else None
+        device = (
+            torch.device(self.device, int(local)) if local else torch.device(self.device)
+        )
+        if self.kernels is not None:
+            choose(device, torch.float32, self.kernels)
+        return device
 
 
 def num_cores() -> int:

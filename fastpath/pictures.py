@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -203,6 +204,7 @@ def _mosaic_figure(files: Files, fields: xr.DataArray, title: str, near: int) ->
     strip, edge = 46, 10  # pixels above for the title, and around
     size = np.array([times * width + 2 * edge, times * height + strip + edge])
     figure = Figure(figsize=tuple(size / DPI), dpi=DPI)
+    figure.set_layout_engine("none")
     place = np.array([edge, edge, times * width, times * height])
     ax = figure.add_axes(tuple(place / np.tile(size, 2)))
     plots.receptive_fields(fields, files.image_shape, ax).set_title(title, fontsize=9)
@@ -219,5 +221,6 @@ def _frame(figure: Figure) -> Image.Image:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with checkpoint.whole(path) as part:
+    whole = {"savefig.bbox": None, "savefig.dpi": "figure"}  # as it was laid out
+    with checkpoint.whole(path) as part, rc_context(whole):
         figure.savefig(part, format="png")

@@ -16,16 +16,32 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from fastpath import checks
+from fastpath.ambient import isolated
+
 type Normalize = Literal["max"] | None
+check_normalize = checks.one_of("max", None)
 
 
+@isolated()
 def delta_w(
     g: Float[Tensor, "image unit"],
     drive: Float[Tensor, "image unit"],
     images: Float[Tensor, "image pixel"],
     weights: Float[Tensor, "unit pixel"],
 ) -> Float[Tensor, "unit pixel"]:
-    """Return ΔW summed over the mini-batch (eq. 3). Units with g = 0 do not change."""
+    """Return ΔW summed over the mini-batch (eq. 3). Units with g = 0 do not change.
+
+    Raises
+    ------
+    ValueError
+        If g and drive are not of one shape.
+    """
+    if g.shape != drive.shape:
+        raise ValueError(
+            f"g has shape {tuple(g.shape)}, the drive {tuple(drive.shape)}: one value for "
+            "each image and unit is needed"
+        )
     decay = (g * drive).sum(dim=0)
     return (g.T @ images).addcmul_(decay[:, None], weights, value=-1)
 
@@ -48,6 +64,7 @@ def step_size(
     return lr / max(largest, 1e-30)
 
 
+@isolated()
 def conjugate(
     weights: Float[Tensor, "unit pixel"], *, p: float
 ) -> Float[Tensor, "unit pixel"]:

@@ -1,6 +1,7 @@
 """Pictures of a run: functions from DataArray or Dataset and Axes to Axes."""
 
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,10 @@ from matplotlib.colors import PowerNorm
 from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator
 from numpy import ndarray
 
+from fastpath.ambient import isolated
+
+# Which way up an image is shown is no matter of the caller's style.
+UPRIGHT: dict[str, Any] = {"origin": "upper", "aspect": "equal"}
 BETWEEN = 0.8  # gray of the lines between fields, whose own 0 is white
 MOST_NUMBERS = 20  # classes whose confusions are printed as numbers
 MOST_NAMES = 120  # classes whose names have room on the axes
@@ -22,6 +27,7 @@ def can_show(image_shape: tuple[int, ...]) -> bool:
     return len(image_shape) == 2 or (len(image_shape) == 3 and image_shape[2] in (1, 3))
 
 
+@isolated(numpy=True)
 def mosaic(fields: xr.DataArray, image_shape: tuple[int, ...]) -> Float[ndarray, "y x rgb"]:
     """Return weights (unit, pixel) as images side by side, each on its own scale.
 
@@ -65,7 +71,7 @@ def receptive_fields(
         As `mosaic`.
     """
     ax = ax or plt.subplots()[1]
-    ax.imshow(mosaic(fields, image_shape), interpolation="nearest")
+    ax.imshow(mosaic(fields, image_shape), interpolation="nearest", **UPRIGHT)
     ax.set_axis_off()
     return ax
 
@@ -126,6 +132,7 @@ def readout_error(
     return ax
 
 
+@isolated(numpy=True)
 def confusion(counts: xr.DataArray, ax: Axes | None = None) -> Axes:
     """Draw the shares of answers that the images of each label got, from (label, answer).
 
@@ -137,7 +144,8 @@ def confusion(counts: xr.DataArray, ax: Axes | None = None) -> Axes:
     total = counts.sum("answer").clip(min=1)
     percent = (100 * counts / total).values
     ax = ax or plt.subplots()[1]
-    image = ax.imshow(percent, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=100))
+    norm = PowerNorm(0.5, vmin=0, vmax=100)
+    image = ax.imshow(percent, cmap="Blues", norm=norm, **UPRIGHT)
     ax.figure.colorbar(image, ax=ax, label="images of the label [%]", shrink=0.8)
     _name_classes(counts, ax)
     if len(percent) <= MOST_NUMBERS:

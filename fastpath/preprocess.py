@@ -10,6 +10,9 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
+from fastpath import checks
+from fastpath.ambient import isolated
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
@@ -25,11 +28,22 @@ class Preprocess:
     unit_norm: bool = False
     """Divide each image by its Euclidean norm (images of norm 0 stay 0)."""
 
+    def __post_init__(self) -> None:
+        flag = checks.flag
+        checks.fields(self, subtract_mean=flag, center_images=flag, unit_norm=flag)
+
+    @isolated(grad=False)
     def fit(self, x_train: Num[Tensor, "image *shape"]) -> Float[Tensor, " pixel"]:
-        """Return the mean image to subtract: of the training set, or zeros."""
-        flat = x_train.flatten(1)
+        """Return the mean image to subtract: of the training set, or zeros.
+
+        Raises
+        ------
+        ValueError
+            If the images are none.
+        """
+        flat = checks.images("x_train", x_train).flatten(1)
         if not self.subtract_mean:
-            return torch.zeros(flat.shape[1], device=flat.device)
+            return torch.zeros(flat.shape[1], dtype=torch.float32, device=flat.device)
         if flat.is_floating_point():
             return flat.mean(dim=0, dtype=torch.float64).to(flat.dtype)
         total = torch.zeros(flat.shape[1], dtype=torch.int64, device=flat.device)
@@ -58,6 +72,7 @@ class Preprocess:
             "a cast alone)"
         )
 
+    @isolated()
     def __call__(
         self,
         x: Num[Tensor, "image *shape"],
@@ -68,8 +83,15 @@ class Preprocess:
         """Return the images as the layer sees them, flattened; `mean` is from `fit`.
 
         They are written to `out` if it is given.
+
+        Raises
+        ------
+        ValueError
+            If these are no images, or the mean is not one of images of this size.
         """
+        x = checks.images("x", x)
         flat = x.flatten(1)
+        mean = checks.mean_image(mean, flat)
         v = flat.to(mean.dtype, copy=True) if out is None else out.copy_(flat)
         if not x.is_floating_point():
             v.div_(255)

@@ -10,7 +10,7 @@ author's advice for reproducing the published error.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -19,12 +19,14 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from fastpath import checks
+from fastpath.ambient import isolated
 from fastpath.history import ReadoutLog
-from fastpath.layers import check_pixels
 from fastpath.machine import enough_threads
 from fastpath.preprocess import Preprocess
 
 BLOCK = 4096  # images at a time, where all at once would take too much memory
+UNIT_PIXEL = "(unit, pixel)"
 WARM_UP = 0.05  # of the steps of the readout's training
 # Sum of an image's features, or its mean over the training images. A step of Adam moves
 # each weight by about lr, so an output by up to lr times this sum for any number of units.
@@ -55,15 +57,25 @@ class Readout:
     batch_size: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if (value := getattr(self, name)) < 1:
-                raise ValueError(f"the readout's {name} is {value}: at least 1 is needed")
-        for name in ("power", "m", "beta", "lr"):
-            value = getattr(self, name)
-            if not (value > 0 and math.isfinite(value)):
-                raise ValueError(f"{name} is {value}: it must be positive and finite")
+        checks.fields(
+            self,
+            epochs=_count,
+            power=checks.positive,
+            scaling=checks.one_of("image", "set", "unit"),
+            loss=checks.one_of("tanh", "cross-entropy"),
+            m=checks.positive,
+            beta=checks.positive,
+            smoothing=checks.number,
+            lr=checks.positive,
+            schedule=checks.one_of("cosine", "step"),
+            batch_size=_count,
+        )
         if not 0 <= self.smoothing < 1:
             raise ValueError(f"smoothing is {self.smoothing}: from 0 to below 1 is needed")
+
+
+def _count(name: str, value: int) -> int:
+    return checks.count(f"the readout's {name}", value)
 
 
 @dataclass(frozen=True)
@@ -75,22 +87,37 @@ class Head:
     offset: Float[Tensor, " unit"]
     scale: Float[Tensor, " unit"]
 
+    @isolated()
     def __call__(
         self, features: Float[Tensor, "image unit"]
     ) -> Float[Tensor, "image class"]:
-        """Return one output per class; the largest is the answer."""
+        """Return one output per class; the largest is the answer.
+
+        Raises
+        ------
+        ValueError
+            If these are not the features of as many units as the head reads.
+        """
+        features = checks.floats("features", features, "(image, unit)")
+        if features.shape[1] != len(self.offset):
+            raise ValueError(
+                f"the features are of {features.shape[1]} units, but the head reads "
+                f"{len(self.offset)}: give those of the layer that it was trained on"
+            )
         scaled = (features - self.offset) * self.scale
         return functional.linear(scaled, self.weights, self.bias)
 
     def to(self, device: torch.device) -> "Head":
         """Return the same head on another device."""
-        return Head(*(tensor.to(device) for tensor in vars(self).values()))
+        moved = {name: tensor.to(device) for name, tensor in vars(self).items()}
+        return replace(self, **moved)
 
 
 # Called after each epoch, from 1, with the head as it is then.
 type Watch = Callable[[int, Head], None]
 
 
+@isolated()
 def features(
     weights: Float[Tensor, "unit pixel"],
     v: Float[Tensor, "image v_pixel"],
@@ -103,7 +130,11 @@ def features(
     ValueError
         If the images do not have as many pixels as the weights.
     """
-    check_pixels(v, weights)
+    v = checks.floats("images", v, "(image, pixel)")
+    weights = checks.floats("weights", weights, UNIT_PIXEL)
+    readout = checks.instance("readout", readout, Readout)
+    checks.pixels(v, weights)
+    checks.same_device("the images", v, "the weights", weights)
     cosine = functional.normalize(v, dim=1) @ functional.normalize(weights, dim=1).T
     x = cosine.clamp_(min=0).pow_(readout.power)
     if readout.scaling == "image":
@@ -125,13 +156,17 @@ class Streamed:
         mean: Float[Tensor, " pixel"],
         readout: Readout,
     ) -> None:
-        check_pixels(x.flatten(1), weights)
-        self._weights, self._x, self._mean = weights, x, mean
-        self._preprocess, self._readout = preprocess, readout
+        x, weights = checks.images("x", x), checks.floats("weights", weights, UNIT_PIXEL)
+        checks.pixels(x.flatten(1), weights)
+        self._weights, self._x = weights, x
+        self._mean = checks.mean_image(mean, x.flatten(1))
+        self._preprocess = checks.instance("preprocess", preprocess, Preprocess)
+        self._readout = checks.instance("readout", readout, Readout)
 
     def __len__(self) -> int:
         return len(self._x)
 
+    @isolated(grad=False)
     def __getitem__(
         self, images: Int[Tensor, " chosen"] | slice
     ) -> Float[Tensor, "chosen unit"]:
@@ -149,6 +184,7 @@ class Streamed:
             yield self[start : start + BLOCK]
 
 
+@isolated(grad=True)
 def fit(
     x: Float[Tensor, "image unit"] | Streamed,
     y: Int[Tensor, " image"],
@@ -164,9 +200,21 @@ def fit(
 
     `log` is told of each step and epoch; `watch` is called with each epoch that is done,
     from 1, and the head as it is then.
+
+    Raises
+    ------
+    ValueError
+        If x are no features, or y not one class of `num_classes` for each image.
     """
+    num_classes = checks.count("num_classes", num_classes)
+    readout = checks.instance("readout", readout, Readout)
+    generator = checks.generator(generator)
+    if not isinstance(x, Streamed):
+        x = checks.floats("features", x, "(image, unit)").detach()
+    y = checks.labels("labels", y, num_images=len(x), num_classes=num_classes)
     log = ReadoutLog() if log is None else log
     first = x[:1][0]
+    y = y.to(first.device)
     if readout.scaling == "unit":
         sd, offset = _spread(x)
         scale = 1 / sd.clamp(min=1e-8)  # a unit that is silent for all stays silent
@@ -205,6 +253,7 @@ def fit(
     return Head(weights.detach(), bias.detach(), offset, scale)
 
 
+@isolated(grad=False)
 def error(
     head: Head, x: Float[Tensor, "image unit"] | Streamed, y: Int[Tensor, " image"]
 ) -> float:
@@ -212,11 +261,22 @@ def error(
     return error_of(confusion(head, x, y))
 
 
+@isolated(grad=False)
 def confusion(
     head: Head, x: Float[Tensor, "image unit"] | Streamed, y: Int[Tensor, " image"]
 ) -> Int[Tensor, "label answer"]:
-    """Return how many images of each label get each answer, the largest output."""
+    """Return how many images of each label get each answer, the largest output.
+
+    Raises
+    ------
+    ValueError
+        If x are not the features that the head reads, or y not one of its classes each.
+    """
+    head = checks.instance("head", head, Head)
+    if not isinstance(x, Streamed):
+        x = checks.floats("features", x, "(image, unit)")
     num = len(head.bias)
+    y = checks.labels("labels", y, num_images=len(x), num_classes=num).to(head.bias.device)
     counts = torch.zeros(num * num, dtype=torch.int64, device=y.device)
     for features, labels in zip(_blocks(x), y.split(BLOCK), strict=True):
         pair = num * labels + head(features).argmax(dim=1)

@@ -1,5 +1,6 @@
 """One run and its folder: begun, interrupted, gone on with, finished, opened."""
 
+import functools
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,9 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fastpath import __version__, board, checkpoint, experiment, kernels
+from fastpath import __version__, board, checkpoint, checks, experiment, kernels
+from fastpath.ambient import isolated
 from fastpath.board import Board
-from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking, Soft, built_in
 from fastpath.datasets import Images
 from fastpath.distributed import Team
 from fastpath.experiment import Trained
@@ -44,7 +46,18 @@ class Plan:
     """Write what happens for TensorBoard too."""
 
     def __post_init__(self) -> None:
+        count = functools.partial(checks.count, least=0)
+        numbers = {"seed": count, "validation": count, "snapshots": checks.whole}
+        checks.fields(self, units=checks.count, p=checks.number, **numbers)
         check_number(self.snapshots)
+        checks.instance("training", self.training, Training)
+        checks.instance("readout", self.readout, Readout)
+        # By their names and fields alone they are written down, and read again.
+        if built_in(self.competition) is None or type(self.preprocess) is not Preprocess:
+            raise ValueError(
+                "a run that is saved has Ranking(), Equilibrium() or Soft(), and a "
+                "Preprocess(): use `experiment.learn` for others"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -70,6 +83,7 @@ class Plan:
         )
 
 
+@isolated(grad=False, numpy=True)
 def run(
     plan: Plan,
     images: Images,
@@ -120,6 +134,7 @@ def run(
             snapshots=snapshots,
             board=board if plan.tensorboard else None,
             team=team,
+            kernels=machine.kernels,
         )
         if team is not None:
             team.leave()
@@ -175,9 +190,14 @@ def identity(plan: Plan, images: Images, machine: Machine) -> dict[str, Any]:
         "machine": {
             **{name: getattr(machine, name) for name in fields},
             "data_root": root,
-            "kernels": kernels.choose(torch.device(machine.device), torch.float32).name,
+            "kernels": computing(machine),
         },
     }
+
+
+def computing(machine: Machine) -> str:
+    """Return the name of the kernels that compute on a machine."""
+    return kernels.choose(torch.device(machine.device), torch.float32, machine.kernels).name
 
 
 def save(
@@ -209,7 +229,7 @@ def save(
         "device": machine.device,
         "threads": torch.get_num_threads(),
         "precision": machine.precision,
-        "kernels": kernels.choose(trained.weights.device, trained.weights.dtype).name,
+        "kernels": computing(machine),
     }
     checkpoint.save_json(folder / checkpoint.CONFIG, config)
     checkpoint.save_json(folder / checkpoint.METRICS, trained.metrics)

@@ -8,11 +8,15 @@ import xarray as xr
 from jaxtyping import Float, Float16, Int
 from torch import Tensor
 
+from fastpath import checks
+from fastpath.ambient import isolated
+
 NUM_UNITS = 100  # as many as a picture of 10 x 10 shows
 
 
 def check_number(num: int) -> None:
     """Raise ValueError unless so many epochs can be kept: none, or both ends at least."""
+    num = checks.whole("snapshots", num)
     if num < 0 or num == 1:
         raise ValueError(
             f"snapshots is {num}: 0 (keep none) or at least 2 (the start and the end) is "
@@ -20,6 +24,7 @@ def check_number(num: int) -> None:
         )
 
 
+@isolated(numpy=True)
 def spread(num: int, last: int) -> list[int]:
     """Return `num` different epochs from 0 to `last`, log-spaced where there are enough.
 
@@ -27,7 +32,8 @@ def spread(num: int, last: int) -> list[int]:
     where there are fewer epochs than that, all are.
     """
     check_number(num)
-    num = min(num, last + 1)
+    last = checks.count("last", last, least=0)
+    num = min(checks.whole("snapshots", num), last + 1)
     if num < 2:
         return [0] if num else []
     epochs = [0]
@@ -36,6 +42,7 @@ def spread(num: int, last: int) -> list[int]:
     return epochs
 
 
+@isolated()
 def shown(num_units: int, device: torch.device | str = "cpu") -> Int[Tensor, " shown"]:
     """Return the units to look at: all, or NUM_UNITS that are evenly spread."""
     num = min(num_units, NUM_UNITS)
@@ -51,16 +58,18 @@ class Snapshots:
     """
 
     def __init__(self, epochs: Sequence[int] = ()) -> None:
-        self.epochs = frozenset(epochs)
+        self.epochs = frozenset(checks.count("epoch", n, least=0) for n in epochs)
         self.kept: dict[int, Float16[Tensor, "shown pixel"]] = {}
         self.num_units = 0
 
+    @isolated(grad=False)
     def take(self, weights: Float[Tensor, "unit pixel"], epoch: int) -> None:
         """Keep the weights after this epoch, if it is among those to keep."""
         self.num_units = len(weights)
         if epoch in self.epochs:
-            self.kept[epoch] = weights[shown(len(weights), weights.device)].half()
+            self.kept[int(epoch)] = weights[shown(len(weights), weights.device)].half()
 
+    @isolated(grad=False, numpy=True)
     def as_dataset(self, *epochs: int) -> xr.Dataset:
         """Return what was kept, labelled: weights (epoch, unit, pixel) in float32.
 

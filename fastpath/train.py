@@ -1,6 +1,6 @@
 """The unsupervised loop: epochs of shuffled mini-batches through one layer."""
 
-import math
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +11,17 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 from tqdm import tqdm
 
+from fastpath import checks
+from fastpath.ambient import isolated
 from fastpath.board import Board
-from fastpath.competition import Competition, Equilibrium, Ranking, Soft
+from fastpath.competition import Competition, built_in
 from fastpath.distributed import Team
 from fastpath.graph import Replayed
 from fastpath.history import Log, as_dataset
 from fastpath.keeper import Checkpoints, Keeper
 from fastpath.layers import Dense
 from fastpath.machine import enough_threads
-from fastpath.plasticity import Normalize, annealed
+from fastpath.plasticity import Normalize, annealed, check_normalize
 from fastpath.preprocess import Preprocess
 from fastpath.snapshots import Snapshots
 
@@ -39,13 +41,16 @@ class Training:
     """"max": the largest change of one mini-batch is ε; None: plain ε (strictly local)."""
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 0), ("batch_size", 1)):
-            if (value := getattr(self, name)) < least:
-                raise ValueError(f"{name} is {value}: at least {least} is needed")
-        if not (self.lr > 0 and math.isfinite(self.lr)):
-            raise ValueError(f"lr is {self.lr}: the step size must be positive and finite")
+        checks.fields(
+            self,
+            epochs=functools.partial(checks.count, least=0),
+            batch_size=checks.count,
+            lr=checks.positive,
+            normalize=check_normalize,
+        )
 
 
+@isolated(grad=False, numpy=True)
 def train(
     layer: Dense,
     x: Num[Tensor, "image *shape"],
@@ -84,11 +89,20 @@ def train(
     Raises
     ------
     ValueError
-        If the weights diverge, the batch is larger than the set, or the checkpoint is
-        damaged or of another configuration.
+        If the weights diverge, the batch is larger than the set, the checkpoint is damaged
+        or of another configuration, or an argument is something else than it should be.
     ConnectionError
         If another process of the team is lost.
     """
+    layer = checks.instance("layer", layer, Dense)
+    x = checks.images("x", x)
+    competition = checks.competition(competition)
+    training = checks.instance("training", training, Training)
+    preprocess = checks.instance("preprocess", preprocess, Preprocess)
+    mean = checks.mean_image(mean, x.flatten(1))
+    generator = checks.generator(generator)
+    checkpoints = checks.optional("checkpoints", checkpoints, Checkpoints)
+    snapshots = checks.optional("snapshots", snapshots, Snapshots)
     if training.batch_size > len(x):
         raise ValueError(
             f"batch_size is {training.batch_size}, but there are only {len(x)} images: "
@@ -142,12 +156,12 @@ def _epoch(
     count: Callable[[int], Any],
 ) -> Callable[[Int[Tensor, " image"], float], None]:
     """Return a function that runs one epoch, given the order of the images and ε."""
-    flat, mean = x.flatten(1).contiguous(), mean.to(layer.weights.dtype).contiguous()
+    x, mean = x.contiguous(), mean.to(layer.weights.dtype).contiguous()
 
     def epoch(order: Int[Tensor, " image"], lr: Float[Tensor, ""] | float) -> None:
         for batch in order.split(training.batch_size):
             layer.learn(
-                layer.prepare(flat, batch, preprocess, mean),
+                layer.prepare(x, batch, preprocess, mean),
                 competition,
                 lr=lr,
                 normalize=training.normalize,
@@ -158,8 +172,8 @@ def _epoch(
 
     if not x.is_cuda:
         return epoch
-    # A competition of the user's may wait for the device, which no graph can hold.
-    known = isinstance(competition, Ranking | Equilibrium | Soft)
+    # What is the user's own may wait for the device, which no graph can hold.
+    known = built_in(competition) is not None and type(preprocess) is Preprocess
     replayed = None
     if known and team is None and training.epochs:
         replayed = Replayed(epoch, len(x), changed=[*layer.state.values()])

@@ -35,18 +35,21 @@ def resume(command: Resume) -> None:
         board.check_installed()
     root = command.data_root or before["data_root"]
     device = command.device or before["device"]
+    where = torch.device(device), torch.float32
+    same = before["kernels"]
     machine = Machine(
         data_root=None if root is None else Path(root),
         device=device,
         threads=before["threads"] if command.threads is None else command.threads,
         precision=before["precision"] if device == "cuda" else "float32",
+        kernels=None if kernels.why_not(same, *where) else same,
     )
     team = distributed.join(machine.ready())
     leads = team is None or team.rank == 0
-    now = kernels.choose(torch.device(device), torch.float32).name
-    if now != before["kernels"] and leads:
+    now = kernels.choose(*where, machine.kernels).name
+    if now != same and leads:
         print(
-            f"fastpath: begun with the kernels '{before['kernels']}', now '{now}': the "
+            f"fastpath: begun with the kernels '{same}', now '{now}': the "
             "result will differ by rounding",
             file=sys.stderr,
         )

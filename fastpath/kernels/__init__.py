@@ -9,17 +9,19 @@ implementations of these four do the same:
 - `fused`: Triton, on CUDA.
 """
 
-import os
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from fastpath import checks
 from fastpath.competition import Competition
 from fastpath.plasticity import Normalize
 from fastpath.preprocess import Preprocess
+
+type Name = Literal["fused", "compiled", "plain"]
 
 
 class Learners(NamedTuple):
@@ -96,32 +98,40 @@ class Kernels(Protocol):
         ...
 
 
-def choose(device: torch.device, dtype: torch.dtype) -> Kernels:
-    """Return the fastest implementation that works here; $FASTPATH_KERNELS names another.
+def choose(device: torch.device, dtype: torch.dtype, name: Name | None = None) -> Kernels:
+    """Return the implementation of this name, or the fastest that works here.
+
+    They round otherwise, so a result belongs to the one that it was computed with.
 
     Raises
     ------
     ValueError
-        If $FASTPATH_KERNELS names none, or one that does not work here.
+        If there is none of this name, or it does not work here.
     """
     from fastpath.kernels import compiled, fused, plain
 
-    makers: dict[str, Callable[[torch.device, torch.dtype], Kernels]] = {
+    makers: dict[Name, Callable[[torch.device, torch.dtype], Kernels]] = {
         "fused": fused.Fused,
         "compiled": compiled.Compiled,
         "plain": plain.Plain,
     }
 
-    def why_not(name: str) -> str | None:  # to ask `compiled` is to build it
-        known = {"fused": fused.why_not, "compiled": compiled.why_not}
-        return known[name](device, dtype) if name in known else None
+    if name is not None:
+        checks.one_of(*makers)("kernels", name)
+        if reason := why_not(name, device, dtype):
+            raise ValueError(f"kernels is '{name}', but {reason}: leave it away")
+        return makers[name](device, dtype)
+    # To ask `compiled` is to build it.
+    return next(
+        make(device, dtype)
+        for name, make in makers.items()
+        if not why_not(name, device, dtype)
+    )
 
-    if asked := os.environ.get("FASTPATH_KERNELS"):
-        if asked not in makers:
-            raise ValueError(
-                f"FASTPATH_KERNELS is '{asked}': give one of {', '.join(makers)}"
-            )
-        if reason := why_not(asked):
-            raise ValueError(f"FASTPATH_KERNELS is '{asked}', but {reason}: unset it")
-        return makers[asked](device, dtype)
-    return next(make for name, make in makers.items() if not why_not(name))(device, dtype)
+
+def why_not(name: Name, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Return why an implementation cannot serve here, or None if it can."""
+    from fastpath.kernels import compiled, fused
+
+    known = {"fused": fused.why_not, "compiled": compiled.why_not}
+    return known[name](device, dtype) if name in known else None

@@ -20,7 +20,14 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fastpath.competition import Competition, Equilibrium, Ranking, Soft
+from fastpath.competition import (
+    Competition,
+    Equilibrium,
+    Ranking,
+    Soft,
+    activation,
+    built_in,
+)
 from fastpath.kernels import Changes, Learners
 from fastpath.kernels.plain import of_activation
 from fastpath.plasticity import Normalize, step_size
@@ -153,7 +160,7 @@ class Compiled:
     ) -> Learners | None:
         """Return who learns, or None where it is as well said by all of g."""
         num_images, num_units = drive.shape
-        match competition:
+        match built_in(competition):
             case Ranking(k=k, delta=delta):
                 found = self._learners(2 * num_images)
                 settings, find = (k, delta), self._rank
@@ -163,7 +170,7 @@ class Compiled:
             case Soft():
                 return None
             case _:
-                return of_activation(competition(drive), drive)
+                return of_activation(competition, drive)
         pointers = (part.data_ptr() for part in found)
         n = find(drive.data_ptr(), num_images, num_units, *settings, *pointers)
         return Learners(*(part[:n] for part in found))
@@ -172,7 +179,7 @@ class Compiled:
         self, competition: Competition, drive: Float[Tensor, "image unit"]
     ) -> Float[Tensor, "image unit"]:
         """Return all of g, where `learners` said None."""
-        return competition(drive)
+        return activation(competition, drive)
 
     def changes(
         self,

@@ -17,7 +17,14 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fastpath.competition import Competition, Equilibrium, Ranking, Soft
+from fastpath.competition import (
+    Competition,
+    Equilibrium,
+    Ranking,
+    Soft,
+    activation,
+    built_in,
+)
 from fastpath.kernels import Changes, Learners
 from fastpath.plasticity import Normalize
 from fastpath.preprocess import Preprocess
@@ -83,7 +90,8 @@ class Fused:
         self, competition: Competition, drive: Float[Tensor, "image unit"]
     ) -> Learners | None:
         """Return who learns, or None where it is as well said by all of g."""
-        if not isinstance(competition, Ranking):
+        ranking = built_in(competition)
+        if not isinstance(ranking, Ranking):
             return None
         num_images, num_units = drive.shape
         found = Learners(
@@ -98,8 +106,8 @@ class Fused:
             drive,
             *found,
             num_units,
-            competition.k,
-            delta=competition.delta,
+            ranking.k,
+            delta=ranking.delta,
             UNITS=_block(num_units),
         )
         return found
@@ -109,7 +117,7 @@ class Fused:
     ) -> Float[Tensor, "image unit"]:
         """Return all of g, where `learners` said None."""
         settings: dict[str, float]
-        match competition:
+        match built_in(competition):
             case Equilibrium(w_inh=w_inh, h_star=h_star, delta=delta):
                 kernel = self._kernels.equilibrium
                 settings = {"w_inh": w_inh, "h_star": h_star, "delta": delta}
@@ -117,7 +125,7 @@ class Fused:
                 kernel = self._kernels.soft
                 settings = {"temperature": temperature, "anti": anti}
             case _:
-                return competition(drive)
+                return activation(competition, drive)
         num_images, num_units = drive.shape
         g = self._buffer("activation", drive.numel(), self._dtype).view_as(drive)
         self._launch(

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fastpath.competition import Competition, Ranking, Soft
+from fastpath.competition import Competition, Ranking, Soft, activation, built_in
 from fastpath.kernels import Changes, Learners
 from fastpath.plasticity import Normalize, conjugate, step_size
 from fastpath.preprocess import Preprocess
@@ -37,20 +37,18 @@ class Plain:
         self, competition: Competition, drive: Float[Tensor, "image unit"]
     ) -> Learners | None:
         """Return who learns, or None where it is as well said by all of g."""
-        match competition:
-            case Ranking():
-                return rank(competition, drive)
+        match built_in(competition):
+            case Ranking() as ranking:
+                return rank(ranking, drive)
             case Soft():
                 return None
-        if self.fixed_sizes:
-            return None
-        return of_activation(competition(drive), drive)
+        return None if self.fixed_sizes else of_activation(competition, drive)
 
     def activation(
         self, competition: Competition, drive: Float[Tensor, "image unit"]
     ) -> Float[Tensor, "image unit"]:
         """Return all of g, where `learners` said None."""
-        return competition(drive)
+        return activation(competition, drive)
 
     def changes(
         self,
@@ -97,21 +95,11 @@ class Plain:
             conjugates.index_copy_(0, rows, conjugate(after, p=p))
 
 
-def of_activation(g: Tensor, drive: Float[Tensor, "image unit"]) -> Learners:
-    """Return the learners that g names, in the number format of the drive.
-
-    Raises
-    ------
-    ValueError
-        If g is not of the shape of the drive.
-    """
-    if g.shape != drive.shape:
-        raise ValueError(
-            f"the competition returned g of shape {tuple(g.shape)} for drives of shape "
-            f"{tuple(drive.shape)}: one value for each image and unit is needed"
-        )
+def of_activation(competition: Competition, drive: Float[Tensor, "image unit"]) -> Learners:
+    """Return the learners that the g of any competition names: see `activation`."""
+    g = activation(competition, drive)
     image, unit = g.nonzero(as_tuple=True)
-    return Learners(image, unit, g[image, unit].to(drive.dtype), drive[image, unit])
+    return Learners(image, unit, g[image, unit], drive[image, unit])
 
 
 def rank(competition: Ranking, drive: Float[Tensor, "image unit"]) -> Learners:

@@ -63,8 +63,9 @@ _XI, _ZETA, _START = (
     )
 )
 STEP = f"""
-noise = mean_x*x + mean_xi*{_XI} + mean_zeta*{_ZETA}
-x += running*(kick*{_XI} - (1 - keep)*x)
+xi_drawn = {_XI}
+noise = mean_x*x + mean_xi*xi_drawn + mean_zeta*{_ZETA}
+x += running*(kick*xi_drawn - (1 - keep)*x)
 """
 # At the start of presentations: of each, or of the first one only.
 START_OF_EACH = f"""
@@ -141,37 +142,31 @@ static inline double neurodyn_normal(
 
 
 def philox(
-    counter: tuple[ArrayLike, ...], key: tuple[ArrayLike, ...]
+    counter: tuple[ArrayLike, ...], key: tuple[int, int]
 ) -> tuple[NDArray[np.uint64], ...]:
     """Return four words of 32 bits for a counter of four and a key of two.
 
     Philox4x32-10 of Salmon et al. 2011.
     """
-    word = np.uint64(0xFFFFFFFF)
+    word, half = np.uint64(0xFFFFFFFF), np.uint64(32)
     c0, c1, c2, c3 = (np.atleast_1d(one).astype(np.uint64) & word for one in counter)
-    k0, k1 = (np.atleast_1d(one).astype(np.uint64) & word for one in key)
-    half = np.uint64(32)
-    for _ in range(10):
+    for bump in range(10):
+        k0 = np.uint64(int(key[0]) + bump * 0x9E3779B9 & 0xFFFFFFFF)
+        k1 = np.uint64(int(key[1]) + bump * 0xBB67AE85 & 0xFFFFFFFF)
         one, two = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
-        c0, c1, c2, c3 = (
-            (two >> half) ^ c1 ^ k0,
-            two & word,
-            (one >> half) ^ c3 ^ k1,
-            one & word,
-        )
-        k0 = (k0 + np.uint64(0x9E3779B9)) & word
-        k1 = (k1 + np.uint64(0xBB67AE85)) & word
+        c0, c1 = (two >> half) ^ c1 ^ k0, two & word
+        c2, c3 = (one >> half) ^ c3 ^ k1, one & word
     return c0, c1, c2, c3
 
 
 def standard_normal(
-    seed_low: ArrayLike,
-    seed_high: ArrayLike,
+    seed_low: int,
+    seed_high: int,
     population: ArrayLike,
     cell: ArrayLike,
     presentation: ArrayLike,
     step: ArrayLike,
-    which: ArrayLike,
+    which: int,
 ) -> NDArray[np.float64]:
     """Return standard normal numbers, as CODE does; arguments broadcast.
 
@@ -182,7 +177,7 @@ def standard_normal(
     u, v = ((c0 << half | c1) >> spare), ((c2 << half | c3) >> spare)
     radius = np.sqrt(-2 * np.log((u + 0.5) * 2.0**-53))
     angle = 2 * np.pi * 2.0**-53 * (v + 0.5)
-    return radius * np.where(np.asarray(which) != 0, np.sin(angle), np.cos(angle))
+    return radius * (np.sin(angle) if which else np.cos(angle))
 
 
 @functools.cache
@@ -198,6 +193,8 @@ def normal() -> "b2.Function":
         return_type="float",
         stateless=True,
     )
+    # By itself Brian2 checks units, and for that prints all numbers, at every step.
+    function.implementations.add_implementation("numpy", standard_normal)
     cython = (
         f'cdef extern from *:\n    """\n    #include <math.h>\n{CODE}    """\n'
         f"    double neurodyn_normal({', '.join(['int'] * 7)}) nogil\n"

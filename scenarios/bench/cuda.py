@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from fastpath import datasets, experiment
+from fastpath import ambient, datasets, experiment
 from fastpath.competition import Ranking
 from fastpath.graph import Replayed
 from fastpath.preprocess import Preprocess
@@ -55,6 +55,7 @@ def measure(units: tuple[int, ...], shapes: tuple[str, ...]) -> list[dict[str, A
     ]
 
 
+@ambient.isolated()
 def precision(epochs: int = 20, seeds: int = 3) -> list[dict[str, Any]]:
     """Return what tf32 changes: test errors beside those of float32, from the same starts.
 
@@ -68,7 +69,7 @@ def precision(epochs: int = 20, seeds: int = 3) -> list[dict[str, Any]]:
     rows, weights = [], {}
     for seed in range(seeds):
         for tf32 in (False, True):
-            torch.backends.cuda.matmul.allow_tf32 = tf32
+            ambient.allow_tf32(tf32)
             generator = torch.Generator().manual_seed(seed)
             run = experiment.learn(
                 experiment.split(images, validation=0, generator=generator, device="cuda"),
@@ -96,6 +97,7 @@ def precision(epochs: int = 20, seeds: int = 3) -> list[dict[str, Any]]:
     return rows
 
 
+@ambient.isolated(grad=False)
 def epoch(
     shape: str,
     units: int,
@@ -107,7 +109,7 @@ def epoch(
     launch: float,
 ) -> dict[str, Any]:
     """Time an epoch of training beside its floors."""
-    torch.backends.cuda.matmul.allow_tf32 = tf32
+    ambient.allow_tf32(tf32)
     torch.cuda.reset_peak_memory_stats()
     step = Step(shape, units, p=p, competition=Ranking(k=k), device="cuda")
     num_pixels, batch = SHAPES[shape]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import neurodyn
-from fastpath import competition, datasets
+from fastpath import competition, datasets, kernels
 from fastpath.competition import Equilibrium, Ranking
 from fastpath.kernels import compiled, plain
 from fastpath.layers import Dense
@@ -288,12 +288,17 @@ def closed_form_with_a_peer_too_many(monkeypatch):
     monkeypatch.setattr(competition, "settle", settled_with(lambda m: m))
 
 
+def compute_with(monkeypatch, name):
+    choose = kernels.choose
+    monkeypatch.setattr(kernels, "choose", lambda *where: choose(*where[:2], name))
+
+
 def plain_decay_of_the_wrong_sign(monkeypatch):
     def wrong(self, learners, images, weights):
         turned = learners._replace(drive=-learners.drive)
         return RIGHT["changes"](self, turned, images, weights)
 
-    monkeypatch.setenv("FASTPATH_KERNELS", "plain")
+    compute_with(monkeypatch, "plain")
     monkeypatch.setattr(plain.Plain, "changes", wrong)
 
 
@@ -301,7 +306,7 @@ def plain_rank_too_far(monkeypatch):
     def wrong(rule, drive):
         return RIGHT["rank"](Ranking(k=rule.k + 1, delta=rule.delta), drive)
 
-    monkeypatch.setenv("FASTPATH_KERNELS", "plain")
+    compute_with(monkeypatch, "plain")
     monkeypatch.setattr(plain, "rank", wrong)
 
 
@@ -328,7 +333,7 @@ def built_with(monkeypatch, folder, right, wrong):
     (folder / "faulty.cpp").write_text(text.replace(right, wrong))
     monkeypatch.setattr(compiled, "SOURCE", folder / "faulty.cpp")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    monkeypatch.setenv("FASTPATH_KERNELS", "compiled")
+    compute_with(monkeypatch, "compiled")
     uncached = compiled._library.__wrapped__
     monkeypatch.setattr(compiled, "_library", functools.cache(uncached))
 
@@ -412,5 +417,5 @@ def test_without_a_fault_all_agree(digits, monkeypatch, name):
         reason := compiled.why_not(torch.device("cpu"), torch.float64)
     ):
         pytest.skip(reason)
-    monkeypatch.setenv("FASTPATH_KERNELS", name)
+    compute_with(monkeypatch, name)
     agreements(digits)

@@ -257,3 +257,50 @@ def test_a_layer_learns_the_same(kernels, dtype, rule, p):
             layer.learn(images, rule, lr=0.02)
         layers.append(layer)
     assert_close(layers[0].weights, layers[1].weights)
+
+
+class LeastLearns:
+    """The smallest drive gets 1, whatever the class says that this is mixed into."""
+
+    def __call__(self, drive):
+        return torch.zeros_like(drive).scatter_(1, drive.argmin(1, keepdim=True), 1.0)
+
+
+class OwnRanking(LeastLearns, Ranking):
+    pass
+
+
+class OwnEquilibrium(LeastLearns, Equilibrium):
+    pass
+
+
+class OwnSoft(LeastLearns, Soft):
+    pass
+
+
+class Negative(Preprocess):
+    def __call__(self, x, mean, *, out=None):
+        return 1 - x.flatten(1).to(mean.dtype) / 255
+
+
+@pytest.mark.parametrize("rule", [OwnRanking(), OwnEquilibrium(), OwnSoft()], ids=str)
+def test_a_rule_of_ones_own_is_never_computed_otherwise(kernels, dtype, rule):
+    drive = random(7, 37, dtype=dtype)
+    assert kernels[0].learners(rule, drive) is None
+    assert torch.equal(kernels[0].activation(rule, drive), LeastLearns()(drive))
+    layers = []
+    for each, own in zip(kernels, (rule, LeastLearns()), strict=True):
+        layer = Dense(random(37, 53, dtype=dtype), p=3.0)
+        layer.kernels = each
+        layer.learn(random(7, 53, dtype=dtype).abs(), own, lr=0.02)
+        layers.append(layer)
+    assert_close(layers[0].weights, layers[1].weights)
+
+
+def test_images_are_prepared_by_a_subclass_itself(kernels, dtype):
+    x = torch.randint(0, 256, (20, 53), generator=torch.Generator().manual_seed(0))
+    x, index, mean = x.to(torch.uint8), torch.tensor([19, 3]), torch.zeros(53, dtype=dtype)
+    layer = Dense(random(37, 53, dtype=dtype))
+    layer.kernels = kernels[0]
+    prepared = layer.prepare(x, index, Negative(), mean)
+    assert torch.equal(prepared, 1 - x[index].to(dtype) / 255)

@@ -27,16 +27,15 @@ def test_learning_agrees_with_the_cpu(rule, p):
     )
 
 
-def layer_with(kernels, weights, p, monkeypatch):
-    monkeypatch.setenv("FASTPATH_KERNELS", kernels)
-    layer = Dense(weights, p=p)
+def layer_with(kernels, weights, p):
+    layer = Dense(weights, p=p, kernels=kernels)
     assert layer.kernels.name == kernels
     return layer
 
 
 @pytest.mark.parametrize("k", [2, 7])
 @pytest.mark.parametrize("p", [2.0, 2.5, 3.0])
-def test_the_fused_step_agrees_with_the_plain_one_and_the_cpu(p, k, monkeypatch):
+def test_the_fused_step_agrees_with_the_plain_one_and_the_cpu(p, k):
     generator = torch.Generator().manual_seed(0)
     start = Dense.random(200, 53, p=p, generator=generator, dtype=torch.float64).weights
     x = torch.randint(0, 256, (500, 53), generator=generator).to(torch.uint8)
@@ -44,9 +43,9 @@ def test_the_fused_step_agrees_with_the_plain_one_and_the_cpu(p, k, monkeypatch)
     preprocess = Preprocess(subtract_mean=True, center_images=True, unit_norm=True)
     mean = preprocess.fit(x).double()
     layers = [
-        layer_with("plain", start.clone(), p, monkeypatch),
-        layer_with("plain", start.cuda(), p, monkeypatch),
-        layer_with("fused", start.cuda(), p, monkeypatch),
+        layer_with("plain", start.clone(), p),
+        layer_with("plain", start.cuda(), p),
+        layer_with("fused", start.cuda(), p),
     ]
     for layer in layers:
         device = layer.weights.device
@@ -78,9 +77,9 @@ def test_the_fused_equilibrium_is_the_sorted_one(w_inh):
 @pytest.mark.parametrize(
     "rule", [Ranking(k=7), Equilibrium(w_inh=0.8), Soft(), Soft(anti=True)], ids=str
 )
-def test_learning_never_waits_for_the_device(rule, kernels, monkeypatch):
+def test_learning_never_waits_for_the_device(rule, kernels):
     weights = torch.randn(40, 30, generator=torch.Generator().manual_seed(0)).cuda()
-    layer = layer_with(kernels, weights, 3.0, monkeypatch)
+    layer = layer_with(kernels, weights, 3.0)
     x = torch.full((10, 30), 7, dtype=torch.uint8, device="cuda")
     index, mean = torch.arange(10, device="cuda"), torch.zeros(30, device="cuda")
     for mode in ("default", "error"):  # compiled first
@@ -112,11 +111,11 @@ def test_a_snapshot_never_waits_for_the_device():
     "rule", [Ranking(k=7), Equilibrium(w_inh=0.8), Equilibrium(w_inh=1.0), Soft()], ids=str
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_large_layers_and_images_fit(rule, dtype, monkeypatch):
+def test_large_layers_and_images_fit(rule, dtype):
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(16_000, 12_288, generator=generator).to("cuda", dtype)
     before = weights.clone()
-    layer = layer_with("fused", weights, 3.0, monkeypatch)
+    layer = layer_with("fused", weights, 3.0)
     x = torch.randint(0, 256, (20, 12_288), generator=generator).to("cuda", torch.uint8)
     mean = torch.zeros(12_288, device="cuda", dtype=dtype)
     index = torch.arange(20, device="cuda")

@@ -134,10 +134,9 @@ def test_it_says_why_it_cannot_serve(monkeypatch):
     assert "not installed" in fused.why_not(cuda, torch.float32)
 
 
-def test_it_is_refused_where_it_cannot_serve(monkeypatch):
-    monkeypatch.setenv("FASTPATH_KERNELS", "fused")
-    with pytest.raises(ValueError, match="it runs on CUDA, not on 'cpu': unset it"):
-        kernels.choose(torch.device("cpu"), torch.float32)
+def test_it_is_refused_where_it_cannot_serve():
+    with pytest.raises(ValueError, match="it runs on CUDA, not on 'cpu': leave it away"):
+        kernels.choose(torch.device("cpu"), torch.float32, "fused")
 
 
 def test_triton_is_imported_by_no_module_but_the_kernels():

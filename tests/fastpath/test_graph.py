@@ -15,10 +15,10 @@ def test_a_graph_needs_a_cuda_device():
             Replayed(lambda order, lr: None, 4, changed)
 
 
-def start(p):
+def start(p, kernels=None):
     """Return a layer and its epoch: 5 mini-batches, of which the last one is shorter."""
     generator = torch.Generator().manual_seed(0)
-    layer = Dense.random(40, 30, p=p, generator=generator, device="cuda")
+    layer = Dense.random(40, 30, p=p, kernels=kernels, generator=generator, device="cuda")
     x = torch.randint(0, 256, (46, 30), generator=generator).to(torch.uint8).cuda()
     mean = torch.zeros(30, device="cuda")
 
@@ -34,10 +34,9 @@ def start(p):
 @pytest.mark.parametrize("kernels", ["fused", "plain"])
 @pytest.mark.parametrize("p", [2.0, 3.0])
 @pytest.mark.parametrize("rule", [Ranking(k=3), Equilibrium(w_inh=0.8), Soft()], ids=str)
-def test_a_replay_equals_the_eager_epoch_bit_for_bit(rule, p, kernels, monkeypatch):
-    monkeypatch.setenv("FASTPATH_KERNELS", kernels)
-    eager, epoch = start(p)
-    replayed, captured = start(p)
+def test_a_replay_equals_the_eager_epoch_bit_for_bit(rule, p, kernels):
+    eager, epoch = start(p, kernels)
+    replayed, captured = start(p, kernels)
     before = replayed.weights.clone()
     graph = Replayed(
         lambda order, lr: captured(order, lr, rule), 46, [*replayed.state.values()]

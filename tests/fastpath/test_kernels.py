@@ -225,13 +225,12 @@ def test_layers_of_other_numbers_learn_with_plain_kernels():
 @pytest.mark.parametrize(
     "rule", [Ranking(k=3), Equilibrium(w_inh=0.6, h_star=4.0), Soft(anti=True)], ids=str
 )
-def test_plain_and_compiled_kernels_train_alike(rule, p, monkeypatch):
+def test_plain_and_compiled_kernels_train_alike(rule, p):
     layers = {}
     for name in ("plain", "compiled"):
         if name == "compiled" and (reason := compiled.why_not(CPU, torch.float64)):
             pytest.skip(reason)
-        monkeypatch.setenv("FASTPATH_KERNELS", name)
-        layers[name] = Dense(normal(40, 30), p=p)
+        layers[name] = Dense(normal(40, 30), p=p, kernels=name)
         assert layers[name].kernels.name == name
         for seed in range(20):
             layers[name].learn(normal(10, 30, seed=seed).abs(), rule, lr=0.02)
@@ -280,16 +279,14 @@ def test_inhibition_that_rounds_to_one_lets_the_winner_take_all():
     assert torch.equal(dense(found, drive), winners)
 
 
-def test_kernels_by_name(monkeypatch):
-    monkeypatch.setenv("FASTPATH_KERNELS", "fast")
-    with pytest.raises(ValueError, match="'fast': give one of fused, compiled, plain"):
-        Dense(normal(3, 4))
-    monkeypatch.setenv("FASTPATH_KERNELS", "fused")
-    with pytest.raises(ValueError, match="it runs on CUDA, not on 'cpu': unset it"):
-        Dense(normal(3, 4))
-    monkeypatch.setenv("FASTPATH_KERNELS", "compiled")
+def test_kernels_by_name():
+    message = r"kernels is 'fast': give one of 'fused', 'compiled', 'plain'|Type-check"
+    with pytest.raises((ValueError, TypeError), match=message):
+        Dense(normal(3, 4), kernels="fast")
+    with pytest.raises(ValueError, match="it runs on CUDA, not on 'cpu': leave it away"):
+        Dense(normal(3, 4), kernels="fused")
     with pytest.raises(ValueError, match=r"not for torch\.bfloat16"):
-        Dense(torch.ones(3, 4, dtype=torch.bfloat16))
+        Dense(torch.ones(3, 4, dtype=torch.bfloat16), kernels="compiled")
 
 
 BUILD = """

@@ -121,8 +121,7 @@ def test_streamed_features_are_read_out_like_those_in_memory(scaling, monkeypatc
     assert errors == pytest.approx(its_errors, abs=0.3)
 
 
-def test_the_command_names_its_kernels(tmp_path, monkeypatch):
-    monkeypatch.setenv("FASTPATH_KERNELS", "plain")
+def test_the_command_names_its_kernels(tmp_path):
     flags = ["--data", "digits", "--units", "9", "--epochs", "1", "--head-epochs", "1"]
-    main(["train", *flags, "--out", str(tmp_path / "run")])
+    main(["train", *flags, "--kernels", "plain", "--out", str(tmp_path / "run")])
     assert '"kernels": "plain"' in (tmp_path / "run" / "config.json").read_text()

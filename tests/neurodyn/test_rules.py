@@ -245,7 +245,7 @@ KH = KrotovHopfield()
         ),
         (
             {"circuit": DaleInhibition(), "dt_ms": 5.0},
-            "dt_ms is 5: .* steps above 0 and up",
+            "dt_ms is 5: .* one of .* ms is",
         ),
     ],
 )

@@ -116,7 +116,7 @@ def test_the_step_that_a_refusal_names_is_accepted():
     }
     with pytest.raises(ValueError, match="not stable with that step") as refusal:
         neurodyn.simulate(ring(1.5), np.ones((1, 1)), DRIVES.T, dt_ms=4.0)
-    named = float(re.findall(r"up to (\S+) ms", str(refusal.value))[0])
+    named = float(re.findall(r"one of (\S+) ms", str(refusal.value))[0])
     assert ring(1.5).is_stable(DRIVES, named, reset=True)
     traces = neurodyn.simulate(ring(1.5), np.ones((1, 1)), DRIVES.T, **settings)
     expected = at_rest(ring(1.5).w_inh, DRIVES[0])
