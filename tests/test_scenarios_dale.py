@@ -97,7 +97,7 @@ def test_the_oscillations_write_what_they_say(tmp_path, capsys):
         ({"size": 1}, "size is 1: at least 2"),
         ({"onsets": (0.9,)}, "give strengths above 1"),
         ({"dt_ms": 1.0}, "dt_ms is 1: above 0 and at most 0.2"),
-        ({"sample_ms": 0.13}, "activity_ms is 0.13: it must be a multiple"),
+        ({"sample_ms": 0.13}, "activity_ms is 0.13 ms, not a whole number of"),
     ],
 )
 def test_oscillation_settings_are_checked(settings, message):

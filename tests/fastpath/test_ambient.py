@@ -672,6 +672,7 @@ assert random.getstate() == before
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "policy"),
     [("import fastpath.cli", "passive"), ("import torch; import fastpath.cli", None)],

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_what_comes_in_is_converted_or_refused():
     """In a process whose annotations nobody checks: that is how fastpath is used."""
     file = Path(__file__).with_name("doors.py")

@@ -71,7 +71,9 @@ def response(tau_n, tau=10.0, sd=0.1):
     return sd**2 * tau_n / (tau + tau_n)
 
 
-@pytest.mark.parametrize("tau_n", [10.0, 5.0, 1.0, 0.5, 0.1])
+@pytest.mark.parametrize(
+    "tau_n", [5.0, 0.5, *(pytest.param(t, marks=pytest.mark.slow) for t in (10, 1, 0.1))]
+)
 def test_cells_respond_as_in_continuous_time(tau_n):
     """At the default step of 0.5 ms, however short the noise is correlated."""
     traces = neurodyn.simulate(
