@@ -34,11 +34,21 @@ def number(name: str, value: Any) -> float | int:
     """
     if type(value) in (float, int):
         return value
+    without_unit(name, value)
     if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
         value = value.item()
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise ValueError(f"{name} is {shown(value)}: a number is needed")
     return int(value) if isinstance(value, Integral) else float(value)
+
+
+def without_unit(name: str, value: Any) -> None:
+    """Raise ValueError for a quantity of Brian2, whose unit would be dropped."""
+    if not getattr(value, "is_dimensionless", True):
+        raise ValueError(
+            f"{name} is {' '.join(str(value).split())[:60]}: here nothing has a unit, so "
+            "divide by it"
+        )
 
 
 def whole(name: str, value: Any) -> int:
@@ -178,6 +188,7 @@ def tensor(name: str, value: Any) -> Tensor:
     if isinstance(value, Tensor):  # also a parameter, an image of torchvision
         found = value if type(value) is Tensor else value.as_subclass(Tensor)
     elif isinstance(value, np.ndarray):
+        without_unit(name, value)
         found = _from_array(name, value)
     else:
         _refuse_class(name, value)

@@ -174,5 +174,10 @@ def _names(classes: np.ndarray) -> tuple[str, ...]:
     """Return the names of classes in an array, which may hold bytes or numbers."""
     if classes.ndim != 1:
         raise ValueError(f"classes has shape {classes.shape}: one name per class is needed")
-    names = np.char.decode(classes, "utf-8") if classes.dtype.kind == "S" else classes
+    try:
+        names = np.char.decode(classes, "utf-8") if classes.dtype.kind == "S" else classes
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"the names in classes are not UTF-8 ({error.object!r}): save them as text"
+        ) from error
     return tuple(map(str, names))

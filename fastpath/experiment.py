@@ -205,7 +205,7 @@ def learn_features(
         If the images are all alike, do not fit into memory, or as `train`.
     """
     _check_settings(parts, training=training, preprocess=preprocess)
-    num_units = checks.count("units", num_units)
+    num_units, p = checks.count("units", num_units), checks.number("p", p)
     x = parts.x_learn
     preprocess.check(x)
     check_memory(

@@ -214,5 +214,11 @@ def numbered(
     "140000".
     """
     train, test = labels(y_train, "y_train"), labels(y_test, "y_test")
+    if unseen := sorted(set(test.tolist()) - set(train.tolist())):
+        shown = ", ".join(map(str, unseen[:5])) + ", ..." * (len(unseen) > 5)
+        raise ValueError(
+            f"labels that the training images do not have are in y_test ({shown}): nobody "
+            "can learn them; if it is meant so, name all classes in an array 'classes'"
+        )
     names, joined = np.unique(np.concatenate([train, test]), return_inverse=True)
     return tuple(map(str, names)), joined[: len(train)], joined[len(train) :]

@@ -43,15 +43,29 @@ def usual_errors() -> np.errstate:
     return np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
 
 
+# Brian2's device, its preferences, the environment: there is one of each in a process.
+one_at_a_time = threading.RLock()
+
+
 def load_brian2() -> None:
     """Import Brian2 without what its import does to the process.
 
     It takes over uncaught exceptions ("Brian 2 encountered an unexpected error"), Ctrl-C
     and warnings, and writes files to the temporary folder. Where the caller has imported
     it before, that is how the caller wants it.
+
+    Raises
+    ------
+    ValueError
+        In another thread than the main one, where Brian2 cannot be imported.
     """
     if "brian2" in sys.modules:
         return
+    if threading.current_thread() is not threading.main_thread():
+        raise ValueError(
+            "Brian2 can be imported in the main thread only: import brian2 there before "
+            "the first simulation in another one"
+        )
     with quiet_import():
         from brian2.utils.logger import BrianLogger
     if BrianLogger.console_handler is not None:

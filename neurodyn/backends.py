@@ -97,10 +97,11 @@ def activated(
     make
         False: compiled programs are written, but not compiled, and cannot run.
     """
-    ambient.load_brian2()
     how = _standalone(backend, folder, make) if backend in DEVICES else _runtime(backend)
-    with ambient.environment(), ambient.quiet_brian2(), how as compiler:
-        yield compiler
+    with ambient.one_at_a_time:
+        ambient.load_brian2()
+        with ambient.environment(), ambient.quiet_brian2(), how as compiler:
+            yield compiler
 
 
 @contextmanager

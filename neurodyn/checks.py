@@ -299,7 +299,7 @@ def _plain(name: str, value: Any, wanted: str) -> NDArray[Any]:
         value = value.data
     try:
         found = np.asarray(_from_tensor(value))
-    except (ValueError, TypeError) as error:  # nested lists of different lengths
+    except (ValueError, TypeError, RuntimeError) as error:  # such as ragged lists
         reason = " ".join(str(error).split())
         raise ValueError(f"{name} is not {wanted}: {reason}") from error
     if found.dtype.kind not in "iufb":
@@ -311,11 +311,19 @@ def _plain(name: str, value: Any, wanted: str) -> NDArray[Any]:
 
 def _from_tensor(value: Any) -> Any:
     """Return what NumPy takes: of torch tensors their values, of sparse matrices all."""
+    if isinstance(value, list | tuple):
+        return [_from_tensor(one) for one in value] if _any_tensor(value) else value
     if hasattr(value, "detach"):  # gradients and the device they lie on do not matter
         value = value.detach().cpu()
         value = value.to_dense() if "strided" not in str(value.layout) else value
         return value.double().numpy() if value.is_floating_point() else value.numpy()
     return value.toarray() if hasattr(value, "toarray") else value
+
+
+def _any_tensor(values: Any) -> bool:
+    if isinstance(values, list | tuple):
+        return any(map(_any_tensor, values))
+    return hasattr(values, "detach")
 
 
 def _kind(value: Any) -> str:

@@ -39,7 +39,7 @@ class Recording:
             checks.positive("activity_ms", self.activity_ms, "the interval")
         for name in ("images_every", "weights_every"):
             stride = getattr(self, name)
-            if stride is not None and stride < 1:
+            if stride is not None and not 1 <= stride < 2**53:
                 raise ValueError(
                     f"{name} is {stride}: a stride is a whole number from 1 on"
                 )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import backends, checks, times
-from neurodyn.checks import instance, optional, time_ms, whole
+from neurodyn.checks import instance, time_ms, whole
 from neurodyn.circuits.dale import DaleInhibition
 from neurodyn.circuits.lateral import LateralInhibition
 from neurodyn.circuits.noise import seeds
@@ -22,6 +22,8 @@ from neurodyn.synapses.hebbian import InputRule
 from neurodyn.synapses.inhibitory import Homeostatic
 from neurodyn.synapses.krotov_hopfield import KrotovHopfield
 from neurodyn.synapses.timing import Continuous, Gated, Settled
+
+SHORT = 100  # a chosen time step that is so many times shorter than need be is told of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,7 +115,9 @@ def checked(
     rules = _rules(plasticity, circuit)
     backend = backends.resolve(backend)
     drive = drive_of(bank, matrix, p=circuit.p)
-    dt_ms = optional(time_ms)("dt_ms", dt_ms)
+    if dt_ms is not None:
+        dt_ms = time_ms("dt_ms", dt_ms)
+        checks.positive("dt_ms", dt_ms, "the time step")
     dt_ms = _time_step(circuit, stimulus, drive, dt_ms, recording, rules)
     if recording.weights_every and not rules:
         raise ValueError(
@@ -219,7 +223,14 @@ def _time_step(
         dt_ms = stimulus.fitting_step(bound, *others)
         while dt_ms < 0.999 * bound and not circuit.is_stable(drive, dt_ms, reset=reset):
             dt_ms = stimulus.fitting_step(dt_ms / 2, *others)
-    elif not (dt_ms > 0 and circuit.is_stable(drive, dt_ms, reset=reset)):
+        if dt_ms < bound / SHORT:
+            warnings.warn(
+                f"the time step is {dt_ms:.3g} ms, {bound / dt_ms:.0f} times shorter than "
+                "this circuit needs, since no longer one divides all times: choose times "
+                "in simple ratios, such as an activity_ms that divides image_ms",
+                skip_file_prefixes=(str(Path(__file__).parent),),
+            )
+    elif not circuit.is_stable(drive, dt_ms, reset=reset):
         safe = float(f"{0.995 * circuit.safe_step_ms(drive, reset=reset):.3g}")
         while not circuit.is_stable(drive, safe, reset=reset):
             safe = float(f"{safe / 2:.3g}")

@@ -1,6 +1,6 @@
 """Run a simulation and return its traces."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,6 +152,8 @@ def sweep(
     ValueError
         As `simulate`, or if the circuits differ in more than the values of parameters.
     """
+    if not isinstance(circuits, Iterable):
+        raise ValueError(f"circuits is {circuits!r}: a list of circuits is needed")
     settings: dict[str, Any] = {
         "plasticity": plasticity,
         "stimulus": stimulus,

@@ -83,8 +83,9 @@ def common_step(bound_ms: float, *lengths_ms: float) -> float:
     if part_ms < bound_ms / LEAST_SHARE:
         given = ", ".join(f"{length:.9g}" for length in lengths)
         raise ValueError(
-            f"no time step near {bound_ms:.3g} ms divides all times given ({given} ms): "
-            "choose times in simple ratios"
+            f"no time step near {bound_ms:.3g} ms divides all times ({given} ms; of image, "
+            "rest, samples (activity_ms, 1 ms if not given) and windows (last_ms)): choose "
+            "times in simple ratios, such as an activity_ms that divides image_ms"
         )
     count = math.ceil(part_ms / bound_ms * (1 - 1e-12))
     return whole * common.numerator / (common.denominator * count)

@@ -32,6 +32,22 @@ def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+# Units.
+
+
+def test_quantities_are_refused_where_their_unit_would_be_dropped():
+    import brian2 as b2
+
+    for given in (normal(2, 4).numpy() * b2.nA, [1.0, 2.0] * b2.mV):
+        with pytest.raises(ValueError, match="here nothing has a unit, so divide by it"):
+            competition.settle(given, w_inh=0.5)
+    with pytest.raises(ValueError, match=r"delta is 0\.4 nA: here nothing has a unit"):
+        Ranking(delta=0.4 * b2.nA)
+    with pytest.raises(ValueError, match=r"p is 2\. ms: here nothing has a unit"):
+        Dense(normal(3, 4), p=2 * b2.ms)
+    assert Ranking(delta=(0.4 * b2.nA) / b2.nA).delta == 0.4
+
+
 # Settings.
 
 COUNTS = [

@@ -53,16 +53,16 @@ def test_labels_without_gaps_stay_as_they_are(tmp_path):
 
 
 def test_both_splits_are_numbered_together(tmp_path):
-    """Types of both, which NumPy would join as floating point, and a label of one alone."""
+    """Of types that NumPy would join as floating point; one does not have all labels."""
     first, second = 2**60 + 1, 2**60 + 2
     images = load(
         tmp_path,
-        y_train=np.where(Y == 0, first, 4).astype(np.int64),
-        y_test=np.array([first, second, 4, 4, first, second], np.uint64),
+        y_train=np.choose(Y, [first, second, 4]).astype(np.int64),
+        y_test=np.array([second, second, 4, 4, second, second], np.uint64),
     )
     assert images.classes == ("4", str(first), str(second))
-    assert images.y_train.tolist() == [1 if y == 0 else 0 for y in Y]
-    assert images.y_test.tolist() == [1, 2, 0, 0, 1, 2]
+    assert images.y_train.tolist() == [{0: 1, 1: 2, 2: 0}[y] for y in Y.tolist()]
+    assert images.y_test.tolist() == [2, 2, 0, 0, 2, 2]
 
 
 def test_labels_are_indices_of_the_names_that_are_given(tmp_path):
@@ -112,7 +112,7 @@ def test_names_may_be_bytes_or_numbers(tmp_path, names, read):
         ({"classes": ["a", "\udce9", "c"]}, r"'\\udce9' cannot be the name"),
         ({"classes": ["a", "b" * 256, "c"]}, r"'b+\.\.\.' cannot be the name"),
         ({"classes": [["a", "b", "c"]]}, r"classes has shape \(1, 3\): one name per class"),
-        ({"classes": np.array([b"\xe9", b"b", b"c"])}, "'utf-8' codec can't decode"),
+        ({"classes": np.array([b"\xe9", b"b", b"c"])}, "the names in classes are not UTF-8"),
     ],
 )
 def test_what_is_no_label_or_name_is_refused(tmp_path, changes, message):
@@ -241,3 +241,14 @@ def test_a_folder_that_could_not_be_read_again_is_refused(tmp_path, capsys):
         main(["train", "--data", "digits", "--out", out])
     assert stopped.value.code == 2
     assert "has a name that is not UTF-8" in capsys.readouterr().err
+
+
+def test_classes_that_are_in_the_test_set_alone_are_refused(tmp_path):
+    """Unless all are named: then it is meant so."""
+    x, y = np.random.default_rng(0).integers(0, 255, (6, 4, 4), np.uint8), np.arange(6) % 3
+    arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y + 1}
+    np.savez(tmp_path / "set.npz", **arrays)
+    with pytest.raises(ValueError, match=r"do not have are in y_test \(3\): nobody can"):
+        datasets.load(tmp_path / "set.npz")
+    np.savez(tmp_path / "set.npz", **arrays, classes=["a", "b", "c", "d"])
+    assert datasets.load(tmp_path / "set.npz").classes == ("a", "b", "c", "d")

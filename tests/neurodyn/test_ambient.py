@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from contextlib import contextmanager
 
@@ -233,6 +234,44 @@ def test_the_callers_own_network_goes_on():
     run()
     network.run(5 * b2.ms, namespace={})
     np.testing.assert_allclose(group.h[:], np.exp(-1))
+
+
+def test_threads_take_turns():
+    import brian2 as b2
+
+    expected, found = run(), []
+    with preference("codegen.target", "cython"):
+        threads = [threading.Thread(target=lambda: found.append(run())) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert b2.prefs.codegen.target == "cython"
+    assert len(found) == 3
+    assert all(one.identical(expected) for one in found)
+
+
+FROM_A_THREAD = """
+import threading, numpy as np, neurodyn
+def run():
+    try:
+        neurodyn.simulate(
+            neurodyn.LateralInhibition(), np.eye(2), np.eye(2), backend="numpy"
+        )
+    except ValueError as error:
+        print(error)
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+"""
+
+
+def test_the_first_simulation_of_a_thread_asks_for_an_import():
+    done = subprocess.run(
+        [sys.executable, "-c", FROM_A_THREAD], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("Brian2 can be imported in the main thread only: import")
+    assert done.stderr == ""
 
 
 IMPORTED = """

@@ -250,6 +250,10 @@ class Pint:
             "with the channels first: they come last here",
         ),
         (lambda: run(images=np.zeros((2, 1, 1, 2, 3))), r"images have shape \(2, 1, 1"),
+        (lambda: run(images=torch.zeros(3, 6, device="meta")), "images is not an array"),
+        (lambda: neurodyn.sweep(LateralInhibition(), *inputs()), "circuits is .*: a list"),
+        (lambda: neurodyn.sweep(None, *inputs()), "circuits is None: a list of circuits"),
+        (lambda: Recording(images_every=2**70), "a stride is a whole number from 1 on"),
         (lambda: run(images=np.zeros(6)), r"images have shape \(6,\)"),
     ],
 )
@@ -270,6 +274,7 @@ IMAGES = [
     lambda images: xr.DataArray(
         images.reshape(3, 2, 3).transpose(1, 2, 0), dims=("height", "width", "image")
     ),
+    lambda images: [torch.tensor(one, requires_grad=True) for one in images],
     lambda images: images.reshape(3, 2, 3),
     lambda images: images.reshape(3, 1, 2, 3),
     lambda images: images.reshape(3, 2, 3, 1),
