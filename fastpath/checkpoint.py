@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Float16, UInt8
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 WEIGHTS, CONFIG, METRICS, HISTORY, SNAPSHOTS, CHECKPOINT = (
@@ -127,12 +127,21 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     ValueError
         If the file is missing or damaged.
     """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return tensors and metadata of one state of a file, which another may replace."""
     try:
-        return load_file(path)
+        content = path.read_bytes()
+        tensors = load(content)
     except FileNotFoundError:
         raise ValueError(f"there is no file {path}: is this the folder of a run?") from None
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or not safetensors: {error}") from error
+    start, length = 8, int.from_bytes(content[:8], "little")  # of the header, JSON
+    header = json.loads(content[start : start + length])
+    return tensors, header.get("__metadata__") or {}
 
 
 def save_json(path: Path, values: dict[str, Any]) -> None:
@@ -240,9 +249,7 @@ def load_state(path: Path) -> tuple[State, dict[str, Any]]:
     ValueError
         If it is missing, truncated or altered.
     """
-    tensors = load_tensors(path)
-    with safe_open(path, framework="pt") as file:
-        described = dict(file.metadata() or {})
+    tensors, described = _read(path)
     if described.pop("sha256", None) != _digest(tensors, described):
         raise ValueError(
             f"{path} is damaged: its content does not match its checksum; the run cannot "

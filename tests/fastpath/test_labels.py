@@ -112,7 +112,10 @@ def test_names_may_be_bytes_or_numbers(tmp_path, names, read):
         ({"classes": ["a", "\udce9", "c"]}, r"'\\udce9' cannot be the name"),
         ({"classes": ["a", "b" * 256, "c"]}, r"'b+\.\.\.' cannot be the name"),
         ({"classes": [["a", "b", "c"]]}, r"classes has shape \(1, 3\): one name per class"),
-        ({"classes": np.array([b"\xe9", b"b", b"c"])}, "the names in classes are not UTF-8"),
+        (
+            {"classes": np.array([b"\xe9", b"b", b"c"])},
+            "the names in classes are not UTF-8",
+        ),
     ],
 )
 def test_what_is_no_label_or_name_is_refused(tmp_path, changes, message):
