@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fastpath import folders
-from fastpath.images import Images, numbered
+from fastpath.images import Images, check_learnable, numbered
 
 TORCHVISION = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 NAMES = ("digits", *TORCHVISION)
@@ -146,7 +146,10 @@ def _npz(path: Path) -> Images:
             classes = _names(held["classes"])
         else:
             classes, y_train, y_test = numbered(y_train, y_test)
-        return Images(x_train, y_train, x_test, y_test, path.stem, classes)
+        images = Images(x_train, y_train, x_test, y_test, path.stem, classes)
+        if "classes" not in held:
+            check_learnable(images)
+        return images
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -214,11 +214,16 @@ def numbered(
     "140000".
     """
     train, test = labels(y_train, "y_train"), labels(y_test, "y_test")
-    if unseen := sorted(set(test.tolist()) - set(train.tolist())):
-        shown = ", ".join(map(str, unseen[:5])) + ", ..." * (len(unseen) > 5)
+    names, joined = np.unique(np.concatenate([train, test]), return_inverse=True)
+    return tuple(map(str, names)), joined[: len(train)], joined[len(train) :]
+
+
+def check_learnable(images: Images) -> None:
+    """Raise ValueError if a label of a test image is that of no training image."""
+    if unseen := sorted({*images.y_test.tolist()} - {*images.y_train.tolist()}):
+        names = [images.classes[label] for label in unseen]
+        shown = ", ".join(names[:5]) + ", ..." * (len(names) > 5)
         raise ValueError(
             f"labels that the training images do not have are in y_test ({shown}): nobody "
             "can learn them; if it is meant so, name all classes in an array 'classes'"
         )
-    names, joined = np.unique(np.concatenate([train, test]), return_inverse=True)
-    return tuple(map(str, names)), joined[: len(train)], joined[len(train) :]
