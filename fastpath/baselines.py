@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from fastpath import checks, readout
 from fastpath.ambient import isolated
@@ -22,6 +21,7 @@ from fastpath.experiment import Split
 from fastpath.machine import check_memory, enough_threads, free_memory
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
+from neurodyn.progress import shown
 
 # Called after each epoch, from 1, with the network as it is then.
 type Watch = Callable[[int, nn.Module], None]
@@ -104,13 +104,9 @@ def backprop(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     with (
         enough_threads(2 * backprop.batch_size * mean.numel() * num_units),
-        tqdm(
-            total=backprop.epochs * len(x),
-            unit="img",
-            unit_scale=True,
-            desc="back-propagation",
-            disable=None if progress else True,
-        ) as bar,
+        shown(
+            backprop.epochs * len(x), what="back-propagation", unit="img", wanted=progress
+        ) as advance,
     ):
         for epoch in range(1, backprop.epochs + 1):
             order = torch.randperm(len(x), generator=generator).to(device)
@@ -120,7 +116,7 @@ def backprop(
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-                bar.update(len(batch))
+                advance(len(batch))
             if watch is not None:
                 watch(epoch, network)
     return {

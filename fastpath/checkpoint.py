@@ -8,8 +8,6 @@ that it belongs to; the finished run has the other files, and no checkpoint.
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,9 @@ from jaxtyping import Float, Float16, UInt8
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+
+from neurodyn import files
+from neurodyn.files import whole
 
 WEIGHTS, CONFIG, METRICS, HISTORY, SNAPSHOTS, CHECKPOINT = (
     "weights.safetensors",
@@ -61,7 +62,7 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
                 "or give --overwrite to replace it"
             )
         check_writable(folder)
-        tidy(folder)
+        files.tidy(folder)
     except OSError as error:
         raise _refused(folder, error) from error
 
@@ -85,29 +86,6 @@ def check_writable(folder: Path) -> None:
 def _refused(folder: Path, error: OSError) -> ValueError:
     reason = error.strerror or error
     return ValueError(f"cannot write to {folder}: {reason}; choose another --out")
-
-
-def tidy(folder: Path) -> None:
-    """Remove what a process that was killed as it wrote has left."""
-    for left in folder.glob(".*.part"):
-        left.unlink(missing_ok=True)
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Yield a place to write to; on success it becomes `path`, on failure nothing."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        with part.open("rb") as written:  # on the disk before the name points to it
-            os.fsync(written.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def save_tensors(

@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from fastpath import checks
 from fastpath.ambient import isolated
 from fastpath.history import ReadoutLog
 from fastpath.machine import enough_threads
 from fastpath.preprocess import Preprocess
+from neurodyn.progress import shown
 
 BLOCK = 4096  # images at a time, where all at once would take too much memory
 UNIT_PIXEL = "(unit, pixel)"
@@ -338,21 +338,16 @@ def _epochs(
     num_images: int, readout: Readout, generator: torch.Generator, progress: bool
 ) -> Iterator[tuple[Int[Tensor, " image"], Iterator[Int[Tensor, " batch"]]]]:
     """Yield the order of the images in each epoch, whole and in mini-batches."""
-    with tqdm(
-        total=readout.epochs * num_images,
-        unit="img",
-        unit_scale=True,
-        desc="readout",
-        disable=None if progress else True,
-    ) as bar:
+    total = readout.epochs * num_images
+    with shown(total, what="readout", unit="img", wanted=progress) as advance:
         for _ in range(readout.epochs):
             order = torch.randperm(num_images, generator=generator)
-            yield order, _counted(order.split(readout.batch_size), bar)
+            yield order, _counted(order.split(readout.batch_size), advance)
 
 
 def _counted(
-    batches: Iterable[Int[Tensor, " _"]], bar: tqdm
+    batches: Iterable[Int[Tensor, " _"]], advance: Callable[[float], object]
 ) -> Iterator[Int[Tensor, " _"]]:
     for batch in batches:
         yield batch
-        bar.update(len(batch))
+        advance(len(batch))

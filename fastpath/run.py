@@ -23,6 +23,7 @@ from fastpath.preprocess import Preprocess
 from fastpath.readout import Head, Readout
 from fastpath.snapshots import Snapshots, check_number, spread
 from fastpath.train import Training
+from neurodyn import files
 
 COMPETITIONS = {kind.__name__: kind for kind in (Ranking, Equilibrium, Soft)}
 
@@ -267,7 +268,7 @@ def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:
             f"{folder} holds no {checkpoint.CHECKPOINT}: is this the folder of a run that "
             "was interrupted? Begin one by `fastpath train`"
         )
-    checkpoint.tidy(folder)
+    files.tidy(folder)
     _, config = checkpoint.load_state(path)
     machine = config.pop("machine")
     of_images = ("images", *checkpoint.NOTED_LATER)

@@ -9,7 +9,6 @@ import torch
 import xarray as xr
 from jaxtyping import Float, Int, Num
 from torch import Tensor
-from tqdm import tqdm
 
 from fastpath import checks
 from fastpath.ambient import isolated
@@ -24,6 +23,7 @@ from fastpath.machine import enough_threads
 from fastpath.plasticity import Normalize, annealed, check_normalize
 from fastpath.preprocess import Preprocess
 from fastpath.snapshots import Snapshots
+from neurodyn.progress import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,18 +120,15 @@ def train(
     flop = 2 * training.batch_size * layer.weights.numel() / (team.size if team else 1)
     with (
         enough_threads(flop),
-        tqdm(
-            total=training.epochs * len(x),
+        shown(
+            training.epochs * len(x),
             initial=len(log.entries) * len(x),
+            what="training",
             unit="img",
-            unit_scale=True,
-            desc="training",
-            disable=None if progress and leader else True,  # None: only on a terminal
-        ) as bar,
+            wanted=progress and leader,
+        ) as advance,
     ):
-        run_epoch = _epoch(
-            layer, x, competition, training, preprocess, mean, team, bar.update
-        )
+        run_epoch = _epoch(layer, x, competition, training, preprocess, mean, team, advance)
         for epoch in range(len(log.entries), training.epochs):
             before = layer.weights.clone()
             lr = annealed(training.lr, epoch=epoch, num_epochs=training.epochs)

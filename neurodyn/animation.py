@@ -1,13 +1,12 @@
 """Moving pictures of traces, written as files."""
 
-import os
 from pathlib import Path
 
 import xarray as xr
 from matplotlib.animation import PillowWriter
 from matplotlib.figure import Figure
 
-from neurodyn import plots, traces
+from neurodyn import files, plots, traces
 
 
 def weight_evolution(
@@ -57,23 +56,16 @@ def weight_evolution(
     first = weights.isel(image=0)
     plots.receptive_fields(first, image_shape, ax, scale=scale)  # refuses a wrong shape
     traces.check_writable(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part.gif")  # Pillow goes by the end
     # Of any speed, though its annotation asks for a whole number.
     writer = PillowWriter(fps=frames_per_second)  # pyrefly: ignore[bad-argument-type]
-    try:
-        with writer.saving(figure, str(part), dpi=100):
-            for place, image in enumerate(weights["image"].values):
-                ax.clear()
-                frame = weights.isel(image=place)
-                plots.receptive_fields(frame, image_shape, ax, scale=scale)
-                ax.set_title(f"presentation {image}")
-                writer.grab_frame()
-        part.replace(path)
-    except OSError as error:
-        raise ValueError(
-            f"cannot write {path}: {error.strerror or error}; choose another place"
-        ) from error
-    finally:
-        if part.exists():
-            part.unlink()
+    with (
+        files.whole(path, ending=".gif") as part,
+        writer.saving(figure, str(part), dpi=100),
+    ):
+        for place, image in enumerate(weights["image"].values):
+            ax.clear()
+            frame = weights.isel(image=place)
+            plots.receptive_fields(frame, image_shape, ax, scale=scale)
+            ax.set_title(f"presentation {image}")
+            writer.grab_frame()
     return path

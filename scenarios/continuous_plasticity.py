@@ -11,7 +11,6 @@ time of learning. That average comes from traces at every time step of circuits 
 weights. Plastic synapses are then simulated for some of the images, and must give the same.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 import neurodyn
 from fastpath import datasets
 from fastpath.plasticity import delta_w
-from neurodyn import backends, equilibrium
+from neurodyn import backends, equilibrium, exits
 from scenarios.quickstart import RANKING, TAU_MS, Learned, single_winner_threshold
 from scenarios.settling import (
     axis,
@@ -562,11 +561,5 @@ def draw_wasted(ax: Axes, result: xr.Dataset) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with exits.orderly("continuous_plasticity"):
         main(tyro.cli(Config, description=__doc__))
-    except (ValueError, OSError) as error:
-        print(f"continuous_plasticity: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("continuous_plasticity: interrupted; no results were saved", file=sys.stderr)
-        sys.exit(130)

@@ -10,7 +10,6 @@ random weights >= 0, ranking without constraint, and back-propagation.
 
 import json
 import statistics
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.train import Training, train
-from neurodyn import analysis, animation, backends, plots, stimulus, traces
+from neurodyn import analysis, animation, backends, exits, plots, stimulus, traces
 
 # Raw pixels are 0 or more, as rates must be; of unit norm, so that h* suits every image.
 PREPROCESS = Preprocess(unit_norm=True)
@@ -528,11 +527,5 @@ def caption(config: Config, summary: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    try:
+    with exits.orderly("dale_learns"):
         main(tyro.cli(Config, description=__doc__))
-    except (ValueError, OSError) as error:
-        print(f"dale_learns: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("dale_learns: interrupted; no results were saved", file=sys.stderr)
-        sys.exit(130)

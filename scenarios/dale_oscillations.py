@@ -20,7 +20,6 @@ measures the onset with dt and dt/2 to show that this is all.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,7 +35,7 @@ from numpy.typing import NDArray
 
 import neurodyn
 from fastpath import checkpoint
-from neurodyn import DaleInhibition, analysis, backends, plots, traces
+from neurodyn import DaleInhibition, analysis, backends, exits, plots, traces
 from neurodyn.circuits.dale import oscillation
 
 NEAR_ONSET = (0.9, 0.97, 1.03, 1.1)  # τ_I over τ_E / (w − 1)
@@ -566,11 +565,5 @@ def caption(config: Config, summary: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    try:
+    with exits.orderly("dale_oscillations"):
         main(tyro.cli(Config, description=__doc__))
-    except (ValueError, OSError) as error:
-        print(f"dale_oscillations: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("dale_oscillations: interrupted; no results were saved", file=sys.stderr)
-        sys.exit(130)

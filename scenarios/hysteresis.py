@@ -8,7 +8,6 @@ has won before.
 """
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 import neurodyn
 from fastpath import datasets
-from neurodyn import analysis, backends
+from neurodyn import analysis, backends, exits
 from scenarios.quickstart import RANKING, TAU_MS, Learned
 from scenarios.settling import (
     axis,
@@ -364,11 +363,5 @@ def draw_example(ax: Axes, run: xr.Dataset, image: int) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with exits.orderly("hysteresis"):
         main(tyro.cli(Config, description=__doc__))
-    except (ValueError, OSError) as error:
-        print(f"hysteresis: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("hysteresis: interrupted; no results were saved", file=sys.stderr)
-        sys.exit(130)

@@ -8,7 +8,6 @@ network with random weights and trained by back-propagation.
 
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from fastpath.layers import Dense
 from fastpath.plasticity import delta_w
 from fastpath.readout import Readout
 from fastpath.train import Training
-from neurodyn import analysis, backends, equilibrium, plots, traces
+from neurodyn import analysis, backends, equilibrium, exits, plots, traces
 
 RANKING = Ranking(k=2, delta=0.4)
 HEBB_ONLY = Ranking(k=2, delta=0.0)
@@ -412,11 +411,5 @@ def draw_cost(ax: Any, summary: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with exits.orderly("quickstart"):
         main(tyro.cli(Config, description=__doc__))
-    except (ValueError, OSError) as error:
-        print(f"quickstart: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("quickstart: interrupted; no results were saved", file=sys.stderr)
-        sys.exit(130)

@@ -9,7 +9,6 @@ One long presentation serves all T: its activity is sampled, not simulated again
 """
 
 import json
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +26,7 @@ from fastpath import checkpoint, datasets
 from fastpath.defaults import defaults_for
 from fastpath.layers import Dense
 from fastpath.train import Training, train
-from neurodyn import backends, equilibrium, plots, traces
+from neurodyn import backends, equilibrium, exits, plots, traces
 from neurodyn.times import is_multiple
 from scenarios.quickstart import RANKING, TAU_MS, Learned
 
@@ -510,11 +509,5 @@ def draw_example(ax: Axes, first: xr.Dataset, w_inh: float) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with exits.orderly("settling"):
         main(tyro.cli(Config, description=__doc__))
-    except (ValueError, OSError) as error:
-        print(f"settling: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("settling: interrupted; no results were saved", file=sys.stderr)
-        sys.exit(130)

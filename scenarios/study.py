@@ -1,6 +1,5 @@
 """What studies of whole trainings have in common: settings, places, their command."""
 
-import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastpath import checkpoint
 from fastpath.machine import Machine
-from neurodyn import traces
+from neurodyn import exits, traces
 from scenarios import grid, records
 from scenarios.grid import Cell, Share, Task
 
@@ -223,11 +222,6 @@ def command[Config](
     description: str | None,
 ) -> None:
     """Run a study as a command: a user's mistake is one line and exit code 2."""
-    try:
+    with exits.orderly(name) as end:
+        end.left = lambda: "finished parts are kept"
         main(tyro.cli(config, description=description, prog=f"python -m scenarios.{name}"))
-    except (ValueError, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted; finished parts are kept", file=sys.stderr)
-        sys.exit(130)

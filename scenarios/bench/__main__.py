@@ -8,7 +8,6 @@ products, its bytes and its launches.
 
 import json
 import platform
-import sys
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 import tyro
 
 from fastpath import checkpoint
+from neurodyn import exits
 from scenarios import hardware
 from scenarios.bench import circuit, cuda, learning
 
@@ -100,8 +100,5 @@ def cell(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    try:
+    with exits.orderly("bench"):
         main(tyro.cli(Config, description=__doc__, prog="python -m scenarios.bench"))
-    except ValueError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        sys.exit(2)

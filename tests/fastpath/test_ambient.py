@@ -675,7 +675,10 @@ assert random.getstate() == before
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "policy"),
-    [("import fastpath.cli", "passive"), ("import torch; import fastpath.cli", None)],
+    [
+        ("import fastpath.commands", "passive"),
+        ("import torch; import fastpath.commands", None),
+    ],
 )
 def test_a_fresh_process_keeps_its_environment_and_random_numbers(first, policy):
     """And in a command idle threads sleep: OpenMP says what it has read."""

@@ -1,0 +1,163 @@
+"""The command `neurodyn`: simulate, backends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from neurodyn import backends
+from neurodyn.circuits.lateral import LateralInhibition
+from neurodyn.exits import Ending
+from neurodyn.recording import Recording
+from neurodyn.simulation import simulate
+from neurodyn.stimulus import Presentation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulate:
+    """Show images to a circuit with trained weights; write its traces as netCDF."""
+
+    weights: Path
+    """weights.safetensors of a `fastpath` run, or .npy or .npz: `weights` (unit, pixel)."""
+    images: Path
+    """.npy or .npz: `images` (image, pixel) as the layer sees them (`fastpath export`)."""
+    out: Path
+    """netCDF file to write."""
+    overwrite: bool = False
+    """Replace the file if it exists."""
+    num_images: int | None = None
+    """Only the first images [all]."""
+
+    tau_ms: float = 10.0
+    """Time constant of the hidden units [ms]."""
+    w_inh: float = 0.9
+    """Strength of lateral inhibition; from 1 on, the winner takes all."""
+    p: float | None = None
+    """Exponent of the drive's metric [that of the weights' training, if known, else 2]."""
+    image_ms: float = 1000.0
+    """How long each image is shown [ms]."""
+    rest_ms: float = 0.0
+    """Time without input before each image [ms]."""
+    carry_over: bool = False
+    """Let each image start from the activity that the one before left."""
+    dt_ms: float | None = None
+    """Time step [ms] [the largest that is stable and accurate]."""
+    activity_ms: float = 1.0
+    """Sampling interval of the activity [ms]."""
+    batch_size: int = 1
+    """Images shown side by side, in copies of the circuit: faster, the same traces."""
+    backend: Literal["numpy", "cython", "cpp", "cuda", "auto"] = "cython"
+    """What runs the equations; auto: cython if there is a C++ compiler, else numpy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backends:
+    """Say which backends work on this machine, and why the others do not."""
+
+
+def list_backends() -> None:
+    """Run `neurodyn backends`."""
+    for name in backends.NAMES:
+        print(f"{name:<8} {backends.why_not(name) or 'works'}")
+
+
+def run_simulate(command: Simulate) -> None:
+    """Run `neurodyn simulate`."""
+    from neurodyn import analysis
+
+    if command.out.exists() and not command.overwrite:
+        raise ValueError(
+            f"{command.out} exists: choose another --out, or give --overwrite to replace it"
+        )
+    if command.num_images is not None and command.num_images < 1:
+        raise ValueError(f"num_images is {command.num_images}: at least 1 is needed")
+    images = _read(command.images, "images")
+    weights = _read(command.weights, "weights")
+    result = simulate(
+        LateralInhibition(tau_ms=command.tau_ms, w_inh=command.w_inh, p=_exponent(command)),
+        images[: command.num_images] if images.ndim else images,
+        weights,
+        stimulus=Presentation(
+            image_ms=command.image_ms,
+            rest_ms=command.rest_ms,
+            reset=not command.carry_over,
+        ),
+        backend=command.backend,
+        dt_ms=command.dt_ms,
+        recording=Recording(activity_ms=command.activity_ms),
+        batch_size=command.batch_size,
+        out=command.out,
+    )
+    active = analysis.active_units(result["final_activity"])
+    print(f"{result.sizes['image']} images, {result.sizes['unit']} units")
+    print(f"active units at the end: mean {active.mean():.2f}, most {active.max():d}")
+    print(f"saved to {command.out}")
+
+
+def _read(path: Path, name: str) -> NDArray[Any]:
+    """Read one array from .safetensors, .npz (by name) or .npy."""
+    readers = {".safetensors": _safetensors, ".npz": _npz, ".npy": _npy}
+    if path.suffix not in readers:
+        raise ValueError(f"{path}: a {', '.join(readers)} file is needed for the {name}")
+    if not path.is_file():
+        raise ValueError(f"there is no file {path} (the {name})")
+    try:
+        return readers[path.suffix](path, name)
+    except KeyError:
+        raise ValueError(f"{path} holds no array '{name}'") from None
+    except Exception as error:  # zipfile, zlib, NumPy and safetensors each have their own
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _exponent(command: Simulate) -> float:
+    """Return p: as given, but not against what the weights' file says."""
+    from safetensors import safe_open
+
+    if command.weights.suffix != ".safetensors":
+        return 2.0 if command.p is None else command.p
+    with safe_open(command.weights, "np") as file:
+        known = (file.metadata() or {}).get("p")
+    if known is None:
+        return 2.0 if command.p is None else command.p
+    if command.p not in (None, float(known)):
+        raise ValueError(
+            f"p is {command.p:g}, but {command.weights} was trained with p = {known}: "
+            "leave it out"
+        )
+    return float(known)
+
+
+def _safetensors(path: Path, name: str) -> NDArray[Any]:
+    from safetensors.numpy import load_file
+
+    return load_file(path)[name]
+
+
+def _npz(path: Path, name: str) -> NDArray[Any]:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return file[name]
+
+
+def _npy(path: Path, _: str) -> NDArray[Any]:
+    with path.open("rb") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+type Command = (
+    Annotated[Simulate, tyro.conf.subcommand("simulate")]
+    | Annotated[Backends, tyro.conf.subcommand("backends")]
+)
+
+
+def run(args: Sequence[str] | None, end: Ending) -> None:
+    """Carry out a command line; say to `end` what it leaves if it is stopped."""
+    end.left = lambda: "nothing of this run was saved"
+    match tyro.cli(Command, args=args, prog="neurodyn", description=__doc__):
+        case Simulate() as command:
+            run_simulate(command)
+        case Backends():
+            list_backends()

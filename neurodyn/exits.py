@@ -1,0 +1,91 @@
+"""How commands end: at a user's mistake, or stopped from outside, with one line and a code.
+
+Nothing heavy is imported here: a command that is stopped while it loads ends no worse.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+MISTAKE = 2  # the exit code
+# Who sends them: people, batch systems and `torchrun`, terminals that are closed.
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    WORDS[signal.SIGHUP] = "hung up"
+
+
+@dataclass
+class Ending:
+    """What a command that is stopped leaves behind."""
+
+    left: Callable[[], str] = lambda: "nothing was saved"
+
+
+class Stopped(KeyboardInterrupt):
+    """As a KeyboardInterrupt, by a signal; says what was saved where that is known."""
+
+    def __init__(self, number: int = signal.SIGINT, saved: str = "") -> None:
+        super().__init__(number, saved)
+        self.number, self.saved = number, saved
+
+    def __str__(self) -> str:
+        return f"{WORDS[signal.Signals(self.number)]}; {self.saved or 'nothing was saved'}"
+
+
+@contextmanager
+def orderly(program: str) -> Iterator[Ending]:
+    """End the command `program` by one line on stderr, and an exit code, where it must.
+
+    2 after a ValueError, an OSError or for want of memory; 128 and the number of the signal
+    that stopped it, which raises `Stopped` in it.
+    """
+    end = Ending()
+    try:
+        with _signals_stop():
+            yield end
+    except KeyboardInterrupt as stop:
+        stopped = stop if isinstance(stop, Stopped) else Stopped()
+        stopped.saved = stopped.saved or end.left()
+        print(f"{program}: {stopped}", file=sys.stderr)
+        sys.exit(128 + stopped.number)
+    except (ValueError, OSError, MemoryError) as error:
+        mistake(program, error)
+
+
+def mistake(program: str, error: Exception) -> NoReturn:
+    """End the command by what went wrong."""
+    print(
+        f"{program}: {' '.join(str(error).split()) or type(error).__name__}",
+        file=sys.stderr,
+    )
+    sys.exit(MISTAKE)
+
+
+@contextmanager
+def _signals_stop() -> Iterator[None]:
+    """Let the other signals that end a process do so as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # never interrupted
+        yield
+        return
+
+    def stop(number: int, _: object) -> NoReturn:
+        signal.signal(number, signal.SIG_IGN)  # once is enough: what is left is to say so
+        raise Stopped(number)
+
+    before: Mapping[signal.Signals, Any] = {
+        number: signal.getsignal(number)
+        for number in WORDS
+        # What a command was started to ignore (`nohup`), it shall.
+        if number != signal.SIGINT and signal.getsignal(number) is not signal.SIG_IGN
+    }
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

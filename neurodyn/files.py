@@ -1,0 +1,86 @@
+"""Files that appear whole or not at all, also on a full disk and if their writer is killed.
+
+A file is written beside its place, under a name that no other process uses, and renamed.
+"""
+
+import glob
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
+
+
+def part_of(path: Path, ending: str = "") -> Path:
+    """Return a new name beside `path`, by which what is not yet whole goes."""
+    # Not by the number of the process: in containers that is always the same.
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part{ending}")
+
+
+@contextmanager
+def kept(part: Path) -> Iterator[None]:
+    """Make an empty part, and hold it as one's own so that `tidy` of others leaves it.
+
+    That is for parts that grow for long. HDF5 has the same locks: tell it to take none.
+    """
+    with part.open("ab") as file:
+        with suppress(OSError):  # some network file systems have no locks
+            _lock(file)
+        yield
+
+
+def tidy(folder: Path, name: str | None = None) -> None:
+    """Remove what killed processes have left of files of this name, or of any."""
+    named = "*" if name is None else glob.escape(name)
+    for left in folder.glob(f".{named}.*.part*"):
+        # One that is locked is still written to.
+        with suppress(OSError), left.open("rb") as file:
+            _lock(file)
+            left.unlink()
+
+
+def _lock(file: BinaryIO) -> None:
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def whole(path: Path, ending: str = "") -> Iterator[Path]:
+    """Yield a place to write to; on success it becomes `path`, on failure nothing.
+
+    Its name ends in `ending`, by which some writers tell the format.
+
+    Raises
+    ------
+    ValueError
+        If the folder cannot be made, or the disk refuses.
+    """
+    part = part_of(path, ending)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        finish(part, path)
+    except OSError as error:
+        raise refused(path, error) from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def finish(part: Path, path: Path) -> None:
+    """Give a part that is complete its name."""
+    with part.open("rb") as written:  # on the disk before the name points to it
+        os.fsync(written.fileno())
+    part.replace(path)
+
+
+def refused(path: Path, error: OSError) -> ValueError:
+    """Return what to say when a file cannot be written."""
+    reason = error.strerror or " ".join(str(error).split())
+    return ValueError(f"cannot write {path}: {reason}; choose another place")

@@ -1,0 +1,87 @@
+"""How far long work is: a bar in terminals and notebooks, else a line once a minute."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from tqdm import tqdm
+
+LINE_SECONDS = 60
+
+
+@contextmanager
+def shown(
+    total: float, *, what: str, unit: str, initial: float = 0, wanted: bool = True
+) -> Iterator[Callable[[float], object]]:
+    """Yield what is called with how much more is done; show it on stderr.
+
+    Parameters
+    ----------
+    total, initial
+        How much there is to do, and how much of it was done before.
+    what
+        The work, a noun: "training".
+    unit
+        What is counted: "img".
+    wanted
+        False: show nothing.
+    """
+    if not wanted or total <= initial:
+        yield lambda _: None
+    elif _in_notebook() or sys.stderr.isatty():
+        with _bar()(
+            total=total, initial=initial, desc=what, unit=unit, unit_scale=True
+        ) as bar:
+            yield bar.update
+    else:
+        yield _Lines(total, initial, what).advance
+
+
+class _Lines:
+    """A line with the remaining time, where one more minute has passed."""
+
+    def __init__(self, total: float, initial: float, what: str) -> None:
+        self._total, self._initial, self._what = total, initial, what
+        self._done = initial
+        self._start = self._last = time.monotonic()
+
+    def advance(self, more: float) -> None:
+        self._done += more
+        now = time.monotonic()
+        if now - self._last < LINE_SECONDS or self._done <= self._initial:
+            return
+        self._last = now
+        spent = now - self._start
+        left = spent * (self._total - self._done) / (self._done - self._initial)
+        print(
+            f"{self._what}: {self._done / self._total:.1%} done, {duration(spent)} spent, "
+            f"about {duration(left)} left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: 40 s, 12 min, 3 h 05 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
+
+
+def _in_notebook() -> bool:
+    """Tell whether a Jupyter kernel runs this."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def _bar() -> type[tqdm]:
+    """Return the bar that suits: that of notebooks needs widgets, the other does not."""
+    if not _in_notebook() or find_spec("ipywidgets") is None:
+        return tqdm
+    from tqdm.notebook import tqdm_notebook
+
+    return tqdm_notebook
