@@ -125,8 +125,7 @@ def _stoppable() -> Iterator[None]:
         nonlocal stopping
         if isinstance(what.exc_value, Stopped):
             stopping = False
-            again = signal.raise_signal, [what.exc_value.number]
-            threading.Timer(0.01, *again).start()
+            threading.Timer(0.01, _to_main, [what.exc_value.number]).start()
         else:
             drop(what)
 
@@ -138,6 +137,14 @@ def _stoppable() -> Iterator[None]:
         back()
         atexit.unregister(_end_silently)
         atexit.register(_end_silently)
+
+
+def _to_main(number: int) -> None:
+    """Send the main thread a signal, also where it waits."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:  # Windows
+        signal.raise_signal(number)
 
 
 def _end_silently() -> None:

@@ -1,5 +1,6 @@
 """`fastpath train`: settings, checks, and the run that `fastpath resume` shares."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -196,19 +197,21 @@ def carry_out(
     anew: bool = False,
 ) -> None:
     """Run a plan to its end, in its folder; only the leader of a team reports."""
-    trained = run(
-        plan,
-        images,
-        folder,
-        machine=machine,
-        anew=anew,
-        epochs=saving.checkpoint_epochs,
-        minutes=saving.checkpoint_minutes,
-        team=team,
-    )
-    if trained is None:
-        return
-    save(folder, trained, plan, images, machine)
+    leads = team is None or team.rank == 0
+    with checkpoint.alone(folder) if leads else nullcontext():
+        trained = run(
+            plan,
+            images,
+            folder,
+            machine=machine,
+            anew=anew,
+            epochs=saving.checkpoint_epochs,
+            minutes=saving.checkpoint_minutes,
+            team=team,
+        )
+        if trained is None:
+            return
+        save(folder, trained, plan, images, machine)
     report(trained.metrics)
     print(taken(images))
     print(f"saved to {folder}")
