@@ -289,10 +289,6 @@ def test_a_checkpoint_of_an_older_version_of_the_same_settings_goes_on(interrupt
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (
-            torch.zeros(2, 2),
-            "'weights' is float32 of shape (2, 2), but float32 of shape (8,",
-        ),
         (torch.zeros(8, 64).half(), "'weights' is float16"),
         (torch.full((8, 64), torch.nan), "'weights' has 512 values that are NaN"),
     ],
@@ -300,6 +296,12 @@ def test_a_checkpoint_of_an_older_version_of_the_same_settings_goes_on(interrupt
 def test_a_checkpoint_that_does_not_fit_is_refused(interrupted, capsys, weights, message):
     altered(interrupted, lambda _: None, weights=weights)
     assert message in refused(capsys, "resume", interrupted)
+
+
+def test_a_checkpoint_of_fewer_units_than_its_plan_is_refused(interrupted, capsys):
+    altered(interrupted, lambda config: config.update(units=9))
+    line = refused(capsys, "resume", interrupted)
+    assert "'weights' is float32 of shape (8, 64), but float32 of shape (9, 64) is" in line
 
 
 # Where the data are now.
