@@ -3,7 +3,6 @@
 Each run has a device of its own, and Brian2's preferences at their defaults: see `ambient`.
 """
 
-import gc
 import os
 import shutil
 import sysconfig
@@ -13,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,7 +127,7 @@ def _runtime(target: str) -> Iterator[Compile]:
             for monitor in monitors:
                 monitor.resize(0)
             # What overflows is found, and said, when the run is over.
-            with _frozen(), np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 start = time.perf_counter()
                 network.run(duration, namespace={})
                 return time.perf_counter() - start
@@ -137,6 +137,7 @@ def _runtime(target: str) -> Iterator[Compile]:
     # Else Ctrl-C ends the run early and returns as if it were complete.
     interrupts = {"core__stop_on_keyboard_interrupt": False}
     with (
+        _uncollected(),
         ambient.preferences(codegen__target=target, **interrupts),
         ambient.device(RuntimeDevice()),
     ):
@@ -144,20 +145,19 @@ def _runtime(target: str) -> Iterator[Compile]:
 
 
 @contextmanager
-def _frozen() -> Iterator[None]:
-    """Set aside what lives on: Brian2 collects garbage at the start of each run.
+def _uncollected() -> Iterator[None]:
+    """Leave the collection of garbage to Python: Brian2 asks for it at each run's start.
 
-    That takes ten times as long as the rest of the preparation else. Where the caller has
-    set something aside, it stays so.
+    That takes ten times as long as the rest of the preparation else.
     """
-    if gc.get_freeze_count():
-        yield
-        return
-    gc.freeze()
+    from brian2.core import network
+
+    collector = network.gc
+    network.gc = SimpleNamespace(collect=lambda: None)  # pyrefly: ignore[bad-assignment]
     try:
         yield
     finally:
-        gc.unfreeze()
+        network.gc = collector
 
 
 @contextmanager
