@@ -142,6 +142,7 @@ def slowly(rule, images, weights, *, image_ms, w_inh=0.9):
     return (learned["weights"].values - weights) * rule.tau_l_ms / image_ms
 
 
+@pytest.mark.slow
 def test_continuous_learning_becomes_settled_learning_as_presentations_grow():
     """By time: what the transient adds is of the order τ / T."""
     images, weights = RNG.random((4, 6)), RNG.normal(0.3, 1.0, (5, 6))
