@@ -9,6 +9,7 @@ import numpy as np
 
 from fastpath import folders
 from fastpath.images import Images, check_learnable, numbered
+from neurodyn.flags import refuse_in_vain
 
 TORCHVISION = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 NAMES = ("digits", *TORCHVISION)
@@ -38,6 +39,16 @@ def default_root() -> Path:
         return Path(given)
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "neurodyn"
+
+
+def check_root(settings: object, *names: str) -> None:
+    """Raise ValueError if `data_root` is given, where none of these sets lies."""
+    if not {*names} & {*TORCHVISION}:
+        refuse_in_vain(
+            settings,
+            ["data_root"],
+            why=f"on {' and '.join(names)}, which lies elsewhere",
+        )
 
 
 def load(name: str | Path, root: Path | str | None = None, download: bool = True) -> Images:

@@ -13,7 +13,12 @@ import tyro
 
 
 def parsed[Command](
-    command: Any, args: Sequence[str] | None, *, prog: str, description: str | None
+    command: Any,
+    args: Sequence[str] | None,
+    *,
+    prog: str,
+    description: str | None,
+    default: Command | None = None,
 ) -> Command:
     """Return a command, or settings, as a command line says.
 
@@ -32,7 +37,7 @@ def parsed[Command](
                 f"{what if what.startswith('--') else 'an argument'} is empty: give a "
                 "value, or leave it out (the current folder is .)"
             )
-    return tyro.cli(command, args=args, prog=prog, description=description)
+    return tyro.cli(command, args=args, prog=prog, description=description, default=default)
 
 
 def refuse_in_vain(

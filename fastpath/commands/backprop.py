@@ -34,6 +34,7 @@ class BackpropControl(Processor):
 def backprop_control(command: BackpropControl) -> None:
     """Run `fastpath backprop`."""
     device = command.ready()
+    datasets.check_root(command, command.data)
     images = datasets.load(command.data, command.data_root)
     generator = torch.Generator().manual_seed(checks.seed("seed", command.seed))
     parts = experiment.split(

@@ -190,6 +190,7 @@ def train(command: Train) -> None:
         board.check_installed()
     checks.count("units", command.units)
     checks.seed("seed", command.seed)
+    datasets.check_root(command, command.data)
     images = datasets.load(command.data, command.data_root)
     num_images = len(images.x_train) - command.validation
     plan = command.plan(images.origin, num_images if num_images > 0 else None)
