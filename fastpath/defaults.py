@@ -54,6 +54,7 @@ def defaults_for(origin: str, num_units: int = 2000) -> Defaults:
     All files and folders, which have none, whatever their names, get those of `OTHERS`.
     """
     longer = 2 if num_units > 4000 else 1  # of so many, each wins seldom
+    k = max(2, min(7, num_units))  # of fewer than 7 the last, untried
     match origin:
         case "digits":
             readout = Readout(power=4.5)
@@ -79,7 +80,7 @@ def defaults_for(origin: str, num_units: int = 2000) -> Defaults:
             return Defaults(
                 preprocess=CENTRED,
                 p=3.0,
-                competition=Ranking(k=7, delta=0.4),
+                competition=Ranking(k=k, delta=0.4),
                 training=Training(epochs=30 * longer, lr=0.1),
                 readout=readout,
                 random=replace(few, power=1.0),
@@ -94,7 +95,7 @@ def defaults_for(origin: str, num_units: int = 2000) -> Defaults:
             return Defaults(
                 preprocess=COLOUR,
                 p=3.0,
-                competition=Ranking(k=7, delta=0.2 if small else 0.4),
+                competition=Ranking(k=k, delta=0.2 if small else 0.4),
                 training=slow if small else fast,
                 readout=readout,
                 random=replace(readout, power=1.0, epochs=10),
@@ -108,7 +109,7 @@ def defaults_for(origin: str, num_units: int = 2000) -> Defaults:
             return Defaults(
                 preprocess=COLOUR,
                 p=3.0,
-                competition=Ranking(k=7, delta=0.2 if num_units < 2000 else 0.3),
+                competition=Ranking(k=k, delta=0.2 if num_units < 2000 else 0.3),
                 training=Training(epochs=20 * longer, lr=0.1),
                 readout=readout,
                 random=replace(readout, power=1.0),

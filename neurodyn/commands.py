@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neurodyn import backends
 from neurodyn.circuits.lateral import LateralInhibition
 from neurodyn.exits import Ending
+from neurodyn.flags import parsed
 from neurodyn.recording import Recording
 from neurodyn.simulation import simulate
 from neurodyn.stimulus import Presentation
@@ -77,9 +78,10 @@ def run_simulate(command: Simulate) -> None:
         raise ValueError(f"num_images is {command.num_images}: at least 1 is needed")
     images = _read(command.images, "images")
     weights = _read(command.weights, "weights")
+    images = _first(images, command)
     result = simulate(
         LateralInhibition(tau_ms=command.tau_ms, w_inh=command.w_inh, p=_exponent(command)),
-        images[: command.num_images] if images.ndim else images,
+        images,
         weights,
         stimulus=Presentation(
             image_ms=command.image_ms,
@@ -98,6 +100,19 @@ def run_simulate(command: Simulate) -> None:
     print(f"saved to {command.out}")
 
 
+def _first(images: NDArray[Any], command: Simulate) -> NDArray[Any]:
+    """Return as many images as are wanted."""
+    number = command.num_images
+    if number is None or not images.ndim:
+        return images
+    if number > len(images):
+        raise ValueError(
+            f"num_images is {number}, but {command.images} holds {len(images)}: give at "
+            "most as many, or leave it out for all"
+        )
+    return images[:number]
+
+
 def _read(path: Path, name: str) -> NDArray[Any]:
     """Read one array from .safetensors, .npz (by name) or .npy."""
     readers = {".safetensors": _safetensors, ".npz": _npz, ".npy": _npy}
@@ -110,7 +125,10 @@ def _read(path: Path, name: str) -> NDArray[Any]:
     except KeyError:
         raise ValueError(f"{path} holds no array '{name}'") from None
     except Exception as error:  # zipfile, zlib, NumPy and safetensors each have their own
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        reason = str(error)
+        if "allow_pickle" in reason:  # which nobody can set here
+            reason = "it holds Python objects, an array of numbers is needed"
+        raise ValueError(f"{path} cannot be read: {reason}") from error
 
 
 def _exponent(command: Simulate) -> float:
@@ -156,7 +174,7 @@ type Command = (
 def run(args: Sequence[str] | None, end: Ending) -> None:
     """Carry out a command line; say to `end` what it leaves if it is stopped."""
     end.left = lambda: "nothing of this run was saved"
-    match tyro.cli(Command, args=args, prog="neurodyn", description=__doc__):
+    match parsed(Command, args, prog="neurodyn", description=__doc__):
         case Simulate() as command:
             run_simulate(command)
         case Backends():

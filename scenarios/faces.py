@@ -195,6 +195,8 @@ class LargestClass(Network):
 def main(config: Config) -> xr.Dataset:
     """Train what is missing, print the table, draw the figure; return what they show."""
     sources = [version for path in config.sets for version in versions(path, config)]
+    if config.data and not {*config.data} & CLASSES.keys():
+        datasets.check_root(config, *config.data)
     where = study.places(config, "faces")
     asked = [cell for source in sources for cell in cells(config, source)]
     known = study.filled(

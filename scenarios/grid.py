@@ -19,6 +19,7 @@ import torch
 import xarray as xr
 
 from fastpath import checkpoint
+from neurodyn.progress import duration
 from scenarios import hardware
 
 _NEVER = object()
@@ -103,10 +104,17 @@ def filled(
         spent = time.perf_counter() - start
         print(
             f"  {done}/{len(left)} {paths[left[which]].name} "
-            f"{result.attrs['seconds']:.1f} s, {spent:.0f} s in all",
+            f"{result.attrs['seconds']:.1f} s, {duration(spent)} in all"
+            f"{_remaining(spent, done, len(left))}",
             flush=True,
         )
     return [results[i] for i in range(len(tasks))]
+
+
+def _remaining(spent: float, done: int, number: int) -> str:
+    """Return how long the rest will take if it is like what was done."""
+    left = spent / done * (number - done)
+    return f", about {duration(left)} left" if done < number else ""
 
 
 def read(path: Path) -> xr.Dataset:

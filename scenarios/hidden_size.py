@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from fastpath import datasets
 from fastpath.baselines import Backprop, KMeans
 from fastpath.defaults import Defaults, defaults_for
 from fastpath.readout import Readout
@@ -70,6 +71,7 @@ class Config(Study):
 
 def main(config: Config) -> xr.Dataset:
     """Train what is missing, print the table, draw the figure; return all that is known."""
+    datasets.check_root(config, *config.sets)
     where = study.places(config, "hidden_size")
     sources = [Source.of(path, config.data_root) for path in config.sets]
     result = study.filled(

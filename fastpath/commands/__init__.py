@@ -17,6 +17,7 @@ from fastpath.commands.plot import Plot, plot
 from fastpath.commands.resume import Resume, resume
 from fastpath.commands.train import Train, train
 from neurodyn.exits import Ending, mistake
+from neurodyn.flags import parsed
 
 type Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
@@ -31,9 +32,7 @@ type Command = (
 @ambient.isolated(grad=False, numpy=True)
 def run(args: Sequence[str] | None, end: Ending) -> None:
     """Carry out a command line; say to `end` what it leaves if it is stopped."""
-    command = tyro.cli(
-        Command, args=args, prog="fastpath", description=__doc__.partition("\n")[0]
-    )
+    command = parsed(Command, args, prog="fastpath", description=__doc__.partition("\n")[0])
     end.left = lambda: _what_is_left(command)
     try:
         # What is imported on the way adds filters of its own.

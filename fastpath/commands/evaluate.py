@@ -10,12 +10,12 @@ import tyro
 
 from fastpath import datasets, readout
 from fastpath.commands.report import report
-from fastpath.machine import Machine
+from fastpath.machine import Cores, Processor
 from fastpath.run import Saved, open_run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Machine):
+class Evaluate(Processor):
     """Score the weights and the readout of a run on the test set."""
 
     run: tyro.conf.Positional[Path]
@@ -33,7 +33,7 @@ def evaluate(command: Evaluate) -> None:
     report({"test_error": readout.error(run.head.to(device), v, y)})
 
 
-def opened(machine: Machine, folder: Path) -> tuple[Saved, datasets.Images, torch.device]:
+def opened(machine: Cores, folder: Path) -> tuple[Saved, datasets.Images, torch.device]:
     """Return a finished run, the images it was trained on, and the device to use.
 
     Raises

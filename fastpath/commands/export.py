@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 import tyro
 
-from fastpath import checkpoint
+from fastpath import checkpoint, checks
 from fastpath.commands.evaluate import opened
-from fastpath.machine import Machine
+from fastpath.machine import Cores
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export(Machine):
+class Export(Cores):
     """Write held-out images as the layer of a run sees them, for `neurodyn simulate`."""
 
     run: tyro.conf.Positional[Path]
@@ -29,6 +29,7 @@ class Export(Machine):
 
 def export(command: Export) -> None:
     """Run `fastpath export`."""
+    seed = checks.seed("seed", command.seed)
     run, images, _ = opened(command, command.run)
     if not 1 <= command.num_images <= len(images.x_test):
         raise ValueError(
@@ -41,7 +42,7 @@ def export(command: Export) -> None:
         raise ValueError(
             f"{command.out} exists: choose another --out, or give --overwrite to replace it"
         )
-    generator = torch.Generator().manual_seed(command.seed)
+    generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(images.x_test), generator=generator)[: command.num_images]
     v = run.preprocess(torch.from_numpy(images.x_test)[chosen], run.mean)
     checkpoint.save_arrays(
