@@ -105,6 +105,28 @@ def _no_data_set(name: str, path: Path) -> str:
     return f"unknown data set '{name}': give one of {wanted}.{hint}"
 
 
+def located(name: str) -> str:
+    """Return a data set, by a path that means the same in every folder."""
+    path = Path(name)
+    return name if name in NAMES or not path.exists() else str(path.resolve())
+
+
+def found(noted: str, given: str | None, root: Path | None, run: Path) -> Images:
+    """Load the images of a run, from where it noted or from where they are said to be now.
+
+    Raises
+    ------
+    ValueError
+        As `load`, or if they are not there any more.
+    """
+    if given is None and noted not in NAMES and not Path(noted).exists():
+        raise ValueError(
+            f"the images that {run} learned are no longer at {noted}: give --data with "
+            "where they are now"
+        )
+    return load(noted if given is None else given, root)
+
+
 def _digits() -> Images:
     """Split scikit-learn's 1797 digits: every sixth image is held out for the test."""
     from sklearn.datasets import load_digits

@@ -45,9 +45,32 @@ def tidy(folder: Path, name: str | None = None) -> None:
             left.unlink()
 
 
-def _lock(file: BinaryIO) -> None:
+def _lock(file: BinaryIO | int) -> None:
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold a folder, and yield True, unless another process does; a dead one does not.
+
+    Where the system or the disk has no such locks, the answer is True as well.
+    """
+    if fcntl is None:
+        yield True
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        ours = True
+        try:
+            _lock(opened)
+        except BlockingIOError:
+            ours = False
+        except OSError:  # some network file systems
+            pass
+        yield ours
+    finally:
+        os.close(opened)
 
 
 @contextmanager
