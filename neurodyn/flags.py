@@ -37,7 +37,9 @@ def parsed[Command](
                 f"{what if what.startswith('--') else 'an argument'} is empty: give a "
                 "value, or leave it out (the current folder is .)"
             )
-    return tyro.cli(command, args=args, prog=prog, description=description, default=default)
+    # To tyro, None is a default as well.
+    given = {} if default is None else {"default": default}
+    return tyro.cli(command, args=args, prog=prog, description=description, **given)
 
 
 def refuse_in_vain(
