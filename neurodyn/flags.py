@@ -37,9 +37,8 @@ def parsed[Command](
                 f"{what if what.startswith('--') else 'an argument'} is empty: give a "
                 "value, or leave it out (the current folder is .)"
             )
-    # To tyro, None is a default as well.
-    given = {} if default is None else {"default": default}
-    return tyro.cli(command, args=args, prog=prog, description=description, **given)
+    begin = tyro.MISSING_NONPROP if default is None else default
+    return tyro.cli(command, args=args, prog=prog, description=description, default=begin)
 
 
 def refuse_in_vain(
