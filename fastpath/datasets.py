@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -140,7 +141,9 @@ def _digits() -> Images:
 
 
 def _torchvision(name: str, root: Path, download: bool) -> Images:
-    from torchvision import datasets
+    from torchvision import datasets  # takes its time, which not every set needs
+
+    from fastpath.download import fetched
 
     kind = {
         "mnist": datasets.MNIST,
@@ -148,12 +151,15 @@ def _torchvision(name: str, root: Path, download: bool) -> Images:
         "cifar10": datasets.CIFAR10,
         "cifar100": datasets.CIFAR100,
     }[name]
-    try:
-        train, test = (
-            kind(root, train=split, download=download) for split in (True, False)
-        )
+
+    def read(at: Path) -> tuple[Any, Any]:
+        train, test = (kind(at, train=split, download=False) for split in (True, False))
         for file, md5 in IDX_MD5.get(kind.__name__, {}).items():
-            _check_md5(root / kind.__name__ / "raw" / file, md5)
+            _check_md5(at / kind.__name__ / "raw" / file, md5)
+        return train, test
+
+    try:
+        train, test = fetched(name, kind, root, read) if download else read(root)
     # torchvision reports a damaged file by whatever its parser stumbles over.
     except Exception as error:
         raise ValueError(_why_not(name, root, download, error)) from error

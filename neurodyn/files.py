@@ -6,6 +6,7 @@ A file is written beside its place, under a name that no other process uses, and
 import glob
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,9 +46,30 @@ def tidy(folder: Path, name: str | None = None) -> None:
             left.unlink()
 
 
-def _lock(file: BinaryIO | int) -> None:
+def _lock(file: BinaryIO | int, *, wait: bool = False) -> None:
     if fcntl is not None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+@contextmanager
+def turn(path: Path, waiting: str) -> Iterator[tuple[BinaryIO, bool]]:
+    """Wait for one's turn at a file that processes share; make it if it is not there.
+
+    Yields the file, to be read from its start and written at its end, and whether another
+    process had its turn until now; the line `waiting` on stderr said so.
+    """
+    with path.open("a+b") as file:
+        waited = False
+        try:
+            _lock(file)
+        except BlockingIOError:
+            waited = True
+            print(waiting, file=sys.stderr)
+            _lock(file, wait=True)
+        except OSError:  # some network file systems have no locks
+            pass
+        file.seek(0)
+        yield file, waited
 
 
 @contextmanager
