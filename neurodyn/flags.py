@@ -4,9 +4,12 @@ Both packages and the scenarios read their command lines by `parsed`. A setting 
 one can leave without effect is None where it is not given, and then has its default.
 """
 
+import functools
 import itertools
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from typing import Any
 
 import tyro
@@ -25,7 +28,10 @@ def parsed[Command](
     Raises
     ------
     ValueError
-        If a value is empty: a path would be that of the current folder.
+        If a value is empty (a path would be that of the current folder), or settings are
+        refused by their class.
+    SystemExit
+        If help is asked for, or a flag is unknown or of another type: tyro has said so.
     """
     args = sys.argv[1:] if args is None else [*args]
     for before, part in itertools.pairwise(["", *args]):
@@ -38,7 +44,18 @@ def parsed[Command](
                 "value, or leave it out (the current folder is .)"
             )
     begin = tyro.MISSING_NONPROP if default is None else default
-    return tyro.cli(command, args=args, prog=prog, description=description, default=begin)
+    read = functools.partial(
+        tyro.cli, command, args=args, prog=prog, description=description, default=begin
+    )
+    try:
+        with redirect_stderr(StringIO()):
+            return read()
+    except SystemExit as stop:
+        if isinstance(refused := stop.__context__, ValueError):  # one line says it as well
+            raise refused from None
+        if not stop.code:
+            raise
+    return read()
 
 
 def refuse_in_vain(
