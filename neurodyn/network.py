@@ -47,9 +47,15 @@ class Network:
         return next(one for one in self.objects if one.name == name)
 
     def initial_state(self, weights: NDArray[np.float64]) -> dict[Any, Any]:
-        """Return the state of a network that has not run yet, as `values` takes it."""
+        """Return the state of a network that has not run yet, as `values` takes it.
+
+        With the sums that are sampled: at time 0 they are those of no step yet.
+        """
+        evolving = [*self.circuit.state]
+        for group, name in self.circuit.samples.values():
+            evolving.append((self.named(group.variables[name].owner.name), name))
         state: dict[Any, Any] = {
-            (group, name): np.zeros(len(group)) for group, name in self.circuit.state
+            (group, name): np.zeros(len(group)) for group, name in evolving
         }
         if INPUT in self.plastic:
             state[self.plastic[INPUT], "W"] = weights.T.ravel()
