@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from neurodyn import files
+from neurodyn import files, netcdf
 from neurodyn.files import whole
 
 WEIGHTS, CONFIG, METRICS, HISTORY, SNAPSHOTS, CHECKPOINT = (
@@ -158,8 +158,7 @@ def save_dataset(path: Path, dataset: xr.Dataset) -> None:
         for name, array in dataset.items()
         if array.ndim > 1 and array.size
     }
-    with whole(path) as part:
-        dataset.to_netcdf(part, engine="h5netcdf", encoding=encoding)
+    netcdf.save(path, dataset, encoding)
 
 
 def load_dataset(path: Path) -> xr.Dataset:

@@ -57,11 +57,9 @@ def orderly(program: str) -> Iterator[Ending]:
 
 
 def mistake(program: str, error: Exception) -> NoReturn:
-    """End the command by what went wrong."""
-    print(
-        f"{program}: {' '.join(str(error).split()) or type(error).__name__}",
-        file=sys.stderr,
-    )
+    """End the command by what went wrong, and what is noted with it."""
+    said = [str(error) or type(error).__name__, *getattr(error, "__notes__", ())]
+    print(f"{program}: {' '.join('; '.join(said).split())}", file=sys.stderr)
     sys.exit(MISTAKE)
 
 
@@ -89,3 +87,26 @@ def _signals_stop() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let signals that end a process wait until what must not be left half done is done."""
+    if threading.current_thread() is not threading.main_thread():  # never interrupted
+        yield
+        return
+    came: list[int] = []
+    before: Mapping[signal.Signals, Any] = {
+        number: handler
+        for number in WORDS
+        if (handler := signal.getsignal(number)) not in (None, signal.SIG_IGN)
+    }
+    for number in before:
+        signal.signal(number, lambda sent, _: came.append(sent))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in came[:1]:
+        signal.raise_signal(number)

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-SHARED = {"neurodyn.exits", "neurodyn.files", "neurodyn.progress"}
+SHARED = {"neurodyn.exits", "neurodyn.files", "neurodyn.netcdf", "neurodyn.progress"}
 
 
 def imported(path: Path) -> set[str]:
