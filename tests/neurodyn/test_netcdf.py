@@ -154,9 +154,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_finished(small_disk, tmp_pat
     assert f"{kept.sizes['image']} presentations are finished, and in" in done.stderr
     assert os.listdir(small_disk) == ["t.nc"]
     expected = run(np.tile(IMAGES, (20, 1)), image_ms=2000.0)["final_activity"]
-    np.testing.assert_array_equal(
-        kept["final_activity"], expected[: kept.sizes["image"]]
-    )
+    np.testing.assert_array_equal(kept["final_activity"], expected[: kept.sizes["image"]])
 
 
 def test_a_part_of_a_killed_run_is_not_added_to(tmp_path):
