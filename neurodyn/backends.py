@@ -5,6 +5,7 @@ Each run has a device of its own, and Brian2's preferences at their defaults: se
 
 import os
 import shutil
+import subprocess
 import sysconfig
 import tempfile
 import time
@@ -25,10 +26,15 @@ if TYPE_CHECKING:
 NAMES = ("numpy", "cython", "cpp", "cuda")
 DEVICES = ("cpp", "cuda")  # the backends that compile a program
 
-# Runs the compiled objects from time 0 with the given values; returns the seconds it took,
-# compilation apart. The values are of state variables, as (group, name), and TimedArrays.
-type Run = Callable[[Mapping[Any, Any]], float]
-type Compile = Callable[["list[b2.BrianObject]", "b2.Quantity"], Run]
+# Runs the compiled objects from time 0 with the given values, for a duration; says now and
+# then which share of it is done; returns the seconds it took, compilation apart. The values
+# are of state variables, as (group, name), and TimedArrays.
+type Report = Callable[[float], object]
+type Run = Callable[[Mapping[Any, Any], "b2.Quantity", Report], float]
+type Compile = Callable[["list[b2.BrianObject]"], Run]
+
+REPORT_SECONDS = 1
+DURATION = "NEURODYN_DURATION"  # what tells a compiled program how long to run [s]
 
 
 def why_not(name: str) -> str | None:
@@ -84,7 +90,7 @@ def resolve(backend: str) -> str:
 def activated(
     backend: str, *, folder: Path | None = None, make: bool = True
 ) -> Iterator[Compile]:
-    """Make `backend` (a resolved one) current; yield what compiles objects for a duration.
+    """Make `backend` (a resolved one) current; yield what compiles objects.
 
     What is compiled can run several times, each time from time 0 and the state that the
     last run left, unless it is given another. Monitors must be read inside the context:
@@ -109,12 +115,12 @@ def _runtime(target: str) -> Iterator[Compile]:
     import brian2 as b2
     from brian2.devices.device import RuntimeDevice
 
-    def compiler(objects: "list[b2.BrianObject]", duration: "b2.Quantity") -> Run:
+    def compiler(objects: "list[b2.BrianObject]") -> Run:
         network = b2.Network(objects)
         network.run(0 * b2.ms, namespace={})  # generates and compiles
         monitors = [one for one in objects if isinstance(one, b2.StateMonitor)]
 
-        def run(values: Mapping[Any, Any]) -> float:
+        def run(values: Mapping[Any, Any], duration: "b2.Quantity", moved: Report) -> float:
             for key, value in values.items():
                 if isinstance(key, b2.TimedArray):
                     key.values[:] = value
@@ -129,7 +135,12 @@ def _runtime(target: str) -> Iterator[Compile]:
             # What overflows is found, and said, when the run is over.
             with np.errstate(over="ignore", invalid="ignore"):
                 start = time.perf_counter()
-                network.run(duration, namespace={})
+                network.run(
+                    duration,
+                    namespace={},
+                    report=lambda _, share, *__: moved(share),
+                    report_period=REPORT_SECONDS * b2.second,
+                )
                 return time.perf_counter() - start
 
         return run
@@ -171,8 +182,9 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
         if backend == "cuda":
             stack.enter_context(cuda.preferences(directory))
 
-        def compiler(objects: "list[b2.BrianObject]", duration: "b2.Quantity") -> Run:
-            b2.Network(objects).run(duration, namespace={})
+        def compiler(objects: "list[b2.BrianObject]") -> Run:
+            b2.Network(objects).run(0 * b2.ms, namespace={})
+            _let_duration_be_told(device)
             try:
                 device.build(directory=directory, compile=make, run=False)
             except (RuntimeError, OSError) as error:
@@ -181,7 +193,8 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
                 ) from error
             return run
 
-        def run(values: Mapping[Any, Any]) -> float:
+        def run(values: Mapping[Any, Any], duration: "b2.Quantity", moved: Report) -> float:
+            os.environ[DURATION] = repr(float(duration))
             arguments = {
                 key if isinstance(key, b2.TimedArray) else getattr(*key): value
                 for key, value in values.items()
@@ -195,6 +208,7 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
             finally:
                 for used in Path(directory, "static_arrays").glob("init_*"):
                     used.unlink()
+            moved(1.0)
             return float(device._last_run_time)
 
         with ambient.device(device):
@@ -205,11 +219,39 @@ def _new_device(backend: str) -> Any:
     """Return a device of the backend's kind that nobody else has."""
     if backend == "cuda":
         with ambient.quiet_import():
-            from brian2cuda.device import CUDAStandaloneDevice
-        return CUDAStandaloneDevice()
-    from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
+            from brian2cuda.device import CUDAStandaloneDevice as Device
+    else:
+        from brian2.devices.cpp_standalone.device import CPPStandaloneDevice as Device
+    device = Device()
+    if os.name == "posix":
+        device.compile_source = _make
+    return device
 
-    return CPPStandaloneDevice()
+
+def _make(directory: str, *_: object) -> None:
+    """Compile a program; Brian2's own way waits for its end whatever happens.
+
+    Raises
+    ------
+    RuntimeError
+        If it cannot be compiled.
+    """
+    import brian2 as b2
+    from brian2.utils.logger import std_silent
+
+    place = b2.prefs.devices.cpp_standalone
+    command = [*place.make_cmd_unix.split(), *place.extra_make_args_unix]
+    with std_silent():
+        if code := subprocess.call(command, cwd=directory):
+            raise RuntimeError(f"{' '.join(command)} ended with {code}")
+
+
+def _let_duration_be_told(device: Any) -> None:
+    """Let the program that a device will write run for as long as it is told."""
+    (lines,) = (given[1] for name, given in device.main_queue if name == "run_network")
+    (place,) = (place for place, line in enumerate(lines) if ".run(0.0, " in line)
+    told = f'getenv("{DURATION}") ? atof(getenv("{DURATION}")) : 0.0'
+    lines[place] = lines[place].replace(".run(0.0, ", f".run({told}, ")
 
 
 @contextmanager
