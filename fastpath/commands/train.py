@@ -178,7 +178,7 @@ OF_LEARNING = (
 )
 
 
-def changed[Settings: Any](known: Settings, command: Train, *names: str) -> Settings:
+def changed[Settings: Any](known: Settings, command: object, *names: str) -> Settings:
     """Return settings with those in the place of the known that the command was given."""
     given = {name: getattr(command, name) for name in names}
     return replace(known, **{n: value for n, value in given.items() if value is not None})
