@@ -1,7 +1,9 @@
 """The command `neurodyn`: simulate, backends."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +11,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from neurodyn import backends
+from neurodyn import backends, exits
 from neurodyn.circuits.lateral import LateralInhibition
 from neurodyn.exits import Ending
 from neurodyn.recording import Recording
@@ -52,6 +54,8 @@ class Simulate:
     """Images shown side by side, in copies of the circuit: faster, the same traces."""
     backend: Literal["numpy", "cython", "cpp", "cuda", "auto"] = "cython"
     """What runs the equations; auto: cython if there is a C++ compiler, else numpy."""
+    limit_gib: float = 2.0
+    """What the traces may take [GiB]; more is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +92,7 @@ def run_simulate(command: Simulate) -> None:
         ),
         backend=command.backend,
         dt_ms=command.dt_ms,
-        recording=Recording(activity_ms=command.activity_ms),
+        recording=Recording(activity_ms=command.activity_ms, limit_gib=command.limit_gib),
         batch_size=command.batch_size,
         out=command.out,
     )
@@ -110,7 +114,8 @@ def _read(path: Path, name: str) -> NDArray[Any]:
     except KeyError:
         raise ValueError(f"{path} holds no array '{name}'") from None
     except Exception as error:  # zipfile, zlib, NumPy and safetensors each have their own
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        reason = "it holds objects" if "allow_pickle" in str(error) else error
+        raise ValueError(f"{path} cannot be read: {reason}") from error
 
 
 def _exponent(command: Simulate) -> float:
@@ -147,6 +152,20 @@ def _npy(path: Path, _: str) -> NDArray[Any]:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
+@contextmanager
+def _as_flags(command: type) -> Iterator[None]:
+    """Call settings in messages as the command does: --dt-ms, not dt_ms."""
+    flags = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(command)}
+    flags["reset=False"] = flags["carry_over"]
+    names = "|".join(name for name in flags if "_" in name or "=" in name)
+    try:
+        yield
+    except ValueError as error:
+        said = re.sub(rf"(?<![\w-])({names})\b", lambda found: flags[found[0]], str(error))
+        error.args = (said,)
+        raise
+
+
 type Command = (
     Annotated[Simulate, tyro.conf.subcommand("simulate")]
     | Annotated[Backends, tyro.conf.subcommand("backends")]
@@ -156,8 +175,10 @@ type Command = (
 def run(args: Sequence[str] | None, end: Ending) -> None:
     """Carry out a command line; say to `end` what it leaves if it is stopped."""
     end.left = lambda: "nothing of this run was saved"
+    args = exits.not_empty(args)
     match tyro.cli(Command, args=args, prog="neurodyn", description=__doc__):
         case Simulate() as command:
-            run_simulate(command)
+            with _as_flags(Simulate):
+                run_simulate(command)
         case Backends():
             list_backends()

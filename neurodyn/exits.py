@@ -6,7 +6,7 @@ Nothing heavy is imported here: a command that is stopped while it loads ends no
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -44,6 +44,9 @@ def orderly(program: str) -> Iterator[Ending]:
     that stopped it, which raises `Stopped` in it.
     """
     end = Ending()
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", "") in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")  # τ, on a terminal that only knows ASCII
     try:
         with _signals_stop():
             yield end
@@ -54,6 +57,25 @@ def orderly(program: str) -> Iterator[Ending]:
         sys.exit(128 + stopped.number)
     except (ValueError, OSError, MemoryError) as error:
         mistake(program, error)
+
+
+def not_empty(args: Sequence[str] | None) -> list[str]:
+    """Return the arguments of a command, those of the process by default.
+
+    Raises
+    ------
+    ValueError
+        If one is empty: a path that is would be the current folder.
+    """
+    given = sys.argv[1:] if args is None else [*args]
+    for before, one in zip(["", *given], given, strict=False):
+        name, _, value = one.partition("=")
+        if not (value if name.startswith("--") and "=" in one else one).strip():
+            raise ValueError(
+                f"{name.strip() or before or 'an argument'} is empty: give it a value, or "
+                "leave it out"
+            )
+    return given
 
 
 def mistake(program: str, error: Exception) -> NoReturn:
