@@ -6,6 +6,7 @@ Each run has a device of its own, and Brian2's preferences at their defaults: se
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 import time
@@ -33,6 +34,7 @@ type Report = Callable[[float], object]
 type Run = Callable[[Mapping[Any, Any], "b2.Quantity", Report], float]
 type Compile = Callable[["list[b2.BrianObject]"], Run]
 
+INSTALL = " (Debian and Ubuntu: apt install g++ make)"
 REPORT_SECONDS = 1
 DURATION = "NEURODYN_DURATION"  # what tells a compiled program how long to run [s]
 
@@ -46,13 +48,43 @@ def why_not(name: str) -> str | None:
     given = os.environ.get("CXX", "").split()
     candidates = given[:1] or ["c++", "g++"]
     if not any(map(shutil.which, candidates)):
-        return f"it needs a C++ compiler, and {' or '.join(candidates)} is not on the PATH"
+        missing = " or ".join(candidates)
+        return f"it needs a C++ compiler, and {missing} is not on the PATH{INSTALL}"
     if name == "cpp":
-        return None if shutil.which("make") else "it needs make, which is not on the PATH"
+        found = shutil.which("make")
+        return None if found else f"it needs make, which is not on the PATH{INSTALL}"
     header = Path(sysconfig.get_path("include"), "Python.h")
-    return (
-        None if header.exists() else f"it needs Python's headers, and {header} is missing"
-    )
+    if not header.exists():
+        return f"it needs Python's headers, and {header} is missing"
+    if not _can_be_written(cache := _cython_cache()):
+        return (
+            f"it keeps what it compiles in {cache}, which cannot be written: set "
+            "CYTHON_CACHE_DIR to a folder that can"
+        )
+    return None
+
+
+def _cython_cache() -> Path:
+    """Return where Brian2 keeps modules that Cython compiled."""
+    if "brian2" in sys.modules and (given := _given_cache()):
+        return Path(given).expanduser()
+    try:
+        from Cython.Build.Cache import get_cython_cache_dir
+    except ImportError:  # before Cython 3.1
+        from Cython.Utils import get_cython_cache_dir
+    return Path(get_cython_cache_dir(), "brian_extensions").expanduser()
+
+
+def _given_cache() -> str | None:
+    import brian2 as b2
+
+    return b2.prefs["codegen.runtime.cython.cache_dir"]
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Return whether a folder can be written to, or made."""
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.exists(one))
+    return os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
 
 
 def resolve(backend: str) -> str:
@@ -78,9 +110,8 @@ def resolve(backend: str) -> str:
             f"{', '.join(works)} work{'s' if len(works) == 1 else ''}"
         )
     if reason := why_not(backend):
-        cure = "" if backend == "cuda" else " (Debian and Ubuntu: apt install g++ make)"
         raise ValueError(
-            f"backend '{backend}' cannot run here: {reason}{cure}. Or give backend 'auto', "
+            f"backend '{backend}' cannot run here: {reason}. Or give backend 'auto', "
             "which falls back to numpy"
         )
     return backend
@@ -106,7 +137,12 @@ def activated(
     how = _standalone(backend, folder, make) if backend in DEVICES else _runtime(backend)
     with ambient.one_at_a_time:
         ambient.load_brian2()
-        with ambient.environment(), ambient.quiet_brian2(), how as compiler:
+        with (
+            ambient.environment(),
+            ambient.no_orphans(),
+            ambient.quiet_brian2(),
+            how as compiler,
+        ):
             yield compiler
 
 
@@ -195,6 +231,7 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
 
         def run(values: Mapping[Any, Any], duration: "b2.Quantity", moved: Report) -> float:
             os.environ[DURATION] = repr(float(duration))
+            moved(0.0)
             arguments = {
                 key if isinstance(key, b2.TimedArray) else getattr(*key): value
                 for key, value in values.items()

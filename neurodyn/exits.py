@@ -49,6 +49,9 @@ def orderly(program: str) -> Iterator[Ending]:
     that stopped it, which raises `Stopped` in it.
     """
     end = Ending()
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", "") in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")  # τ, on a terminal that only knows ASCII
     try:
         with _stoppable():
             try:

@@ -138,14 +138,11 @@ class _Patient(io.RawIOBase):
         self._disk.seek(self._place)
         found = bytearray(self._disk.read(size) or b"").ljust(size, b"\0")
         for place, content in self._held:
-            first, last = (
-                max(place, self._place),
-                min(place + len(content), self._place + size),
-            )
+            first = max(place, self._place)
+            last = min(place + len(content), self._place + size)
             if first < last:
-                found[first - self._place : last - self._place] = content[
-                    first - place : last - place
-                ]
+                shown = slice(first - self._place, last - self._place)
+                found[shown] = content[first - place : last - place]
         buffer[:size] = found
         self._place += size
         return size

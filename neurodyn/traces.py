@@ -20,6 +20,21 @@ from numpy.typing import ArrayLike
 
 from neurodyn import checks, exits, files, netcdf
 
+__all__ = [
+    "ATTRS",
+    "COORDS",
+    "DIMS",
+    "VARIABLES",
+    "Writer",
+    "as_json",
+    "assemble",
+    "check_writable",
+    "open",
+    "open_lazily",
+    "save",
+    "validate",
+]
+
 DIMS = (
     *("time", "unit", "exc", "inh", "pixel", "image", "epoch", "trial"),
     *("snapshot", "sender", "inh_sender"),

@@ -1,4 +1,4 @@
-"""Disks that are full, parts of runs that were killed, signals: files whole or not at all."""
+"""Full disks, parts of killed runs, signals: files appear whole or not at all."""
 
 import errno
 import os
@@ -65,8 +65,8 @@ def test_a_refusal_at_any_write_leaves_the_file_before(tmp_path, disk):
     """HDF5 crashes where a write fails, and where it reads back what it did not write."""
     (tmp_path / "t.nc").write_text("old")
     netcdf.save(tmp_path / "other.nc", dataset(), {"a": {"zlib": True}})
-    for disk.room in range(disk.written):
-        disk.written = 0
+    for room in range(disk.written):
+        disk.room, disk.written = room, 0
         with pytest.raises(ValueError, match=r"cannot write .*t\.nc: No space left on dev"):
             netcdf.save(tmp_path / "t.nc", dataset(), {"a": {"zlib": True}})
     assert (tmp_path / "t.nc").read_text() == "old"
@@ -201,9 +201,10 @@ def test_signals_wait_until_a_file_is_whole(number, tmp_path, monkeypatch):
 def test_what_stops_a_run_says_by_which_signal_and_what_is_saved(tmp_path):
     out = tmp_path / "t.nc"
     chunk = run()
-    with pytest.raises(exits.Stopped) as stopped, traces.Writer(out) as writer:
-        writer.append(chunk, num_presentations=2)
-        raise exits.Stopped(signal.SIGTERM)
+    writer = traces.Writer(out)
+    writer.append(chunk, num_presentations=2)
+    with pytest.raises(exits.Stopped) as stopped:
+        writer.__exit__(exits.Stopped, exits.Stopped(signal.SIGTERM), None)
     assert stopped.value.number == signal.SIGTERM
     assert str(stopped.value) == f"terminated; 2 presentations are finished, and in {out}"
 
