@@ -227,7 +227,7 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     memory = io.BytesIO()
     np.savez(memory, allow_pickle=False, **arrays)
     with whole(path) as part:
-        part.write_bytes(memory.getbuffer())
+        part.write_bytes(memory.getvalue())
 
 
 def save_dataset(path: Path, dataset: xr.Dataset) -> None:

@@ -82,7 +82,7 @@ class Plan:
         """
         competition = values.get("competition")
         name = competition.get("name") if isinstance(competition, dict) else competition
-        if not isinstance(competition, dict) or name not in COMPETITIONS:
+        if not isinstance(competition, dict) or name not in [*COMPETITIONS]:
             raise ValueError(
                 f"{path}: the competition is {checks.shown(name)}: this version has "
                 f"{', '.join(COMPETITIONS)}"
