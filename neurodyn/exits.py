@@ -51,7 +51,8 @@ def orderly(program: str) -> Iterator[Ending]:
     end = Ending()
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", "") in ("strict", "surrogateescape"):
-            stream.reconfigure(errors="replace")  # τ, on a terminal that only knows ASCII
+            # τ, on a terminal that only knows ASCII.
+            stream.reconfigure(errors="replace")  # pyrefly: ignore[missing-attribute]
     try:
         with _stoppable():
             try:

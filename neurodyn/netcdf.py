@@ -70,7 +70,7 @@ class _Patient(io.RawIOBase):
         self._held: list[tuple[int, bytes]] = []
         self._refusal: OSError | None = None
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         """Complete the file, or take back what was added to it."""
         try:
             if self._refusal is not None:

@@ -25,13 +25,13 @@ from neurodyn import (
     traces,
 )
 
-RNG = np.random.default_rng(2)
-IMAGES = RNG.random((4, 7))
-FREE = RNG.normal(0.3, 1.0, (6, 7))
+GIVEN = np.random.default_rng(2)
+IMAGES = GIVEN.random((4, 7))
+FREE = GIVEN.normal(0.3, 1.0, (6, 7))
 ORDER = np.array([0, 3, 1, 1, 2, 0, 3, 2, 2, 1])
-BETWEEN = RNG.random((6, 6)) * 0.4 * (1 - np.eye(6))
+BETWEEN = GIVEN.random((6, 6)) * 0.4 * (1 - np.eye(6))
 DALE = DaleInhibition(
-    num_inh=3, tau_inh_ms=4.0, w_ie=RNG.random((6, 3)) * 0.4, w_ei=RNG.random((3, 6))
+    num_inh=3, tau_inh_ms=4.0, w_ie=GIVEN.random((6, 3)) * 0.4, w_ei=GIVEN.random((3, 6))
 )
 CYTHON = pytest.param("cython", marks=pytest.mark.slow)
 CPP = pytest.param("cpp", marks=pytest.mark.slow)
@@ -358,7 +358,7 @@ def test_a_chunk_that_is_being_written_is_written_whole(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_finished(tmp_path):
     """At the command line: the first chunk of 1000 is there, the process says so."""
-    np.save(tmp_path / "images.npy", RNG.random((100_000, 7)))
+    np.save(tmp_path / "images.npy", np.random.default_rng(3).random((100_000, 7)))
     np.save(tmp_path / "weights.npy", FREE)
     out = tmp_path / "traces.nc"
     inputs = ["--images", tmp_path / "images.npy", "--weights", tmp_path / "weights.npy"]

@@ -122,36 +122,68 @@ def job_of(circuit, rule, *, reset, backend="numpy"):
     )
 
 
+def forgetful(built, run):
+    """Return a run that begins with all as it was built, as a compiled program does."""
+    import brian2 as b2
+
+    groups = [one for one in built.objects if not isinstance(one, b2.StateMonitor)]
+    variables = {
+        id(variable): variable
+        for group in groups
+        for variable in group.variables.values()
+        if isinstance(variable, b2.core.variables.ArrayVariable) and not variable.read_only
+    }
+    before = [(one, np.array(one.get_value())) for one in variables.values()]
+
+    def forgetting(values):
+        for variable, value in before:
+            variable.set_value(value)
+        return run(values)
+
+    return forgetting
+
+
+def joined(parts, kind):
+    """Return the samples, or snapshots, of consecutive pieces by name."""
+    found = [getattr(part, kind) for part in parts]
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+
+
 @pytest.mark.filterwarnings("ignore:tau_l_ms is:UserWarning")  # short, so that much moves
 @pytest.mark.parametrize(("circuit", "rule", "reset"), CASES)
 def test_parts_of_a_run_are_the_run(circuit, rule, reset):
-    """Once in one piece, then in pieces of 2 presentations, each from the end of the last.
+    """In pieces of 2 presentations, that know of each other only what they are given.
 
-    In one build, as circuits of a sweep are run: the pieces have to say all that matters.
+    And once more from the start, as circuits of a sweep are run, by what that is given.
     """
     job = job_of(circuit, rule, reset=reset)
     timeline = running._timeline(job, len(ORDER))
+    given = job.circuit.parameters(timeline, UNITS)
     with backends.activated("numpy") as compiler:
         built = running._build(job, timeline)
         run = compiler(built.objects, timeline.duration)
-        start = built.initial_state(job.weights) | {
-            (built.plastic[name], "W"): job.circuit.matrices(UNITS)[name][
-                job.circuit.pairs(UNITS, name)
-            ]
-            for name in job.circuit.learning_names
+        weights = built.weights()
+        forgets = forgetful(built, run)
+        given = {
+            (built.named(group), name): value for (group, name), value in given.items()
         }
-        whole, parts = (
-            list(running._one_after_another(job, built, run, length, {}, start))
-            for length in (len(ORDER), 2)
+        whole, parts, again = (
+            list(running._one_after_another(job, built, how, length, given, start))
+            for how, length, start in (
+                (forgets, len(ORDER), {}),
+                (forgets, 2, {}),
+                (run, len(ORDER), built.initial_state(job.weights)),
+            )
         )
-    assert [len(whole), len(parts)] == [1, 3]
-    for kind in ("samples", "snapshots"):
-        for name, values in getattr(whole[0], kind).items():
-            found = np.concatenate([getattr(part, kind)[name] for part in parts])
-            np.testing.assert_array_equal(found, values, err_msg=name)
-    for name, values in whole[0].weights.items():
-        np.testing.assert_array_equal(parts[-1].weights[name], values)
-        assert abs(values - start[built.plastic[name], "W"]).max() > 1e-3  # it did learn
+    assert [len(whole), len(parts), len(again)] == [1, 3, 1]
+    for other in (parts, again):
+        for kind in ("samples", "snapshots"):
+            found = joined(other, kind)
+            for name, values in joined(whole, kind).items():
+                np.testing.assert_array_equal(found[name], values, err_msg=name)
+        for name, values in whole[0].weights.items():
+            np.testing.assert_array_equal(other[-1].weights[name], values)
+            assert abs(values - weights[name]).max() > 1e-3  # it did learn
     assert np.ptp(whole[0].samples["activity"]) > 0.1
 
 
