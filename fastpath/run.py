@@ -82,12 +82,12 @@ class Plan:
         """
         competition = values.get("competition")
         name = competition.get("name") if isinstance(competition, dict) else competition
-        if not isinstance(competition, dict) or name not in [*COMPETITIONS]:
+        if not isinstance(competition, dict) or str(name) not in COMPETITIONS:
             raise ValueError(
                 f"{path}: the competition is {checks.shown(name)}: this version has "
                 f"{', '.join(COMPETITIONS)}"
             )
-        kinds: dict[str, Any] = {"competition": COMPETITIONS[name], **SETTINGS}
+        kinds: dict[str, Any] = {"competition": COMPETITIONS[str(name)], **SETTINGS}
         held: dict[str, Any] = {n: v for n, v in values.items() if n != "fastpath"}
         held["competition"] = {n: v for n, v in competition.items() if n != "name"}
         check_known(held, {"": cls, **kinds}, path, values.get("fastpath"))

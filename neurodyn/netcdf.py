@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import h5netcdf
@@ -70,12 +71,17 @@ class _Patient(io.RawIOBase):
         self._held: list[tuple[int, bytes]] = []
         self._refusal: OSError | None = None
 
-    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
         """Complete the file, or take back what was added to it."""
         try:
             if self._refusal is not None:
                 raise self._refusal
-            if kind is None:
+            if exc_type is None:
                 self._disk.truncate(self._end)
                 os.fsync(self._disk.fileno())  # some disks refuse only here
                 for place, content in self._held:
