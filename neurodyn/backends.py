@@ -214,13 +214,19 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
 
     with ExitStack() as stack:
         directory = str(folder or stack.enter_context(_build_folder()))
-        device = _new_device(backend)
+        device, recorded = _new_device(backend), []
         stack.enter_context(ambient.preferences())
         if backend == "cuda":
             stack.enter_context(cuda.preferences(directory))
 
         def compiler(objects: "list[b2.BrianObject]") -> Run:
             b2.Network(objects).run(0 * b2.ms, namespace={})
+            recorded.extend(
+                one.variables[name]
+                for one in objects
+                if isinstance(one, b2.StateMonitor)
+                for name in one.record_variables
+            )
             _let_duration_be_told(device)
             try:
                 device.build(directory=directory, compile=make, run=False)
@@ -244,6 +250,8 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
                     f"backend '{backend}' could not run its program: {error}"
                 ) from error
             finally:
+                for variable in recorded:  # as many samples as are on the disk now
+                    variable.size = (0, variable.size[1])
                 for used in Path(directory, "static_arrays").glob("init_*"):
                     used.unlink()
             moved(1.0)

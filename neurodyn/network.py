@@ -103,7 +103,8 @@ class Network:
         def rows(monitor: "b2.StateMonitor", *, start: bool) -> NDArray[np.float64]:
             stride = round(float(monitor.clock.dt) / self.timeline.dt)
             kept = slice(0 if start else 1, end // stride + 1)
-            return np.array(getattr(monitor, monitor.record_variables[0])).T[kept]
+            found = np.array(getattr(monitor, monitor.record_variables[0])).T
+            return _complete(found, end // stride + 1)[kept]
 
         samples = {
             trace: rows(monitor, start=first and trace not in IMAGE_TRACES)
@@ -124,7 +125,17 @@ IMAGE_TRACES = ("drive", "final_activity", "weight_norm")
 
 def read(group: Any, name: str) -> NDArray[np.float64]:
     """Return a copy of a state."""
-    return np.array(getattr(group, name + "_")[:])
+    return _complete(np.array(getattr(group, name + "_")[:]), len(group))
+
+
+def _complete(values: NDArray[np.float64], at_least: int) -> NDArray[np.float64]:
+    """Refuse what a compiled program could not write: it does not say so."""
+    if len(values) < at_least:
+        raise ValueError(
+            f"{len(values)} of {at_least} values were recorded: is the disk full where the "
+            "program runs? Set TMPDIR to another folder"
+        )
+    return values
 
 
 def build(

@@ -56,11 +56,12 @@ class _Lines:
         self._start = self._last = time.monotonic()
 
     def advance(self, more: float) -> None:
-        if self._done == self._initial:  # what was prepared before took none of the time
-            self._start = time.monotonic() if not more else self._start
-        self._done += more
         now = time.monotonic()
-        if now - self._last < LINE_SECONDS or self._done <= self._initial:
+        if self._done == self._initial and not more:  # what came before was preparation
+            self._start = self._last = now
+        self._done += more
+        over = self._total is not None and self._done >= self._total
+        if over or now - self._last < LINE_SECONDS or self._done <= self._initial:
             return
         self._last = now
         spent = now - self._start

@@ -150,6 +150,39 @@ def test_compiled_chunks(name, backend, tmp_path, monkeypatch):
     check_chunks(name, backend, tmp_path, monkeypatch)
 
 
+@pytest.mark.parametrize(
+    ("name", "backend", "batch_size"),
+    [
+        ("settled", "numpy", 1),
+        ("own time", "numpy", 1),
+        ("static at rest", "numpy", 2),
+        pytest.param("settled", "cpp", 1, marks=pytest.mark.slow),
+    ],
+)
+def test_chunks_go_by_time(name, backend, batch_size, tmp_path, monkeypatch):
+    """Down to a block of the strides; the traces are those of one chunk, bit for bit."""
+    if name == "static at rest":
+        circuit, weights, settings = LateralInhibition(w_inh=0.5), FREE, {}
+    else:
+        circuit, weights, settings = CHUNKED[name]
+    settings = settings | {"backend": backend, "batch_size": batch_size}
+    sizes, append = [], traces.Writer.append
+
+    def noted(writer, chunk, *, num_presentations):
+        sizes.append(num_presentations)
+        append(writer, chunk, num_presentations=num_presentations)
+
+    monkeypatch.setattr(traces.Writer, "append", noted)
+    whole = run(circuit, weights, out=tmp_path / "whole.nc", **settings).load()
+    assert sizes == [10]
+    sizes.clear()
+    monkeypatch.setattr(running, "CHUNK_SECONDS", 1e-4)
+    written = run(circuit, weights, out=tmp_path / "t.nc", **settings).load()
+    block = {"own time": 3, "static at rest": 2}.get(name, 1)
+    assert sizes == [block] * (10 // block) + [10 % block] * (10 % block > 0)
+    assert_same(whole, written)
+
+
 def test_strides_count_presentations():
     recorded = Recording(activity_ms=None, images_every=3, weights_every=4, norms=True)
     few = run(plasticity=RULE, recording=recorded)
