@@ -100,7 +100,9 @@ LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 sys.argv[1:] = {arguments}
+from neurodyn import progress
 from neurodyn.cli import main
+progress.LINE_SECONDS = 1e9  # however busy the machine is
 main()
 """
 
