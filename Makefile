@@ -36,7 +36,8 @@ types: .venv/ready
 bench: .venv/ready
 	$(PYTHON) -m scenarios.bench
 
-figures: demo
+figures: .venv/ready
+	$(PYTHON) -m scenarios.quickstart --overwrite --figure figures/quickstart.png
 	for name in settling continuous_plasticity hysteresis dale_oscillations dale_learns; do \
 	  $(PYTHON) -m scenarios.$$name --overwrite || exit 1; \
 	done

@@ -8,8 +8,9 @@ One more, random weights, is a run of 0 epochs. It deserves its own power n of t
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
@@ -33,11 +34,17 @@ class Backprop:
 
     epochs: int = 20
     batch_size: int = 100
+    """A set that is smaller than this default is one mini-batch."""
     lr: float = 1e-3
+    smoothing: float = field(default=0.0, metadata={"neutral": 0.0})
+    """Share of each target that is spread over all classes."""
 
     def __post_init__(self) -> None:
         count = checks.count
         checks.fields(self, epochs=count, batch_size=count, lr=checks.positive)
+        checks.fields(self, smoothing=checks.number)
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing is {self.smoothing}: 0 to less than 1 is needed")
 
 
 @isolated(grad=True)
@@ -82,11 +89,7 @@ def backprop(
     num_classes = checks.count("num_classes", num_classes)
     x, y, device = parts.x_learn, parts.y_learn, parts.x_learn.device
     preprocess.check(x)
-    if backprop.batch_size > len(x):
-        raise ValueError(
-            f"batch_size is {backprop.batch_size}, but there are only {len(x)} images: "
-            f"give at most {len(x)}"
-        )
+    batch_size = checks.batch_size(backprop.batch_size, len(x), default=Backprop.batch_size)
     # Weights, their gradients and the two moments of Adam.
     check_memory(
         {"weights": 16 * num_units * (x[0].numel() + num_classes)},
@@ -100,18 +103,20 @@ def backprop(
     network.to(device)
     inputs, learning = _learning(network, x, preprocess, mean, frozen=frozen)
     optimizer = torch.optim.Adam(learning.parameters(), lr=backprop.lr)
-    steps = backprop.epochs * math.ceil(len(x) / backprop.batch_size)
+    steps = backprop.epochs * math.ceil(len(x) / batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     with (
-        enough_threads(2 * backprop.batch_size * mean.numel() * num_units),
+        enough_threads(2 * batch_size * mean.numel() * num_units),
         shown(
             backprop.epochs * len(x), what="back-propagation", unit="img", wanted=progress
         ) as advance,
     ):
         for epoch in range(1, backprop.epochs + 1):
             order = torch.randperm(len(x), generator=generator).to(device)
-            for batch in order.split(backprop.batch_size):
-                loss = functional.cross_entropy(learning(inputs(batch)), y[batch])
+            for batch in order.split(batch_size):
+                loss = functional.cross_entropy(
+                    learning(inputs(batch)), y[batch], label_smoothing=backprop.smoothing
+                )
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -234,7 +239,7 @@ def kmeans(
     """
     kmeans = checks.instance("kmeans", kmeans, KMeans)
     preprocess = checks.instance("preprocess", preprocess, Preprocess)
-    x, seed = checks.images("x", x), checks.count("seed", seed, least=0)
+    x, seed = checks.images("x", x), checks.seed("seed", seed)
     num_units = checks.whole("units", num_units)
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
@@ -251,7 +256,10 @@ def kmeans(
         n_init=1,
         batch_size=kmeans.batch_size,
         max_iter=kmeans.passes,
-        random_state=seed,
+        # scikit-learn takes no larger seeds as they are.
+        random_state=seed
+        if seed < 2**32
+        else np.random.RandomState([seed % 2**32, seed // 2**32]),
     )
     with threadpool_limits(torch.get_num_threads()):
         clusters.fit(v)

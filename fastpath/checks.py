@@ -81,6 +81,36 @@ def count(name: str, value: Any, *, least: int = 1) -> int:
     return found
 
 
+def seed(name: str, value: Any) -> int:
+    """Return a seed of random numbers as int.
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number from 0 to 2^63 − 1.
+    """
+    found = whole(name, value)
+    if not 0 <= found < 2**63:
+        raise ValueError(f"{name} is {found}: 0 to 2^63 - 1 is needed")
+    return found
+
+
+def batch_size(given: int, num_images: int, *, default: int | None = None) -> int:
+    """Return the images of each update: those of a set smaller than the default are one.
+
+    Raises
+    ------
+    ValueError
+        If another number than the default is more than there are images.
+    """
+    if given > num_images and given != default:
+        raise ValueError(
+            f"batch_size is {given}, but there are only {num_images} images: give at most "
+            f"{num_images}"
+        )
+    return min(given, num_images)
+
+
 def positive(name: str, value: Any) -> float | int:
     """Return a positive, finite number.
 

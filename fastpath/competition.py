@@ -195,12 +195,20 @@ class Soft:
         return soft(drive, temperature=self.temperature, anti=self.anti)
 
 
+# The names by which commands know them. Fields are flags of `fastpath train`.
+KINDS: dict[str, type[Ranking | Equilibrium | Soft]] = {
+    "ranking": Ranking,
+    "equilibrium": Equilibrium,
+    "soft": Soft,
+}
+
+
 def built_in(competition: Competition) -> Ranking | Equilibrium | Soft | None:
     """Return a competition that others may compute in a way of their own, or None.
 
     By the exact class: a subclass may decide otherwise, so it is only ever called.
     """
-    for kind in (Ranking, Equilibrium, Soft):
+    for kind in KINDS.values():
         if type(competition) is kind:
             return competition
     return None
@@ -229,6 +237,11 @@ def activation(
 
 def check_rank(k: int, num_units: int) -> None:
     """Raise ValueError unless there are at least k units."""
+    if num_units < 2:
+        raise ValueError(
+            f"units is {num_units}: a ranking needs at least 2, a winner and one that gets "
+            "-delta; add units, or choose another competition, equilibrium or soft"
+        )
     if k > num_units:
         raise ValueError(
             f"k is {k}, but only {num_units} units compete: k must lie in "

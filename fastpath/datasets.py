@@ -10,6 +10,7 @@ import numpy as np
 
 from fastpath import folders
 from fastpath.images import Images, check_learnable, numbered
+from neurodyn.flags import refuse_in_vain
 
 TORCHVISION = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 NAMES = ("digits", *TORCHVISION)
@@ -39,6 +40,16 @@ def default_root() -> Path:
         return Path(given)
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "neurodyn"
+
+
+def check_root(settings: object, *names: str) -> None:
+    """Raise ValueError if `data_root` is given, where none of these sets lies."""
+    if not {*names} & {*TORCHVISION}:
+        refuse_in_vain(
+            settings,
+            ["data_root"],
+            why=f"on {' and '.join(names)}, which lies elsewhere",
+        )
 
 
 def load(name: str | Path, root: Path | str | None = None, download: bool = True) -> Images:
@@ -73,16 +84,26 @@ def load(name: str | Path, root: Path | str | None = None, download: bool = True
     if name in TORCHVISION:
         return _torchvision(name, Path(root) if root else default_root(), download)
     path = Path(name)
-    if path.suffix == ".npz" and path.exists():
-        return _npz(path)
-    if path.is_dir():
+    if name and path.is_dir() and path.suffix != ".npz":
         return folders.read(path)
+    if path.is_file() and path.suffix == ".npz":
+        return _npz(path)
+    raise ValueError(_no_data_set(name, path))
+
+
+def _no_data_set(name: str, path: Path) -> str:
+    """Return why a name stands for no data set, and what would."""
+    wanted = f"{', '.join(NAMES)}, the path of an .npz file or of an image folder"
+    if not name:
+        return f"the name of the data set is empty: give one of {wanted}"
+    if path.exists():
+        kind = "a folder" if path.is_dir() else "a file"
+        return f"{path} is {kind}, but no .npz file, and no image folder: {folders.LAYOUT}"
+    if path.suffix or len(path.parts) > 1:
+        return f"there is no file or folder {name}: give one of {wanted}"
     near = difflib.get_close_matches(name.lower(), NAMES, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise ValueError(
-        f"unknown data set '{name}': give one of {', '.join(NAMES)}, the path of an .npz "
-        f"file or of an image folder.{hint}"
-    )
+    return f"unknown data set '{name}': give one of {wanted}.{hint}"
 
 
 def located(name: str) -> str:
@@ -192,13 +213,26 @@ def _members(path: Path) -> dict[str, np.ndarray]:
                     f"{path} lacks {', '.join(missing)}: it must hold {', '.join(ARRAYS)}"
                     f" (found: {', '.join(sorted(held)) or 'nothing'})"
                 )
-            return {name: file[name] for name in held & {*ARRAYS, "classes"}}
+            return {name: _plain(file, name) for name in held & {*ARRAYS, "classes"}}
     except ValueError as error:
         if str(path) in str(error):
             raise
         raise ValueError(f"{path} cannot be read as .npz: {error}") from error
     except Exception as error:  # zipfile, zlib and NumPy each have their own
         raise ValueError(f"{path} is damaged or not an .npz file: {error}") from error
+
+
+def _plain(file: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    """Return one array, not of Python objects: to read them would be to run their code."""
+    try:
+        return file[name]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise ValueError(
+            f"its array '{name}' holds Python objects, such as lists of different lengths: "
+            "save it as an array of numbers, or of text"
+        ) from None
 
 
 def _names(classes: np.ndarray) -> tuple[str, ...]:

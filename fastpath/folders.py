@@ -132,9 +132,18 @@ def _pixels(file: Path) -> UInt8[np.ndarray, "height width channel"]:
 
 def _check_plain(image: Image.Image) -> None:
     """Raise OSError unless an image has 8 bits, or less, and a single frame."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        raise OSError(f"pixels of mode {image.mode}, 8 bits are needed")
+    if image.mode in ("I", "F") or image.mode.startswith("I;16") or _is_cut(image):
+        raise OSError("its pixels have more than 8 bits, 8 bits are needed")
     frames = getattr(image, "n_frames", 1)
     # A photograph of several pictures, as telephones take it, is its first for all viewers.
     if frames > 1 and image.format != "MPO":
         raise OSError(f"it has {frames} frames, one is needed")
+
+
+def _is_cut(image: Image.Image) -> bool:
+    """Tell whether Pillow cuts the pixels to 8 bits as it reads them."""
+    # How a file stores them: "LA;16B", or ("RGB;16L", ...), or ("RGB", 65535).
+    for codec, _, _, stored in getattr(image, "tile", ()):
+        if ";16" in str(stored) or (codec.startswith("ppm") and stored[1] > 255):
+            return True
+    return False

@@ -30,10 +30,11 @@ CONFUSION = {"units": "1", "long_name": "scored images of a label that got an an
 class Log:
     """What happened in each epoch, read from the device when it is there."""
 
-    def __init__(self, layer: Dense, num_images: int) -> None:
+    def __init__(self, layer: Dense, num_images: int, *, cure: str) -> None:
         self.entries: list[dict[str, float]] = []
         self.limit = 2 * max(1.0, layer.weights.abs().amax().item())
         self._layer, self._num_images = layer, num_images
+        self._cure = cure  # of weights that diverge
         self._pending: list[tuple[float, Tensor, torch.cuda.Event | None]] = []
         self._read = time.perf_counter()
 
@@ -69,9 +70,7 @@ class Log:
             if not largest <= self.limit:  # also for NaN
                 raise ValueError(
                     f"training diverged in epoch {len(self.entries) + 1}: the largest "
-                    f"weight is {largest:.3g} (limit {self.limit:.3g}). Lower delta (the "
-                    "anti-Hebbian push away from norm 1) or lr (the step size), or use "
-                    "normalize='max'"
+                    f"weight is {largest:.3g} (limit {self.limit:.3g}). {self._cure}"
                 )
             now = time.perf_counter()
             self.entries.append(

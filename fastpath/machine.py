@@ -19,25 +19,43 @@ FLOP_PER_THREAD = 40e6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
-    """Where the data lie and what computes."""
+class Cores:
+    """Where the data lie, and how many cores work on them."""
 
     data_root: Path | None = None
     """Where data sets lie or are downloaded to [$NEURODYN_DATA, else the user's cache]."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """What computes."""
     threads: int | None = None
     """CPU threads at most; small layers use fewer, and are faster so [all cores]."""
+
+    def ready(self) -> torch.device:
+        """Set the number of threads; return the CPU.
+
+        They stay so to the end of the command, or of another `isolated` function that this
+        is called in; else for the process.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        threads = num_cores() if self.threads is None else self.threads
+        ambient.use_threads(checks.count("threads", threads))
+        return torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processor(Cores):
+    """Where the data lie and what computes."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What computes."""
     precision: Literal["float32", "tf32"] = "float32"
     """CUDA's matrix products: exact float32, or tf32 (10 bits of mantissa), faster."""
-    kernels: Name | None = None
-    """What computes the rest of a step; they round otherwise [the fastest there is]."""
 
     def ready(self) -> torch.device:
         """Check that the device is there; set its precision and the number of threads.
 
-        They stay so to the end of the command, or of another `isolated` function that this
-        is called in; else for the process.
+        They stay so as `Cores.ready` says.
 
         Raises
         ------
@@ -56,13 +74,24 @@ class Machine:
                 "precision is 'tf32', which only CUDA devices have: give --device cuda, or "
                 "leave --precision float32"
             )
-        threads = num_cores() if self.threads is None else self.threads
-        ambient.use_threads(checks.count("threads", threads))
+        cpu = super().ready()
         ambient.allow_tf32(self.precision == "tf32")
-        local = os.environ.get("LOCAL_RANK") if self.device == "cuda" else None
-        device = (
-            torch.device(self.device, int(local)) if local else torch.device(self.device)
-        )
+        if self.device == "cpu":
+            return cpu
+        local = os.environ.get("LOCAL_RANK")
+        return torch.device("cuda", int(local)) if local else torch.device("cuda")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine(Processor):
+    """Where the data lie and what computes, learning by the local rule included."""
+
+    kernels: Name | None = None
+    """What computes the rest of a step; they round otherwise [the fastest there is]."""
+
+    def ready(self) -> torch.device:
+        """Check that device and kernels are there; see `Processor.ready`."""
+        device = super().ready()
         if self.kernels is not None:
             choose(device, torch.float32, self.kernels)
         return device

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fastpath import checkpoint, plots
+from fastpath.fonts import drawable
 from fastpath.readback import open_run
 from fastpath.snapshots import UNIT, shown
 from neurodyn.files import tidy, whole
@@ -34,6 +35,8 @@ class Files:
     history: xr.Dataset
     image_shape: tuple[int, ...]
     title: str
+    families: list[str]
+    """Of the fonts that have the characters of the title."""
     errors: dict[str, float]
     """Final errors in percent, by name, that of the scored images first."""
     has_sums: bool
@@ -70,13 +73,14 @@ def open_files(folder: Path) -> Files:
             f"{path} holds no weights of {fields.shape} (unit, pixel) at some epochs, as "
             "this run has: is it that of another run?"
         )
+    (title,), families = drawable([_title(run.title)])
     errors = {
         name.replace("_", " "): run.metrics[name]
         for name in ("test_error", "validation_error", "train_error")
         if name in run.metrics
     }
     return Files(
-        fields, kept, history, run.image_shape, _title(run.title), errors, run.has_sums
+        fields, kept, history, run.image_shape, title, families, errors, run.has_sums
     )
 
 
@@ -124,7 +128,8 @@ def draw_training(files: Files, path: Path) -> str | None:
         return "the run has 0 epochs of training"
     figure = Figure(figsize=(6, 7.5), dpi=DPI, layout="constrained")
     axes = figure.subplots(3, sharex=True, height_ratios=(2, 1, 1))
-    plots.weight_norms(files.history, axes[0]).set(xlabel="", title=files.title)
+    plots.weight_norms(files.history, axes[0]).set(xlabel="")
+    axes[0].set_title(files.title, fontfamily=files.families)
     plots.dead_units(files.history["learning"], axes[1]).set_xlabel("")
     plots.step_size(files.history["lr"], axes[2])
     _save(figure, path)
@@ -137,8 +142,8 @@ def draw_curve(files: Files, path: Path) -> str | None:
         return reason
     figure = Figure(figsize=(6, 6), dpi=DPI, layout="constrained")
     axes = figure.subplots(2, sharex=True)
-    loss = plots.readout_loss(files.history["head_loss"], axes[0])
-    loss.set(xlabel="", title=files.title)
+    plots.readout_loss(files.history["head_loss"], axes[0]).set(xlabel="")
+    axes[0].set_title(files.title, fontfamily=files.families)
     plots.readout_error(files.history["head_error"], axes[1], final=files.errors)
     _save(figure, path)
     return None
@@ -151,7 +156,8 @@ def draw_confusion(files: Files, path: Path) -> str | None:
     counts = files.history["confusion"]
     inches = min(16.0, max(6.0, 3.5 + 0.4 * counts.sizes["label"]))
     figure = Figure(figsize=(inches, 0.85 * inches), dpi=DPI, layout="constrained")
-    plots.confusion(counts, figure.subplots()).set_title(files.result)
+    ax = plots.confusion(counts, figure.subplots())
+    ax.set_title(files.result, fontfamily=files.families)
     _save(figure, path)
     return None
 
@@ -202,7 +208,8 @@ def _mosaic_figure(files: Files, fields: xr.DataArray, title: str, near: int) ->
     figure.set_layout_engine("none")
     place = np.array([edge, edge, times * width, times * height])
     ax = figure.add_axes(tuple(place / np.tile(size, 2)))
-    plots.receptive_fields(fields, files.image_shape, ax).set_title(title, fontsize=9)
+    plots.receptive_fields(fields, files.image_shape, ax)
+    ax.set_title(title, fontsize=9, fontfamily=files.families)
     return figure
 
 

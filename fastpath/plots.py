@@ -13,6 +13,19 @@ from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator
 from numpy import ndarray
 
 from fastpath.ambient import isolated
+from fastpath.fonts import drawable
+
+__all__ = [
+    "can_show",
+    "confusion",
+    "dead_units",
+    "mosaic",
+    "readout_error",
+    "readout_loss",
+    "receptive_fields",
+    "step_size",
+    "weight_norms",
+]
 
 # Which way up an image is shown is no matter of the caller's style.
 UPRIGHT: dict[str, Any] = {"origin": "upper", "aspect": "equal"}
@@ -168,9 +181,11 @@ def _name_classes(counts: xr.DataArray, ax: Axes) -> None:
     num = counts.sizes["label"]
     if num > MOST_NAMES or "label" not in counts.coords:
         return
-    names = [_cut(str(name)) for name in counts["label"].values]
+    names, families = drawable([str(name) for name in counts["label"].values])
+    names = [_cut(name) for name in names]
     size = min(10.0, max(4.0, 420 / num))
-    text = {"fontsize": size, "parse_math": False}  # a $ is a $
+    # A $ is a $.
+    text = {"fontsize": size, "parse_math": False, "fontfamily": families}
     long = max(map(len, names)) > 3
     ax.set_xticks(range(num), names, rotation=90 if long else 0, **text)
     ax.set_yticks(range(num), names, **text)

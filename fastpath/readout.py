@@ -11,7 +11,7 @@ author's advice for reproducing the published error.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int, Num
@@ -57,25 +57,36 @@ class Readout:
     batch_size: int = 100
 
     def __post_init__(self) -> None:
-        checks.fields(
-            self,
-            epochs=_count,
-            power=checks.positive,
-            scaling=checks.one_of("image", "set", "unit"),
-            loss=checks.one_of("tanh", "cross-entropy"),
-            m=checks.positive,
-            beta=checks.positive,
-            smoothing=checks.number,
-            lr=checks.positive,
-            schedule=checks.one_of("cosine", "step"),
-            batch_size=_count,
-        )
-        if not 0 <= self.smoothing < 1:
-            raise ValueError(f"smoothing is {self.smoothing}: from 0 to below 1 is needed")
+        wanted: dict[str, Callable[[str, Any], Any]] = {
+            "epochs": checks.count,
+            "power": checks.positive,
+            "scaling": checks.one_of("image", "set", "unit"),
+            "loss": checks.one_of("tanh", "cross-entropy"),
+            "m": checks.positive,
+            "beta": checks.positive,
+            "smoothing": _smoothing,
+            "lr": checks.positive,
+            "schedule": checks.one_of("cosine", "step"),
+            "batch_size": checks.count,
+        }
+        checks.fields(self, **{name: _of_readout(check) for name, check in wanted.items()})
 
 
-def _count(name: str, value: int) -> int:
-    return checks.count(f"the readout's {name}", value)
+# The settings that a loss leaves without effect.
+NOT_OF_LOSS = {"tanh": ("smoothing",), "cross-entropy": ("m", "beta")}
+
+
+def _of_readout(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """Return a check that says whose setting it is: the layer has some of these names."""
+    more = {"m": "exponent m"}
+    return lambda name, value: check(f"the readout's {more.get(name, name)}", value)
+
+
+def _smoothing(name: str, value: Any) -> float | int:
+    found = checks.number(name, value)
+    if not 0 <= found < 1:
+        raise ValueError(f"{name} is {found}: from 0 to below 1 is needed")
+    return found
 
 
 @dataclass(frozen=True)

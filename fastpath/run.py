@@ -82,8 +82,7 @@ class Plan:
         """
         competition = values.get("competition")
         name = competition.get("name") if isinstance(competition, dict) else competition
-        known = isinstance(name, str) and name in COMPETITIONS
-        if not isinstance(competition, dict) or not known:
+        if not isinstance(competition, dict) or str(name) not in COMPETITIONS:
             raise ValueError(
                 f"{path}: the competition is {checks.shown(name)}: this version has "
                 f"{', '.join(COMPETITIONS)}"

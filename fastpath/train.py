@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ class Training:
 
     epochs: int = 100
     batch_size: int = 100
+    """A set that is smaller than this default is one mini-batch."""
     lr: float = 0.04
     """ε of the first epoch, annealed linearly towards 0."""
     normalize: Normalize = "max"
@@ -103,13 +104,12 @@ def train(
     generator = checks.generator(generator)
     checkpoints = checks.optional("checkpoints", checkpoints, Checkpoints)
     snapshots = checks.optional("snapshots", snapshots, Snapshots)
-    if training.batch_size > len(x):
-        raise ValueError(
-            f"batch_size is {training.batch_size}, but there are only {len(x)} images: "
-            f"give at most {len(x)}"
-        )
+    if training.epochs:
+        size, default = training.batch_size, Training.batch_size
+        size = checks.batch_size(size, len(x), default=default)
+        training = replace(training, batch_size=size)
     leader = team is None or team.rank == 0
-    log = Log(layer, len(x))
+    log = Log(layer, len(x), cure=_against_divergence(competition, training))
     if snapshots is None or not leader:
         snapshots = Snapshots()  # keeps none
     follow = board.follow if board is not None and leader else lambda *_: None
@@ -140,6 +140,14 @@ def train(
             if watch is not None:
                 watch(epoch + 1, layer)
     return as_dataset(log.entries)
+
+
+def _against_divergence(competition: Competition, training: Training) -> str:
+    """Return what could keep the weights from diverging, of what is not so already."""
+    delta, anti = (getattr(competition, name, 0) for name in ("delta", "anti"))
+    cure = "Lower " + "delta (the anti-Hebbian push away from norm 1) or " * bool(delta)
+    cure += "lr (the step size)" + ", or leave out anti" * bool(anti)
+    return cure + ", or set normalize to max" * (training.normalize is None)
 
 
 def _epoch(

@@ -1,7 +1,9 @@
 """The command `neurodyn`: simulate, backends."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from neurodyn import backends
 from neurodyn.circuits.lateral import LateralInhibition
 from neurodyn.exits import Ending
+from neurodyn.flags import parsed
 from neurodyn.recording import Recording
 from neurodyn.simulation import simulate
 from neurodyn.stimulus import Presentation
@@ -52,6 +55,8 @@ class Simulate:
     """Images shown side by side, in copies of the circuit: faster, the same traces."""
     backend: Literal["numpy", "cython", "cpp", "cuda", "auto"] = "cython"
     """What runs the equations; auto: cython if there is a C++ compiler, else numpy."""
+    limit_gib: float = 2.0
+    """What the traces may take [GiB]; more is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +82,10 @@ def run_simulate(command: Simulate) -> None:
         raise ValueError(f"num_images is {command.num_images}: at least 1 is needed")
     images = _read(command.images, "images")
     weights = _read(command.weights, "weights")
+    images = _first(images, command)
     result = simulate(
         LateralInhibition(tau_ms=command.tau_ms, w_inh=command.w_inh, p=_exponent(command)),
-        images[: command.num_images] if images.ndim else images,
+        images,
         weights,
         stimulus=Presentation(
             image_ms=command.image_ms,
@@ -88,7 +94,7 @@ def run_simulate(command: Simulate) -> None:
         ),
         backend=command.backend,
         dt_ms=command.dt_ms,
-        recording=Recording(activity_ms=command.activity_ms),
+        recording=Recording(activity_ms=command.activity_ms, limit_gib=command.limit_gib),
         batch_size=command.batch_size,
         out=command.out,
     )
@@ -96,6 +102,19 @@ def run_simulate(command: Simulate) -> None:
     print(f"{result.sizes['image']} images, {result.sizes['unit']} units")
     print(f"active units at the end: mean {active.mean():.2f}, most {active.max():d}")
     print(f"saved to {command.out}")
+
+
+def _first(images: NDArray[Any], command: Simulate) -> NDArray[Any]:
+    """Return as many images as are wanted."""
+    number = command.num_images
+    if number is None or not images.ndim:
+        return images
+    if number > len(images):
+        raise ValueError(
+            f"num_images is {number}, but {command.images} holds {len(images)}: give at "
+            "most as many, or leave it out for all"
+        )
+    return images[:number]
 
 
 def _read(path: Path, name: str) -> NDArray[Any]:
@@ -110,7 +129,10 @@ def _read(path: Path, name: str) -> NDArray[Any]:
     except KeyError:
         raise ValueError(f"{path} holds no array '{name}'") from None
     except Exception as error:  # zipfile, zlib, NumPy and safetensors each have their own
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        reason = str(error)
+        if "allow_pickle" in reason:  # which nobody can set here
+            reason = "it holds Python objects, an array of numbers is needed"
+        raise ValueError(f"{path} cannot be read: {reason}") from error
 
 
 def _exponent(command: Simulate) -> float:
@@ -147,6 +169,20 @@ def _npy(path: Path, _: str) -> NDArray[Any]:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
+@contextmanager
+def _as_flags(command: type) -> Iterator[None]:
+    """Call settings in messages as the command does: --dt-ms, not dt_ms."""
+    flags = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(command)}
+    flags["reset=False"] = flags["carry_over"]
+    names = "|".join(name for name in flags if "_" in name or "=" in name)
+    try:
+        yield
+    except ValueError as error:
+        said = re.sub(rf"(?<![\w-])({names})\b", lambda found: flags[found[0]], str(error))
+        error.args = (said,)
+        raise
+
+
 type Command = (
     Annotated[Simulate, tyro.conf.subcommand("simulate")]
     | Annotated[Backends, tyro.conf.subcommand("backends")]
@@ -156,8 +192,9 @@ type Command = (
 def run(args: Sequence[str] | None, end: Ending) -> None:
     """Carry out a command line; say to `end` what it leaves if it is stopped."""
     end.left = lambda: "nothing of this run was saved"
-    match tyro.cli(Command, args=args, prog="neurodyn", description=__doc__):
+    match parsed(Command, args, prog="neurodyn", description=__doc__):
         case Simulate() as command:
-            run_simulate(command)
+            with _as_flags(Simulate):
+                run_simulate(command)
         case Backends():
             list_backends()

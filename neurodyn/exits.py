@@ -49,6 +49,10 @@ def orderly(program: str) -> Iterator[Ending]:
     that stopped it, which raises `Stopped` in it.
     """
     end = Ending()
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", "") in ("strict", "surrogateescape"):
+            # τ, on a terminal that only knows ASCII.
+            stream.reconfigure(errors="replace")  # pyrefly: ignore[missing-attribute]
     try:
         with _stoppable():
             try:
@@ -77,8 +81,9 @@ def at_once(program: str) -> Callable[[], None]:
 
 
 def mistake(program: str, error: Exception) -> "NoReturn":
-    """End the command by what went wrong."""
-    _say(program, " ".join(str(error).split()) or type(error).__name__)
+    """End the command by what went wrong, and what is noted with it."""
+    said = [str(error) or type(error).__name__, *getattr(error, "__notes__", ())]
+    _say(program, " ".join("; ".join(said).split()))
     sys.exit(MISTAKE)
 
 
@@ -152,3 +157,16 @@ def _end_silently() -> None:
     for number in WORDS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let signals that end a process wait until what must not be left half done is done."""
+    came: list[int] = []
+    back = _handle(lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        back()
+    for number in came[:1]:
+        signal.raise_signal(number)

@@ -28,12 +28,19 @@ def part_of(path: Path, ending: str = "") -> Path:
 def kept(part: Path) -> Iterator[None]:
     """Make an empty part, and hold it as one's own so that `tidy` of others leaves it.
 
-    That is for parts that grow for long. HDF5 has the same locks: tell it to take none.
+    HDF5 has the same locks: it must not take its own (`netcdf.appended`).
     """
-    with part.open("ab") as file:
-        with suppress(OSError):  # some network file systems have no locks
-            _lock(file)
-        yield
+    while True:
+        with part.open("xb") as file:
+            try:
+                _lock(file)
+            except BlockingIOError:
+                continue
+            except OSError:  # some network file systems have no locks
+                pass
+            if part.exists():  # else `tidy` came between
+                yield
+                return
 
 
 def tidy(folder: Path, name: str | None = None) -> None:
@@ -109,8 +116,10 @@ def whole(path: Path, ending: str = "") -> Iterator[Path]:
     part = part_of(path, ending)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        finish(part, path)
+        tidy(path.parent, path.name)
+        with kept(part):
+            yield part
+            finish(part, path)
     except OSError as error:
         raise refused(path, error) from error
     finally:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import tyro
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -27,7 +26,8 @@ from numpy.typing import NDArray
 import neurodyn
 from fastpath import datasets
 from fastpath.plasticity import delta_w
-from neurodyn import backends, equilibrium, exits
+from neurodyn import backends, equilibrium
+from scenarios.command import command
 from scenarios.quickstart import RANKING, TAU_MS, Learned, single_winner_threshold
 from scenarios.settling import (
     axis,
@@ -561,5 +561,4 @@ def draw_wasted(ax: Axes, result: xr.Dataset) -> None:
 
 
 if __name__ == "__main__":
-    with exits.orderly("continuous_plasticity"):
-        main(tyro.cli(Config, description=__doc__))
+    command("continuous_plasticity", main, Config, __doc__)

@@ -16,24 +16,26 @@ from typing import Any
 
 import numpy as np
 import torch
-import tyro
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import neurodyn
-from fastpath import baselines, checkpoint, datasets, experiment
+from fastpath import baselines, checkpoint, checks, datasets, experiment
 from fastpath.competition import Ranking
 from fastpath.constraints import Constraint, same_sign
 from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.train import Training, train
-from neurodyn import analysis, animation, backends, exits, plots, stimulus, traces
+from neurodyn import analysis, animation, backends, plots, stimulus, traces
+from neurodyn.flags import refuse_in_vain
+from scenarios.command import command
 
 # Raw pixels are 0 or more, as rates must be; of unit norm, so that h* suits every image.
 PREPROCESS = Preprocess(unit_norm=True)
 TAU_MS = 10.0
+TARGET_RATE = 1e-4  # step of I→E in one presentation, T / τ_L
 DALE, RANKED, RANDOM, FREE = "Dale circuit", "ranking >= 0", "random >= 0", "ranking"
 BACKPROP = "back-prop"
 BACKPROP_LR = 1e-2  # on 3 validation splits 2.7 % error; with 1e-3 11.3 %
@@ -61,8 +63,8 @@ class Config:
     """Step of the feed-forward weights at each presentation, T / τ_L."""
     target: float = 0.03
     """Mean rate to which inhibition steers each E cell; 0: I→E does not learn."""
-    target_rate: float = 1e-4
-    """Step of I→E in one presentation, T / τ_L."""
+    target_rate: float | None = None
+    """Step of I→E in one presentation, T / τ_L [0.0001]."""
     epochs: int = 8
     """Passes of the circuit through the training set."""
     image_ms: float = 50.0
@@ -95,9 +97,12 @@ class Config:
                 raise ValueError(f"{name} is {value}: at least {least} is needed")
         if not 0 <= self.spread <= 1:
             raise ValueError(f"spread is {self.spread}: 0 to 1, or weights change sign")
-        if not self.rate > 0 < self.target_rate:
-            raise ValueError(
-                f"rate is {self.rate}, target_rate {self.target_rate}: steps are positive"
+        checks.positive("rate", self.rate)
+        if self.target_rate is not None:
+            checks.positive("target_rate", self.target_rate)
+        if not self.target:
+            refuse_in_vain(
+                self, ["target_rate"], why="with --target 0, where I→E does not learn"
             )
         if self.max_images is not None and self.max_images < 100:
             raise ValueError(f"max_images is {self.max_images}: at least 100 are needed")
@@ -130,7 +135,9 @@ class Config:
         }
         if self.target:
             rules["inh_to_exc"] = neurodyn.Homeostatic(
-                target=self.target, tau_l_ms=self.image_ms / self.target_rate
+                target=self.target,
+                tau_l_ms=self.image_ms
+                / (TARGET_RATE if self.target_rate is None else self.target_rate),
             )
         return rules
 
@@ -527,5 +534,4 @@ def caption(config: Config, summary: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    with exits.orderly("dale_learns"):
-        main(tyro.cli(Config, description=__doc__))
+    command("dale_learns", main, Config, __doc__)

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -35,8 +34,9 @@ from numpy.typing import NDArray
 
 import neurodyn
 from fastpath import checkpoint
-from neurodyn import DaleInhibition, analysis, backends, exits, plots, traces
+from neurodyn import DaleInhibition, analysis, backends, plots, traces
 from neurodyn.circuits.dale import oscillation
+from scenarios.command import command
 
 NEAR_ONSET = (0.9, 0.97, 1.03, 1.1)  # τ_I over τ_E / (w − 1)
 CUT_W, GROUP_W = 2.0, 0.7
@@ -565,5 +565,4 @@ def caption(config: Config, summary: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    with exits.orderly("dale_oscillations"):
-        main(tyro.cli(Config, description=__doc__))
+    command("dale_oscillations", main, Config, __doc__)

@@ -23,7 +23,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fastpath import experiment
+from fastpath import datasets, experiment
 from fastpath.competition import Ranking
 from fastpath.constraints import Constraint, column_signs, row_signs, same_sign
 from fastpath.defaults import CENTRED, defaults_for
@@ -33,6 +33,7 @@ from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.train import Training
 from neurodyn import plots
+from neurodyn.flags import refuse_in_vain
 from scenarios import study
 from scenarios.cells import Network, Source, scored
 from scenarios.study import Study
@@ -238,6 +239,13 @@ class Config(Study):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_positive("units", "interneurons")
+        if "interneurons" not in self.signs:
+            refuse_in_vain(
+                self,
+                ["interneurons"],
+                why=f"with --signs {' '.join(self.signs)}",
+                instead="give --signs interneurons",
+            )
 
     @property
     def num_units(self) -> int:
@@ -247,10 +255,10 @@ class Config(Study):
 
 def main(config: Config) -> xr.Dataset:
     """Train what is missing, print the table, draw the figure; return what they show."""
+    data = config.data or ("digits" if config.quick else "mnist")
+    datasets.check_root(config, data)
     where = study.places(config, "dale_training")
-    source = Source.of(
-        config.data or ("digits" if config.quick else "mnist"), config.data_root
-    )
+    source = Source.of(data, config.data_root)
     known = study.filled(
         config,
         where,

@@ -18,6 +18,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from fastpath import datasets
 from fastpath.baselines import Backprop
 from fastpath.defaults import Defaults, defaults_for
 from scenarios import study
@@ -84,6 +85,7 @@ class Config(Study):
 
 def main(config: Config) -> xr.Dataset:
     """Train what is missing, print the table, draw the figure; return all that is known."""
+    datasets.check_root(config, *config.sets)
     where = study.places(config, "hebbian_first_layer")
     sources = [Source.of(path, config.data_root) for path in config.sets]
     result = study.filled(

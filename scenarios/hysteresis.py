@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import neurodyn
-from fastpath import datasets
-from neurodyn import analysis, backends, exits
+from fastpath import checks, datasets
+from neurodyn import analysis, backends
+from scenarios.command import command
 from scenarios.quickstart import RANKING, TAU_MS, Learned
 from scenarios.settling import (
     axis,
@@ -69,6 +69,7 @@ class Config:
     """Replace the results that the folder already holds."""
 
     def __post_init__(self) -> None:
+        checks.seed("seed", self.seed)
         check_counts(self, "units", "num_images", "epochs")
         check_increasing(w_inh=self.w_inh, rests=self.rests)
         if self.num_images < 2:
@@ -363,5 +364,4 @@ def draw_example(ax: Axes, run: xr.Dataset, image: int) -> None:
 
 
 if __name__ == "__main__":
-    with exits.orderly("hysteresis"):
-        main(tyro.cli(Config, description=__doc__))
+    command("hysteresis", main, Config, __doc__)

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from fastpath import experiment
+from fastpath import datasets, experiment
 from fastpath.competition import Ranking
 from fastpath.defaults import Defaults, defaults_for
 from fastpath.experiment import Split
@@ -37,6 +37,7 @@ UPPER_READOUT = Readout(epochs=12, scaling="set", loss="cross-entropy", smoothin
 UPPER_QUICK = Training(epochs=20, lr=0.1)  # of the few digits larger steps are too noisy
 RATE_POWER = {"fashion_mnist": 2.0}  # n of the first layer's rates; else its readout's
 BEST = "decorrelated"
+DEPTH = 3  # of the largest network
 PROTOCOL = (
     "Test error of the last epoch. The first layer learns as it would alone, the others "
     "with its rule, from rates max(cos, 0)^n. Where nothing else is said, rates are "
@@ -228,12 +229,14 @@ class Config(Study):
     """Data sets, by name or path [mnist fashion_mnist; quick: digits]."""
     units: int | None = None
     """Hidden units of each layer [2000; quick: 50]."""
-    depth: int = 3
+    depth: int = DEPTH
     """The largest number of layers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_positive("units", "depth")
+        if self.depth > DEPTH:
+            raise ValueError(f"depth is {self.depth}: there are 1 to {DEPTH} layers")
 
     @property
     def num_units(self) -> int:
@@ -243,8 +246,9 @@ class Config(Study):
 
 def main(config: Config) -> xr.Dataset:
     """Train what is missing, print the table, draw the figure; return what they show."""
-    where = study.places(config, "multilayer")
     sets = config.data or (("digits",) if config.quick else ("mnist", "fashion_mnist"))
+    datasets.check_root(config, *sets)
+    where = study.places(config, "multilayer")
     sources = [Source.of(path, config.data_root) for path in sets]
     known = study.filled(
         config,

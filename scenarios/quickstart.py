@@ -10,13 +10,12 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import tyro
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -28,7 +27,8 @@ from fastpath.layers import Dense
 from fastpath.plasticity import delta_w
 from fastpath.readout import Readout
 from fastpath.train import Training
-from neurodyn import analysis, backends, equilibrium, exits, plots, traces
+from neurodyn import analysis, backends, equilibrium, plots, traces
+from scenarios.command import command
 
 RANKING = Ranking(k=2, delta=0.4)
 HEBB_ONLY = Ranking(k=2, delta=0.0)
@@ -61,6 +61,8 @@ class Config:
     Python's loop."""
     out: Path | None = None
     """Folder of results [runs/quickstart]."""
+    figure: Path | None = None
+    """File of the figure [quickstart.png in the folder of results]."""
     overwrite: bool = False
     """Replace the results that the folder already holds."""
 
@@ -100,8 +102,9 @@ def main(config: Config) -> None:
     torch.set_num_threads(1)
     out = config.out or Path("runs") / config.name
     backends.resolve(config.backend)  # a mistake should not cost the training
+    datasets.check_root(config, config.data)
     checkpoint.prepare(out, overwrite=config.overwrite)
-    figure = Path("figures") / f"{config.name}.png"
+    figure = config.figure or out / f"{config.name}.png"
     traces.check_writable(figure)
     images = datasets.load(config.data, config.data_root)
     if config.num_images > len(images.x_test):
@@ -170,8 +173,8 @@ def learn(config: Config, images: datasets.Images) -> Learned:
             experiment.split(images, validation=0, generator=generator),
             num_units=config.units,
             num_classes=len(images.classes),
-            backprop=baselines.Backprop(epochs=epochs),
-            preprocess=known.preprocess,
+            backprop=replace(known.backprop, epochs=epochs),
+            preprocess=known.backprop_preprocess,
             generator=generator,
         )
         errors["back-prop"].append(score["test_error"])
@@ -411,5 +414,4 @@ def draw_cost(ax: Any, summary: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    with exits.orderly("quickstart"):
-        main(tyro.cli(Config, description=__doc__))
+    command("quickstart", main, Config, __doc__)

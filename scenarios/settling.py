@@ -15,19 +15,19 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-import tyro
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 import neurodyn
-from fastpath import checkpoint, datasets
+from fastpath import checkpoint, checks, datasets
 from fastpath.defaults import defaults_for
 from fastpath.layers import Dense
 from fastpath.train import Training, train
-from neurodyn import backends, equilibrium, exits, plots, traces
+from neurodyn import backends, equilibrium, plots, traces
 from neurodyn.times import is_multiple
+from scenarios.command import command
 from scenarios.quickstart import RANKING, TAU_MS, Learned
 
 SAMPLE_MS = 0.2 * TAU_MS
@@ -65,6 +65,7 @@ class Config:
     """Replace the results that the folder already holds."""
 
     def __post_init__(self) -> None:
+        checks.seed("seed", self.seed)
         check_counts(self, "units", "num_images", "epochs")
         check_increasing(w_inh=self.w_inh, durations=self.durations)
         if not (self.w_inh[0] >= 0 and self.w_inh[-1] < 1):
@@ -148,6 +149,7 @@ def places(config: Placed, name: str) -> tuple[Path, Path]:
     ValueError
         If the folder holds results that are not to be replaced, or cannot be written to.
     """
+    datasets.check_root(config, config.data)
     stem = Path(config.data).stem
     name = name if stem == "digits" else f"{name}_{stem}"
     out = config.out or Path("runs") / name
@@ -509,5 +511,4 @@ def draw_example(ax: Axes, first: xr.Dataset, w_inh: float) -> None:
 
 
 if __name__ == "__main__":
-    with exits.orderly("settling"):
-        main(tyro.cli(Config, description=__doc__))
+    command("settling", main, Config, __doc__)

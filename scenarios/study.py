@@ -1,22 +1,23 @@
 """What studies of whole trainings have in common: settings, places, their command."""
 
+import functools
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
-import tyro
 import xarray as xr
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fastpath import checkpoint
 from fastpath.machine import Machine
-from neurodyn import exits, traces
+from neurodyn import traces
 from scenarios import grid, records
+from scenarios.command import command
 from scenarios.grid import Cell, Share, Task
 
 
@@ -215,13 +216,5 @@ def save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def command[Config](
-    name: str,
-    main: Callable[[Config], object],
-    config: type[Config],
-    description: str | None,
-) -> None:
-    """Run a study as a command: a user's mistake is one line and exit code 2."""
-    with exits.orderly(name) as end:
-        end.left = lambda: "finished parts are kept"
-        main(tyro.cli(config, description=description, prog=f"python -m scenarios.{name}"))
+# A study that is stopped leaves what was finished.
+command = functools.partial(command, left="finished parts are kept")

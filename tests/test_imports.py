@@ -1,6 +1,7 @@
 """The two packages stand alone: one never loads what the other is built on.
 
-How files are written, progress is shown and commands end, fastpath has from neurodyn.
+How flags are read, files written, progress shown and commands ended, fastpath has from
+neurodyn.
 """
 
 import ast
@@ -13,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-SHARED = {"neurodyn.exits", "neurodyn.files", "neurodyn.progress"}
+SHARED = {f"neurodyn.{name}" for name in ("exits", "files", "flags", "progress")}
 
 
 def imported(path: Path) -> set[str]:

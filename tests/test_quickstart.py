@@ -28,7 +28,8 @@ def test_the_quickstart_writes_what_it_says(tmp_path, monkeypatch, capsys):
         "weights"
     ]
     assert weights.shape == (20, 64)
-    assert Path("figures/quickstart.png").stat().st_size > 20_000
+    assert Path("runs/quickstart/quickstart.png").stat().st_size > 20_000
+    assert not Path("figures").exists()  # what is committed there, it leaves alone
     assert "floor: cos(dW Hebb only, dW ranking)" in capsys.readouterr().out
     with pytest.raises(ValueError, match="already holds a run"):
         main(Config())
@@ -38,6 +39,8 @@ def test_the_quickstart_writes_what_it_says(tmp_path, monkeypatch, capsys):
     ("flags", "message"),
     [
         (["--data", "zebra"], "unknown data set 'zebra'"),
+        (["--data", "digits", "--data-root", "/tmp"], "--data-root /tmp has no effect"),
+        (["--out", ""], "--out is empty"),
         (["--seeds", "0"], "seeds is 0: at least 1"),
         (["--backend", "gpu"], "unknown backend 'gpu'"),
     ],

@@ -19,6 +19,7 @@ from fastpath.commands.plot import Plot, plot
 from fastpath.commands.resume import Resume, resume
 from fastpath.commands.train import Train, train
 from neurodyn.exits import Ending, mistake
+from neurodyn.flags import parsed
 
 type Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
@@ -33,9 +34,7 @@ type Command = (
 @ambient.isolated(grad=False, numpy=True)
 def run(args: Sequence[str] | None, end: Ending) -> None:
     """Carry out a command line; say to `end` what it leaves if it is stopped."""
-    command = tyro.cli(
-        Command, args=args, prog="fastpath", description=__doc__.partition("\n")[0]
-    )
+    command = parsed(Command, args, prog="fastpath", description=__doc__.partition("\n")[0])
     before = _files(command)
     end.left = lambda: _what_is_left(command, before)
     try:

@@ -10,12 +10,12 @@ import tyro
 
 from fastpath import datasets, readout
 from fastpath.commands.report import report, say_without_sums
-from fastpath.machine import Machine
+from fastpath.machine import Cores, Processor
 from fastpath.readback import Saved, open_run
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfRun(Machine):
+class OfRun(Cores):
     """A finished run, and where its images are."""
 
     run: tyro.conf.Positional[Path]
@@ -25,7 +25,7 @@ class OfRun(Machine):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(OfRun):
+class Evaluate(OfRun, Processor):
     """Score the weights and the readout of a run on the test set."""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from fastpath import checkpoint
+from fastpath import checkpoint, checks
 from fastpath.commands.evaluate import OfRun, opened
 from neurodyn.files import tidy
 
@@ -26,6 +26,7 @@ class Export(OfRun):
 
 def export(command: Export) -> None:
     """Run `fastpath export`."""
+    seed = checks.seed("seed", command.seed)
     run, images, _ = opened(command)
     if not 1 <= command.num_images <= len(images.x_test):
         raise ValueError(
@@ -38,7 +39,7 @@ def export(command: Export) -> None:
         raise ValueError(
             f"{command.out} exists: choose another --out, or give --overwrite to replace it"
         )
-    generator = torch.Generator().manual_seed(command.seed)
+    generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(images.x_test), generator=generator)[: command.num_images]
     v = run.preprocess(torch.from_numpy(images.x_test)[chosen], run.mean)
     tidy(command.out.parent, command.out.name)

@@ -1,25 +1,33 @@
 """`fastpath train`: settings, checks, and the run that `fastpath resume` shares."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from fastpath import board, checkpoint, datasets, distributed
+import tyro
+
+from fastpath import board, checkpoint, checks, datasets, distributed
 from fastpath.commands.report import report
-from fastpath.competition import Equilibrium, Ranking, Soft, check_rank
+from fastpath.competition import KINDS, Equilibrium, Ranking, Soft, check_rank
 from fastpath.defaults import Defaults, defaults_for, taken
 from fastpath.machine import Machine
-from fastpath.readout import Readout
+from fastpath.readout import NOT_OF_LOSS, Readout
 from fastpath.run import Plan, run, save
+from neurodyn.flags import refuse_in_vain
+
+RANKING = "ranking"  # the competition where none is given
+
+
+MINUTES = 5.0  # between checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
     """How often a run that is under way is saved."""
 
-    checkpoint_minutes: float = 5.0
-    """Save a checkpoint at the end of an epoch when so many minutes have passed."""
+    checkpoint_minutes: float | None = None
+    """Save a checkpoint at the end of an epoch when so many minutes have passed [5]."""
     checkpoint_epochs: int | None = None
     """Save a checkpoint after so many epochs as well."""
 
@@ -42,9 +50,9 @@ class Train(Saving, Machine):
     """Seed of everything random."""
     validation: int = 0
     """Hold out this many training images and score on them, not on the test set."""
-    snapshots: int = 25
+    snapshots: int | None = None
     """Number of epochs at which the weights of 100 units are kept, log-spaced from the
-    start to the last; 0 keeps none."""
+    start to the last; 0 keeps none [25]."""
     tensorboard: bool = False
     """Write events for TensorBoard to the folder `tensorboard` of the run."""
 
@@ -55,27 +63,27 @@ class Train(Saving, Machine):
     p: float | None = None
     """Exponent of the metric (eq. 2), 2 or more [by data set]."""
     batch_size: int | None = None
-    """Images per update [by data set]."""
+    """Images per update [by data set; all, if they are fewer]."""
     lr: float | None = None
     """Step size ε of the first epoch, annealed linearly towards 0 [by data set]."""
-    normalize: Literal["max", "none"] = "max"
-    """max: the largest change of an update is ε, as published; none: plain ε."""
+    normalize: Literal["max", "none"] | None = None
+    """max: the largest change of an update is ε, as published; none: plain ε [max]."""
 
-    competition: Literal["ranking", "equilibrium", "soft"] = "ranking"
-    """Who learns."""
+    competition: Literal["ranking", "equilibrium", "soft"] | None = None
+    """Who learns [ranking]."""
     k: int | None = None
     """Ranking: the rank that gets -delta; 2 is the runner-up [by data set]."""
     delta: float | None = None
     """Ranking and equilibrium: anti-Hebbian strength [by data set]."""
-    w_inh: float = 0.9
-    """Equilibrium: strength of lateral inhibition."""
-    h_star: float = 0.2
+    w_inh: float | None = None
+    """Equilibrium: strength of lateral inhibition [0.9]."""
+    h_star: float | None = None
     """Equilibrium: activity above which a unit learns Hebbian, in units of the drive; for
-    images of unit norm, else times their norm."""
-    temperature: float = 1.0
-    """Soft: temperature of the softmax, in units of the drive."""
-    anti: bool = False
-    """Soft: flip the sign of the losers."""
+    images of unit norm, else times their norm [0.2]."""
+    temperature: float | None = None
+    """Soft: temperature of the softmax, in units of the drive [1]."""
+    anti: tyro.conf.DisallowNone[bool | None] = None
+    """Soft: flip the sign of the losers [they keep it]."""
 
     subtract_mean: bool | None = None
     """Subtract the training mean [by data set]."""
@@ -102,26 +110,32 @@ class Train(Saving, Machine):
     power: float | None = None
     """n of the features max(W·v, 0)^n [by data set; another for random weights]."""
 
-    def plan(self, origin: str) -> Plan:
-        """Return what is to be done with a data set of this `Images.origin`."""
+    def plan(self, origin: str, num_images: int | None = None) -> Plan:
+        """Return what is to be done with a data set of this `Images.origin`.
+
+        Where it has so few images to learn from, they are one mini-batch.
+        """
         known = defaults_for(origin, self.units)
         training = replace(
             changed(known.training, self, "epochs", "batch_size", "lr"),
             normalize=None if self.normalize == "none" else "max",
         )
+        if self.batch_size is None and num_images is not None:
+            size = min(training.batch_size, num_images)
+            training = replace(training, batch_size=size)
         return Plan(
             data=self._data(),
             units=self.units,
             p=known.p if self.p is None else self.p,
             seed=self.seed,
             validation=self.validation,
-            competition=self._competition(changed(known.competition, self, "k", "delta")),
+            competition=self._competition(known.competition),
             training=training,
             preprocess=changed(
                 known.preprocess, self, "subtract_mean", "center_images", "unit_norm"
             ),
             readout=self._readout(known, random=not training.epochs),
-            snapshots=self.snapshots,
+            snapshots=Plan.snapshots if self.snapshots is None else self.snapshots,
             tensorboard=self.tensorboard,
         )
 
@@ -139,13 +153,10 @@ class Train(Saving, Machine):
         )
 
     def _competition(self, known: Ranking) -> Ranking | Equilibrium | Soft:
-        match self.competition:
-            case "ranking":
-                return known
-            case "equilibrium":
-                return Equilibrium(w_inh=self.w_inh, h_star=self.h_star, delta=known.delta)
-            case "soft":
-                return Soft(temperature=self.temperature, anti=self.anti)
+        kind = KINDS[self.competition or RANKING]
+        names = [field.name for field in fields(kind)]
+        of_data = {name: getattr(known, name) for name in names if hasattr(known, name)}
+        return changed(kind(**of_data), self, *names)
 
 
 # The flags of the readout's settings.
@@ -159,9 +170,15 @@ HEAD_FLAGS = {
     "schedule": "head_schedule",
     "power": "power",
 }
+# Those of learning itself, which weights that stay random have no use for.
+OF_LEARNING = (
+    *("lr", "batch_size", "normalize", "kernels", "competition"),
+    *dict.fromkeys(field.name for kind in KINDS.values() for field in fields(kind)),
+    *(field.name for field in fields(Saving)),
+)
 
 
-def changed[Settings: Any](known: Settings, command: Train, *names: str) -> Settings:
+def changed[Settings: Any](known: Settings, command: object, *names: str) -> Settings:
     """Return settings with those in the place of the known that the command was given."""
     given = {name: getattr(command, name) for name in names}
     return replace(known, **{n: value for n, value in given.items() if value is not None})
@@ -172,18 +189,47 @@ def train(command: Train) -> None:
     device = command.ready()
     if command.tensorboard:
         board.check_installed()
-    if command.units < 1:
-        raise ValueError(f"units is {command.units}: at least 1 is needed")
-    if not 0 <= command.seed < 2**63:
-        raise ValueError(f"seed is {command.seed}: 0 to 2^63 - 1 is needed")
+    checks.count("units", command.units)
+    checks.seed("seed", command.seed)
+    datasets.check_root(command, command.data)
     images = datasets.load(command.data, command.data_root)
-    plan = command.plan(images.origin)
-    if isinstance(plan.competition, Ranking):
+    num_images = len(images.x_train) - command.validation
+    plan = command.plan(images.origin, num_images if num_images > 0 else None)
+    refuse_what_is_in_vain(command, plan)
+    if isinstance(plan.competition, Ranking) and plan.training.epochs:
         check_rank(plan.competition.k, plan.units)
+    if command.batch_size is not None:
+        checks.batch_size(command.batch_size, num_images)
     team = distributed.join(device)
     if team is None or team.rank == 0:
         checkpoint.prepare(command.out, overwrite=command.overwrite)
     carry_out(plan, images, command.out, command, command, team, anew=True)
+
+
+def refuse_what_is_in_vain(command: Train, plan: Plan) -> None:
+    """Raise ValueError if a setting was given that has no effect beside the others."""
+    if not plan.training.epochs:
+        without = (*OF_LEARNING, *("snapshots",) * bool(command.snapshots))
+        refuse_in_vain(command, without, why="with --epochs 0, where weights stay random")
+    chosen, rule = command.competition or RANKING, plan.competition
+    settings = {name: {f.name for f in fields(other)} for name, other in KINDS.items()}
+    for other, names in settings.items():
+        refuse_in_vain(
+            command,
+            sorted(names - settings[chosen]),
+            why=f"with --competition {chosen}",
+            instead=f"give --competition {other}",
+        )
+    if isinstance(rule, Ranking) and not rule.delta:
+        refuse_in_vain(command, ["k"], why="with --delta 0, where nothing unlearns")
+    loss = plan.readout.loss
+    (instead,) = NOT_OF_LOSS.keys() - {loss}
+    refuse_in_vain(
+        command,
+        [HEAD_FLAGS[name] for name in NOT_OF_LOSS[loss] if name in HEAD_FLAGS],
+        why=f"with --head-loss {loss}" + ", the default here" * (command.head_loss is None),
+        instead=f"give --head-loss {instead}",
+    )
 
 
 def carry_out(
@@ -197,6 +243,7 @@ def carry_out(
     anew: bool = False,
 ) -> None:
     """Run a plan to its end, in its folder; only the leader of a team reports."""
+    minutes = saving.checkpoint_minutes
     leads = team is None or team.rank == 0
     with checkpoint.alone(folder) if leads else nullcontext():
         trained = run(
@@ -206,7 +253,7 @@ def carry_out(
             machine=machine,
             anew=anew,
             epochs=saving.checkpoint_epochs,
-            minutes=saving.checkpoint_minutes,
+            minutes=MINUTES if minutes is None else minutes,
             team=team,
         )
         if trained is None:

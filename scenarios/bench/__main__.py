@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import tyro
 
-from fastpath import checkpoint
-from neurodyn import exits
+from fastpath import checkpoint, checks
+from neurodyn.flags import refuse_in_vain
 from scenarios import hardware
 from scenarios.bench import circuit, cuda, learning
+from scenarios.command import command
+
+STEPS = 10_000  # of each circuit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,19 +32,39 @@ class Config:
     """Numbers of hidden units."""
     shapes: tuple[Literal["mnist", "cifar10"], ...] = ("mnist", "cifar10")
     """784 pixels and mini-batches of 100; 3072 pixels and mini-batches of 1000."""
-    steps: int = 10_000
-    """Time steps of each circuit (up to 2000 units); 0 leaves the circuit out."""
-    threads: int = 1
-    """CPU threads of PyTorch; the circuit always runs on one."""
+    steps: int | None = None
+    """Time steps of each circuit (up to 2000 units); 0 leaves the circuit out [10,000]."""
+    threads: int | None = None
+    """CPU threads of PyTorch; the circuit always runs on one [1]."""
     device: Literal["cpu", "cuda"] = "cpu"
     """cuda measures epochs on the GPU, and nothing else."""
     out: Path = Path("runs/bench.json")
     """Where the numbers go."""
 
+    def __post_init__(self) -> None:
+        if self.device == "cuda":
+            refuse_in_vain(
+                self,
+                ["steps", "threads"],
+                why="with --device cuda, where only epochs on the GPU are measured",
+                instead="give --device cpu",
+            )
+        elif not self.circuits:
+            refuse_in_vain(self, ["steps"], why="on networks of more than 2000 units alone")
+        for name, least in (("steps", 0), ("threads", 1)):
+            if (value := getattr(self, name)) is not None:
+                checks.count(name, value, least=least)
+
+    @property
+    def circuits(self) -> tuple[int, ...]:
+        """Numbers of units that a circuit is simulated of."""
+        return tuple(units for units in self.units if units <= 2000)
+
 
 def main(config: Config) -> None:
     """Measure, print and save."""
-    torch.set_num_threads(config.threads)
+    threads = config.threads or 1
+    torch.set_num_threads(threads)
     if config.device == "cuda":
         tables = {
             "epoch": cuda.measure(config.units, config.shapes),
@@ -52,7 +74,7 @@ def main(config: Config) -> None:
         tables = on_cpu(config)
     machine = {
         "processor": hardware.processor(),
-        "threads": config.threads,
+        "threads": threads,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "date": date.today().isoformat(),
@@ -88,9 +110,8 @@ def on_cpu(config: Config) -> dict[str, list[dict[str, Any]]]:
             learning.threads(shape, units) for shape, units in sizes if shape == "mnist"
         ],
     }
-    if config.steps:
-        small = tuple(units for units in config.units if units <= 2000)
-        tables["circuit"] = circuit.measure(small, steps=config.steps)
+    if steps := STEPS if config.steps is None else config.steps:
+        tables["circuit"] = circuit.measure(config.circuits, steps=steps)
     return {name: rows for name, rows in tables.items() if rows}
 
 
@@ -100,5 +121,4 @@ def cell(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    with exits.orderly("bench"):
-        main(tyro.cli(Config, description=__doc__, prog="python -m scenarios.bench"))
+    command("bench", main, Config, __doc__)

@@ -8,6 +8,6 @@ on where it was. A short version takes about a minute: --quick.
 """
 
 from scenarios.ladder.config import Config
-from scenarios.ladder.study import main
+from scenarios.ladder.study import main, run
 
-__all__ = ["Config", "main"]
+__all__ = ["Config", "main", "run"]

@@ -1,11 +1,19 @@
 """The command: python -m scenarios.ladder."""
 
-import tyro
+import sys
 
-from neurodyn import exits
 from scenarios import ladder
+from scenarios.command import command
+from scenarios.ladder.config import Config, chosen
 
 if __name__ == "__main__":
-    with exits.orderly("ladder") as end:
-        end.left = lambda: "finished parts are kept"
-        ladder.main(tyro.cli(ladder.Config, description=ladder.__doc__))
+    # So that what is given counts, the defaults of a full study included.
+    short = chosen(Config(quick=True)) if "--quick" in sys.argv else None
+    command(
+        "ladder",
+        ladder.run,
+        Config,
+        ladder.__doc__,
+        left="finished parts are kept",
+        default=short,
+    )

@@ -31,6 +31,7 @@ def places(config: Config) -> tuple[Path, Path]:
     ValueError
         If one of them cannot be written to.
     """
+    datasets.check_root(config, config.data)
     name = "ladder" if config.data == "mnist" else f"ladder_{Path(config.data).stem}"
     name = "ladder_quick" if config.quick else name
     out = config.out or Path("runs") / name
@@ -252,11 +253,15 @@ def between_seeds(weights: np.ndarray) -> np.ndarray:
 
 
 def main(config: Config) -> xr.Dataset:
-    """Run the study, write its results and figure, and return the results."""
+    """Run the study as `chosen` says, write results and figure, return the results."""
+    return run(chosen(config))
+
+
+def run(config: Config) -> xr.Dataset:
+    """Run the study with these settings, all taken as they are."""
     from scenarios.ladder import figure as drawing
     from scenarios.ladder import summary
 
-    config = chosen(config)
     torch.set_num_threads(1)
     for backend in (config.step_backend, config.backend):
         backends.resolve(backend)

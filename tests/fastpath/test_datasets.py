@@ -192,3 +192,34 @@ def test_the_data_root_is_the_environments(monkeypatch, tmp_path):
     monkeypatch.delenv("NEURODYN_DATA")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert datasets.default_root() == tmp_path / "cache" / "neurodyn"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.npz", "there is no file or folder a.npz: give one of digits"),
+        ("nowhere/faces", "there is no file or folder nowhere/faces"),
+        ("folder.npz", "folder.npz is a folder, but no .npz file"),
+        ("empty", "empty has no folder 'train'"),
+        ("file.npy", "file.npy is a file, but no .npz file"),
+        ("", "the name of the data set is empty"),
+        ("mnits", "unknown data set 'mnits': .* Did you mean 'mnist'"),
+    ],
+)
+def test_what_is_no_data_set_is_said_as_it_is(tmp_path, monkeypatch, name, message):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("folder.npz", "empty"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "file.npy").touch()
+    with pytest.raises(ValueError, match=message):
+        datasets.load(name)
+
+
+def test_python_objects_are_refused_in_words_of_their_file(tmp_path):
+    ragged = np.empty(2, object)
+    ragged[:] = [[1], [1, 2]]
+    x, y = np.zeros((2, 3, 3), np.uint8), np.arange(2)
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=ragged, x_test=x, y_test=y)
+    with pytest.raises(ValueError, match="array 'y_train' holds Python obj") as refused:
+        datasets.load(tmp_path / "a.npz")
+    assert "allow_pickle" not in str(refused.value)

@@ -1,6 +1,8 @@
 """Image files as a viewer shows them, and folders with what is no image in them."""
 
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -136,6 +138,52 @@ def test_more_than_8_bits_are_refused(tmp_path, kind):
     ending = "png" if kind is np.uint16 else "tif"
     with pytest.raises(ValueError, match="8 bits are needed"):
         read(tmp_path, Image.fromarray(GRAY.astype(kind)), ending)
+
+
+def png_of_16_bits(pixels: np.ndarray, colour_type: int) -> bytes:
+    """Return a PNG of 16 bits a channel, which Pillow reads but does not write."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(name + content)
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+        )
+
+    height, width, _ = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(("channels", "colour_type"), [(1, 0), (2, 4), (3, 2), (4, 6)])
+def test_pngs_of_16_bits_are_not_cut_to_8(tmp_path, channels, colour_type):
+    """Of gray, gray and alpha, colours, colours and alpha; all opaque."""
+    pixels = np.full((6, 5, channels), 65535)
+    pixels[..., :1] = 257 * GRAY[..., None].astype(int)
+    folder = folder_of(tmp_path, {"a": Image.fromarray(GRAY)})
+    (folder / "train/a/0.png").write_bytes(png_of_16_bits(pixels, colour_type))
+    with pytest.raises(ValueError, match=r"0\.png cannot be read .*8 bits are needed"):
+        datasets.load(folder)
+
+
+@pytest.mark.parametrize(("most", "is_read"), [(65535, False), (255, True), (100, True)])
+def test_a_ppm_of_more_than_8_bits_is_not_cut(tmp_path, most, is_read):
+    folder = folder_of(tmp_path, {"a": Image.fromarray(COLOUR)}, "ppm")
+    kind = ">u2" if most > 255 else "u1"
+    pixels = np.minimum(COLOUR.astype(int), most).astype(kind).tobytes()
+    (folder / "train/a/0.ppm").write_bytes(b"P6 5 6 %d\n" % most + pixels)
+    if is_read:
+        assert datasets.load(folder).x_train.shape == (1, 6, 5, 3)
+    else:
+        with pytest.raises(ValueError, match="8 bits are needed"):
+            datasets.load(folder)
+
+
+def test_gray_with_an_opaque_alpha_channel_is_gray_in_a_tiff_too(tmp_path):
+    image = with_alpha(GRAY, OPAQUE)
+    assert image.mode == "LA"
+    np.testing.assert_array_equal(read(tmp_path, image, "tif"), GRAY[..., None])
 
 
 def test_a_truncated_photograph_is_refused(tmp_path):

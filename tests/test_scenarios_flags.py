@@ -1,0 +1,148 @@
+"""Settings of scenarios: none empty, none in vain; their lines of progress."""
+
+import runpy
+import sys
+
+import pytest
+import xarray as xr
+
+from scenarios import dale_learns, dale_training, grid, hysteresis, multilayer, settling
+from scenarios.bench.__main__ import Config as Bench
+from scenarios.ladder.config import QUICK, Config
+
+SCENARIOS = (
+    "bench",
+    "continuous_plasticity",
+    "dale_learns",
+    "dale_oscillations",
+    "dale_training",
+    "faces",
+    "hebbian_first_layer",
+    "hidden_size",
+    "hysteresis",
+    "ladder",
+    "multilayer",
+    "quickstart",
+    "settling",
+)
+
+
+def refused(name: str, flags: list[str], monkeypatch, capsys) -> str:
+    """Return the one line that a mistake gets, with exit code 2."""
+    monkeypatch.setattr(sys, "argv", [name, *flags])
+    for module in (f"scenarios.{name}", f"scenarios.{name}.__main__"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module(f"scenarios.{name}", run_name="__main__")
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_no_scenario_takes_an_empty_folder(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    said = refused(name, ["--out", ""], monkeypatch, capsys)
+    assert said.startswith(f"{name}: --out is empty: give a value")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        ("multilayer", ["--depth", "4"], "depth is 4: there are 1 to 3 layers"),
+        ("settling", ["--seed", "-1"], "seed is -1: 0 to 2^63 - 1 is needed"),
+        ("settling", ["--data-root", "/tmp"], "--data-root /tmp has no effect on digits"),
+        (
+            "hidden_size",
+            ["--preset", "quick", "--data-root", "/tmp"],
+            "--data-root /tmp has no effect on digits",
+        ),
+    ],
+)
+def test_mistakes_of_scenarios_get_one_line(
+    tmp_path, monkeypatch, capsys, name, flags, message
+):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(name, flags, monkeypatch, capsys)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            lambda: Bench(device="cuda", steps=10_000),
+            "--steps 10000 has no effect with",
+        ),
+        (
+            lambda: Bench(device="cuda", threads=1),
+            "--threads 1 has no effect with",
+        ),
+        (
+            lambda: Bench(units=(4000,), steps=5),
+            "--steps 5 has no effect on netw",
+        ),
+        (lambda: Bench(threads=0), "threads is 0: at least 1"),
+        (
+            lambda: dale_training.Config(signs=("free",), interneurons=200),
+            "--interneurons 200 has no effect with --signs free",
+        ),
+        (
+            lambda: dale_learns.Config(target=0, target_rate=1e-4),
+            "--target-rate 0.0001 has no effect with --target 0",
+        ),
+        (lambda: dale_learns.Config(target_rate=0.0), "target_rate is 0.0"),
+        (lambda: multilayer.Config(depth=4), "depth is 4"),
+        (lambda: hysteresis.Config(seed=2**63), "seed is 9223372036854775808: 0 to 2"),
+        (lambda: settling.Config(seed=-1), "seed is -1"),
+    ],
+)
+def test_settings_without_effect_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        settings()
+
+
+def test_without_a_rate_inhibition_has_that_of_the_study():
+    assert dale_learns.Config(target=0).rules().keys() == {"feedforward"}
+    rule = dale_learns.Config().rules()["inh_to_exc"]
+    assert (
+        rule.tau_l_ms == dale_learns.Config(target_rate=1e-4).rules()["inh_to_exc"].tau_l_ms
+    )
+    assert rule.tau_l_ms == pytest.approx(50.0 / 1e-4)
+
+
+def test_beside_quick_the_defaults_of_a_full_study_count_where_they_are_given(monkeypatch):
+    from scenarios import ladder
+
+    given = []
+    monkeypatch.setattr(ladder, "run", given.append)
+    monkeypatch.setattr(
+        sys, "argv", ["ladder", "--quick", "--epochs", "10", "--seeds", "3"]
+    )
+    runpy.run_module("scenarios.ladder", run_name="__main__")
+    assert (given[0].epochs, given[0].seeds) == (Config.epochs, Config.seeds) == (10, 3)
+    assert given[0].quick
+    assert given[0].units == QUICK.units
+
+
+def test_a_study_says_how_long_the_rest_will_take(tmp_path, monkeypatch, capsys):
+    class Cell:
+        def __init__(self, number):
+            self.at = {"number": number}
+
+        def __repr__(self):
+            return f"Cell({self.at})"
+
+    def share(tasks):
+        for which, _ in enumerate(tasks):
+            yield which, xr.Dataset({"x": 1.0}, attrs={"seconds": 30.0})
+
+    clock = iter([0.0, 30.0, 90.0, 4000.0])
+    monkeypatch.setattr(grid.time, "perf_counter", lambda: next(clock))
+    grid.filled([(Cell(n), ()) for n in range(3)], tmp_path, share)
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert first.endswith("30.0 s, 30 s in all, about 1 min left")  # 2 of 30 s
+    assert second.endswith("30.0 s, 2 min in all, about 45 s left")
+    assert last.endswith("30.0 s, 1 h 07 min in all")
