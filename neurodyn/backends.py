@@ -71,14 +71,15 @@ def _cython_cache() -> Path:
     try:
         from Cython.Build.Cache import get_cython_cache_dir
     except ImportError:  # before Cython 3.1
-        from Cython.Utils import get_cython_cache_dir
+        from Cython.Utils import get_cython_cache_dir  # pyrefly: ignore
     return Path(get_cython_cache_dir(), "brian_extensions").expanduser()
 
 
 def _given_cache() -> str | None:
     import brian2 as b2
 
-    return b2.prefs["codegen.runtime.cython.cache_dir"]
+    given: Any = b2.prefs["codegen.runtime.cython.cache_dir"]
+    return given
 
 
 def _can_be_written(folder: Path) -> bool:
@@ -273,7 +274,7 @@ def _new_device(backend: str) -> Any:
     return device
 
 
-def _make(directory: str, *_: object) -> None:
+def _make(directory: str, compiler: str, debug: bool, clean: bool) -> None:
     """Compile a program; Brian2's own way waits for its end whatever happens.
 
     Raises

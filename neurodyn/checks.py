@@ -42,7 +42,7 @@ def by_value[Settings](kind: type[Settings]) -> type[Settings]:
         return values(one) == values(other) if type(other) is type(one) else NotImplemented
 
     kind.__eq__ = equal  # pyrefly: ignore
-    kind.__hash__ = lambda settings: hash((type(settings), values(settings)))
+    kind.__hash__ = lambda self: hash((type(self), values(self)))
     return kind
 
 

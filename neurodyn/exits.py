@@ -3,6 +3,7 @@
 Nothing heavy is imported here: a command that is stopped while it loads ends no worse.
 """
 
+import io
 import signal
 import sys
 import threading
@@ -45,7 +46,7 @@ def orderly(program: str) -> Iterator[Ending]:
     """
     end = Ending()
     for stream in (sys.stdout, sys.stderr):
-        if getattr(stream, "errors", "") in ("strict", "surrogateescape"):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
             stream.reconfigure(errors="replace")  # τ, on a terminal that only knows ASCII
     try:
         with _signals_stop():

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import h5netcdf
@@ -20,7 +21,7 @@ from neurodyn import exits, files
 
 
 def save(
-    path: Path, dataset: xr.Dataset, encoding: Mapping[str, Mapping[str, Any]]
+    path: Path, dataset: xr.Dataset, encoding: Mapping[Any, Mapping[str, Any]]
 ) -> None:
     """Write a data set, whole or not at all.
 
@@ -70,12 +71,17 @@ class _Patient(io.RawIOBase):
         self._held: list[tuple[int, bytes]] = []
         self._refusal: OSError | None = None
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
         """Complete the file, or take back what was added to it."""
         try:
             if self._refusal is not None:
                 raise self._refusal
-            if kind is None:
+            if exc_type is None:
                 self._disk.truncate(self._end)
                 os.fsync(self._disk.fileno())  # some disks refuse only here
                 for place, content in self._held:
