@@ -274,7 +274,7 @@ def _new_device(backend: str) -> Any:
     return device
 
 
-def _make(directory: str, *_: object) -> None:
+def _make(directory: str, compiler: str, debug: bool, clean: bool) -> None:
     """Compile a program; Brian2's own way waits for its end whatever happens.
 
     Raises

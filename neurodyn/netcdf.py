@@ -21,7 +21,7 @@ from neurodyn import exits, files
 
 
 def save(
-    path: Path, dataset: xr.Dataset, encoding: Mapping[str, Mapping[str, Any]]
+    path: Path, dataset: xr.Dataset, encoding: Mapping[Any, Mapping[str, Any]]
 ) -> None:
     """Write a data set, whole or not at all.
 
