@@ -8,7 +8,7 @@ One more, random weights, is a run of 0 epochs. It deserves its own power n of t
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -36,10 +36,15 @@ class Backprop:
     batch_size: int = 100
     """A set that is smaller than this default is one mini-batch."""
     lr: float = 1e-3
+    smoothing: float = field(default=0.0, metadata={"neutral": 0.0})
+    """Share of each target that is spread over all classes."""
 
     def __post_init__(self) -> None:
         count = checks.count
         checks.fields(self, epochs=count, batch_size=count, lr=checks.positive)
+        checks.fields(self, smoothing=checks.number)
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing is {self.smoothing}: 0 to less than 1 is needed")
 
 
 @isolated(grad=True)
@@ -109,7 +114,9 @@ def backprop(
         for epoch in range(1, backprop.epochs + 1):
             order = torch.randperm(len(x), generator=generator).to(device)
             for batch in order.split(batch_size):
-                loss = functional.cross_entropy(learning(inputs(batch)), y[batch])
+                loss = functional.cross_entropy(
+                    learning(inputs(batch)), y[batch], label_smoothing=backprop.smoothing
+                )
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

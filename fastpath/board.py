@@ -1,15 +1,19 @@
 """A run as TensorBoard shows it, while it is under way: `tensorboard --logdir RUN`."""
 
+import os
+import socket
+import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import xarray as xr
+from jaxtyping import Float
 
 from fastpath.snapshots import Snapshots
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from neurodyn import files
 
 FOLDER = "tensorboard"
 
@@ -41,16 +45,22 @@ class Board:
 
     def __init__(self, run: Path, image_shape: tuple[int, ...]) -> None:
         self._run, self._image_shape = run, image_shape
-        self._writer: SummaryWriter | None = None
+        self._events: Events | None = None
         self._epochs, self._drawn = 0, set[int]()
 
     def follow(self, epochs: list[dict[str, float]], snapshots: Snapshots) -> None:
-        """Write what is new in the list of all epochs so far, and in the snapshots."""
-        writer = self._opened()
+        """Write what is new in the list of all epochs so far, and in the snapshots.
+
+        Raises
+        ------
+        ValueError
+            If the disk refuses.
+        """
+        events = self._opened()
         for number, entry in enumerate(epochs[self._epochs :], self._epochs + 1):
             for name, value in entry.items():
-                writer.add_scalar(f"training/{name}", value, number)
-            writer.add_scalar("training/dead", 1 - entry["learning"], number)
+                events.scalar(f"training/{name}", value, number)
+            events.scalar("training/dead", 1 - entry["learning"], number)
         self._epochs = len(epochs)
         for number in sorted(snapshots.kept.keys() - self._drawn):
             self._draw(snapshots.as_dataset(number).weights[0])
@@ -63,29 +73,77 @@ class Board:
             return
         mosaic = plots.mosaic(fields, self._image_shape)
         number = int(fields["epoch"])
-        self._opened().add_image("receptive_fields", mosaic, number, dataformats="HWC")
+        self._opened().image("receptive_fields", mosaic, number)
 
     def finish(self, history: xr.Dataset, metrics: dict[str, Any]) -> None:
         """Write the readout's training and the result."""
-        writer = self._opened()
+        events = self._opened()
         for name in ("head_loss", "head_error"):
             tag = name.replace("head_", "readout/")
             for number, value in zip(
                 history["head_epoch"].values, history[name].values, strict=True
             ):
-                writer.add_scalar(tag, value, int(number))
+                events.scalar(tag, value, int(number))
         for name, value in metrics.items():
-            writer.add_scalar(f"metrics/{name}", value, history.sizes["epoch"])
+            events.scalar(f"metrics/{name}", value, history.sizes["epoch"])
 
     def close(self) -> None:
-        """Write what is still held back."""
-        if self._writer is not None:
-            self._writer.close()
+        """End the file."""
+        if self._events is not None:
+            self._events.close()
 
-    def _opened(self) -> "SummaryWriter":
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
-
+    def _opened(self) -> "Events":
+        if self._events is None:
             clear(self._run)
-            self._writer = SummaryWriter(self._run / FOLDER)
-        return self._writer
+            self._events = Events(self._run / FOLDER)
+        return self._events
+
+
+class Events:
+    """A file of events, each written before the next line of the program.
+
+    PyTorch's own writer does so in a thread, which dies of a full disk with a traceback.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        name = (
+            f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        )
+        self._path = folder / name
+        try:
+            folder.mkdir(exist_ok=True)
+            self._file = self._path.open("xb")
+        except OSError as error:
+            raise files.refused(self._path, error) from error
+        self._write(file_version="brain.Event:2")
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        """Write a number."""
+        from torch.utils.tensorboard import summary
+
+        self._write(step=step, summary=summary.scalar(tag, value))
+
+    def image(
+        self, tag: str, pixels: Float[np.ndarray, "height width channel"], step: int
+    ) -> None:
+        """Write a picture."""
+        from torch.utils.tensorboard import summary
+
+        self._write(step=step, summary=summary.image(tag, pixels, dataformats="HWC"))
+
+    def _write(self, **content: Any) -> None:
+        from tensorboard.compat.proto import event_pb2
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        # pyrefly: ignore [missing-attribute]
+        event = event_pb2.Event(wall_time=time.time(), **content)
+        try:
+            RecordWriter(self._file).write(event.SerializeToString())
+            self._file.flush()
+        except OSError as error:
+            raise files.refused(self._path, error) from error
+
+    def close(self) -> None:
+        """End the file; what a full disk has not taken is lost."""
+        with suppress(OSError):
+            self._file.close()

@@ -1,18 +1,25 @@
 """What a run leaves on disk: weights as safetensors, the rest as JSON and netCDF.
 
 Every file appears whole or not at all: it is written beside its place, then renamed. A run
-under way has its state in `checkpoint.safetensors`, with a checksum and the configuration
-that it belongs to; the finished run has the other files, and no checkpoint.
+under way has its state in `checkpoint.safetensors`, with the configuration that it belongs
+to; the finished run has the other files, and no checkpoint.
+
+Each file holds its SHA-256 sum, where other readers do not mind: safetensors in the
+metadata, netCDF behind its end, JSON where it is asked for. Files of older versions have
+none, and are read as they are.
 """
 
 import hashlib
+import io
 import json
-import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from jaxtyping import Float, Float16, UInt8
 from safetensors import SafetensorError
@@ -30,6 +37,10 @@ WEIGHTS, CONFIG, METRICS, HISTORY, SNAPSHOTS, CHECKPOINT = (
     "snapshots.nc",
     "checkpoint.safetensors",
 )
+SHA256 = "sha256"
+# What of a configuration is not in its sum: it is compared with the images themselves.
+OF_IMAGES = ("data", "images", "test_images")
+TRAILER = b"\nsha256 "  # of netCDF: HDF5 knows where its own content ends
 # Of the data set, what checkpoints of older versions do not hold.
 NOTED_LATER = ("classes", "image_shape", "test_images")
 PICTURES = FIELDS, TRAINING, CURVE, CONFUSION, FILM = (
@@ -62,9 +73,28 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
                 "or give --overwrite to replace it"
             )
         check_writable(folder)
-        files.tidy(folder)
+        with alone(folder):
+            files.tidy(folder)
     except OSError as error:
         raise _refused(folder, error) from error
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from training into this folder, which exists.
+
+    Raises
+    ------
+    ValueError
+        If another does so.
+    """
+    with files.held(folder) as ours:
+        if not ours:
+            raise ValueError(
+                f"another process is training into {folder}: wait for its end, or choose "
+                "another --out"
+            )
+        yield
 
 
 def check_writable(folder: Path) -> None:
@@ -76,9 +106,14 @@ def check_writable(folder: Path) -> None:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe.{os.getpid()}"
+        probe = files.part_of(folder / "probe")
         probe.touch()
         probe.unlink()
+    except FileExistsError:
+        what = "a link to nothing" if folder.is_symlink() else "a file, not a folder"
+        raise ValueError(
+            f"cannot write to {folder}: it is {what}; choose another --out"
+        ) from None
     except OSError as error:
         raise _refused(folder, error) from error
 
@@ -93,8 +128,10 @@ def save_tensors(
 ) -> None:
     """Write named tensors as safetensors."""
     contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    described = metadata or {}
+    described = described | {SHA256: _digest(contiguous, described)}
     with whole(path) as part:
-        part.write_bytes(save(contiguous, metadata))
+        part.write_bytes(save(contiguous, described))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -110,56 +147,101 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return tensors and metadata of one state of a file, which another may replace."""
+    content = _content(path)
     try:
-        content = path.read_bytes()
         tensors = load(content)
-    except FileNotFoundError:
-        raise ValueError(f"there is no file {path}: is this the folder of a run?") from None
-    except (SafetensorError, OSError) as error:
+    except SafetensorError as error:
         raise ValueError(f"{path} is damaged or not safetensors: {error}") from error
     start, length = 8, int.from_bytes(content[:8], "little")  # of the header, JSON
     header = json.loads(content[start : start + length])
-    return tensors, header.get("__metadata__") or {}
+    described = header.get("__metadata__") or {}
+    rest = {name: text for name, text in described.items() if name != SHA256}
+    _check_sum(path, described.get(SHA256), lambda: _digest(tensors, rest))
+    return tensors, described
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {path}: is this the folder of a run?") from None
+    except OSError as error:
+        raise ValueError(
+            f"{path} is damaged or cannot be read: {error.strerror or error}"
+        ) from error
+
+
+def _sum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _check_sum(path: Path, noted: str | None, found: Callable[[], str]) -> None:
+    if noted is not None and noted != found():
+        raise ValueError(
+            f"{path} is damaged: its content does not match its checksum; train anew "
+            "(`fastpath train --overwrite`)"
+        )
 
 
 def save_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON object, readable by people too."""
+    """Write a JSON object, readable by people too; "sha256" in it becomes its sum."""
+    if SHA256 in values:
+        values = values | {SHA256: json_sum(values)}
     with whole(path) as part:
         part.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def load_json(path: Path) -> dict[str, Any]:
-    """Read what `save_json` wrote.
+    """Read what `save_json` wrote; see `check_json` for its sum.
 
     Raises
     ------
     ValueError
-        If the file is missing or damaged.
+        If the file is missing, damaged, or no JSON object.
     """
+    content = _content(path)
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ValueError(f"there is no file {path}: is this the folder of a run?") from None
-    except (ValueError, OSError) as error:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged or not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object")
+    return values
+
+
+def json_sum(values: dict[str, Any]) -> str:
+    """Return the sum of JSON values, however they are laid out."""
+    left_out = {SHA256, *OF_IMAGES}
+    counted = {name: value for name, value in values.items() if name not in left_out}
+    return _sum(json.dumps(counted, sort_keys=True).encode())
+
+
+def check_json(path: Path, values: dict[str, Any], noted: str | None) -> None:
+    """Raise ValueError if a sum was noted of these values, and it was another."""
+    _check_sum(path, noted, lambda: json_sum(values))
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write named arrays as `.npz`."""
-    with whole(path) as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    # Not straight to the disk: a zip file that cannot be ended raises what it likes.
+    memory = io.BytesIO()
+    np.savez(memory, allow_pickle=False, **arrays)
+    with whole(path) as part:
+        part.write_bytes(memory.getvalue())
 
 
 def save_dataset(path: Path, dataset: xr.Dataset) -> None:
-    """Write a data set as netCDF; arrays are compressed, which has checksums."""
+    """Write a data set as netCDF, arrays compressed."""
     small: dict[str, Any] = {"zlib": True, "shuffle": True, "complevel": 1}
     encoding = {
         name: small | ({"dtype": "S1"} if array.dtype.kind in "UO" else {})
         for name, array in dataset.items()
         if array.ndim > 1 and array.size
     }
+    # Not straight to the disk: where that is full, HDF5 may end the process.
+    content = bytes(dataset.to_netcdf(engine="h5netcdf", encoding=encoding))
     with whole(path) as part:
-        dataset.to_netcdf(part, engine="h5netcdf", encoding=encoding)
+        part.write_bytes(content + TRAILER + _sum(content).encode())
 
 
 def load_dataset(path: Path) -> xr.Dataset:
@@ -170,10 +252,13 @@ def load_dataset(path: Path) -> xr.Dataset:
     ValueError
         If the file is missing or damaged.
     """
-    if not path.exists():
-        raise ValueError(f"there is no file {path}: is this the folder of a run?")
+    content, marker, noted = _content(path).rpartition(TRAILER)
+    if marker and len(noted) == len(_sum(b"")):
+        _check_sum(path, noted.decode("ascii", "replace"), lambda: _sum(content))
+    else:
+        content += marker + noted
     try:
-        return xr.load_dataset(path, engine="h5netcdf")
+        return xr.load_dataset(io.BytesIO(content), engine="h5netcdf")
     except Exception as error:  # HDF5 says the same by many kinds
         raise ValueError(f"{path} is damaged or not netCDF: {error}") from error
 
@@ -209,13 +294,11 @@ def save_state(path: Path, state: State, config: dict[str, Any]) -> None:
         **{f"history.{name}": values for name, values in state.history.items()},
         **{f"snapshots.{epoch}": kept for epoch, kept in state.snapshots.items()},
     }
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     described = {
         "epoch": str(state.epoch),
         "limit": repr(state.limit),
         "config": json.dumps(config, sort_keys=True),
     }
-    described["sha256"] = _digest(tensors, described)
     save_tensors(path, tensors, described)
 
 
@@ -228,11 +311,8 @@ def load_state(path: Path) -> tuple[State, dict[str, Any]]:
         If it is missing, truncated or altered.
     """
     tensors, described = _read(path)
-    if described.pop("sha256", None) != _digest(tensors, described):
-        raise ValueError(
-            f"{path} is damaged: its content does not match its checksum; the run cannot "
-            "go on from it (begin anew with `fastpath train --overwrite`)"
-        )
+    if SHA256 not in described:
+        raise ValueError(f"{path} is damaged or no checkpoint: it has no checksum")
     layer, history, snapshots = (
         {
             name.removeprefix(prefix): tensor
@@ -241,53 +321,50 @@ def load_state(path: Path) -> tuple[State, dict[str, Any]]:
         }
         for prefix in ("layer.", "history.", "snapshots.")
     )
-    state = State(
-        int(described["epoch"]),
-        float(described["limit"]),
-        layer,
-        tensors["generator"],
-        history,
-        {int(epoch): kept for epoch, kept in snapshots.items()},
-    )
-    return state, json.loads(described["config"])
+    try:
+        state = State(
+            int(described["epoch"]),
+            float(described["limit"]),
+            layer,
+            tensors["generator"],
+            history,
+            {int(epoch): kept for epoch, kept in snapshots.items()},
+        )
+        return state, json.loads(described["config"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} is no checkpoint of a training: {error}") from error
+
+
+def check_tensors(
+    path: Path, tensors: dict[Any, Tensor], needed: dict[Any, Tensor], reason: str
+) -> None:
+    """Raise ValueError unless a file holds finite tensors like those that are needed.
+
+    `needed` may lie on the device "meta", which holds no numbers; `reason` is the end of a
+    sentence that says why these shapes are needed.
+    """
+    for name, wanted in needed.items():
+        found = tensors.get(name)
+        if found is None:
+            raise ValueError(f"{path} holds no '{name}': {_kind(wanted)} is needed{reason}")
+        if _kind(found) != _kind(wanted):
+            raise ValueError(
+                f"{path}: '{name}' is {_kind(found)}, but {_kind(wanted)} is needed{reason}"
+            )
+        if wrong := (~found.isfinite()).sum().item():
+            raise ValueError(
+                f"{path}: '{name}' has {wrong} values that are NaN or infinite, of "
+                f"{found.numel()}: it cannot be used; train anew"
+            )
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
 
 
 def _digest(tensors: dict[str, Tensor], described: dict[str, str]) -> str:
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.numpy().data)
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
-    """Raise ValueError, naming the fields, unless a checkpoint is of this configuration.
-
-    The `machine` may be another, and what an older version did not note is not compared.
-    """
-    left_out = {"machine", *(name for name in NOTED_LATER if name not in found)}
-    there, here = (
-        _flat({name: value for name, value in config.items() if name not in left_out})
-        for config in (found, wanted)
-    )
-    differ = [
-        f"{name} ({there.get(name, 'absent')} there, {here.get(name, 'absent')} here)"
-        for name in sorted(there.keys() | here.keys())
-        if there.get(name) != here.get(name)
-    ]
-    if differ:
-        raise ValueError(
-            f"{path} is of another configuration; what differs: {'; '.join(differ)}. Give "
-            "the same settings, or begin anew in another folder"
-        )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return {"a": {"b": 1}} as {"a.b": "1"}."""
-    flat = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = json.dumps(value)
-    return flat

@@ -1,13 +1,20 @@
 """The command `fastpath`; what it does is in `fastpath.commands`."""
 
+import sys
 from collections.abc import Sequence
 
-from neurodyn import exits
+try:
+    from neurodyn import exits
+except KeyboardInterrupt:  # so early, nothing else says it in one line
+    print("fastpath: interrupted; nothing was saved", file=sys.stderr)
+    sys.exit(130)
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     with exits.orderly("fastpath") as end:
-        from fastpath.commands import run  # loads PyTorch, and may be interrupted
+        loaded = exits.at_once("fastpath")
+        from fastpath.commands import run  # which takes seconds
 
+        loaded()
         run(args, end)

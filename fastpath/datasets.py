@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -105,6 +106,28 @@ def _no_data_set(name: str, path: Path) -> str:
     return f"unknown data set '{name}': give one of {wanted}.{hint}"
 
 
+def located(name: str) -> str:
+    """Return a data set, by a path that means the same in every folder."""
+    path = Path(name)
+    return name if name in NAMES or not path.exists() else str(path.resolve())
+
+
+def found(noted: str, given: str | None, root: Path | None, run: Path) -> Images:
+    """Load the images of a run, from where it noted or from where they are said to be now.
+
+    Raises
+    ------
+    ValueError
+        As `load`, or if they are not there any more.
+    """
+    if given is None and noted not in NAMES and not Path(noted).exists():
+        raise ValueError(
+            f"the images that {run} learned are no longer at {noted}: give --data with "
+            "where they are now"
+        )
+    return load(noted if given is None else given, root)
+
+
 def _digits() -> Images:
     """Split scikit-learn's 1797 digits: every sixth image is held out for the test."""
     from sklearn.datasets import load_digits
@@ -118,7 +141,9 @@ def _digits() -> Images:
 
 
 def _torchvision(name: str, root: Path, download: bool) -> Images:
-    from torchvision import datasets
+    from torchvision import datasets  # takes its time, which not every set needs
+
+    from fastpath.download import fetched
 
     kind = {
         "mnist": datasets.MNIST,
@@ -126,12 +151,15 @@ def _torchvision(name: str, root: Path, download: bool) -> Images:
         "cifar10": datasets.CIFAR10,
         "cifar100": datasets.CIFAR100,
     }[name]
-    try:
-        train, test = (
-            kind(root, train=split, download=download) for split in (True, False)
-        )
+
+    def read(at: Path) -> tuple[Any, Any]:
+        train, test = (kind(at, train=split, download=False) for split in (True, False))
         for file, md5 in IDX_MD5.get(kind.__name__, {}).items():
-            _check_md5(root / kind.__name__ / "raw" / file, md5)
+            _check_md5(at / kind.__name__ / "raw" / file, md5)
+        return train, test
+
+    try:
+        train, test = fetched(name, kind, root, read) if download else read(root)
     # torchvision reports a damaged file by whatever its parser stumbles over.
     except Exception as error:
         raise ValueError(_why_not(name, root, download, error)) from error

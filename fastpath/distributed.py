@@ -111,6 +111,8 @@ def join(device: torch.device) -> Team | None:
     ------
     ValueError
         If there are more processes on this machine than CUDA devices.
+    ConnectionError
+        If the others are not there.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -123,5 +125,12 @@ def join(device: torch.device) -> Team | None:
                 f"{torch.cuda.device_count()}; lower --nproc-per-node"
             )
         torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    try:
+        dist.init_process_group(backend, timeout=TIMEOUT)
+    except RuntimeError as error:
+        raise ConnectionError(
+            f"one of {size} processes cannot reach the others within {TIMEOUT} "
+            f"({' '.join(str(error).split())[:160]})"
+        ) from error
     return Team(dist.get_rank(), dist.get_world_size())

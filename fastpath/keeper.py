@@ -1,5 +1,6 @@
 """When the state of a training is saved, and how a training goes on from it."""
 
+import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from fastpath import checkpoint, checks
 from fastpath.distributed import Team
 from fastpath.history import DESCRIBED, Log
 from fastpath.layers import Dense
-from fastpath.snapshots import Snapshots
+from fastpath.snapshots import Snapshots, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,8 @@ class Keeper:
         state = None
         if self._own is not None and self._own.path.exists() and not self._own.anew:
             state, config = checkpoint.load_state(self._own.path)
-            checkpoint.check_same(config, self._own.config, self._own.path)
+            _check_same(config, self._own.config, self._own.path)
+            self._check_fits(state, self._own.path)
         if team is not None:
             state = team.tell(state)
         if state is not None:
@@ -121,6 +123,19 @@ class Keeper:
         checkpoint.save_state(checkpoints.path, state, checkpoints.config)
         self._saved = time.monotonic()
 
+    def _check_fits(self, state: checkpoint.State, path: Path) -> None:
+        """Raise ValueError unless `_restore` can put everything where the state says."""
+        epochs = torch.empty(state.epoch, dtype=torch.float64, device="meta")
+        weights = self._layer.weights
+        fields = weights.new_empty(shown(len(weights)).numel(), weights.shape[1])
+        for held, needed in (
+            (state.layer, self._layer.state),
+            (state.history, dict.fromkeys(DESCRIBED, epochs)),
+            ({"generator": state.generator}, {"generator": self._generator.get_state()}),
+            (state.snapshots, dict.fromkeys(state.snapshots, fields.half())),
+        ):
+            checkpoint.check_tensors(path, held, needed, f" at epoch {state.epoch}")
+
     def _restore(self, state: checkpoint.State) -> None:
         for name, tensor in self._layer.state.items():
             tensor.copy_(state.layer[name])
@@ -131,3 +146,43 @@ class Keeper:
         self._log.entries = [
             dict(zip(DESCRIBED, row, strict=True)) for row in zip(*columns, strict=True)
         ]
+
+
+def _check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
+    """Raise ValueError, naming the fields, unless a checkpoint is of this configuration.
+
+    The machine and the version may be others, and the images elsewhere if they are the
+    same; what an older version did not note is not compared.
+    """
+    left_out = {
+        "machine",
+        "fastpath",
+        *(n for n in checkpoint.NOTED_LATER if n not in found),
+    }
+    if found.get("images") is not None:
+        left_out |= {"data"}
+    there, here = (
+        _flat({name: value for name, value in config.items() if name not in left_out})
+        for config in (found, wanted)
+    )
+    differ = [
+        f"{name} ({there.get(name, 'absent')} there, {here.get(name, 'absent')} here)"
+        for name in sorted(there.keys() | here.keys())
+        if there.get(name) != here.get(name)
+    ]
+    if differ:
+        raise ValueError(
+            f"{path} is of another configuration; what differs: {'; '.join(differ)}. Give "
+            "the same settings, or begin anew in another folder"
+        )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return {"a": {"b": 1}} as {"a.b": "1"}."""
+    flat = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = json.dumps(value)
+    return flat

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,8 +13,9 @@ from PIL import Image
 
 from fastpath import checkpoint, plots
 from fastpath.fonts import drawable
-from fastpath.run import check_finished
+from fastpath.readback import open_run
 from fastpath.snapshots import UNIT, shown
+from neurodyn.files import tidy, whole
 
 DPI = 150
 # About the width of a mosaic in a picture and in the film; each weight is a whole number
@@ -39,6 +39,8 @@ class Files:
     """Of the fonts that have the characters of the title."""
     errors: dict[str, float]
     """Final errors in percent, by name, that of the scored images first."""
+    has_sums: bool
+    """See `readback.Saved`."""
 
     @property
     def result(self) -> str:
@@ -55,55 +57,46 @@ def open_files(folder: Path) -> Files:
     ValueError
         If it is no run, or not finished, or a file is missing or damaged.
     """
-    check_finished(folder)
-    metrics = checkpoint.load_json(folder / checkpoint.METRICS)
-    config = checkpoint.load_json(folder / checkpoint.CONFIG)
-    tensors = checkpoint.load_tensors(folder / checkpoint.WEIGHTS)
+    run = open_run(folder)
     history = checkpoint.load_dataset(folder / checkpoint.HISTORY)
     path = folder / checkpoint.SNAPSHOTS
     snapshots = checkpoint.load_dataset(path) if path.exists() else None
-    try:
-        weights = tensors["weights"]
-        units = shown(len(weights))
-        fields = xr.DataArray(
-            weights[units].numpy(),
-            dims=("unit", "pixel"),
-            coords={"unit": ("unit", units.numpy(), UNIT)},
+    units = shown(len(run.weights))
+    fields = xr.DataArray(
+        run.weights[units].numpy(),
+        dims=("unit", "pixel"),
+        coords={"unit": ("unit", units.numpy(), UNIT)},
+    )
+    kept = None if snapshots is None else snapshots.get("weights")
+    if snapshots is not None and (kept is None or kept.shape[1:] != fields.shape):
+        raise ValueError(
+            f"{path} holds no weights of {fields.shape} (unit, pixel) at some epochs, as "
+            "this run has: is it that of another run?"
         )
-        (title,), families = drawable([_title(config)])
-        return Files(
-            fields,
-            None if snapshots is None else snapshots["weights"],
-            history,
-            tuple(config["image_shape"]),
-            title,
-            families,
-            {
-                name.replace("_", " "): metrics[name]
-                for name in ("test_error", "validation_error", "train_error")
-                if name in metrics
-            },
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is not a complete run: {error}") from error
+    (title,), families = drawable([_title(run.title)])
+    errors = {
+        name.replace("_", " "): run.metrics[name]
+        for name in ("test_error", "validation_error", "train_error")
+        if name in run.metrics
+    }
+    return Files(
+        fields, kept, history, run.image_shape, title, families, errors, run.has_sums
+    )
 
 
-def _title(config: dict[str, Any]) -> str:
-    """Return what learned from what, as matplotlib reads it: a $ would be mathematics."""
-    data, epochs = Path(config["data"]).name, config["training"]["epochs"]
-    data = data.encode("utf-8", "replace").decode().replace("$", r"\$")
-    return f"{data}, {config['units']} units, {epochs} epochs"
+def _title(title: str) -> str:
+    """Return a title as matplotlib reads it: a $ would be mathematics."""
+    return title.encode("utf-8", "replace").decode().replace("$", r"\$")
 
 
-def draw(run: Path, out: Path) -> Iterator[tuple[Path, str | None]]:
+def draw(files: Files, out: Path) -> Iterator[tuple[Path, str | None]]:
     """Draw the pictures of a run into a folder; yield each, and why it was left out.
 
     Raises
     ------
     ValueError
-        As `open_files`, or if a picture cannot be written.
+        If a picture cannot be written.
     """
-    files = open_files(run)
     checkpoint.check_writable(out)
     for name, make in (
         (checkpoint.FIELDS, draw_fields),
@@ -112,6 +105,7 @@ def draw(run: Path, out: Path) -> Iterator[tuple[Path, str | None]]:
         (checkpoint.CONFUSION, draw_confusion),
         (checkpoint.FILM, draw_film),
     ):
+        tidy(out, name)
         left_out = make(files, out / name)
         if left_out is not None:  # nor is there one of another run
             (out / name).unlink(missing_ok=True)
@@ -182,7 +176,7 @@ def draw_film(files: Files, path: Path) -> str | None:
         for fields in weights
     ]
     durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
-    with checkpoint.whole(path) as part:
+    with whole(path) as part:
         frames[0].save(
             part,
             format="GIF",
@@ -229,6 +223,6 @@ def _frame(figure: Figure) -> Image.Image:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    whole = {"savefig.bbox": None, "savefig.dpi": "figure"}  # as it was laid out
-    with checkpoint.whole(path) as part, rc_context(whole):
+    as_laid_out = {"savefig.bbox": None, "savefig.dpi": "figure"}
+    with whole(path) as part, rc_context(as_laid_out):
         figure.savefig(part, format="png")

@@ -15,6 +15,18 @@ from numpy import ndarray
 from fastpath.ambient import isolated
 from fastpath.fonts import drawable
 
+__all__ = [
+    "can_show",
+    "confusion",
+    "dead_units",
+    "mosaic",
+    "readout_error",
+    "readout_loss",
+    "receptive_fields",
+    "step_size",
+    "weight_norms",
+]
+
 # Which way up an image is shown is no matter of the caller's style.
 UPRIGHT: dict[str, Any] = {"origin": "upper", "aspect": "equal"}
 BETWEEN = 0.8  # gray of the lines between fields, whose own 0 is white

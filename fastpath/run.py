@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from fastpath import __version__, board, checkpoint, checks, experiment, kernels
 from fastpath.ambient import isolated
@@ -20,12 +18,15 @@ from fastpath.experiment import Trained
 from fastpath.keeper import Checkpoints
 from fastpath.machine import Machine, check_memory
 from fastpath.preprocess import Preprocess
-from fastpath.readout import Head, Readout
+from fastpath.readback import METRICS_SUM, SETTINGS, check_known, named
+from fastpath.readback import open_run as open_run
+from fastpath.readout import Readout
 from fastpath.snapshots import Snapshots, check_number, spread
 from fastpath.train import Training
 from neurodyn import files
 
 COMPETITIONS = {kind.__name__: kind for kind in (Ranking, Equilibrium, Soft)}
+MACHINE = ("device", "threads", "precision", "data_root", "kernels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ class Plan:
         count = functools.partial(checks.count, least=0)
         numbers = {"seed": count, "validation": count, "snapshots": checks.whole}
         checks.fields(self, units=checks.count, p=checks.number, **numbers)
+        checks.fields(self, tensorboard=checks.flag)
+        checks.instance("data", self.data, str)
         check_number(self.snapshots)
         checks.instance("training", self.training, Training)
         checks.instance("readout", self.readout, Readout)
@@ -69,19 +72,28 @@ class Plan:
         }
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Plan":
-        """Return the plan that `as_json` described."""
-        competition = dict(values["competition"])
-        kind = COMPETITIONS[competition.pop("name")]
-        return cls(
-            **values
-            | {
-                "competition": kind(**competition),
-                "training": Training(**values["training"]),
-                "preprocess": Preprocess(**values["preprocess"]),
-                "readout": Readout(**values["readout"]),
-            }
-        )
+    def from_json(cls, values: dict[str, Any], path: Path) -> "Plan":
+        """Return the plan that `as_json` described, as it was read from this file.
+
+        Raises
+        ------
+        ValueError
+            If the settings are those of another version, or have other values.
+        """
+        competition = values.get("competition")
+        name = competition.get("name") if isinstance(competition, dict) else competition
+        if not isinstance(competition, dict) or str(name) not in COMPETITIONS:
+            raise ValueError(
+                f"{path}: the competition is {checks.shown(name)}: this version has "
+                f"{', '.join(COMPETITIONS)}"
+            )
+        kinds: dict[str, Any] = {"competition": COMPETITIONS[str(name)], **SETTINGS}
+        held: dict[str, Any] = {n: v for n, v in values.items() if n != "fastpath"}
+        held["competition"] = {n: v for n, v in competition.items() if n != "name"}
+        check_known(held, {"": cls, **kinds}, path, values.get("fastpath"))
+        with named(path):
+            made = {name: kind(**held[name]) for name, kind in kinds.items()}
+            return cls(**held | made)
 
 
 @isolated(grad=False, numpy=True)
@@ -183,13 +195,13 @@ def described(images: Images) -> dict[str, Any]:
 
 def identity(plan: Plan, images: Images, machine: Machine) -> dict[str, Any]:
     """Return what tells a run from another, its plan and images; and its machine."""
-    fields = ("device", "threads", "precision")
     root = None if machine.data_root is None else str(machine.data_root.resolve())
     return {
+        "fastpath": __version__,
         **plan.as_json(),
         **described(images),
         "machine": {
-            **{name: getattr(machine, name) for name in fields},
+            **{name: getattr(machine, name) for name in MACHINE[:3]},
             "data_root": root,
             "kernels": computing(machine),
         },
@@ -231,6 +243,8 @@ def save(
         "threads": torch.get_num_threads(),
         "precision": machine.precision,
         "kernels": computing(machine),
+        METRICS_SUM: checkpoint.json_sum(trained.metrics),
+        checkpoint.SHA256: "",
     }
     checkpoint.save_json(folder / checkpoint.CONFIG, config)
     checkpoint.save_json(folder / checkpoint.METRICS, trained.metrics)
@@ -255,7 +269,8 @@ def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:
     Raises
     ------
     ValueError
-        If the run is finished, or never saved a checkpoint, or that is damaged.
+        If the run is finished or under way, or never saved a checkpoint, or that is
+        damaged or of another version.
     """
     path = folder / checkpoint.CHECKPOINT
     if not path.exists() and (folder / checkpoint.METRICS).exists():
@@ -268,63 +283,13 @@ def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:
             f"{folder} holds no {checkpoint.CHECKPOINT}: is this the folder of a run that "
             "was interrupted? Begin one by `fastpath train`"
         )
-    files.tidy(folder)
+    with checkpoint.alone(folder):
+        files.tidy(folder)
     _, config = checkpoint.load_state(path)
-    machine = config.pop("machine")
     of_images = ("images", *checkpoint.NOTED_LATER)
     noted = {name: config.pop(name) for name in of_images if name in config}
-    return Plan.from_json(config), machine | noted
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A run read back from its folder."""
-
-    weights: Float[Tensor, "unit pixel"]
-    mean: Float[Tensor, " pixel"]
-    head: Head
-    preprocess: Preprocess
-    readout: Readout
-    data: str
-    classes: tuple[str, ...]
-    image_shape: tuple[int, ...]
-    test_images: str | None
-    """See `Images.digests`; runs of older versions lack it."""
-
-
-def check_finished(folder: Path) -> None:
-    """Raise ValueError where a run is not finished."""
-    if (folder / checkpoint.CHECKPOINT).exists():
-        raise ValueError(
-            f"{folder} holds a run that is not finished: go on with it by `fastpath resume "
-            f"{folder}`"
-        )
-
-
-def open_run(folder: Path) -> Saved:
-    """Read the folder of a finished run.
-
-    Raises
-    ------
-    ValueError
-        If a file is missing, damaged, or lacks something.
-    """
-    check_finished(folder)
-    checkpoint.load_json(folder / checkpoint.METRICS)  # the last file that a run writes
-    config = checkpoint.load_json(folder / checkpoint.CONFIG)
-    tensors = checkpoint.load_tensors(folder / checkpoint.WEIGHTS)
-    try:
-        head = Head(*(tensors[f"head.{n}"] for n in ("weights", "bias", "offset", "scale")))
-        return Saved(
-            tensors["weights"],
-            tensors["mean"],
-            head,
-            Preprocess(**config["preprocess"]),
-            Readout(**config["readout"]),
-            config["data"],
-            tuple(config["classes"]),
-            tuple(config["image_shape"]),
-            config.get("test_images"),
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is not a complete run: {error}") from error
+    machine = config.pop("machine", {})
+    plan = Plan.from_json(config, path)
+    if missing := [name for name in MACHINE if name not in machine]:
+        raise ValueError(f"{path} does not say of the machine: {', '.join(missing)}")
+    return plan, machine | noted

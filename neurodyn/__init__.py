@@ -4,9 +4,12 @@ Brian2 and xarray are loaded when the first simulation needs them.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# As `typing` has it, which takes long to import: until then Ctrl-C leaves a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from neurodyn.circuits.dale import DaleInhibition
     from neurodyn.circuits.lateral import LateralInhibition
     from neurodyn.recording import Recording
@@ -50,7 +53,7 @@ _HOMES = {
 _MODULES = ("analysis", "equilibrium", "plots", "stimulus", "synapses", "traces")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in _MODULES:
         return importlib.import_module(f"neurodyn.{name}")
     if name not in _HOMES:

@@ -8,12 +8,13 @@ device, `np.random`, signal handlers, hooks and warnings are as they were.
 
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,24 @@ def environment() -> Iterator[None]:
         for name in set(os.environ) - set(before):
             del os.environ[name]
         os.environ.update(before)
+
+
+@contextmanager
+def no_orphans() -> Iterator[None]:
+    """End the compilers and programs that run for this process where it is interrupted.
+
+    Of a compiler that is killed the parts run on: they are known by their environment.
+    """
+    mark = os.environ["NEURODYN_RUN"] = secrets.token_hex(8)
+    try:
+        yield
+    except KeyboardInterrupt:
+        for process in Path("/proc").glob("[0-9]*"):  # elsewhere than on Linux: none
+            with suppress(OSError):
+                variables = (process / "environ").read_bytes().split(b"\0")
+                if f"NEURODYN_RUN={mark}".encode() in variables:
+                    os.kill(int(process.name), signal.SIGKILL)
+        raise
 
 
 @contextmanager

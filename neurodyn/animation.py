@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from neurodyn import files, plots, traces
 
+__all__ = ["weight_evolution"]
+
 
 def weight_evolution(
     weights: xr.DataArray,

@@ -3,9 +3,10 @@
 Each run has a device of its own, and Brian2's preferences at their defaults: see `ambient`.
 """
 
-import gc
 import os
 import shutil
+import subprocess
+import sys
 import sysconfig
 import tempfile
 import time
@@ -13,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,10 +27,16 @@ if TYPE_CHECKING:
 NAMES = ("numpy", "cython", "cpp", "cuda")
 DEVICES = ("cpp", "cuda")  # the backends that compile a program
 
-# Runs the compiled objects from time 0 with the given values; returns the seconds it took,
-# compilation apart. The values are of state variables, as (group, name), and TimedArrays.
-type Run = Callable[[Mapping[Any, Any]], float]
-type Compile = Callable[["list[b2.BrianObject]", "b2.Quantity"], Run]
+# Runs the compiled objects from time 0 with the given values, for a duration; says now and
+# then which share of it is done; returns the seconds it took, compilation apart. The values
+# are of state variables, as (group, name), and TimedArrays.
+type Report = Callable[[float], object]
+type Run = Callable[[Mapping[Any, Any], "b2.Quantity", Report], float]
+type Compile = Callable[["list[b2.BrianObject]"], Run]
+
+INSTALL = " (Debian and Ubuntu: apt install g++ make)"
+REPORT_SECONDS = 1
+DURATION = "NEURODYN_DURATION"  # what tells a compiled program how long to run [s]
 
 
 def why_not(name: str) -> str | None:
@@ -40,13 +48,44 @@ def why_not(name: str) -> str | None:
     given = os.environ.get("CXX", "").split()
     candidates = given[:1] or ["c++", "g++"]
     if not any(map(shutil.which, candidates)):
-        return f"it needs a C++ compiler, and {' or '.join(candidates)} is not on the PATH"
+        missing = " or ".join(candidates)
+        return f"it needs a C++ compiler, and {missing} is not on the PATH{INSTALL}"
     if name == "cpp":
-        return None if shutil.which("make") else "it needs make, which is not on the PATH"
+        found = shutil.which("make")
+        return None if found else f"it needs make, which is not on the PATH{INSTALL}"
     header = Path(sysconfig.get_path("include"), "Python.h")
-    return (
-        None if header.exists() else f"it needs Python's headers, and {header} is missing"
-    )
+    if not header.exists():
+        return f"it needs Python's headers, and {header} is missing"
+    if not _can_be_written(cache := _cython_cache()):
+        return (
+            f"it keeps what it compiles in {cache}, which cannot be written: set "
+            "CYTHON_CACHE_DIR to a folder that can"
+        )
+    return None
+
+
+def _cython_cache() -> Path:
+    """Return where Brian2 keeps modules that Cython compiled."""
+    if "brian2" in sys.modules and (given := _given_cache()):
+        return Path(given).expanduser()
+    try:
+        from Cython.Build.Cache import get_cython_cache_dir
+    except ImportError:  # before Cython 3.1
+        from Cython.Utils import get_cython_cache_dir  # pyrefly: ignore
+    return Path(get_cython_cache_dir(), "brian_extensions").expanduser()
+
+
+def _given_cache() -> str | None:
+    import brian2 as b2
+
+    given: Any = b2.prefs["codegen.runtime.cython.cache_dir"]
+    return given
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Return whether a folder can be written to, or made."""
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.exists(one))
+    return os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
 
 
 def resolve(backend: str) -> str:
@@ -72,9 +111,8 @@ def resolve(backend: str) -> str:
             f"{', '.join(works)} work{'s' if len(works) == 1 else ''}"
         )
     if reason := why_not(backend):
-        cure = "" if backend == "cuda" else " (Debian and Ubuntu: apt install g++ make)"
         raise ValueError(
-            f"backend '{backend}' cannot run here: {reason}{cure}. Or give backend 'auto', "
+            f"backend '{backend}' cannot run here: {reason}. Or give backend 'auto', "
             "which falls back to numpy"
         )
     return backend
@@ -84,7 +122,7 @@ def resolve(backend: str) -> str:
 def activated(
     backend: str, *, folder: Path | None = None, make: bool = True
 ) -> Iterator[Compile]:
-    """Make `backend` (a resolved one) current; yield what compiles objects for a duration.
+    """Make `backend` (a resolved one) current; yield what compiles objects.
 
     What is compiled can run several times, each time from time 0 and the state that the
     last run left, unless it is given another. Monitors must be read inside the context:
@@ -100,7 +138,12 @@ def activated(
     how = _standalone(backend, folder, make) if backend in DEVICES else _runtime(backend)
     with ambient.one_at_a_time:
         ambient.load_brian2()
-        with ambient.environment(), ambient.quiet_brian2(), how as compiler:
+        with (
+            ambient.environment(),
+            ambient.no_orphans(),
+            ambient.quiet_brian2(),
+            how as compiler,
+        ):
             yield compiler
 
 
@@ -109,12 +152,12 @@ def _runtime(target: str) -> Iterator[Compile]:
     import brian2 as b2
     from brian2.devices.device import RuntimeDevice
 
-    def compiler(objects: "list[b2.BrianObject]", duration: "b2.Quantity") -> Run:
+    def compiler(objects: "list[b2.BrianObject]") -> Run:
         network = b2.Network(objects)
         network.run(0 * b2.ms, namespace={})  # generates and compiles
         monitors = [one for one in objects if isinstance(one, b2.StateMonitor)]
 
-        def run(values: Mapping[Any, Any]) -> float:
+        def run(values: Mapping[Any, Any], duration: "b2.Quantity", moved: Report) -> float:
             for key, value in values.items():
                 if isinstance(key, b2.TimedArray):
                     key.values[:] = value
@@ -127,9 +170,14 @@ def _runtime(target: str) -> Iterator[Compile]:
             for monitor in monitors:
                 monitor.resize(0)
             # What overflows is found, and said, when the run is over.
-            with _frozen(), np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 start = time.perf_counter()
-                network.run(duration, namespace={})
+                network.run(
+                    duration,
+                    namespace={},
+                    report=lambda _, share, *__: moved(share),
+                    report_period=REPORT_SECONDS * b2.second,
+                )
                 return time.perf_counter() - start
 
         return run
@@ -137,6 +185,7 @@ def _runtime(target: str) -> Iterator[Compile]:
     # Else Ctrl-C ends the run early and returns as if it were complete.
     interrupts = {"core__stop_on_keyboard_interrupt": False}
     with (
+        _uncollected(),
         ambient.preferences(codegen__target=target, **interrupts),
         ambient.device(RuntimeDevice()),
     ):
@@ -144,20 +193,19 @@ def _runtime(target: str) -> Iterator[Compile]:
 
 
 @contextmanager
-def _frozen() -> Iterator[None]:
-    """Set aside what lives on: Brian2 collects garbage at the start of each run.
+def _uncollected() -> Iterator[None]:
+    """Leave the collection of garbage to Python: Brian2 asks for it at each run's start.
 
-    That takes ten times as long as the rest of the preparation else. Where the caller has
-    set something aside, it stays so.
+    That takes ten times as long as the rest of the preparation else.
     """
-    if gc.get_freeze_count():
-        yield
-        return
-    gc.freeze()
+    from brian2.core import network
+
+    collector = network.gc
+    network.gc = SimpleNamespace(collect=lambda: None)  # pyrefly: ignore[bad-assignment]
     try:
         yield
     finally:
-        gc.unfreeze()
+        network.gc = collector
 
 
 @contextmanager
@@ -166,13 +214,20 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
 
     with ExitStack() as stack:
         directory = str(folder or stack.enter_context(_build_folder()))
-        device = _new_device(backend)
+        device, recorded = _new_device(backend), []
         stack.enter_context(ambient.preferences())
         if backend == "cuda":
             stack.enter_context(cuda.preferences(directory))
 
-        def compiler(objects: "list[b2.BrianObject]", duration: "b2.Quantity") -> Run:
-            b2.Network(objects).run(duration, namespace={})
+        def compiler(objects: "list[b2.BrianObject]") -> Run:
+            b2.Network(objects).run(0 * b2.ms, namespace={})
+            recorded.extend(
+                one.variables[name]
+                for one in objects
+                if isinstance(one, b2.StateMonitor)
+                for name in one.record_variables
+            )
+            _let_duration_be_told(device)
             try:
                 device.build(directory=directory, compile=make, run=False)
             except (RuntimeError, OSError) as error:
@@ -181,7 +236,9 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
                 ) from error
             return run
 
-        def run(values: Mapping[Any, Any]) -> float:
+        def run(values: Mapping[Any, Any], duration: "b2.Quantity", moved: Report) -> float:
+            os.environ[DURATION] = repr(float(duration))
+            moved(0.0)
             arguments = {
                 key if isinstance(key, b2.TimedArray) else getattr(*key): value
                 for key, value in values.items()
@@ -193,8 +250,11 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
                     f"backend '{backend}' could not run its program: {error}"
                 ) from error
             finally:
+                for variable in recorded:  # as many samples as are on the disk now
+                    variable.size = (0, variable.size[1])
                 for used in Path(directory, "static_arrays").glob("init_*"):
                     used.unlink()
+            moved(1.0)
             return float(device._last_run_time)
 
         with ambient.device(device):
@@ -205,11 +265,39 @@ def _new_device(backend: str) -> Any:
     """Return a device of the backend's kind that nobody else has."""
     if backend == "cuda":
         with ambient.quiet_import():
-            from brian2cuda.device import CUDAStandaloneDevice
-        return CUDAStandaloneDevice()
-    from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
+            from brian2cuda.device import CUDAStandaloneDevice as Device
+    else:
+        from brian2.devices.cpp_standalone.device import CPPStandaloneDevice as Device
+    device = Device()
+    if os.name == "posix":
+        device.compile_source = _make  # pyrefly: ignore[bad-assignment]
+    return device
 
-    return CPPStandaloneDevice()
+
+def _make(directory: str, *_: object) -> None:
+    """Compile a program; Brian2's own way waits for its end whatever happens.
+
+    Raises
+    ------
+    RuntimeError
+        If it cannot be compiled.
+    """
+    import brian2 as b2
+    from brian2.utils.logger import std_silent
+
+    place = b2.prefs.devices.cpp_standalone
+    command = [*place.make_cmd_unix.split(), *place.extra_make_args_unix]
+    with std_silent():
+        if code := subprocess.call(command, cwd=directory):
+            raise RuntimeError(f"{' '.join(command)} ended with {code}")
+
+
+def _let_duration_be_told(device: Any) -> None:
+    """Let the program that a device will write run for as long as it is told."""
+    (lines,) = (given[1] for name, given in device.main_queue if name == "run_network")
+    (place,) = (place for place, line in enumerate(lines) if ".run(0.0, " in line)
+    told = f'getenv("{DURATION}") ? atof(getenv("{DURATION}")) : 0.0'
+    lines[place] = lines[place].replace(".run(0.0, ", f".run({told}, ")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ where their dimension is another: np.asarray would drop it.
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,25 @@ def convert(settings: object, **how: Callable[[str, Any], Any]) -> None:
     """Replace fields of a frozen dataclass by what `how` (name, value) makes of them."""
     for name, converted in how.items():
         object.__setattr__(settings, name, converted(name, getattr(settings, name)))
+
+
+def by_value[Settings](kind: type[Settings]) -> type[Settings]:
+    """Let dataclasses with arrays be equal where all values are, and then have one hash."""
+
+    def values(settings: Settings) -> tuple[Any, ...]:
+        given = (getattr(settings, field.name) for field in fields(kind))  # pyrefly: ignore
+        # + 0.0: of the two zeros, which are equal, one.
+        return tuple(
+            (one.shape, (one + 0.0).tobytes()) if isinstance(one, np.ndarray) else one
+            for one in given
+        )
+
+    def equal(one: Settings, other: object) -> bool:
+        return values(one) == values(other) if type(other) is type(one) else NotImplemented
+
+    kind.__eq__ = equal  # pyrefly: ignore
+    kind.__hash__ = lambda self: hash((type(self), values(self)))
+    return kind
 
 
 def number(name: str, value: Any) -> float:

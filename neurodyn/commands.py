@@ -1,7 +1,9 @@
 """The command `neurodyn`: simulate, backends."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,6 +55,8 @@ class Simulate:
     """Images shown side by side, in copies of the circuit: faster, the same traces."""
     backend: Literal["numpy", "cython", "cpp", "cuda", "auto"] = "cython"
     """What runs the equations; auto: cython if there is a C++ compiler, else numpy."""
+    limit_gib: float = 2.0
+    """What the traces may take [GiB]; more is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +94,7 @@ def run_simulate(command: Simulate) -> None:
         ),
         backend=command.backend,
         dt_ms=command.dt_ms,
-        recording=Recording(activity_ms=command.activity_ms),
+        recording=Recording(activity_ms=command.activity_ms, limit_gib=command.limit_gib),
         batch_size=command.batch_size,
         out=command.out,
     )
@@ -165,6 +169,20 @@ def _npy(path: Path, _: str) -> NDArray[Any]:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
+@contextmanager
+def _as_flags(command: type) -> Iterator[None]:
+    """Call settings in messages as the command does: --dt-ms, not dt_ms."""
+    flags = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(command)}
+    flags["reset=False"] = flags["carry_over"]
+    names = "|".join(name for name in flags if "_" in name or "=" in name)
+    try:
+        yield
+    except ValueError as error:
+        said = re.sub(rf"(?<![\w-])({names})\b", lambda found: flags[found[0]], str(error))
+        error.args = (said,)
+        raise
+
+
 type Command = (
     Annotated[Simulate, tyro.conf.subcommand("simulate")]
     | Annotated[Backends, tyro.conf.subcommand("backends")]
@@ -176,6 +194,7 @@ def run(args: Sequence[str] | None, end: Ending) -> None:
     end.left = lambda: "nothing of this run was saved"
     match parsed(Command, args, prog="neurodyn", description=__doc__):
         case Simulate() as command:
-            run_simulate(command)
+            with _as_flags(Simulate):
+                run_simulate(command)
         case Backends():
             list_backends()

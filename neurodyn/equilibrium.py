@@ -37,6 +37,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import checks
 
+__all__ = ["residual", "settle"]
+
 
 def settle(drive: ArrayLike, *, w_inh: float) -> NDArray[np.float64]:
     """Return the activity to which the circuit settles from equal initial values.

@@ -1,15 +1,20 @@
 """How commands end: at a user's mistake, or stopped from outside, with one line and a code.
 
-Nothing heavy is imported here: a command that is stopped while it loads ends no worse.
+Nothing heavy is imported here: until these lines run, Ctrl-C leaves a traceback.
 """
 
+import atexit
+import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+# As `typing` has it, which alone takes longer to import than all of the others.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 MISTAKE = 2  # the exit code
 # Who sends them: people, batch systems and `torchrun`, terminals that are closed.
@@ -18,11 +23,11 @@ if hasattr(signal, "SIGHUP"):  # not on Windows
     WORDS[signal.SIGHUP] = "hung up"
 
 
-@dataclass
 class Ending:
     """What a command that is stopped leaves behind."""
 
-    left: Callable[[], str] = lambda: "nothing was saved"
+    def __init__(self) -> None:
+        self.left: Callable[[], str] = lambda: "nothing was saved"
 
 
 class Stopped(KeyboardInterrupt):
@@ -44,48 +49,124 @@ def orderly(program: str) -> Iterator[Ending]:
     that stopped it, which raises `Stopped` in it.
     """
     end = Ending()
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", "") in ("strict", "surrogateescape"):
+            # τ, on a terminal that only knows ASCII.
+            stream.reconfigure(errors="replace")  # pyrefly: ignore[missing-attribute]
     try:
-        with _signals_stop():
-            yield end
-    except KeyboardInterrupt as stop:
-        stopped = stop if isinstance(stop, Stopped) else Stopped()
-        stopped.saved = stopped.saved or end.left()
-        print(f"{program}: {stopped}", file=sys.stderr)
-        sys.exit(128 + stopped.number)
+        with _stoppable():
+            try:
+                yield end
+            except KeyboardInterrupt as stop:
+                stopped = stop if isinstance(stop, Stopped) else Stopped()
+                stopped.saved = stopped.saved or end.left()
+                _say(program, stopped)
+                sys.exit(128 + stopped.number)
     except (ValueError, OSError, MemoryError) as error:
         mistake(program, error)
 
 
-def mistake(program: str, error: Exception) -> NoReturn:
-    """End the command by what went wrong."""
-    print(
-        f"{program}: {' '.join(str(error).split()) or type(error).__name__}",
-        file=sys.stderr,
-    )
+def at_once(program: str) -> Callable[[], None]:
+    """Let signals end the process on the spot; return what puts back how it was.
+
+    For as long as packages are loaded: nothing can be lost yet, and an exception would not
+    get through all of their imports.
+    """
+
+    def end(number: int, _: object) -> "NoReturn":
+        _say(program, Stopped(number))
+        os._exit(128 + number)
+
+    return _handle(end)
+
+
+def mistake(program: str, error: Exception) -> "NoReturn":
+    """End the command by what went wrong, and what is noted with it."""
+    said = [str(error) or type(error).__name__, *getattr(error, "__notes__", ())]
+    _say(program, " ".join("; ".join(said).split()))
     sys.exit(MISTAKE)
 
 
-@contextmanager
-def _signals_stop() -> Iterator[None]:
-    """Let the other signals that end a process do so as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():  # never interrupted
-        yield
-        return
+def _say(program: str, what: object) -> None:
+    with suppress(OSError):  # the terminal may be closed
+        print(f"{program}: {what}", file=sys.stderr, flush=True)
 
-    def stop(number: int, _: object) -> NoReturn:
-        signal.signal(number, signal.SIG_IGN)  # once is enough: what is left is to say so
-        raise Stopped(number)
 
-    before: Mapping[signal.Signals, Any] = {
-        number: signal.getsignal(number)
-        for number in WORDS
+def _handle(handler: Callable[[int, object], object]) -> Callable[[], None]:
+    """Call this when a signal would end the process; return what puts back how it was."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # others get no signals
+        before = {number: signal.getsignal(number) for number in WORDS}
+    for number, handles in list(before.items()):
         # What a command was started to ignore (`nohup`), it shall.
-        if number != signal.SIGINT and signal.getsignal(number) is not signal.SIG_IGN
-    }
-    for number in before:
-        signal.signal(number, stop)
+        if handles in (signal.SIG_IGN, None):
+            del before[number]
+        else:
+            signal.signal(number, handler)
+
+    def back() -> None:
+        for number, handles in before.items():
+            signal.signal(number, handles)
+
+    return back
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Raise `Stopped` at the first signal, and let those behind it pass.
+
+    Python drops an exception in `__del__` and in callbacks of weak references, which are in
+    every import: it prints a traceback, and goes on. Such a one is raised again.
+    """
+    stopping, drop = False, sys.unraisablehook
+
+    def stop(number: int, _: object) -> None:
+        nonlocal stopping
+        if not stopping:  # once is enough: what is left is to say so
+            stopping = True
+            raise Stopped(number)
+
+    def dropped(what: "Any") -> None:
+        nonlocal stopping
+        if isinstance(what.exc_value, Stopped):
+            stopping = False
+            threading.Timer(0.01, _to_main, [what.exc_value.number]).start()
+        else:
+            drop(what)
+
+    sys.unraisablehook, back = dropped, _handle(stop)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        sys.unraisablehook = drop
+        back()
+        atexit.unregister(_end_silently)
+        atexit.register(_end_silently)
+
+
+def _to_main(number: int) -> None:
+    """Send the main thread a signal, also where it waits."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:  # Windows
+        signal.raise_signal(number)
+
+
+def _end_silently() -> None:
+    """Let signals end a process that ends anyway: it has said what there is to say."""
+    for number in WORDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let signals that end a process wait until what must not be left half done is done."""
+    came: list[int] = []
+    back = _handle(lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        back()
+    for number in came[:1]:
+        signal.raise_signal(number)

@@ -6,6 +6,7 @@ A file is written beside its place, under a name that no other process uses, and
 import glob
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,12 +28,19 @@ def part_of(path: Path, ending: str = "") -> Path:
 def kept(part: Path) -> Iterator[None]:
     """Make an empty part, and hold it as one's own so that `tidy` of others leaves it.
 
-    That is for parts that grow for long. HDF5 has the same locks: tell it to take none.
+    HDF5 has the same locks: it must not take its own (`netcdf.appended`).
     """
-    with part.open("ab") as file:
-        with suppress(OSError):  # some network file systems have no locks
-            _lock(file)
-        yield
+    while True:
+        with part.open("xb") as file:
+            try:
+                _lock(file)
+            except BlockingIOError:
+                continue
+            except OSError:  # some network file systems have no locks
+                pass
+            if part.exists():  # else `tidy` came between
+                yield
+                return
 
 
 def tidy(folder: Path, name: str | None = None) -> None:
@@ -45,9 +53,53 @@ def tidy(folder: Path, name: str | None = None) -> None:
             left.unlink()
 
 
-def _lock(file: BinaryIO) -> None:
+def _lock(file: BinaryIO | int, *, wait: bool = False) -> None:
     if fcntl is not None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+@contextmanager
+def turn(path: Path, waiting: str) -> Iterator[tuple[BinaryIO, bool]]:
+    """Wait for one's turn at a file that processes share; make it if it is not there.
+
+    Yields the file, to be read from its start and written at its end, and whether another
+    process had its turn until now; the line `waiting` on stderr said so.
+    """
+    with path.open("a+b") as file:
+        waited = False
+        try:
+            _lock(file)
+        except BlockingIOError:
+            waited = True
+            print(waiting, file=sys.stderr)
+            _lock(file, wait=True)
+        except OSError:  # some network file systems have no locks
+            pass
+        file.seek(0)
+        yield file, waited
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold a folder, and yield True, unless another process does; a dead one does not.
+
+    Where the system or the disk has no such locks, the answer is True as well.
+    """
+    if fcntl is None:
+        yield True
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        ours = True
+        try:
+            _lock(opened)
+        except BlockingIOError:
+            ours = False
+        except OSError:  # some network file systems
+            pass
+        yield ours
+    finally:
+        os.close(opened)
 
 
 @contextmanager
@@ -64,8 +116,10 @@ def whole(path: Path, ending: str = "") -> Iterator[Path]:
     part = part_of(path, ending)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        finish(part, path)
+        tidy(path.parent, path.name)
+        with kept(part):
+            yield part
+            finish(part, path)
     except OSError as error:
         raise refused(path, error) from error
     finally:

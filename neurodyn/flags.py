@@ -43,9 +43,9 @@ def parsed[Command](
                 f"{what if what.startswith('--') else 'an argument'} is empty: give a "
                 "value, or leave it out (the current folder is .)"
             )
-    more = {} if default is None else {"default": default}
+    begin = tyro.MISSING_NONPROP if default is None else default
     read = functools.partial(
-        tyro.cli, command, args=args, prog=prog, description=description, **more
+        tyro.cli, command, args=args, prog=prog, description=description, default=begin
     )
     try:
         with redirect_stderr(StringIO()):

@@ -47,9 +47,15 @@ class Network:
         return next(one for one in self.objects if one.name == name)
 
     def initial_state(self, weights: NDArray[np.float64]) -> dict[Any, Any]:
-        """Return the state of a network that has not run yet, as `values` takes it."""
+        """Return the state of a network that has not run yet, as `values` takes it.
+
+        With the sums that are sampled: at time 0 they are those of no step yet.
+        """
+        evolving = [*self.circuit.state]
+        for group, name in self.circuit.samples.values():
+            evolving.append((self.named(group.variables[name].owner.name), name))
         state: dict[Any, Any] = {
-            (group, name): np.zeros(len(group)) for group, name in self.circuit.state
+            (group, name): np.zeros(len(group)) for group, name in evolving
         }
         if INPUT in self.plastic:
             state[self.plastic[INPUT], "W"] = weights.T.ravel()
@@ -97,7 +103,8 @@ class Network:
         def rows(monitor: "b2.StateMonitor", *, start: bool) -> NDArray[np.float64]:
             stride = round(float(monitor.clock.dt) / self.timeline.dt)
             kept = slice(0 if start else 1, end // stride + 1)
-            return np.array(getattr(monitor, monitor.record_variables[0])).T[kept]
+            found = np.array(getattr(monitor, monitor.record_variables[0])).T
+            return _complete(found, end // stride + 1)[kept]
 
         samples = {
             trace: rows(monitor, start=first and trace not in IMAGE_TRACES)
@@ -118,7 +125,17 @@ IMAGE_TRACES = ("drive", "final_activity", "weight_norm")
 
 def read(group: Any, name: str) -> NDArray[np.float64]:
     """Return a copy of a state."""
-    return np.array(getattr(group, name + "_")[:])
+    return _complete(np.array(getattr(group, name + "_")[:]), len(group))
+
+
+def _complete(values: NDArray[np.float64], at_least: int) -> NDArray[np.float64]:
+    """Refuse what a compiled program could not write: it does not say so."""
+    if len(values) < at_least:
+        raise ValueError(
+            f"{len(values)} of {at_least} values were recorded: is the disk full where the "
+            "program runs? Set TMPDIR to another folder"
+        )
+    return values
 
 
 def build(

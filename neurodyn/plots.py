@@ -12,6 +12,25 @@ from numpy.typing import NDArray
 
 from neurodyn import analysis
 
+__all__ = [
+    "active_units",
+    "activity_traces",
+    "e_i_balance",
+    "participation",
+    "phase_portrait",
+    "population_rate",
+    "raster",
+    "receptive_field_similarity",
+    "receptive_fields",
+    "ringing",
+    "selectivity",
+    "settling_time",
+    "sign_violations",
+    "spectrum",
+    "weight_norms",
+    "winners",
+]
+
 
 def activity_traces(
     activity: xr.DataArray, ax: Axes | None = None, *, settled: xr.DataArray | None = None

@@ -13,14 +13,16 @@ LINE_SECONDS = 60
 
 @contextmanager
 def shown(
-    total: float, *, what: str, unit: str, initial: float = 0, wanted: bool = True
+    total: float | None, *, what: str, unit: str, initial: float = 0, wanted: bool = True
 ) -> Iterator[Callable[[float], object]]:
     """Yield what is called with how much more is done; show it on stderr.
+
+    Work of less than a second shows nothing.
 
     Parameters
     ----------
     total, initial
-        How much there is to do, and how much of it was done before.
+        How much there is to do (None: unknown), and how much of it was done before.
     what
         The work, a noun: "training".
     unit
@@ -28,38 +30,50 @@ def shown(
     wanted
         False: show nothing.
     """
-    if not wanted or total <= initial:
+    if not wanted or (total is not None and total <= initial) or sys.stderr is None:
         yield lambda _: None
     elif _in_notebook() or sys.stderr.isatty():
         with _bar()(
-            total=total, initial=initial, desc=what, unit=unit, unit_scale=True
+            total=total,
+            initial=initial,
+            desc=what,
+            unit=unit,
+            unit_scale=True,
+            delay=1,
+            miniters=0,  # else a bar stands still after many small steps
         ) as bar:
             yield bar.update
     else:
-        yield _Lines(total, initial, what).advance
+        yield _Lines(total, initial, what, unit).advance
 
 
 class _Lines:
     """A line with the remaining time, where one more minute has passed."""
 
-    def __init__(self, total: float, initial: float, what: str) -> None:
-        self._total, self._initial, self._what = total, initial, what
+    def __init__(self, total: float | None, initial: float, what: str, unit: str) -> None:
+        self._total, self._initial, self._what, self._unit = total, initial, what, unit
         self._done = initial
         self._start = self._last = time.monotonic()
 
     def advance(self, more: float) -> None:
-        self._done += more
         now = time.monotonic()
-        if now - self._last < LINE_SECONDS or self._done <= self._initial:
+        if self._done == self._initial and not more:  # what came before was preparation
+            self._start = self._last = now
+        self._done += more
+        over = self._total is not None and self._done >= self._total
+        if over or now - self._last < LINE_SECONDS or self._done <= self._initial:
             return
         self._last = now
         spent = now - self._start
+        print(f"{self._what}: {self._said(spent)}", file=sys.stderr, flush=True)
+
+    def _said(self, spent: float) -> str:
+        if self._total is None:
+            return f"{self._done:g}{self._unit} done, {duration(spent)} spent"
         left = spent * (self._total - self._done) / (self._done - self._initial)
-        print(
-            f"{self._what}: {self._done / self._total:.1%} done, {duration(spent)} spent, "
-            f"about {duration(left)} left",
-            file=sys.stderr,
-            flush=True,
+        return (
+            f"{self._done / self._total:.1%} done, {duration(spent)} spent, about "
+            f"{duration(max(left, 0))} left"
         )
 
 
@@ -75,7 +89,8 @@ def _in_notebook() -> bool:
     """Tell whether a Jupyter kernel runs this."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    return type(shell).__name__ == "ZMQInteractiveShell"
+    # That of some services is derived from it.
+    return any(one.__name__ == "ZMQInteractiveShell" for one in type(shell).__mro__)
 
 
 def _bar() -> type[tqdm]:

@@ -100,10 +100,14 @@ class Recording:
                 f"{name}: {rows} x {columns} x 8 bytes = {rows * columns / 2**27:.2f} GiB"
                 for name, (rows, columns) in parts.items()
             )
+            largest = max(parts, key=lambda name: parts[name][0] * parts[name][1])
+            stride = {"weights": "weights_every", "drive": "images_every"}.get(
+                largest.split()[0], "activity_ms"
+            )
             raise ValueError(
                 f"the traces would take {size / 2**30:.1f} GiB, the limit is "
-                f"{self.limit_gib:g} GiB ({sums}): record less often (activity_ms, "
-                "images_every, weights_every), show fewer images, or raise limit_gib"
+                f"{self.limit_gib:g} GiB ({sums}): record less often ({stride}), show "
+                "fewer images, or raise limit_gib"
             )
         return size
 

@@ -1,7 +1,8 @@
 """Run a request: build once, run chunk by chunk, or circuit by circuit."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,17 @@ from numpy.typing import NDArray
 from neurodyn import backends, network, times
 from neurodyn.network import INPUT, Network
 from neurodyn.request import Request
+from neurodyn.synapses.timing import Continuous, Gated
 from neurodyn.timeline import Timeline
+
+type Advance = Callable[[float], object]  # by so many simulated milliseconds
 
 CHUNK_BYTES = 2**26  # of traces, that are written to a file together
 CHUNK_PRESENTATIONS = 1000
+CHUNK_SECONDS = 5.0  # of computing: what is lost, at most, when a run is stopped
+# How long a step takes, and how much longer for each value that it moves [s]: a guess, by
+# which the first chunk takes CHUNK_SECONDS on the slowest backend. The next are measured.
+STEP_SECONDS, VALUE_SECONDS = 5e-4, 1e-8
 DIVERGED = 10  # times the largest weight that there was, or that the rule leads to
 
 
@@ -29,22 +37,25 @@ class Records:
     """Weights (snapshot, synapse), by the synapses' names."""
     weights: dict[str, NDArray[np.float64]]
     """Weights (synapse) at the end, of those that learn."""
+    num_presentations: int
     seconds: float
 
 
-def trials(jobs: Sequence[Request], length: int) -> Iterator[list[Records]]:
-    """Build once, and yield the records of each circuit, from chunks of `length`."""
+def trials(jobs: Sequence[Request], advance: Advance) -> Iterator[list[Records]]:
+    """Build once, and yield the records of each circuit, as `chunks` in memory."""
     job = jobs[0]
+    length = chunk_length(job, in_memory=True)
     timeline = _timeline(job, length)
     with backends.activated(job.backend) as compiler:
         sets = [one.circuit.parameters(timeline, len(job.weights)) for one in jobs]
         _check_alike(jobs, sets)
         built = _build(job, timeline)
-        run = compiler(built.objects, timeline.duration)
+        run = compiler(built.objects)
         start = built.initial_state(job.weights)
         for values in sets:
             given = {(built.named(group), name): v for (group, name), v in values.items()}
-            yield list(_one_after_another(job, built, run, length, given, start))
+            pieces = _pieces(job, length, in_memory=True)
+            yield list(_one_after_another(job, built, run, pieces, given, start, advance))
 
 
 def _check_alike(jobs: Sequence[Request], sets: Sequence[Mapping[Any, Any]]) -> None:
@@ -57,33 +68,81 @@ def _check_alike(jobs: Sequence[Request], sets: Sequence[Mapping[Any, Any]]) -> 
         )
 
 
-def chunks(job: Request, length: int) -> Iterator[Records]:
-    """Build once, run chunk after chunk of `length` presentations; yield the records."""
+def chunks(job: Request, advance: Advance, *, in_memory: bool) -> Iterator[Records]:
+    """Build once, run chunk after chunk, and yield their records."""
+    length = chunk_length(job, in_memory=in_memory)
+    pieces = _pieces(job, length, in_memory=in_memory)
     if job.batch_size > 1:
-        yield from _side_by_side(job, length)
+        yield from _side_by_side(job, length, pieces, advance)
         return
     timeline = _timeline(job, length)
     with backends.activated(job.backend) as compiler:
         built = _build(job, timeline)
-        run = compiler(built.objects, timeline.duration)
-        yield from _one_after_another(job, built, run, length, {}, {})
+        run = compiler(built.objects)
+        yield from _one_after_another(job, built, run, pieces, {}, {}, advance)
 
 
 def _one_after_another(
     job: Request,
     built: Network,
     run: backends.Run,
-    length: int,
+    pieces: Iterator[tuple[int, int]],
     given: Mapping[Any, Any],
     start: Mapping[Any, Any],
+    advance: Advance,
 ) -> Iterator[Records]:
     """Run chunks with these parameters, the first from `start`, the next from its end."""
     state = start
-    for first in range(0, len(job.order), length):
-        shown = job.order[first : first + length]
-        seconds = run({**given, **built.values(shown, state, first=first, seed=job.seed)})
+    for first, end in pieces:
+        shown = job.order[first:end]
+        values = {**given, **built.values(shown, state, first=first, seed=job.seed)}
+        duration = built.timeline.duration(len(shown))
+        seconds = run(values, duration, _moved(job, len(shown), advance))
         yield _finished(job, built, len(shown), seconds, first=first == 0)
-        state = built.state() if first + length < len(job.order) else {}
+        state = built.state() if end < len(job.order) else {}
+
+
+def _pieces(job: Request, length: int, *, in_memory: bool) -> Iterator[tuple[int, int]]:
+    """Yield (first, end) of the presentations that run together, `length` at most.
+
+    Where a run writes to a file, or says nothing before its end, they are about as many as
+    take CHUNK_SECONDS, by the time from one chunk to the next.
+    """
+    timed = not in_memory or job.backend in backends.DEVICES
+    block, total, first = _block(job), len(job.order), 0
+    count = CHUNK_SECONDS / _guessed_seconds(job) if timed else length
+    while first < total:
+        end = min(first + min(max(int(count // block), 1) * block, length), total)
+        begin = time.perf_counter()
+        yield first, end
+        if timed:
+            spent = time.perf_counter() - begin
+            count = min((end - first) * CHUNK_SECONDS / max(spent, 1e-6), length)
+        first = end
+
+
+def _guessed_seconds(job: Request) -> float:
+    """Return how long a presentation may take, before one is measured."""
+    values = len(job.weights) + sum(
+        matrix.size for matrix in job.circuit.matrices(len(job.weights)).values()
+    )
+    timings = [getattr(rule, "timing", None) for rule in job.rules.values()]
+    if any(isinstance(timing, Continuous | Gated) for timing in timings):
+        values += job.weights.size
+    _, period_steps = job.stimulus.steps(job.dt_ms)
+    return period_steps * (STEP_SECONDS / job.batch_size + VALUE_SECONDS * values)
+
+
+def _moved(job: Request, num_presentations: int, advance: Advance) -> backends.Report:
+    """Return what is told the share of a run that is done, and tells of simulated ms."""
+    total, before = num_presentations * job.stimulus.period_ms, 0.0
+
+    def moved(share: float) -> None:
+        nonlocal before
+        advance((share - before) * total)
+        before = share
+
+    return moved
 
 
 def _timeline(job: Request, num_presentations: int) -> Timeline:
@@ -127,7 +186,13 @@ def _finished(
             "activity grows without bound: self-excitation outruns inhibition (lower "
             "w_self or tau_inh_ms), or the time step is too long (lower dt_ms)"
         )
-    return Records(samples=samples, snapshots=snapshots, weights=weights, seconds=seconds)
+    return Records(
+        samples=samples,
+        snapshots=snapshots,
+        weights=weights,
+        num_presentations=num_presentations,
+        seconds=seconds,
+    )
 
 
 def _check_weights(job: Request, name: str, weights: NDArray[np.float64]) -> None:
@@ -145,15 +210,17 @@ def _check_weights(job: Request, name: str, weights: NDArray[np.float64]) -> Non
             )
 
 
-def _side_by_side(job: Request, length: int) -> Iterator[Records]:
+def _side_by_side(
+    job: Request, length: int, pieces: Iterator[tuple[int, int]], advance: Advance
+) -> Iterator[Records]:
     """Run images in copies of the circuit; yield the records as if one after another."""
     copies, num_units = job.batch_size, len(job.weights)
-    rounds, total = -(-length // copies), -(-len(job.order) // copies)
+    total = -(-len(job.order) // copies)
     drive = np.zeros((total * copies, num_units))
     drive[: len(job.order)] = job.drive[job.order]
     stride = job.recording.images_every
     every_image = replace(job.recording, images_every=stride and 1)
-    timeline = _timeline(job, rounds)
+    timeline = _timeline(job, -(-length // copies))
     with backends.activated(job.backend) as compiler:
         built = _build(
             replace(job, recording=every_image),
@@ -161,20 +228,23 @@ def _side_by_side(job: Request, length: int) -> Iterator[Records]:
             drive=drive.reshape(total, copies * num_units),
             copies=copies,
         )
-        run = compiler(built.objects, timeline.duration)
-        for first in range(0, total, rounds):
-            shown = np.arange(first, min(first + rounds, total))
-            num_images = min(len(job.order) - first * copies, len(shown) * copies)
-            seconds = run(built.values(shown, {}, first=first * copies, seed=job.seed))
-            done = _finished(job, built, len(shown), seconds, first=True)
+        run = compiler(built.objects)
+        for first, end in pieces:
+            rounds, num_images = np.arange(first // copies, -(-end // copies)), end - first
+            seconds = run(
+                built.values(rounds, {}, first=first, seed=job.seed),
+                timeline.duration(len(rounds)),
+                _moved(job, num_images, advance),
+            )
+            done = _finished(job, built, len(rounds), seconds, first=True)
             samples = {}
             for trace, values in done.samples.items():
                 if trace in network.IMAGE_TRACES:
-                    images = values.reshape(len(shown) * copies, -1)[:num_images]
+                    images = values.reshape(len(rounds) * copies, -1)[:num_images]
                     samples[trace] = images[(stride or 1) - 1 :: stride or 1]
                 else:
                     samples[trace] = _in_turn(values, copies, num_images, first=first == 0)
-            yield replace(done, samples=samples)
+            yield replace(done, samples=samples, num_presentations=num_images)
 
 
 def _in_turn(
@@ -201,10 +271,7 @@ def chunk_length(job: Request, *, in_memory: bool) -> int:
         If that are more time steps than can be told apart.
     """
     total, (_, period_steps) = len(job.order), job.stimulus.steps(job.dt_ms)
-    block = job.recording.block(
-        period_steps=period_steps, sample_steps=job.recording.sample_steps(job.dt_ms)
-    )
-    block = math.lcm(block, job.batch_size)
+    block = _block(job)
     most = times.MOST_STEPS // period_steps * job.batch_size
     if min(block, total) > most:
         raise ValueError(
@@ -218,8 +285,17 @@ def chunk_length(job: Request, *, in_memory: bool) -> int:
     return min(max(most // block, 1) * block, total)
 
 
+def _block(job: Request) -> int:
+    """Return the fewest presentations that a chunk may have."""
+    _, period_steps = job.stimulus.steps(job.dt_ms)
+    block = job.recording.block(
+        period_steps=period_steps, sample_steps=job.recording.sample_steps(job.dt_ms)
+    )
+    return math.lcm(block, job.batch_size)
+
+
 def write_source(job: Request, folder: Path, *, make: bool) -> None:
     """Write the program of a compiled backend to a folder; also compile it with `make`."""
     timeline = _timeline(job, len(job.order))
     with backends.activated(job.backend, folder=folder, make=make) as compiler:
-        compiler(_build(job, timeline).objects, timeline.duration)
+        compiler(_build(job, timeline).objects)

@@ -1,6 +1,7 @@
 """Run a simulation and return its traces."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 from neurodyn import checks, labels, request, running
 from neurodyn.ambient import usual_errors
 from neurodyn.network import AnyCircuit
+from neurodyn.progress import shown as shown_progress
 from neurodyn.recording import Recording
 from neurodyn.request import Request
 from neurodyn.stimulus import Presentation
@@ -35,6 +37,7 @@ def simulate(
     batch_size: int = 1,
     seed: int = 0,
     out: Path | str | None = None,
+    progress: bool = True,
 ) -> "xr.Dataset":
     """Show images to a circuit, one after another, while its synapses learn or rest.
 
@@ -76,6 +79,8 @@ def simulate(
     out
         A netCDF file to which the traces go by and by. It appears when the simulation ends,
         or is interrupted: with the presentations finished by then.
+    progress
+        Show how far it is: a bar in terminals and notebooks, else a line once a minute.
 
     Returns
     -------
@@ -94,6 +99,7 @@ def simulate(
         the traces would be too large, weights diverge, or the backend cannot run here.
     """
     path = None if out is None else checks.path("out", out)
+    shown = checks.flag("progress", progress)
     with usual_errors():
         job = request.checked(
             circuit,
@@ -108,25 +114,30 @@ def simulate(
             batch_size=batch_size,
             seed=seed,
         )
-        return _in_memory(job) if path is None else _in_file(job, path)
+        with _shown([job], wanted=shown) as advance:
+            if path is None:
+                return _in_memory(job, advance)
+            return _in_file(job, path, advance)
 
 
-def _in_memory(job: Request) -> "xr.Dataset":
-    length = running.chunk_length(job, in_memory=True)
-    return labels.dataset(job, list(running.chunks(job, length)))
+def _in_memory(job: Request, advance: running.Advance) -> "xr.Dataset":
+    return labels.dataset(job, list(running.chunks(job, advance, in_memory=True)))
 
 
-def _in_file(job: Request, path: Path) -> "xr.Dataset":
+def _in_file(job: Request, path: Path, advance: running.Advance) -> "xr.Dataset":
     from neurodyn import traces
 
-    length = running.chunk_length(job, in_memory=False)
     with traces.Writer(path) as writer:
-        for part in running.chunks(job, length):
-            start = writer.num_presentations
-            shown = min(length, len(job.order) - start)
-            chunk = labels.dataset(job, [part], start=start)
-            writer.append(chunk, num_presentations=shown)
+        for part in running.chunks(job, advance, in_memory=False):
+            chunk = labels.dataset(job, [part], start=writer.num_presentations)
+            writer.append(chunk, num_presentations=part.num_presentations)
     return traces.open_lazily(path)
+
+
+def _shown(jobs: Sequence[Request], *, wanted: bool) -> AbstractContextManager[Any]:
+    """Return the progress of simulations, in simulated milliseconds."""
+    total = sum(len(job.order) * job.stimulus.period_ms for job in jobs)
+    return shown_progress(total, what="simulation", unit=" ms", wanted=wanted)
 
 
 def sweep(
@@ -141,6 +152,7 @@ def sweep(
     backend: str = "cython",
     dt_ms: float | None = None,
     seed: int = 0,
+    progress: bool = True,
 ) -> "xr.Dataset":
     """Run circuits that differ in their parameters, all from one build.
 
@@ -152,6 +164,7 @@ def sweep(
     ValueError
         As `simulate`, or if the circuits differ in more than the values of parameters.
     """
+    shown = checks.flag("progress", progress)
     if not isinstance(circuits, Iterable):
         raise ValueError(f"circuits is {circuits!r}: a list of circuits is needed")
     settings: dict[str, Any] = {
@@ -172,18 +185,19 @@ def sweep(
             raise ValueError("no circuits were given: at least one is needed")
         jobs[0].check_size(trials=len(jobs))
         shortest = min(job.dt_ms for job in jobs)
-        return _side_by_side([replace(job, dt_ms=shortest) for job in jobs])
+        jobs = [replace(job, dt_ms=shortest) for job in jobs]
+        with _shown(jobs, wanted=shown) as advance:
+            return _side_by_side(jobs, advance)
 
 
-def _side_by_side(jobs: Sequence[Request]) -> "xr.Dataset":
+def _side_by_side(jobs: Sequence[Request], advance: running.Advance) -> "xr.Dataset":
     import xarray as xr
 
     from neurodyn import traces
 
-    length = running.chunk_length(jobs[0], in_memory=True)
     datasets = [
         labels.dataset(job, parts)
-        for job, parts in zip(jobs, running.trials(jobs, length), strict=True)
+        for job, parts in zip(jobs, running.trials(jobs, advance), strict=True)
     ]
     result = xr.concat(
         datasets,

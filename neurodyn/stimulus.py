@@ -10,6 +10,8 @@ from neurodyn import checks, times
 from neurodyn.checks import convert, flag, indices, time_ms, whole
 from neurodyn.timeline import LOOKUP, Timeline
 
+__all__ = ["Presentation", "epochs"]
+
 if TYPE_CHECKING:
     import brian2 as b2
 

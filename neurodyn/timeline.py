@@ -118,9 +118,8 @@ class Timeline:
         entry = b2.Quantity(ENTRY_S, dim=b2.second.dim)
         return {"table": table(values), "image_at": self.image_at, "entry": entry}
 
-    @property
-    def duration(self) -> "b2.Quantity":
-        """Length of a run: all presentations, and the tick that ends the last one.
+    def duration(self, num_presentations: int) -> "b2.Quantity":
+        """Return the length of a run: presentations, and the tick that ends the last one.
 
         Brian2 drops a tick of a clock within 1e-4 of its interval before the end, so the
         run is longer by more than that of the longest interval.
@@ -128,7 +127,7 @@ class Timeline:
         import brian2 as b2
 
         extra = 1 + max(self._clocks, default=1) // 5000
-        steps = self.num_presentations * self.period_steps + extra
+        steps = num_presentations * self.period_steps + extra
         return b2.Quantity(steps * self.dt, dim=b2.second.dim)
 
 

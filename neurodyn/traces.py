@@ -5,11 +5,9 @@ attributes that say where the numbers came from.
 """
 
 import json
-import os
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +17,23 @@ import h5py
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
+
+from neurodyn import checks, exits, files, netcdf
+
+__all__ = [
+    "ATTRS",
+    "COORDS",
+    "DIMS",
+    "VARIABLES",
+    "Writer",
+    "as_json",
+    "assemble",
+    "check_writable",
+    "open",
+    "open_lazily",
+    "save",
+    "validate",
+]
 
 DIMS = (
     *("time", "unit", "exc", "inh", "pixel", "image", "epoch", "trial"),
@@ -160,17 +175,15 @@ def check_writable(path: Path) -> None:
     ValueError
         If the file could not be written there.
     """
-    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
         if path.is_dir():
             raise IsADirectoryError("it is a folder")
+        probe = files.part_of(path)
+        probe.touch()
+        probe.unlink()
     except OSError as error:
-        raise ValueError(
-            f"cannot write {path}: {error.strerror or error}; choose another place"
-        ) from error
+        raise files.refused(path, error) from error
 
 
 def save(traces: xr.Dataset, path: Path | str) -> None:
@@ -181,20 +194,10 @@ def save(traces: xr.Dataset, path: Path | str) -> None:
     ValueError
         As `validate`, or if the folder cannot be written to.
     """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path = checks.path("path", path)
     validate(traces)
     check_writable(path)
-    try:
-        traces.to_netcdf(part, engine="h5netcdf", encoding=_compressed(traces))
-        part.replace(path)
-    except OSError as error:
-        raise ValueError(
-            f"cannot write {path}: {error.strerror or error}; choose another place"
-        ) from error
-    finally:
-        if part.exists():
-            part.unlink()
+    netcdf.save(path, traces, _compressed(traces))
 
 
 def _compressed(traces: xr.Dataset) -> dict[str, dict[str, Any]]:
@@ -209,7 +212,8 @@ def _compressed(traces: xr.Dataset) -> dict[str, dict[str, Any]]:
 class Writer:
     """A netCDF file of traces that grows by chunks, and appears when it is left.
 
-    Also when it is left by an exception or Ctrl-C, if it holds anything by then.
+    Also when it is left by an exception or a signal, if it holds anything by then; what
+    stops it says so.
     """
 
     def __init__(self, path: Path) -> None:
@@ -223,68 +227,61 @@ class Writer:
         check_writable(path)
         self.path = path
         self.num_presentations = 0
-        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._part: Path | None = None
         self._seconds = 0.0
+        self._until_left = ExitStack()
 
     def __enter__(self) -> Self:
         return self
 
     def append(self, chunk: xr.Dataset, *, num_presentations: int) -> None:
-        """Add the traces of further presentations.
+        """Add the traces of further presentations; on failure the file is as it was.
 
         Raises
         ------
         ValueError
             If the disk refuses.
         """
+        seconds = self._seconds + chunk.attrs["run_seconds"]
+        finished = self.num_presentations + num_presentations
+        sums = {"run_seconds": seconds, "presentations": finished}
+        aside = " ".join(str(name) for name in chunk.coords if name not in chunk.dims)
         try:
-            with _uninterrupted(), h5netcdf.File(self._part, "a") as file:
-                starts = _grow(file, chunk)
-                for name, variable in chunk.variables.items():
-                    _append(file, str(name), variable, starts)
-                self._seconds += chunk.attrs["run_seconds"]
-                self.num_presentations += num_presentations
-                sums = {
-                    "run_seconds": self._seconds,
-                    "presentations": self.num_presentations,
-                }
-                file.attrs.update(chunk.attrs | sums)
-                file.attrs["coordinates"] = " ".join(
-                    str(name) for name in chunk.coords if name not in chunk.dims
-                )
+            with exits.held_back():
+                with netcdf.appended(self._begun()) as file:
+                    starts = _grow(file, chunk)
+                    for name, variable in chunk.variables.items():
+                        _append(file, str(name), variable, starts)
+                    file.attrs.update(chunk.attrs | sums | {"coordinates": aside})
+                self._seconds, self.num_presentations = seconds, finished
         except OSError as error:
-            raise ValueError(
-                f"cannot write {self.path}: {error.strerror or error}; choose another place"
-            ) from error
+            raise files.refused(self.path, error) from error
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self.num_presentations:
-            self._part.replace(self.path)
-        elif self._part.exists():
-            self._part.unlink()
-        if kind is KeyboardInterrupt and self.num_presentations:
-            raise KeyboardInterrupt(
-                f"interrupted; {self.num_presentations} presentations are finished, and "
-                f"in {self.path}"
-            ) from None
+    def _begun(self) -> Path:
+        """Return the part that is written to: a new one, of this run."""
+        if self._part is None:
+            files.tidy(self.path.parent, self.path.name)
+            part = files.part_of(self.path)
+            self._until_left.enter_context(files.kept(part))
+            self._until_left.callback(part.unlink, missing_ok=True)
+            self._part = part
+        return self._part
 
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait: half a chunk in the file would be none of the states it was in."""
-    before = signal.getsignal(signal.SIGINT)
-    # Other threads than the main one are never interrupted, and cannot set this.
-    if before is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came = []
-    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if came:
-        signal.raise_signal(signal.SIGINT)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, *_: object
+    ) -> None:
+        with exits.held_back(), self._until_left:
+            if self._part is None or not self.num_presentations:
+                return
+            try:
+                files.finish(self._part, self.path)
+            except OSError as refusal:
+                raise files.refused(self.path, refusal) from refusal
+        saved = f"{self.num_presentations} presentations are finished, and in {self.path}"
+        if isinstance(error, KeyboardInterrupt):
+            raise exits.Stopped(getattr(error, "number", signal.SIGINT), saved) from None
+        if error is not None:
+            error.add_note(saved)
 
 
 def _grow(file: "h5netcdf.File", chunk: xr.Dataset) -> dict[str, int]:

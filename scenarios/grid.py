@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from fastpath import checkpoint
 from neurodyn.progress import duration
 from scenarios import hardware
 
+_NEVER = object()
 ANSWER_SECONDS = 10  # within which a scheduler has to answer
 
 
@@ -46,8 +48,25 @@ def path_of(cell: Cell, folder: Path) -> Path:
     """Return the file of a cell: its kind, its place, and a digest of all its settings."""
     place = "-".join(str(value) for value in cell.at.values())
     place = re.sub(r"[^\w.,+-]+", "_", place)  # as a part of a file name
-    digest = sha256(repr(cell).encode()).hexdigest()[:10]
+    digest = sha256(settings(cell).encode()).hexdigest()[:10]
     return folder / f"{type(cell).__name__}-{place}-{digest}.nc"
+
+
+def settings(value: Any) -> str:
+    """Return the settings that a result depends on, by which it is found again.
+
+    That is what `repr` returns, without the fields at what their metadata call neutral:
+    those that came later, and change nothing there.
+    """
+    if not is_dataclass(value) or isinstance(value, type):
+        return repr(value)
+    shown = [
+        f"{field.name}={settings(part)}"
+        for field in fields(value)
+        if field.repr
+        and (part := getattr(value, field.name)) != field.metadata.get("neutral", _NEVER)
+    ]
+    return f"{type(value).__qualname__}({', '.join(shown)})"
 
 
 def is_known(cell: Cell, folder: Path, known: Mapping[str, xr.Dataset]) -> bool:
@@ -119,7 +138,7 @@ def compute(cell: Cell, given: tuple[xr.Dataset, ...]) -> xr.Dataset:
     result = cell.compute(*given)
     seconds = time.perf_counter() - start
     return result.assign_attrs(
-        settings=repr(cell),
+        settings=settings(cell),
         seconds=seconds,
         hardware=hardware.described(getattr(cell, "device", "cpu")),
     )

@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +173,8 @@ def learn(config: Config, images: datasets.Images) -> Learned:
             experiment.split(images, validation=0, generator=generator),
             num_units=config.units,
             num_classes=len(images.classes),
-            backprop=baselines.Backprop(epochs=epochs),
-            preprocess=known.preprocess,
+            backprop=replace(known.backprop, epochs=epochs),
+            preprocess=known.backprop_preprocess,
             generator=generator,
         )
         errors["back-prop"].append(score["test_error"])

@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import matplotlib as mpl
@@ -6,6 +7,9 @@ import pytest
 import torch
 
 mpl.use("Agg")
+# A shell's background jobs ignore Ctrl-C, which tests send to themselves.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

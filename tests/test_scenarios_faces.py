@@ -221,6 +221,7 @@ def test_table_shows_mean_and_spread_of_the_seeds():
     assert lines[2].split() == ["largest", "class", "50.00", "±", "0.00"]
 
 
+@pytest.mark.slow
 def test_gender_is_told_far_better_than_by_the_largest_class(data_root, tmp_path):
     path = data_root / "faces_utk.npz"
     if not path.is_file():

@@ -214,6 +214,7 @@ def test_decorrelated_rates_have_the_covariance_that_ridge_leaves():
     np.testing.assert_allclose(after, expected, atol=1e-4 * mean)
 
 
+@pytest.mark.slow
 def test_three_layers_share_the_first(tmp_path):
     result = multilayer.main(small(multilayer, tmp_path, units=30))
     layers = list((tmp_path / "run" / "cells").glob("Tower-*"))
@@ -286,6 +287,7 @@ def few_digits(tmp_path, name):
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "few"),
     [(multilayer, {"depth": 1}), (dale_training, {"signs": ("excitatory",)})],
@@ -343,6 +345,7 @@ def test_inputs_of_dales_law_are_not_negative(tmp_path):
             assert (cell.preprocess == Preprocess()) != inhibited
 
 
+@pytest.mark.slow
 def test_dale_main_draws_and_tells(tmp_path, capsys):
     dale_training.main(small(dale_training, tmp_path, units=10))
     shown = capsys.readouterr().out

@@ -5,6 +5,8 @@ One file is one sub-command, with its settings.
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -33,13 +35,14 @@ type Command = (
 def run(args: Sequence[str] | None, end: Ending) -> None:
     """Carry out a command line; say to `end` what it leaves if it is stopped."""
     command = parsed(Command, args, prog="fastpath", description=__doc__.partition("\n")[0])
-    end.left = lambda: _what_is_left(command)
+    before = _files(command)
+    end.left = lambda: _what_is_left(command, before)
     try:
         # What is imported on the way adds filters of its own.
         with warnings.catch_warnings():
             _run(command)
     except ConnectionError as error:  # another process of the team
-        mistake("fastpath", ConnectionError(f"{error}; {_what_is_left(command)}"))
+        mistake("fastpath", ConnectionError(f"{error}; {_what_is_left(command, before)}"))
     except RuntimeError as error:  # PyTorch, on the CPU, for want of memory
         if "memory" not in str(error):
             raise
@@ -62,10 +65,33 @@ def _run(command: Command) -> None:
             export(command)
 
 
-def _what_is_left(command: Any) -> str:
-    """Return what a command that is stopped leaves behind."""
-    folder = {Train: "out", Resume: "run"}.get(type(command))
-    path = getattr(command, folder) if folder else None
-    if path is None or not (path / checkpoint.CHECKPOINT).exists():
-        return "nothing was saved"
-    return f"go on from its last checkpoint by `fastpath resume {path}`"
+def _what_is_left(command: Any, before: dict[Path, Any]) -> str:
+    """Return what a command that is stopped leaves behind, of its own."""
+    written = [path for path, state in _files(command).items() if state != before.get(path)]
+    match command:
+        case Train(out=folder) | Resume(run=folder):
+            path = folder / checkpoint.CHECKPOINT
+            if path.exists() and (path in written or isinstance(command, Resume)):
+                return f"go on from its last checkpoint by `fastpath resume {folder}`"
+            if folder / checkpoint.METRICS in written:
+                return f"the run is finished, and saved to {folder}"
+        case Plot() | Export() if written:
+            return f"saved {', '.join(map(str, written))}"
+    return "nothing was saved"
+
+
+def _files(command: Any) -> dict[Path, Any]:
+    """Return the files that there are, of those that a command writes; and their state."""
+    match command:
+        case Train(out=folder) | Resume(run=folder):
+            paths = [folder / name for name in (checkpoint.CHECKPOINT, checkpoint.METRICS)]
+        case Plot(out=folder):
+            paths = [(folder or command.run) / name for name in checkpoint.PICTURES]
+        case Export(out=path):
+            paths = [path]
+        case _:
+            paths = []
+    with suppress(OSError):  # of a name that no file can have
+        states = {path: path.stat() for path in paths if path.exists()}
+        return {path: (state.st_ino, state.st_mtime_ns) for path, state in states.items()}
+    return {}

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from fastpath import baselines, checks, datasets, experiment
-from fastpath.baselines import Backprop
 from fastpath.commands.report import report
+from fastpath.commands.train import changed
 from fastpath.defaults import defaults_for, taken
 from fastpath.machine import Processor
 
@@ -19,12 +19,20 @@ class BackpropControl(Processor):
     """digits, mnist, fashion_mnist, cifar10, cifar100, an .npz file or an image folder."""
     units: int = 2000
     """Number of hidden units."""
-    epochs: int = 20
-    """Passes through the images."""
+    epochs: int | None = None
+    """Passes through the images [by data set]."""
     batch_size: int | None = None
-    """Images per update [100, or all if they are fewer]."""
-    lr: float = 1e-3
-    """Step size of Adam at the start, annealed to 0 by a cosine."""
+    """Images per update [by data set; all, if they are fewer]."""
+    lr: float | None = None
+    """Step size of Adam at the start, annealed to 0 by a cosine [by data set]."""
+    smoothing: float | None = None
+    """Share of each target that is spread over all classes [by data set]."""
+    subtract_mean: bool | None = None
+    """Subtract the training mean [by data set]."""
+    center_images: bool | None = None
+    """Subtract each image's own mean [by data set]."""
+    unit_norm: bool | None = None
+    """Bring images to unit norm [by data set]."""
     seed: int = 0
     """Seed of everything random."""
     validation: int = 0
@@ -40,16 +48,22 @@ def backprop_control(command: BackpropControl) -> None:
     parts = experiment.split(
         images, validation=command.validation, generator=generator, device=device
     )
-    size = Backprop.batch_size
+    known = defaults_for(images.origin, command.units)
     if command.batch_size is not None:
-        size = checks.batch_size(command.batch_size, len(parts.x_learn))
+        checks.batch_size(command.batch_size, len(parts.x_learn))
     errors, seconds = experiment.timed(
         lambda: baselines.backprop(
             parts,
             num_units=command.units,
             num_classes=len(images.classes),
-            backprop=Backprop(epochs=command.epochs, batch_size=size, lr=command.lr),
-            preprocess=defaults_for(images.origin, command.units).preprocess,
+            backprop=changed(
+                known.backprop, command, "epochs", "batch_size", "lr", "smoothing"
+            ),
+            preprocess=changed(
+                known.backprop_preprocess,
+                command,
+                *("subtract_mean", "center_images", "unit_norm"),
+            ),
             generator=generator,
         )
     )

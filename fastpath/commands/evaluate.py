@@ -9,22 +9,29 @@ import torch
 import tyro
 
 from fastpath import datasets, readout
-from fastpath.commands.report import report
+from fastpath.commands.report import report, say_without_sums
 from fastpath.machine import Cores, Processor
-from fastpath.run import Saved, open_run
+from fastpath.readback import Saved, open_run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Processor):
-    """Score the weights and the readout of a run on the test set."""
+class OfRun(Cores):
+    """A finished run, and where its images are."""
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
+    data: str | None = None
+    """Where the images are now: a name, an .npz file or an image folder [as before]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(OfRun, Processor):
+    """Score the weights and the readout of a run on the test set."""
 
 
 def evaluate(command: Evaluate) -> None:
     """Run `fastpath evaluate`."""
-    run, images, device = opened(command, command.run)
+    run, images, device = opened(command)
     x = torch.from_numpy(images.x_test).to(device)
     v = readout.Streamed(
         run.weights.to(device), x, run.preprocess, run.mean.to(device), run.readout
@@ -33,24 +40,26 @@ def evaluate(command: Evaluate) -> None:
     report({"test_error": readout.error(run.head.to(device), v, y)})
 
 
-def opened(machine: Cores, folder: Path) -> tuple[Saved, datasets.Images, torch.device]:
+def opened(command: OfRun) -> tuple[Saved, datasets.Images, torch.device]:
     """Return a finished run, the images it was trained on, and the device to use.
 
     Raises
     ------
     ValueError
-        If the folder is not that of a finished run, or the images are of another size or
-        of other classes.
+        If the folder is not that of a finished run, or the images are not there, of another
+        size or of other classes.
     """
-    device = machine.ready()
-    run = open_run(folder)
-    images = as_learned(datasets.load(run.data, machine.data_root), run, folder)
+    device = command.ready()
+    run, folder = open_run(command.run), command.run
+    found = datasets.found(run.data, command.data, command.data_root, folder)
+    images = as_learned(found, run, folder)
+    say_without_sums(folder, has_sums=run.has_sums)
     if run.test_images not in (None, images.digests["test_images"]):
-        print(
-            f"fastpath: the test set of '{images.name}' has changed since {folder} was "
-            "scored on it",
-            file=sys.stderr,
-        )
+        if command.data is None:
+            what = f"has changed since {folder} was scored on it"
+        else:
+            what = f"is not the one that {folder} was scored on"
+        print(f"fastpath: the test set of '{images.name}' {what}", file=sys.stderr)
     return run, images, device
 
 

@@ -4,19 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
 
 from fastpath import checkpoint, checks
-from fastpath.commands.evaluate import opened
-from fastpath.machine import Cores
+from fastpath.commands.evaluate import OfRun, opened
+from neurodyn.files import tidy
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export(Cores):
+class Export(OfRun):
     """Write held-out images as the layer of a run sees them, for `neurodyn simulate`."""
 
-    run: tyro.conf.Positional[Path]
-    """Folder of the run."""
     out: Path
     """The .npz file to write: images (image, pixel) and labels."""
     num_images: int = 50
@@ -30,7 +27,7 @@ class Export(Cores):
 def export(command: Export) -> None:
     """Run `fastpath export`."""
     seed = checks.seed("seed", command.seed)
-    run, images, _ = opened(command, command.run)
+    run, images, _ = opened(command)
     if not 1 <= command.num_images <= len(images.x_test):
         raise ValueError(
             f"num_images is {command.num_images}: there are 1 to {len(images.x_test)} "
@@ -45,6 +42,7 @@ def export(command: Export) -> None:
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(images.x_test), generator=generator)[: command.num_images]
     v = run.preprocess(torch.from_numpy(images.x_test)[chosen], run.mean)
+    tidy(command.out.parent, command.out.name)
     checkpoint.save_arrays(
         command.out, {"images": v.numpy(), "labels": images.y_test[chosen.numpy()]}
     )

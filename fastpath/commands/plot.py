@@ -5,6 +5,8 @@ from pathlib import Path
 
 import tyro
 
+from fastpath.commands.report import say_without_sums
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
@@ -24,5 +26,7 @@ def plot(command: Plot) -> None:
     """Run `fastpath plot`."""
     from fastpath import pictures  # matplotlib takes its time, which no other command needs
 
-    for path, left_out in pictures.draw(command.run, command.out or command.run):
+    files = pictures.open_files(command.run)
+    say_without_sums(command.run, has_sums=files.has_sums)
+    for path, left_out in pictures.draw(files, command.out or command.run):
         print(f"left out {path}: {left_out}" if left_out else f"wrote {path}")

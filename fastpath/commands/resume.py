@@ -1,7 +1,7 @@
 """`fastpath resume`: an interrupted run, from its last checkpoint to its end."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,9 @@ class Resume(Saving):
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
+    data: str | None = None
+    """Where the images are now, the same ones: a name, an .npz file or an image folder [as
+    before]."""
     data_root: Path | None = None
     """Where data sets lie [as before]."""
     device: Literal["cpu", "cuda"] | None = None
@@ -59,5 +62,7 @@ def resume(command: Resume) -> None:
             "is still the same cannot be checked",
             file=sys.stderr,
         )
-    images = datasets.load(plan.data, machine.data_root)
+    images = datasets.found(plan.data, command.data, machine.data_root, command.run)
+    if command.data is not None:
+        plan = replace(plan, data=datasets.located(command.data))
     carry_out(plan, images, command.run, machine, command, team)

@@ -1,5 +1,6 @@
 """`fastpath train`: settings, checks, and the run that `fastpath resume` shares."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -177,7 +178,7 @@ OF_LEARNING = (
 )
 
 
-def changed[Settings: Any](known: Settings, command: Train, *names: str) -> Settings:
+def changed[Settings: Any](known: Settings, command: object, *names: str) -> Settings:
     """Return settings with those in the place of the known that the command was given."""
     given = {name: getattr(command, name) for name in names}
     return replace(known, **{n: value for n, value in given.items() if value is not None})
@@ -242,19 +243,22 @@ def carry_out(
     anew: bool = False,
 ) -> None:
     """Run a plan to its end, in its folder; only the leader of a team reports."""
-    trained = run(
-        plan,
-        images,
-        folder,
-        machine=machine,
-        anew=anew,
-        epochs=saving.checkpoint_epochs,
-        minutes=MINUTES if saving.checkpoint_minutes is None else saving.checkpoint_minutes,
-        team=team,
-    )
-    if trained is None:
-        return
-    save(folder, trained, plan, images, machine)
+    minutes = saving.checkpoint_minutes
+    leads = team is None or team.rank == 0
+    with checkpoint.alone(folder) if leads else nullcontext():
+        trained = run(
+            plan,
+            images,
+            folder,
+            machine=machine,
+            anew=anew,
+            epochs=saving.checkpoint_epochs,
+            minutes=MINUTES if minutes is None else minutes,
+            team=team,
+        )
+        if trained is None:
+            return
+        save(folder, trained, plan, images, machine)
     report(trained.metrics)
     print(taken(images))
     print(f"saved to {folder}")

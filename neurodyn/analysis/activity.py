@@ -77,8 +77,8 @@ def settling_time(activity: xr.DataArray, *, tolerance: float = 0.01) -> xr.Data
         raise ValueError(f"tolerance is {tolerance}: it must be positive")
     need_dims(activity, "time", "unit")
     images, times = [], []
-    onset = float(activity["time"][0])
     activity = floating(activity).transpose("time", "unit")
+    onset = float(activity["time"][0])
     for image, trace in activity.groupby("presentation"):
         last = trace.isel(time=-1)
         complete = bool(np.isfinite(trace).all())

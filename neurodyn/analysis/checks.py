@@ -5,7 +5,11 @@ import xarray as xr
 
 
 def floating(array: xr.DataArray) -> xr.DataArray:
-    """Return an array of floats; of integers and booleans, their values."""
+    """Return an array of floats, in memory; of integers and booleans, their values.
+
+    Chunks of dask are computed: what is fitted to a whole array needs all of them.
+    """
+    array = array.compute() if array.chunks else array
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"the array has type {array.dtype}: real numbers are needed, so convert it"

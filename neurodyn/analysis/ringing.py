@@ -32,7 +32,10 @@ def power_spectrum(activity: xr.DataArray) -> xr.DataArray:
         return abs(np.fft.rfft(less_mean(values) * window)) ** 2 / window.sum() ** 2
 
     result = xr.apply_ufunc(
-        power, activity, input_core_dims=[["time"]], output_core_dims=[["frequency"]]
+        power,
+        floating(activity),
+        input_core_dims=[["time"]],
+        output_core_dims=[["frequency"]],
     ).assign_coords(frequency=np.fft.rfftfreq(size, step))
     result["frequency"].attrs = {"units": "Hz", "long_name": "frequency"}
     return named(result, "power_spectrum", "1", "power at each frequency")

@@ -80,6 +80,7 @@ SUMMED = {
 }
 
 
+@checks.by_value
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DaleInhibition:
     """Excitatory hidden units that inhibit each other through inhibitory cells.
@@ -339,11 +340,7 @@ class DaleInhibition:
             each_tau=np.ndim(self.tau_inh_ms) > 0,
             copies=copies,
         )
-        settings: dict[str, Any] = {
-            "clock": timeline.steps,
-            "order": SUMS,
-            "namespace": {},
-        }
+        settings: dict[str, Any] = {"clock": timeline.steps, "order": SUMS, "namespace": {}}
         into_exc = b2.NeuronGroup(num_exc, INTO_EXCITATORY, name="into_exc", **settings)
         into_inh = b2.NeuronGroup(num_inh, INTO_INHIBITORY, name="into_inh", **settings)
         exc.I = b2.linked_var(drive, "I")

@@ -62,6 +62,7 @@ SUBTOTALS = 8
 WORTH_SUBTOTALS = 500
 
 
+@checks.by_value
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LateralInhibition:
     """Competing hidden units with lateral inhibition (eq. 8).

@@ -18,6 +18,7 @@ from fastpath.preprocess import Preprocess
 triton = pytest.importorskip("triton")
 
 
+@pytest.mark.slow
 def test_the_kernels_agree_with_plain_in_the_interpreter():
     file = Path(__file__).with_name("interpreted_kernels.py")
     done = subprocess.run(

@@ -185,3 +185,18 @@ def test_no_place_to_compile_in_is_said(tmp_path, monkeypatch):
     message = r"no folder to compile in: .*nowhere.*; set TMPDIR to one that can be written"
     with pytest.raises(ValueError, match=message):
         simulate(LateralInhibition(), np.eye(2), np.eye(2), backend="cpp")
+
+
+@pytest.mark.parametrize("place", ["file", "file/cache"])
+def test_cython_needs_a_place_for_what_it_compiles(place, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CYTHON_CACHE_DIR", str(tmp_path / place))
+    reason = backends.why_not("cython")
+    assert reason is not None
+    assert f"{tmp_path / place}" in reason
+    assert "set CYTHON_CACHE_DIR to a folder that can" in reason
+    with pytest.raises(ValueError, match="backend 'cython' cannot run here: it keeps what"):
+        backends.resolve("cython")
+    monkeypatch.setenv("CYTHON_CACHE_DIR", str(tmp_path / "new" / "cache"))
+    assert backends.why_not("cython") is None
+    assert not (tmp_path / "new").exists()

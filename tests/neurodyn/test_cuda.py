@@ -21,8 +21,7 @@ from neurodyn import (
     running,
 )
 
-RNG = np.random.default_rng(5)
-BETWEEN = RNG.random((6, 6)) * (1 - np.eye(6))
+BETWEEN = np.random.default_rng(5).random((6, 6)) * (1 - np.eye(6))
 
 
 def script(path, text):
@@ -133,6 +132,7 @@ PROGRAMS = {
 
 def program(name, folder, *, make, monkeypatch):
     """Write a program; with `make` compile it, one that records little, to be quick."""
+    rng = np.random.default_rng(6)
     circuit, rules = PROGRAMS[name]
     recording = Recording(weights_every=2 if rules else None, norms=bool(rules))
     if make:
@@ -141,8 +141,8 @@ def program(name, folder, *, make, monkeypatch):
     num_units = 600 if name == "subtotals" else 6
     job = request.checked(
         circuit,
-        RNG.random((4, 7)),
-        RNG.random((num_units, 7)),
+        rng.random((4, 7)),
+        rng.random((num_units, 7)),
         plasticity=rules,
         stimulus=Presentation(image_ms=20.0, rest_ms=5.0),
         order=None,

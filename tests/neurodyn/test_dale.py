@@ -10,13 +10,13 @@ from neurodyn import DaleInhibition, LateralInhibition, Presentation, Recording,
 from neurodyn.circuits.dale import oscillation
 from neurodyn.circuits.lateral import distance_dependent
 
-RNG = np.random.default_rng(4)
 ENDS = Recording(activity_ms=None)
 
 
 def test_fast_inhibition_is_eq_8():
     """At T = 10 τ; the distance from eq. 8 falls with τ_I."""
-    images, weights = RNG.random((3, 6)), RNG.random((5, 6)) * 2
+    rng = np.random.default_rng(4)
+    images, weights = rng.random((3, 6)), rng.random((5, 6)) * 2
     settings = {
         "stimulus": Presentation(image_ms=100.0),
         "recording": ENDS,

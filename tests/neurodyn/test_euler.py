@@ -23,10 +23,10 @@ from neurodyn import (
     Settled,
 )
 
-RNG = np.random.default_rng(1)
+GIVEN = np.random.default_rng(1)
 NUM_UNITS, NUM_PIXELS, NUM_INH = 6, 7, 3
-FREE = RNG.normal(0.3, 1.0, (NUM_UNITS, NUM_PIXELS))
-IMAGES = RNG.random((4, NUM_PIXELS))
+FREE = GIVEN.normal(0.3, 1.0, (NUM_UNITS, NUM_PIXELS))
+IMAGES = GIVEN.random((4, NUM_PIXELS))
 ORDER = np.array([0, 3, 1, 1, 2, 0, 3])
 DT_MS, IMAGE_MS, REST_MS = 0.25, 20.0, 4.0
 TAU_L_MS, RADIUS, H_STAR, DELTA = 1e3, 1.3, 0.5, 0.4
@@ -38,13 +38,16 @@ def without_diagonal(matrix):
 
 
 BETWEEN = without_diagonal(
-    RNG.random((NUM_UNITS, NUM_UNITS)) * (RNG.random((NUM_UNITS, NUM_UNITS)) < 0.7) / 2
+    GIVEN.random((NUM_UNITS, NUM_UNITS)) * (GIVEN.random((NUM_UNITS, NUM_UNITS)) < 0.7) / 2
 )
-TAUS = RNG.uniform(8, 12, NUM_UNITS)
-W_IE, W_EI = RNG.random((NUM_UNITS, NUM_INH)) * 0.4, RNG.random((NUM_INH, NUM_UNITS)) * 0.6
+TAUS = GIVEN.uniform(8, 12, NUM_UNITS)
+W_IE, W_EI = (
+    GIVEN.random((NUM_UNITS, NUM_INH)) * 0.4,
+    GIVEN.random((NUM_INH, NUM_UNITS)) * 0.6,
+)
 W_IE[2, 1] = 0.0  # no synapse, and none grows there
-W_EE = without_diagonal(RNG.random((NUM_UNITS, NUM_UNITS)) * 0.1)
-W_II = without_diagonal(RNG.random((NUM_INH, NUM_INH)) * 0.3)
+W_EE = without_diagonal(GIVEN.random((NUM_UNITS, NUM_UNITS)) * 0.1)
+W_II = without_diagonal(GIVEN.random((NUM_INH, NUM_INH)) * 0.3)
 
 
 @dataclass
@@ -307,7 +310,7 @@ def test_static_weights_with_each_cells_own_time_constant(backend):
     [("numpy", 40), ("numpy", 600), pytest.param("cpp", 600, marks=pytest.mark.slow)],
 )
 def test_pooled_is_explicit_inhibition(backend, num_units):
-    weights = RNG.normal(size=(num_units, NUM_PIXELS))
+    weights = np.random.default_rng(2).normal(size=(num_units, NUM_PIXELS))
     settings = {
         "stimulus": Presentation(image_ms=20.0),
         "recording": Recording(activity_ms=1.0, inhibition=True),

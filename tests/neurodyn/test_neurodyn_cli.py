@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import subprocess
 import sys
 
@@ -113,18 +114,21 @@ def test_an_existing_file_is_replaced_only_when_told(files, capsys):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--num-images", "0"], "num_images is 0: at least 1 is needed"),
-        (["--dt-ms", "40"], "dt_ms is 40: Euler's method is not stable with that step"),
-        (["--dt-ms", "0.3"], "image_ms is 10 ms, not a whole number of time steps of 0.3"),
+        (["--num-images", "0"], "--num-images is 0: at least 1 is needed"),
+        (["--dt-ms", "40"], "--dt-ms is 40: Euler's method is not stable with that step"),
+        (
+            ["--dt-ms", "0.3"],
+            "--image-ms is 10 ms, not a whole number of time steps of 0.3",
+        ),
         (
             ["--w-inh", "-1"],
-            "w_inh is -1.0: the strength of inhibition, subtracted",
+            "--w-inh is -1.0: the strength of inhibition, subtracted",
         ),
         (
             ["--activity-ms", "0"],
-            "activity_ms is 0.0: the interval must be positive and finite",
+            "--activity-ms is 0.0: the interval must be positive and finite",
         ),
-        (["--image-ms", "-5"], "image_ms is -5.0: the time an image is shown must be pos"),
+        (["--image-ms", "-5"], "--image-ms is -5.0: the time an image is shown must be"),
     ],
 )
 def test_impossible_settings_are_one_line(files, capsys, more, said):
@@ -223,6 +227,38 @@ def test_backends_are_listed_with_what_they_lack(capsys, monkeypatch, tmp_path):
     assert "it needs" in lines[3]  # nvcc, or a GPU
 
 
+@pytest.mark.parametrize("name", ["out", "images", "weights"])
+@pytest.mark.parametrize("joined", [True, False])
+def test_an_empty_path_is_not_the_current_folder(files, capsys, name, joined):
+    arguments = command(files)
+    place = arguments.index(f"--{name}")
+    arguments[place : place + 2] = [f"--{name}="] if joined else [f"--{name}", ""]
+    assert f"--{name} is empty: give a value" in refused(capsys, arguments)
+
+
+def test_flags_are_named_as_they_are_given(files, capsys):
+    said = refused(capsys, command(files, "--batch-size", "2", "--carry-over"))
+    assert "--batch-size is 2, but activity is carried over (--carry-over)" in said
+    said = refused(capsys, command(files, "--limit-gib", "1e-9"))
+    assert "record less often (--activity-ms), show fewer images, or raise --limit" in said
+    np.save(files / "pickled.npy", np.array([{}]), allow_pickle=True)
+    assert "allow_pickle" not in refused(capsys, command(files, weights="pickled.npy"))
+
+
+def test_a_terminal_that_knows_only_ascii_is_told_everything(files):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    for more in (["--help"], ["--tau-ms", "-1"]):
+        arguments = command(files, *more)
+        done = subprocess.run(
+            [sys.executable, "-m", "neurodyn", *arguments],
+            env=environment,
+            capture_output=True,
+        )
+        assert done.returncode == (0 if "--help" in more else 2), done.stderr
+        assert b"Traceback" not in done.stderr
+        assert (done.stdout + done.stderr).isascii()
+
+
 def test_help_names_every_option(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["simulate", "--help"])
@@ -230,7 +266,7 @@ def test_help_names_every_option(capsys):
     said = capsys.readouterr().out
     options = (
         "weights images out overwrite num-images tau-ms w-inh p image-ms rest-ms "
-        "carry-over dt-ms activity-ms batch-size backend"
+        "carry-over dt-ms activity-ms batch-size backend limit-gib"
     )
     assert [name for name in options.split() if f"--{name}" not in said] == []
 

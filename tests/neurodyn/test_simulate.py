@@ -20,10 +20,15 @@ from neurodyn import (
     simulate,
 )
 
-RNG = np.random.default_rng(0)
-WEIGHTS = RNG.normal(0.2, 1.0, size=(5, 6))
-IMAGES = RNG.random((3, 6))
+GIVEN = np.random.default_rng(0)
+WEIGHTS = GIVEN.normal(0.2, 1.0, size=(5, 6))
+IMAGES = GIVEN.random((3, 6))
 TAU_MS = 10.0
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
 
 
 def run(images=IMAGES, weights=WEIGHTS, *, w_inh=0.5, p=2.0, backend="numpy", **settings):
@@ -191,9 +196,9 @@ def test_transient_error_is_of_first_order(w_inh):
     assert np.abs(2 * h[3] - h[2] - exact).max() <= 0.02 * errors[3]
 
 
-def test_default_time_step_divides_everything_and_is_stable():
+def test_default_time_step_divides_everything_and_is_stable(rng):
     """40 units of about equal drive are all active: stability asks for less than τ/20."""
-    weights = np.full((40, 6), 0.5) + 1e-3 * RNG.normal(size=(40, 6))
+    weights = np.full((40, 6), 0.5) + 1e-3 * rng.normal(size=(40, 6))
     traces = run(weights=weights, image_ms=9.0, rest_ms=3.0, activity_ms=1.5)
     dt_ms = json.loads(traces.attrs["config"])["dt_ms"]
     # All 40 active: Euler is unstable above 2 τ / (1 + 39 w).
@@ -348,20 +353,20 @@ def test_pixels_are_taken_in_c_order():
     np.testing.assert_allclose(drive, IMAGES @ WEIGHTS.T, rtol=0, atol=1e-12)
 
 
-def test_each_of_many_images_is_shown_in_its_turn():
+def test_each_of_many_images_is_shown_in_its_turn(rng):
     """Also where the period is no round number of ms: nothing slips by a step."""
-    images = RNG.random((200, 6))
+    images = rng.random((200, 6))
     traces = run(images, image_ms=0.7, rest_ms=0.1, dt_ms=0.1, activity_ms=None)
     np.testing.assert_allclose(traces["drive"], images @ WEIGHTS.T, rtol=0, atol=1e-12)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "cython", "cpp"])
-def test_images_stay_on_time(backend):
+def test_images_stay_on_time(backend, rng):
     """In C++, k periods of 11 steps were later than 11 k steps, by rounding, first at k = 7
     for these lengths: the images then changed a step too late.
     """
-    images = RNG.random((700, 6))
+    images = rng.random((700, 6))
     circuit = LateralInhibition(tau_ms=22000.0, w_inh=0.5)
     stimulus = Presentation(image_ms=12100.0)
     recording = Recording(activity_ms=5500.0)

@@ -1,0 +1,512 @@
+"""Everything that learns, small: what it is given is chosen, what it learned is seen.
+
+`LEARNERS` names each baseline, network of a scenario and command; one that is new belongs
+there. Each is called with a seed, a number of validation images and a folder, and returns
+its results. `Watched` gives it the images, and sees what else it learned and drew.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sklearn.cluster
+import torch
+import xarray as xr
+from torch.overrides import TorchFunctionMode
+
+from fastpath import baselines, checkpoint, cli, datasets, experiment
+from fastpath.baselines import Backprop, KMeans
+from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.datasets import Images
+from fastpath.preprocess import Preprocess
+from fastpath.readout import Readout
+from fastpath.train import Training
+from scenarios import (
+    cells,
+    dale_learns,
+    dale_training,
+    faces,
+    hebbian_first_layer,
+    hidden_size,
+    multilayer,
+    quickstart,
+    settling,
+    study,
+)
+from scenarios.ladder import networks as ladder
+from scenarios.ladder.mimic import Mimic
+from scenarios.ladder.one_step import OneStep
+from scenarios.ladder.training import BackProp, Circuit, FullScale, OneByOne
+
+type Results = dict[str, np.ndarray]
+type Learner = Callable[[int, int, Path], Results]
+
+SIDE, CLASSES, NUM_TRAIN, NUM_TEST = 3, 3, 132, 14
+UNITS = SIDE * SIDE  # as many as pixels: layers one above the other are of one shape
+CENTRED = Preprocess(subtract_mean=True, unit_norm=True)
+TRAINING = Training(epochs=2, batch_size=44, lr=0.1)
+READOUT = Readout(epochs=2, batch_size=44, power=2.0, lr=0.05)
+BACKPROP = Backprop(epochs=2, batch_size=44, lr=1e-2)
+# Results that are of the images scored on, or of the clock.
+OF_SCORED = {
+    *("error", "test_error", "validation_error", "accuracy", "confusion"),
+    *("dead", "used", "active", "held_out"),
+}
+OF_CLOCK = {
+    *("learn_seconds", "train_seconds", "layer_seconds", "head_seconds", "run_seconds"),
+    *("images_per_second", "peak_megabytes"),
+}
+
+
+def images(kind: str = "one") -> Images:
+    """Return images for training, the same, and for the test of a kind: one, other, both.
+
+    Those of the other kind are dark where the first are bright, and of other labels.
+    """
+    rng = np.random.default_rng(5)
+    shape = (SIDE, SIDE, 1)
+    x_train = rng.integers(0, 256, (NUM_TRAIN, *shape), np.uint8)
+    one = rng.integers(0, 200, (NUM_TEST, *shape), np.uint8)
+    other = 255 - rng.integers(0, 90, (NUM_TEST, *shape), np.uint8) * np.arange(3)[:, None]
+    y_train = np.arange(NUM_TRAIN) % CLASSES
+    y_one, y_other = np.arange(NUM_TEST) % CLASSES, np.arange(NUM_TEST)[::-1] ** 2 % CLASSES
+    x, y = {
+        "one": (one, y_one),
+        "other": (other.astype(np.uint8), y_other),
+        "both": (np.concatenate([one, other]), np.concatenate([y_one, y_other])),
+    }[kind]
+    names = tuple(map(str, range(CLASSES)))
+    return Images(x_train, y_train, x.astype(np.uint8), y, "given", names)
+
+
+class Drawn(TorchFunctionMode):
+    """Notes what is drawn from any of PyTorch's generators."""
+
+    def __init__(self) -> None:
+        self.numbers: list[tuple[str, np.ndarray]] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if (kwargs or {}).get("generator") is not None:
+            values = result.detach().numpy().copy()
+            self.numbers.append((getattr(func, "__name__", str(func)), values))
+        return result
+
+
+class Noted(np.random.Generator):
+    """Notes what is drawn from one of NumPy's generators."""
+
+    def __init__(self, seed: int, numbers: list[tuple[str, np.ndarray]]) -> None:
+        super().__init__(np.random.PCG64(seed))
+        self._numbers = numbers
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name not in ("permutation", "random", "uniform", "normal", "standard_normal"):
+            return found
+
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            values = found(*args, **kwargs)
+            self._numbers.append((name, np.array(values)))
+            return values
+
+        return noted
+
+
+@dataclass
+class Watched:
+    """What a learner found out."""
+
+    results: Results
+    learned: Results
+    """The results that are not of the images scored on, and all that Adam moved."""
+    drawn: list[tuple[str, np.ndarray]]
+    """All random numbers, in their order."""
+    held_out: list[torch.Tensor]
+    """What each split of the data left to be scored on."""
+
+
+@contextlib.contextmanager
+def given(shown: Images) -> Iterator[list[torch.Tensor]]:
+    """Let everything load these images; yield what each split leaves to be scored on."""
+    held_out: list[torch.Tensor] = []
+    plain = experiment.split
+
+    def split(*args: Any, **kwargs: Any) -> experiment.Split:
+        parts = plain(*args, **kwargs)
+        held_out.append(parts.x_score)
+        return parts
+
+    cached = (cells._loaded, ladder._loaded, ladder._split)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "load", lambda *_, **__: shown)
+        patch.setattr(experiment, "split", split)
+        for cache in cached:
+            cache.cache_clear()
+        yield held_out
+    for cache in cached:
+        cache.cache_clear()
+
+
+def watched(
+    learner: Learner,
+    folder: Path,
+    *,
+    shown: Images,
+    seed: int = 0,
+    validation: int = 0,
+    draws: Drawn | None = None,
+) -> Watched:
+    """Call a learner with these images; `draws` notes its random numbers, and is slow."""
+    moved: list[torch.Tensor] = []
+
+    class Adam(torch.optim.Adam):
+        def __init__(self, params, *args, **kwargs) -> None:
+            params = list(params)
+            moved.extend(params)
+            super().__init__(params, *args, **kwargs)
+
+    class MiniBatchKMeans(sklearn.cluster.MiniBatchKMeans):
+        def fit(self, x):
+            draws.numbers.append(("k-means", np.array([float(self.random_state)])))
+            return super().fit(x)
+
+    with given(shown) as held_out, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim, "Adam", Adam)
+        if draws is not None:
+            patch.setattr(sklearn.cluster, "MiniBatchKMeans", MiniBatchKMeans)
+            patch.setattr(np.random, "default_rng", lambda seed: Noted(seed, draws.numbers))
+        with draws or contextlib.nullcontext():
+            results = learner(seed, validation, folder)
+    results = {name: one for name, one in results.items() if kind(name) not in OF_CLOCK}
+    learned = {name: one for name, one in results.items() if kind(name) not in OF_SCORED}
+    learned |= {f"Adam {i}": one.detach().numpy() for i, one in enumerate(moved)}
+    return Watched(results, learned, draws.numbers if draws else [], held_out)
+
+
+def kind(name: str) -> str:
+    """Return the name of a variable without the number of the network that it is of."""
+    return name.split()[0]
+
+
+def numbers(result: xr.Dataset) -> Results:
+    """Return the variables of a result."""
+    return {str(name): np.asarray(one) for name, one in result.data_vars.items()}
+
+
+def _split(seed: int, validation: int) -> tuple[experiment.Split, torch.Generator]:
+    generator = torch.Generator().manual_seed(seed)
+    shown = datasets.load("given")
+    parts = experiment.split(shown, validation=validation, generator=generator)
+    return parts, generator
+
+
+def learn(competition: Any, p: float) -> Learner:
+    def learner(seed: int, validation: int, folder: Path) -> Results:
+        parts, generator = _split(seed, validation)
+        trained = experiment.learn(
+            parts,
+            num_units=UNITS,
+            num_classes=CLASSES,
+            p=p,
+            competition=competition,
+            training=TRAINING,
+            preprocess=CENTRED,
+            head=READOUT,
+            generator=generator,
+            progress=False,
+        )
+        tensors = {"weights": trained.weights, "mean": trained.mean, **vars(trained.head)}
+        arrays = {name: tensor.detach().numpy() for name, tensor in tensors.items()}
+        history = numbers(trained.history)
+        return {**arrays, **history, **{k: np.array(v) for k, v in trained.metrics.items()}}
+
+    return learner
+
+
+def backprop(seed: int, validation: int, folder: Path) -> Results:
+    parts, generator = _split(seed, validation)
+    errors = baselines.backprop(
+        parts,
+        num_units=UNITS,
+        num_classes=CLASSES,
+        backprop=BACKPROP,
+        preprocess=CENTRED,
+        generator=generator,
+        progress=False,
+    )
+    return {name: np.array(error) for name, error in errors.items()}
+
+
+def linear(seed: int, validation: int, folder: Path) -> Results:
+    parts, generator = _split(seed, validation)
+    errors = baselines.linear(
+        parts,
+        num_classes=CLASSES,
+        preprocess=CENTRED,
+        head=READOUT,
+        generator=generator,
+        progress=False,
+    )
+    return {name: np.array(error) for name, error in errors.items()}
+
+
+def kmeans(seed: int, validation: int, folder: Path) -> Results:
+    parts, _ = _split(seed, validation)
+    weights = baselines.kmeans(
+        parts.x_learn,
+        num_units=UNITS,
+        kmeans=KMeans(passes=2),
+        preprocess=CENTRED,
+        mean=CENTRED.fit(parts.x_learn),
+        seed=seed,
+    )
+    return {"weights": weights.numpy()}
+
+
+def small(cell: Any, **changes: Any) -> Any:
+    """Return a network of a scenario that learns for a moment; 0 epochs stay 0."""
+    shorter: dict[str, Any] = {}
+    for name, value in vars(cell).items():
+        if isinstance(value, Training):
+            shorter[name] = replace(TRAINING, epochs=min(value.epochs, TRAINING.epochs))
+        elif isinstance(value, Readout):
+            shorter[name] = replace(value, epochs=2, batch_size=44)
+        elif isinstance(value, Backprop):
+            shorter[name] = BACKPROP
+        elif name == "layers":
+            shorter[name] = tuple(small(layer) for layer in value)
+        elif isinstance(value, cells.Network):
+            shorter[name] = small(value, **changes)
+    return replace(cell, **shorter, **changes)
+
+
+def network(cell: Any) -> Learner:
+    """Return what computes a network, and before it those that it needs."""
+
+    def learner(seed: int, validation: int, folder: Path) -> Results:
+        mine = small(cell, seed=seed, validation=validation)
+        found: dict[Any, xr.Dataset] = {}
+
+        def computed(one: Any) -> xr.Dataset:
+            if one not in found:
+                found[one] = one.compute(*map(computed, study.needs(one)))
+            return found[one]
+
+        computed(mine)
+        return {
+            (name if one == mine else f"{name} {place}"): value
+            for place, (one, result) in enumerate(found.items())
+            for name, value in numbers(result).items()
+        }
+
+    return learner
+
+
+def networks() -> dict[str, Learner]:
+    """Return all networks of the studies, as the studies themselves make them."""
+    source = cells.Source(name="given", path="given")
+    quick: dict[str, Any] = {"preset": "quick", "units": UNITS, "seeds": 1}
+    with given(images()):
+        made = {
+            "hidden_size": hidden_size.cells(
+                hidden_size.Config(**quick | {"units": (UNITS,)}), source
+            ),
+            "faces": faces.cells(faces.Config(**quick), faces.Faces(**vars(source))),
+            "multilayer": multilayer.cells(multilayer.Config(**quick), source),
+            "dale_training": dale_training.cells(
+                dale_training.Config(**quick, interneurons=7), source
+            ),
+            "hebbian_first_layer": [
+                hebbian_first_layer.network(
+                    name, source, 0, hebbian_first_layer.Config(**quick)
+                )
+                for name in hebbian_first_layer.NAMES
+            ],
+        }
+    return {
+        f"{study}: {cell.network}": network(cell)
+        for study, found in made.items()
+        for cell in found
+    }
+
+
+def ladder_source(seed: int) -> ladder.Source:
+    return ladder.Source(data="given", unit_norm=True, seed=seed)
+
+
+def of_the_ladder(kind: Callable[..., Any], **settings: Any) -> Learner:
+    def learner(seed: int, validation: int, folder: Path) -> Results:
+        more = {} if kind is BackProp else {"validation": validation > 0}
+        cell = kind(source=ladder_source(seed), num_units=UNITS, **settings, **more)
+        return numbers(cell.compute())
+
+    return learner
+
+
+LEVEL = {"presentations": 20, "rate": 0.05}
+JUDGED = {"head_epochs": 1, "probe_w_inh": 0.7}
+LADDER: dict[str, Learner] = {
+    **{
+        f"ladder: one by one, {name}": of_the_ladder(
+            OneByOne, name=name, level=level, **LEVEL, **JUDGED
+        )
+        for name, level in (
+            ("ranking", Ranking()),
+            ("equilibrium", Equilibrium(w_inh=0.7, h_star=0.3)),
+        )
+    },
+    "ladder: full scale": of_the_ladder(
+        FullScale, name="ranking", level=Ranking(), epochs=2, **JUDGED
+    ),
+    "ladder: random weights": of_the_ladder(
+        FullScale, name="random weights", level=Ranking(), epochs=0, **JUDGED
+    ),
+    "ladder: back-propagation": of_the_ladder(BackProp, epochs=1),
+}
+
+
+def ladder_circuit(seed: int, validation: int, folder: Path) -> Results:
+    level = Circuit(
+        w_inh=0.7, h_star=0.3, delta=0.4, duration=0.5, continuous=False, backend="numpy"
+    )
+    cell = {"name": "circuit", "level": level, **LEVEL, **JUDGED}
+    return of_the_ladder(OneByOne, **cell)(seed, validation, folder)
+
+
+def train_command(*flags: str) -> Learner:
+    def learner(seed: int, validation: int, folder: Path) -> Results:
+        settings = ["--data", "given", "--units", str(UNITS), "--batch-size", "44"]
+        settings += ["--seed", str(seed), "--validation", str(validation)]
+        settings += ["--out", str(folder / "run"), "--overwrite", "--head-epochs", "1"]
+        cli.main(["train", *settings, "--epochs", "2", *flags])
+        run = folder / "run"
+        tensors = checkpoint.load_tensors(run / checkpoint.WEIGHTS)
+        results = {name: tensor.numpy() for name, tensor in tensors.items()}
+        metrics = checkpoint.load_json(run / checkpoint.METRICS)
+        history = numbers(checkpoint.load_dataset(run / checkpoint.HISTORY))
+        return results | history | {k: np.array(v) for k, v in metrics.items()}
+
+    return learner
+
+
+def backprop_command(seed: int, validation: int, folder: Path) -> Results:
+    flags = ["--data", "given", "--units", str(UNITS), "--epochs", "2"]
+    flags += ["--seed", str(seed), "--validation", str(validation)]
+    reported: Results = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "fastpath.commands.backprop.report",
+            lambda metrics: reported.update({k: np.array(v) for k, v in metrics.items()}),
+        )
+        cli.main(["backprop", *flags, "--batch-size", "44"])
+    return reported
+
+
+def quick_start(seed: int, validation: int, folder: Path) -> Results:
+    """Without a split of its own: its seeds are counted from 0."""
+    config = quickstart.Config(units=UNITS, epochs=2, seeds=1 + seed, num_images=5)
+    learned = quickstart.learn(config, datasets.load("given"))
+    found = vars(learned) | {
+        "h_star": quickstart.single_winner_threshold(learned, w_inh=0.7)
+    }
+    errors = [error[-1] for error in found.pop("test_error").values()]
+    return {"test_error": np.array(errors)} | {k: np.asarray(v) for k, v in found.items()}
+
+
+def settle(seed: int, validation: int, folder: Path) -> Results:
+    learned = settling.learn(
+        datasets.load("given"), units=UNITS, epochs=2, seed=seed, num_images=5
+    )
+    found = {name: np.asarray(getattr(learned, name)) for name in ("weights", "seen")}
+    return found | {"held_out": learned.held_out.numpy()}
+
+
+def dale_circuit(seed: int, validation: int, folder: Path) -> Results:
+    config = dale_learns.Config(
+        units=UNITS,
+        num_inh=2,
+        epochs=1,
+        fast_epochs=1,
+        image_ms=0.5,
+        max_images=100,
+        validation=validation,
+        backend="numpy",
+    )
+    parts = dale_learns.split(config, datasets.load("given"), seed)
+    run = dale_learns.simulate(config, parts, seed)
+    weights = {dale_learns.DALE: torch.from_numpy(run["weights"].values).float()}
+    weights |= dale_learns.rivals(config, parts, seed)
+    errors = [
+        dale_learns.read_out(config, parts, name, one, seed)
+        for name, one in weights.items()
+    ]
+    errors.append(dale_learns.back_propagated(config, parts, seed))
+    found = {name: one.numpy() for name, one in weights.items()}
+    return found | {"error": np.array(errors), "weights_ie": run["weights_ie"].values}
+
+
+FULL: dict[str, Learner] = {
+    "learn": learn(Ranking(), 2.0),
+    "learn, equilibrium": learn(Equilibrium(w_inh=0.7, h_star=0.1), 3.0),
+    "learn, soft": learn(Soft(), 2.0),
+    "backprop": backprop,
+    "linear": linear,
+    "kmeans": kmeans,
+    **networks(),
+    "command train": train_command(),
+    "command train, random weights": train_command("--epochs", "0"),
+    "command backprop": backprop_command,
+    "dale_learns": dale_circuit,
+}
+# Those whose images held out are not of a number that is asked for.
+LEARNERS: dict[str, Learner] = {
+    **FULL,
+    "quickstart": quick_start,
+    "settling": settle,
+    **LADDER,
+    "ladder: circuit": ladder_circuit,
+}
+# One of each kind; the others differ in settings alone, or build a circuit.
+OFTEN = (
+    *("learn", "learn, equilibrium", "backprop", "linear", "kmeans"),
+    *(f"hidden_size: {method}" for method in hidden_size.METHODS),
+    *("faces: local rule", "faces: back-propagation", "faces: largest class"),
+    *("multilayer: 3 layers", "multilayer: 2 layers, rates centred, random"),
+    *("dale_training: excitatory + interneurons", "dale_training: 80/20 by input"),
+    *(f"hebbian_first_layer: {name}" for name in ("Hebbian start", "Hebbian own readout")),
+    *("command train", "command backprop", "quickstart", "settling", *LADDER),
+)
+
+
+def some(names: Iterable[str]) -> list[Any]:
+    """Return the names as parameters of a test, those not in OFTEN for the slow run."""
+    return [
+        name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow)
+        for name in names
+    ]
+
+
+def one_step(stage: str, shown: int) -> OneStep:
+    """Return a step of learning of the ladder, which chooses h* on images not shown."""
+    return OneStep(
+        network=ladder.Network(source=ladder_source(0), num_units=UNITS, epochs=1),
+        stage=stage,
+        w_inh=0.6,
+        num_images=shown,
+        durations=(5.0,),
+        shares=(),
+        ks=(2,),
+        deltas=(0.4,),
+        backend="numpy",
+    )
+
+
+def imitation() -> Mimic:
+    """Return the search of the ladder, which chooses on the first half of the images."""
+    network = ladder.Network(source=ladder_source(0), num_units=UNITS, epochs=1)
+    return Mimic(network=network, stage="late", num_images=11, ks=(2,), deltas=(0.4,))
