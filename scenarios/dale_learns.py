@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import neurodyn
-from fastpath import baselines, checkpoint, checks, datasets, experiment
+from fastpath import baselines, checkpoint, datasets, experiment
 from fastpath.competition import Ranking
 from fastpath.constraints import Constraint, same_sign
 from fastpath.layers import Dense
@@ -97,9 +97,10 @@ class Config:
                 raise ValueError(f"{name} is {value}: at least {least} is needed")
         if not 0 <= self.spread <= 1:
             raise ValueError(f"spread is {self.spread}: 0 to 1, or weights change sign")
-        checks.positive("rate", self.rate)
-        if self.target_rate is not None:
-            checks.positive("target_rate", self.target_rate)
+        if not self.rate > 0 < self.step_of_inh:
+            raise ValueError(
+                f"rate is {self.rate}, target_rate {self.step_of_inh}: steps are positive"
+            )
         if not self.target:
             refuse_in_vain(
                 self, ["target_rate"], why="with --target 0, where I→E does not learn"
@@ -111,6 +112,11 @@ class Config:
         self.circuit(seed=0)
         if self.power is not None:
             Readout(power=self.power)
+
+    @property
+    def step_of_inh(self) -> float:
+        """Step of I→E in one presentation."""
+        return TARGET_RATE if self.target_rate is None else self.target_rate
 
     def circuit(self, *, seed: int) -> neurodyn.DaleInhibition:
         """Return the circuit, with random weights between its cells."""
@@ -136,8 +142,7 @@ class Config:
         if self.target:
             rules["inh_to_exc"] = neurodyn.Homeostatic(
                 target=self.target,
-                tau_l_ms=self.image_ms
-                / (TARGET_RATE if self.target_rate is None else self.target_rate),
+                tau_l_ms=self.image_ms / self.step_of_inh,
             )
         return rules
 
