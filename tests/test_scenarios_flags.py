@@ -93,7 +93,10 @@ def test_mistakes_of_scenarios_get_one_line(
             lambda: dale_learns.Config(target=0, target_rate=1e-4),
             "--target-rate 0.0001 has no effect with --target 0",
         ),
-        (lambda: dale_learns.Config(target_rate=0.0), "target_rate 0.0: steps are positive"),
+        (
+            lambda: dale_learns.Config(target_rate=0.0),
+            "target_rate 0.0: steps are positive",
+        ),
         (lambda: multilayer.Config(depth=4), "depth is 4"),
         (lambda: hysteresis.Config(seed=2**63), "seed is 9223372036854775808: 0 to 2"),
         (lambda: settling.Config(seed=-1), "seed is -1"),
