@@ -95,7 +95,7 @@ def test_mistakes_of_scenarios_get_one_line(
         ),
         (
             lambda: dale_learns.Config(target_rate=0.0),
-            "target_rate 0.0: steps are positive",
+            "target_rate 0.0: steps are",
         ),
         (lambda: multilayer.Config(depth=4), "depth is 4"),
         (lambda: hysteresis.Config(seed=2**63), "seed is 9223372036854775808: 0 to 2"),
