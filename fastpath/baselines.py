@@ -22,6 +22,7 @@ from fastpath.experiment import Split
 from fastpath.machine import check_memory, enough_threads, free_memory
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
+from fastpath.train import checked_size
 from neurodyn.progress import shown
 
 # Called after each epoch, from 1, with the network as it is then.
@@ -89,7 +90,7 @@ def backprop(
     num_classes = checks.count("num_classes", num_classes)
     x, y, device = parts.x_learn, parts.y_learn, parts.x_learn.device
     preprocess.check(x)
-    batch_size = checks.batch_size(backprop.batch_size, len(x), default=Backprop.batch_size)
+    batch_size = checked_size(backprop.batch_size, len(x), default=Backprop.batch_size)
     # Weights, their gradients and the two moments of Adam.
     check_memory(
         {"weights": 16 * num_units * (x[0].numel() + num_classes)},

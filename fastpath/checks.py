@@ -95,22 +95,6 @@ def seed(name: str, value: Any) -> int:
     return found
 
 
-def batch_size(given: int, num_images: int, *, default: int | None = None) -> int:
-    """Return the images of each update: those of a set smaller than the default are one.
-
-    Raises
-    ------
-    ValueError
-        If another number than the default is more than there are images.
-    """
-    if given > num_images and given != default:
-        raise ValueError(
-            f"batch_size is {given}, but there are only {num_images} images: give at most "
-            f"{num_images}"
-        )
-    return min(given, num_images)
-
-
 def positive(name: str, value: Any) -> float | int:
     """Return a positive, finite number.
 

@@ -51,6 +51,22 @@ class Training:
         )
 
 
+def checked_size(given: int, num_images: int, *, default: int | None = None) -> int:
+    """Return the images of each update: those of a set smaller than the default are one.
+
+    Raises
+    ------
+    ValueError
+        If another number than the default is more than there are images.
+    """
+    if given > num_images and given != default:
+        raise ValueError(
+            f"batch_size is {given}, but there are only {num_images} images: give at most "
+            f"{num_images}"
+        )
+    return min(given, num_images)
+
+
 @isolated(grad=False, numpy=True)
 def train(
     layer: Dense,
@@ -106,7 +122,7 @@ def train(
     snapshots = checks.optional("snapshots", snapshots, Snapshots)
     if training.epochs:
         size, default = training.batch_size, Training.batch_size
-        size = checks.batch_size(size, len(x), default=default)
+        size = checked_size(size, len(x), default=default)
         training = replace(training, batch_size=size)
     leader = team is None or team.rank == 0
     log = Log(layer, len(x), cure=_against_divergence(competition, training))

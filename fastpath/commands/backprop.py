@@ -9,6 +9,7 @@ from fastpath.commands.report import report
 from fastpath.commands.train import changed
 from fastpath.defaults import defaults_for, taken
 from fastpath.machine import Processor
+from fastpath.train import checked_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ def backprop_control(command: BackpropControl) -> None:
     )
     known = defaults_for(images.origin, command.units)
     if command.batch_size is not None:
-        checks.batch_size(command.batch_size, len(parts.x_learn))
+        checked_size(command.batch_size, len(parts.x_learn))
     errors, seconds = experiment.timed(
         lambda: baselines.backprop(
             parts,

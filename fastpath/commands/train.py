@@ -14,6 +14,7 @@ from fastpath.defaults import Defaults, defaults_for, taken
 from fastpath.machine import Machine
 from fastpath.readout import NOT_OF_LOSS, Readout
 from fastpath.run import Plan, run, save
+from fastpath.train import checked_size
 from neurodyn.flags import refuse_in_vain
 
 RANKING = "ranking"  # the competition where none is given
@@ -199,7 +200,7 @@ def train(command: Train) -> None:
     if isinstance(plan.competition, Ranking) and plan.training.epochs:
         check_rank(plan.competition.k, plan.units)
     if command.batch_size is not None:
-        checks.batch_size(command.batch_size, num_images)
+        checked_size(command.batch_size, num_images)
     team = distributed.join(device)
     if team is None or team.rank == 0:
         checkpoint.prepare(command.out, overwrite=command.overwrite)
