@@ -1,6 +1,9 @@
 """Which backend runs, what is said when it cannot, and that all compute the same."""
 
 import json
+import os
+import subprocess
+import sys
 from contextlib import suppress
 
 import numpy as np
@@ -190,13 +193,25 @@ def test_no_place_to_compile_in_is_said(tmp_path, monkeypatch):
 @pytest.mark.parametrize("place", ["file", "file/cache"])
 def test_cython_needs_a_place_for_what_it_compiles(place, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setenv("CYTHON_CACHE_DIR", str(tmp_path / place))
+    monkeypatch.setattr(backends, "_cython_cache", lambda: tmp_path / place)
     reason = backends.why_not("cython")
     assert reason is not None
     assert f"{tmp_path / place}" in reason
     assert "set CYTHON_CACHE_DIR to a folder that can" in reason
     with pytest.raises(ValueError, match="backend 'cython' cannot run here: it keeps what"):
         backends.resolve("cython")
-    monkeypatch.setenv("CYTHON_CACHE_DIR", str(tmp_path / "new" / "cache"))
+    monkeypatch.setattr(backends, "_cython_cache", lambda: tmp_path / "new" / "cache")
     assert backends.why_not("cython") is None
     assert not (tmp_path / "new").exists()
+
+
+def test_the_cache_of_cython_is_where_it_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "neurodyn", "backends"],
+        env=os.environ | {"CYTHON_CACHE_DIR": str(tmp_path / "file")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"in {tmp_path / 'file' / 'brian_extensions'}, which cannot" in done.stdout

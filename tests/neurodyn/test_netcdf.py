@@ -127,10 +127,10 @@ def test_a_limit_of_the_size_of_files_is_one_line(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 256 KiB."""
+    """A file system of 96 KiB."""
     where = tmp_path / "small"
     where.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(where)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=96k", "none", str(where)]
     try:
         done = subprocess.run(mount, capture_output=True)
     except OSError:
@@ -143,8 +143,8 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_is_one_line_and_keeps_what_was_finished(small_disk, tmp_path):
     out = small_disk / "t.nc"
-    more = [f"--out={out}", "--activity-ms=0.5", "--image-ms=2000"]
-    code = "from neurodyn import running; running.CHUNK_PRESENTATIONS = 5\n" + (
+    more = [f"--out={out}", "--activity-ms=0.5", "--image-ms=100", "--w-inh=0.5"]
+    code = "from neurodyn import running; running.CHUNK_PRESENTATIONS = 2\n" + (
         LIMITED.format(limit=10**9, arguments=command(tmp_path, *more))
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -152,10 +152,10 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_finished(small_disk, tmp_pat
     assert done.stderr.count("\n") == 1
     assert "No space left on device; choose another place; " in done.stderr
     kept = traces.open(out)
-    assert kept.sizes["image"] == kept.attrs["presentations"] >= 5
+    assert kept.sizes["image"] == kept.attrs["presentations"] >= 2
     assert f"{kept.sizes['image']} presentations are finished, and in" in done.stderr
     assert os.listdir(small_disk) == ["t.nc"]
-    expected = run(np.tile(IMAGES, (20, 1)), image_ms=2000.0)["final_activity"]
+    expected = run(np.tile(IMAGES, (20, 1)), image_ms=100.0)["final_activity"]
     np.testing.assert_array_equal(kept["final_activity"], expected[: kept.sizes["image"]])
 
 
