@@ -65,18 +65,18 @@ OF_CLOCK = {
 def images(kind: str = "one") -> Images:
     """Return images for training, the same, and for the test of a kind: one, other, both.
 
-    Those of the other kind are dark where the first are bright, and of other labels.
+    Those of the other kind are brighter, the more so the higher, and of other labels.
     """
     rng = np.random.default_rng(5)
     shape = (SIDE, SIDE, 1)
     x_train = rng.integers(0, 256, (NUM_TRAIN, *shape), np.uint8)
     one = rng.integers(0, 200, (NUM_TEST, *shape), np.uint8)
-    other = 255 - rng.integers(0, 90, (NUM_TEST, *shape), np.uint8) * np.arange(3)[:, None]
+    other = 255 - rng.integers(0, 90, (NUM_TEST, *shape)) * np.arange(SIDE)[:, None, None]
     y_train = np.arange(NUM_TRAIN) % CLASSES
     y_one, y_other = np.arange(NUM_TEST) % CLASSES, np.arange(NUM_TEST)[::-1] ** 2 % CLASSES
     x, y = {
         "one": (one, y_one),
-        "other": (other.astype(np.uint8), y_other),
+        "other": (other, y_other),
         "both": (np.concatenate([one, other]), np.concatenate([y_one, y_other])),
     }[kind]
     names = tuple(map(str, range(CLASSES)))

@@ -7,6 +7,7 @@ import torch
 
 from fastpath import readout
 from fastpath.history import ReadoutLog
+from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -232,3 +233,40 @@ def test_set_scaling_is_one_factor_with_the_known_mean_sum():
     features = readout.features(weights, v, Readout(power=2.0, scaling="set"))
     cosine = torch.nn.functional.cosine_similarity(v[:, None], weights[None], dim=2)
     torch.testing.assert_close(features, cosine**2)
+
+
+@pytest.mark.parametrize("scaling", ["image", "set", "unit"])
+def test_features_computed_as_they_are_used_are_scaled_as_those_in_memory(
+    scaling, monkeypatch
+):
+    """In blocks of unequal length; spread and sums are those of all images (ddof 0)."""
+    monkeypatch.setattr(readout, "BLOCK", 4)
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randint(0, 256, (10, 3, 2, 1), generator=generator).byte()
+    weights = torch.randn(5, 6, generator=generator)
+    preprocess = Preprocess(subtract_mean=True)
+    mean = preprocess.fit(x)
+    settings = Readout(epochs=2, power=1.5, scaling=scaling, batch_size=5)
+    streamed = readout.Streamed(weights, x, preprocess, mean, settings)
+    held = torch.cat([*streamed.blocks()])
+    assert [len(block) for block in streamed.blocks()] == [4, 4, 2]
+    y = torch.arange(10) % 3
+    heads = [
+        readout.fit(
+            features,
+            y,
+            num_classes=3,
+            readout=settings,
+            generator=torch.Generator().manual_seed(0),
+            progress=False,
+        )
+        for features in (held, streamed)
+    ]
+    for one, other in zip(*(vars(head).values() for head in heads), strict=True):
+        torch.testing.assert_close(other, one)
+    if scaling == "unit":
+        sd = held.double().numpy().std(axis=0)
+        np.testing.assert_allclose(heads[1].scale, 1 / sd, rtol=1e-5)
+        np.testing.assert_allclose(heads[1].offset, held.mean(dim=0), rtol=1e-5)
+    counts = readout.confusion(heads[1], streamed, y)
+    assert torch.equal(counts, readout.confusion(heads[1], held, y))
