@@ -10,7 +10,7 @@ import xarray as xr
 from fastpath.competition import Equilibrium, Ranking
 from fastpath.layers import Dense
 from neurodyn import equilibrium
-from scenarios import cells, multilayer, settling
+from scenarios import cells, hysteresis, multilayer, settling
 from scenarios.ladder import mimic, study, training
 from scenarios.ladder.training import FullScale, OneByOne
 from tests import learners
@@ -133,6 +133,15 @@ def test_learning_one_by_one_is_a_loop_whose_snapshots_stay(rule):
     np.testing.assert_allclose(found, snapshots, rtol=0, atol=1e-13)
 
 
+def test_snapshots_are_labelled_by_the_presentations_before():
+    cell = {"name": "ranking", "level": Ranking(), "num_units": UNITS, "rate": 0.1}
+    judged = {"head_epochs": 1, "probe_w_inh": 0.5, "presentations": 30}
+    with learners.given(images()):
+        found = OneByOne(source=ladder_source(0), **cell, **judged).compute()
+    assert found["snapshot"].values.tolist() == [*range(0, 31, 3)]
+    np.testing.assert_array_equal(found["weights"], found["snapshots"][-1])
+
+
 @pytest.fixture
 def trained():
     """The weights of a network of the ladder, before and after learning."""
@@ -235,3 +244,15 @@ def test_activity_is_measured_at_the_ends_of_the_durations():
     expected = np.stack([first, 0.02 / drive.max(axis=1)], axis=1)
     np.testing.assert_allclose(found["distance"], expected)
     np.testing.assert_array_equal(found["settled_units"], (settled > 0).sum(axis=1))
+
+
+def test_a_state_is_held_where_the_winner_of_the_image_before_wins_wrongly():
+    """Of five images: the first is left out, then right, held, another one, held by two."""
+    outcomes = {
+        "winner": [2, 1, 1, 0, 0],
+        "largest_drive": [2, 1, 3, 3, 1],
+        "active_units": [1, 1, 1, 1, 2],
+    }
+    result = xr.Dataset({name: ("image", values) for name, values in outcomes.items()})
+    found = {name: float(share) for name, share in hysteresis.shares(result).items()}
+    assert found == {"right": 0.25, "held": 0.5, "not_alone": 0.25}

@@ -5,7 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from tests.learners import FULL, LEARNERS, NUM_TRAIN, Drawn, images, some, watched
+from fastpath import cli
+from tests.learners import FULL, LEARNERS, NUM_TRAIN, Drawn, given, images, some, watched
 from tests.test_leaks import HELD_OUT, assert_same
 
 # Draws at the end that are meant to be the same for every seed: which images are shown.
@@ -63,3 +64,18 @@ def assert_all_differ(drawn):
         np.testing.assert_array_equal(order, orders[0])
     for one, two in combinations(others, 2):
         assert not np.array_equal(one, two)
+
+
+def test_the_seed_draws_the_images_that_are_exported(tmp_path):
+    run = tmp_path / "run"
+    with given(images()):
+        LEARNERS["command train"](0, 0, tmp_path)
+        exported = []
+        for place, seed in enumerate((0, 0, 1)):
+            out = tmp_path / f"{place}.npz"
+            flags = ["--out", str(out), "--num-images", "6", "--seed", str(seed)]
+            cli.main(["export", str(run), *flags])
+            with np.load(out) as arrays:
+                exported.append(arrays["images"])
+    np.testing.assert_array_equal(exported[0], exported[1])
+    assert not np.array_equal(exported[0], exported[2])
