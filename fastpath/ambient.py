@@ -10,10 +10,12 @@ itself was told (`allow_tf32`).
 """
 
 import functools
+import importlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
@@ -106,6 +108,21 @@ def isolated[**P, R](
         return inside
 
     return decorate
+
+
+def adam(parameters: Iterable[torch.Tensor], lr: float) -> torch.optim.Adam:
+    """Return an optimizer.
+
+    The first one of a process has PyTorch load its compiler, which sets a variable of the
+    environment and adds a filter of warnings.
+    """
+    if "torch._dynamo" not in sys.modules:
+        environment = dict(os.environ)
+        with warnings.catch_warnings():
+            importlib.import_module("torch._dynamo")
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+    return torch.optim.Adam(parameters, lr=lr)
 
 
 def _enter(*, numpy: bool) -> None:

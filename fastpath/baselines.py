@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fastpath import checks, readout
-from fastpath.ambient import isolated
+from fastpath.ambient import adam, isolated
 from fastpath.experiment import Split
 from fastpath.machine import check_memory, enough_threads, free_memory
 from fastpath.preprocess import Preprocess
@@ -103,7 +103,7 @@ def backprop(
         _start_from(network, first)
     network.to(device)
     inputs, learning = _learning(network, x, preprocess, mean, frozen=frozen)
-    optimizer = torch.optim.Adam(learning.parameters(), lr=backprop.lr)
+    optimizer = adam(learning.parameters(), backprop.lr)
     steps = backprop.epochs * math.ceil(len(x) / batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     with (

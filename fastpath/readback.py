@@ -134,7 +134,10 @@ def _check_tensors(
             f"{path}: the weights have {weights.shape[1]} pixels per unit, but images of "
             f"{shape} (height, width, channels; {checkpoint.CONFIG}) have {pixels}"
         )
-    needed = {name: torch.empty(size, device="meta") for name, size in shapes.items()}
+    needed = {
+        name: torch.empty(size, dtype=torch.float32, device="meta")
+        for name, size in shapes.items()
+    }
     reason = f": {units} units, {num_classes} classes, images of {shape}"
     checkpoint.check_tensors(path, tensors, needed, reason)
 

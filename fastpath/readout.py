@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fastpath import checks
-from fastpath.ambient import isolated
+from fastpath.ambient import adam, isolated
 from fastpath.history import ReadoutLog
 from fastpath.machine import enough_threads
 from fastpath.preprocess import Preprocess
@@ -237,7 +237,7 @@ def fit(
     weights = first.new_zeros(num_classes, len(first))
     bias = first.new_zeros(num_classes)
     head = Head(weights.requires_grad_(), bias.requires_grad_(), offset, scale)
-    optimizer = torch.optim.Adam([head.weights, head.bias], lr=readout.lr)
+    optimizer = adam([head.weights, head.bias], readout.lr)
     num_steps = readout.epochs * math.ceil(len(x) / readout.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,

@@ -61,7 +61,7 @@ def test_a_file_that_is_called_like_the_faces_has_none_of_their_settings(
     others = defaults_for("")
     assert by_name["local rule"].competition == others.competition
     assert by_name["local rule"].readout == others.readout
-    assert by_name["back-propagation"].backprop != faces.BACKPROP["faces_utk"]
+    assert by_name["back-propagation"].backprop != faces.SETTINGS["faces_utk"].backprop
     assert by_name["pixels"].readout != faces.PIXELS_HEAD["faces_utk"]
 
 

@@ -13,9 +13,10 @@ import time
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from fastpath import datasets
-from neurodyn import exits
+from neurodyn import exits, progress
 
 needs_locks = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows has no such locks"
@@ -145,6 +146,8 @@ def test_a_server_that_falls_silent_is_given_up(server, tmp_path, monkeypatch):
 
 def test_a_terminal_gets_a_bar_and_a_file_gets_none(server, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    # As if it took longer than a second.
+    monkeypatch.setattr(progress, "_bar", lambda: lambda **how: tqdm(**how | {"delay": 0}))
     datasets.load("mnist", tmp_path)
     assert "downloading mnist: 100%" in capfd.readouterr().err
 

@@ -54,7 +54,7 @@ def files(history_of=None) -> pictures.Files:
     )
     snapshots = xr.concat([fields] * 3, xr.DataArray([0, 1, 2], dims="epoch", name="epoch"))
     return pictures.Files(
-        fields, snapshots, history.as_dataset([]), (8, 8, 1), "title", {}, has_sums=True
+        fields, snapshots, history.as_dataset([]), (8, 8, 1), "title", [], {}, has_sums=True
     )
 
 

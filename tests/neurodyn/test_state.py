@@ -135,12 +135,18 @@ def forgetful(built, run):
     }
     before = [(one, np.array(one.get_value())) for one in variables.values()]
 
-    def forgetting(values):
+    def forgetting(values, duration, moved):
         for variable, value in before:
             variable.set_value(value)
-        return run(values)
+        return run(values, duration, moved)
 
     return forgetting
+
+
+def pieces(length):
+    """Yield the pieces of a run, each of so many presentations."""
+    for first in range(0, len(ORDER), length):
+        yield first, min(first + length, len(ORDER))
 
 
 def joined(parts, kind):
@@ -161,14 +167,18 @@ def test_parts_of_a_run_are_the_run(circuit, rule, reset):
     given = job.circuit.parameters(timeline, UNITS)
     with backends.activated("numpy") as compiler:
         built = running._build(job, timeline)
-        run = compiler(built.objects, timeline.duration)
+        run = compiler(built.objects)
         weights = built.weights()
         forgets = forgetful(built, run)
         given = {
             (built.named(group), name): value for (group, name), value in given.items()
         }
         whole, parts, again = (
-            list(running._one_after_another(job, built, how, length, given, start))
+            list(
+                running._one_after_another(
+                    job, built, how, pieces(length), given, start, lambda _: None
+                )
+            )
             for how, length, start in (
                 (forgets, len(ORDER), {}),
                 (forgets, 2, {}),
@@ -203,10 +213,11 @@ def test_a_compiled_program_is_given_all_that_a_run_says(monkeypatch):
     timeline = running._timeline(job, 2)
     with backends.activated("cpp", make=False) as compiler:
         built = running._build(job, timeline)
-        run = compiler(built.objects, timeline.duration)
+        run = compiler(built.objects)
         evolving = [*built.circuit.state, *((one, "W") for one in built.plastic.values())]
         state = {key: np.array([1.0 + n]) for n, key in enumerate(evolving)}
-        run(built.values(ORDER[2:4], state, first=2, seed=job.seed))
+        values = built.values(ORDER[2:4], state, first=2, seed=job.seed)
+        run(values, timeline.duration(2), lambda _: None)
         (arguments,) = given
         by_name = {
             (key.group.name, key.name): value
