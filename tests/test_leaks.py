@@ -93,6 +93,7 @@ def test_the_threshold_of_the_ladder_is_chosen_on_images_that_are_not_shown(
 
 
 def test_an_imitation_is_scored_on_images_that_it_was_not_chosen_on(trained, monkeypatch):
+    monkeypatch.setattr("scenarios.ladder.mimic.STRENGTHS", (0.5, 0.7, 0.9))
     chosen = ["mimic_w_inh", "mimic_h_star", "mimic_delta"]
     before = learners.imitation().compute(trained)
     changed(monkeypatch, slice(11, None))

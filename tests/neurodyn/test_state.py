@@ -80,9 +80,8 @@ RULES = {
     },
     **{f"own, {name}": Tripled(timing=timing) for name, timing in TIMINGS.items()},
 }
-# Each circuit and each kind of rule in the default run, all pairs in the slow one.
+# Those with most of a state in the default run, all pairs in the slow one.
 OFTEN = {
-    ("pooled", "own, settled", False),
     ("matrix", "paper, p = 3", False),
     ("dale", "Oja, gated", False),
 }
