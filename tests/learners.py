@@ -380,10 +380,10 @@ def ladder_circuit(seed: int, validation: int, folder: Path) -> Results:
 
 def train_command(*flags: str) -> Learner:
     def learner(seed: int, validation: int, folder: Path) -> Results:
-        settings = ["--data", "given", "--units", str(UNITS), "--batch-size", "44"]
+        settings = ["--data", "given", "--units", str(UNITS), "--snapshots", "0"]
         settings += ["--seed", str(seed), "--validation", str(validation)]
         settings += ["--out", str(folder / "run"), "--overwrite", "--head-epochs", "1"]
-        cli.main(["train", *settings, "--epochs", "2", "--snapshots", "0", *flags])
+        cli.main(["train", *settings, *flags])
         run = folder / "run"
         tensors = checkpoint.load_tensors(run / checkpoint.WEIGHTS)
         results = {name: tensor.numpy() for name, tensor in tensors.items()}
@@ -459,7 +459,7 @@ FULL: dict[str, Learner] = {
     "linear": linear,
     "kmeans": kmeans,
     **networks(),
-    "command train": train_command(),
+    "command train": train_command("--epochs", "2", "--batch-size", "44"),
     "command train, random weights": train_command("--epochs", "0"),
     "command backprop": backprop_command,
     "dale_learns": dale_circuit,
