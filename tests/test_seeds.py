@@ -76,6 +76,7 @@ def test_the_seed_draws_the_images_that_are_exported(tmp_path):
         for place, seed in enumerate((0, 0, 1)):
             out = tmp_path / f"{place}.npz"
             flags = ["--out", str(out), "--num-images", "6", "--seed", str(seed)]
+            flags += ["--data", "given"]
             cli.main(["export", str(run), *flags])
             with np.load(out) as arrays:
                 exported.append(arrays["images"])
