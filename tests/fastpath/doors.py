@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -638,7 +639,8 @@ def test_plans_can_be_written_down_and_read_again():
         competition=Ranking(k=np.int64(2), delta=np.float64(0.4)),
     )
     assert repr(plan) == repr(planned())
-    assert repr(Plan.from_json(json.loads(json.dumps(plan.as_json())))) == repr(planned())
+    written = json.loads(json.dumps(plan.as_json()))
+    assert repr(Plan.from_json(written, Path("config.json"))) == repr(planned())
     for other, message in (
         ({"competition": Own()}, "a run that is saved has Ranking"),
         ({"competition": Ranking}, "a run that is saved has Ranking"),
