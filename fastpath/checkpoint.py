@@ -12,21 +12,21 @@ none, and are read as they are.
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from jaxtyping import Float, Float16, UInt8
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from neurodyn import files
+from neurodyn import checksum, files
+from neurodyn.checksum import SHA256
 from neurodyn.files import whole
 
 WEIGHTS, CONFIG, METRICS, HISTORY, SNAPSHOTS, CHECKPOINT = (
@@ -37,7 +37,6 @@ WEIGHTS, CONFIG, METRICS, HISTORY, SNAPSHOTS, CHECKPOINT = (
     "snapshots.nc",
     "checkpoint.safetensors",
 )
-SHA256 = "sha256"
 # What of a configuration is not in its sum: it is compared with the images themselves.
 OF_IMAGES = ("data", "images", "test_images")
 TRAILER = b"\nsha256 "  # of netCDF: HDF5 knows where its own content ends
@@ -128,8 +127,8 @@ def save_tensors(
 ) -> None:
     """Write named tensors as safetensors."""
     contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    described = metadata or {}
-    described = described | {SHA256: _digest(contiguous, described)}
+    described = {SHA256: "", **(metadata or {})}
+    described[SHA256] = checksum.of_safetensors(save(contiguous, described))
     with whole(path) as part:
         part.write_bytes(save(contiguous, described))
 
@@ -152,12 +151,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         tensors = load(content)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or not safetensors: {error}") from error
-    start, length = 8, int.from_bytes(content[:8], "little")  # of the header, JSON
-    header = json.loads(content[start : start + length])
-    described = header.get("__metadata__") or {}
-    rest = {name: text for name, text in described.items() if name != SHA256}
-    _check_sum(path, described.get(SHA256), lambda: _digest(tensors, rest))
-    return tensors, described
+    return tensors, checksum.metadata_of(path, content)
 
 
 def _content(path: Path) -> bytes:
@@ -173,14 +167,6 @@ def _content(path: Path) -> bytes:
 
 def _sum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _check_sum(path: Path, noted: str | None, found: Callable[[], str]) -> None:
-    if noted is not None and noted != found():
-        raise ValueError(
-            f"{path} is damaged: its content does not match its checksum; train anew "
-            "(`fastpath train --overwrite`)"
-        )
 
 
 def save_json(path: Path, values: dict[str, Any]) -> None:
@@ -218,7 +204,7 @@ def json_sum(values: dict[str, Any]) -> str:
 
 def check_json(path: Path, values: dict[str, Any], noted: str | None) -> None:
     """Raise ValueError if a sum was noted of these values, and it was another."""
-    _check_sum(path, noted, lambda: json_sum(values))
+    checksum.check(path, noted, lambda: json_sum(values))
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -254,7 +240,7 @@ def load_dataset(path: Path) -> xr.Dataset:
     """
     content, marker, noted = _content(path).rpartition(TRAILER)
     if marker and len(noted) == len(_sum(b"")):
-        _check_sum(path, noted.decode("ascii", "replace"), lambda: _sum(content))
+        checksum.check(path, noted.decode("ascii", "replace"), lambda: _sum(content))
     else:
         content += marker + noted
     try:
@@ -360,11 +346,3 @@ def check_tensors(
 
 def _kind(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
-
-
-def _digest(tensors: dict[str, Tensor], described: dict[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from neurodyn import backends
+from neurodyn import backends, checksum
 from neurodyn.circuits.lateral import LateralInhibition
 from neurodyn.exits import Ending
 from neurodyn.flags import parsed
@@ -128,6 +128,8 @@ def _read(path: Path, name: str) -> NDArray[Any]:
         return readers[path.suffix](path, name)
     except KeyError:
         raise ValueError(f"{path} holds no array '{name}'") from None
+    except checksum.Mismatch:
+        raise
     except Exception as error:  # zipfile, zlib, NumPy and safetensors each have their own
         reason = str(error)
         if "allow_pickle" in reason:  # which nobody can set here
@@ -137,26 +139,38 @@ def _read(path: Path, name: str) -> NDArray[Any]:
 
 def _exponent(command: Simulate) -> float:
     """Return p: as given, but not against what the weights' file says."""
-    from safetensors import safe_open
-
-    if command.weights.suffix != ".safetensors":
-        return 2.0 if command.p is None else command.p
-    with safe_open(command.weights, "np") as file:
-        known = (file.metadata() or {}).get("p")
+    path, known = command.weights, None
+    if path.suffix == ".safetensors":
+        known = checksum.metadata_of(path, path.read_bytes()).get("p")
     if known is None:
         return 2.0 if command.p is None else command.p
-    if command.p not in (None, float(known)):
+    try:
+        p = float(known)
+    except ValueError:
         raise ValueError(
-            f"p is {command.p:g}, but {command.weights} was trained with p = {known}: "
-            "leave it out"
+            f"{path} says that it was trained with p = {known!r}: no number; write its "
+            "weights to a .npy file, and give --p"
+        ) from None
+    if command.p not in (None, p):
+        raise ValueError(
+            f"p is {command.p:g}, but {path} was trained with p = {known}: leave it out"
         )
-    return float(known)
+    return p
 
 
 def _safetensors(path: Path, name: str) -> NDArray[Any]:
-    from safetensors.numpy import load_file
+    from safetensors import deserialize
+    from safetensors.numpy import load
 
-    return load_file(path)[name]
+    content = path.read_bytes()
+    kinds = {key: array["dtype"] for key, array in deserialize(content)}
+    for key, kind in kinds.items():
+        if kind.startswith(("BF16", "F8", "F4")):
+            raise ValueError(
+                f"'{key}' is {kind}, which NumPy does not have: save it as float32"
+            )
+    checksum.metadata_of(path, content)
+    return load(content)[name]
 
 
 def _npz(path: Path, name: str) -> NDArray[Any]:

@@ -84,7 +84,7 @@ def common_step(bound_ms: float, *lengths_ms: float) -> float:
         given = ", ".join(f"{length:.9g}" for length in lengths)
         raise ValueError(
             f"no time step near {bound_ms:.3g} ms divides all times ({given} ms; of image, "
-            "rest, samples (activity_ms, 1 ms if not given) and windows (last_ms)): choose "
+            "rest, samples (activity_ms, 1 ms if not given) and learning windows): choose "
             "times in simple ratios, such as an activity_ms that divides image_ms"
         )
     count = math.ceil(part_ms / bound_ms * (1 - 1e-12))

@@ -14,7 +14,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-SHARED = {f"neurodyn.{name}" for name in ("exits", "files", "flags", "progress")}
+SHARED = {
+    f"neurodyn.{name}" for name in ("checksum", "exits", "files", "flags", "progress")
+}
 
 
 def imported(path: Path) -> set[str]:

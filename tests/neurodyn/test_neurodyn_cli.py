@@ -8,8 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from safetensors.numpy import save_file
 
+from fastpath import checkpoint
 from neurodyn import LateralInhibition, Presentation, backends, simulate, traces
 from neurodyn.cli import main
 
@@ -180,6 +183,39 @@ def test_p_is_read_from_the_weights_file_and_must_not_contradict_it(files, capsy
     again = command(files, "--p", "2", "--overwrite", weights="cubic.safetensors")
     capsys.readouterr()
     assert "was trained with p = 3.0: leave it out" in refused(capsys, again)
+
+
+def test_p_that_is_no_number_is_one_line(files, capsys):
+    save_file({"weights": WEIGHTS}, files / "odd.safetensors", metadata={"p": "three"})
+    said = refused(capsys, command(files, weights="odd.safetensors"))
+    assert "odd.safetensors says that it was trained with p = 'three': no number" in said
+
+
+def test_numbers_that_numpy_does_not_have_are_one_line(files, capsys):
+    half = torch.tensor(WEIGHTS, dtype=torch.bfloat16)
+    safetensors.torch.save_file({"weights": half}, files / "half.safetensors")
+    said = refused(capsys, command(files, weights="half.safetensors"))
+    assert "half.safetensors cannot be read: 'weights' is BF16, which" in said
+
+
+@pytest.mark.parametrize("changed", ["weights", "p"])
+def test_weights_that_do_not_match_their_checksum_are_refused(files, capsys, changed):
+    path = files / "summed.safetensors"
+    given = torch.tensor(WEIGHTS, dtype=torch.float32)
+    checkpoint.save_tensors(path, {"weights": given}, {"p": "2.0"})
+    main(command(files, weights=path.name))
+    (files / "traces.nc").unlink()
+    capsys.readouterr()
+    content = path.read_bytes()
+    if changed == "weights":
+        content = content[:-1] + bytes([content[-1] ^ 1])
+    else:
+        assert content.count(b'"2.0"') == 1
+        content = content.replace(b'"2.0"', b'"3.0"')
+    path.write_bytes(content)
+    said = refused(capsys, command(files, weights=path.name))
+    assert "summed.safetensors is damaged, or of another version: its content" in said
+    assert not (files / "traces.nc").exists()
 
 
 def test_a_folder_in_place_of_the_file_is_refused_before_the_simulation(files, capsys):

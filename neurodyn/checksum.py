@@ -1,0 +1,53 @@
+"""The SHA-256 sum that a safetensors file holds in its metadata: of all but itself."""
+
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+SHA256 = "sha256"
+
+
+class Mismatch(ValueError):
+    """A file does not hold what its checksum says."""
+
+
+def header(content: bytes) -> tuple[dict[str, Any], memoryview]:
+    """Return the header of a valid safetensors file, and the bytes of its arrays.
+
+    See https://github.com/huggingface/safetensors#format.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]), memoryview(content)[end:]
+
+
+def of_safetensors(content: bytes) -> str:
+    """Return the sum of a valid file, whether or not its metadata hold one."""
+    described, arrays = header(content)
+    described.get("__metadata__", {}).pop(SHA256, None)
+    found = sha256(json.dumps(described, sort_keys=True).encode())
+    found.update(arrays)
+    return found.hexdigest()
+
+
+def metadata_of(path: Path, content: bytes) -> dict[str, str]:
+    """Return the metadata of a valid file.
+
+    Raises
+    ------
+    Mismatch
+        If they hold a sum, and it is another.
+    """
+    described = header(content)[0].get("__metadata__", {})
+    check(path, described.get(SHA256), lambda: of_safetensors(content))
+    return described
+
+
+def check(path: Path, noted: str | None, found: Callable[[], str]) -> None:
+    """Raise Mismatch if a sum was noted of this file, and it was another."""
+    if noted is not None and noted != found():
+        raise Mismatch(
+            f"{path} is damaged, or of another version: its content does not match its "
+            "checksum; train anew (`fastpath train --overwrite`)"
+        )
