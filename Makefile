@@ -58,7 +58,7 @@ wheel: $(UV)
 	$(UV) build --wheel --quiet --out-dir dist
 
 .venv/ready: pyproject.toml .python-version | $(UV)
-	UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --quiet
+	UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --quiet --compile-bytecode
 	touch $@
 
 # Run from / so that a version manager does not read .python-version: any Python will do.

@@ -46,6 +46,7 @@ def test_modes_are_those_of_eulers_method(num_active):
         assert float(one["damping"]) == pytest.approx(-mode.real, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_limit_cycles_start_with_the_linear_frequency_and_are_slower_further_on():
     config = oscillating(duration_ms=900.0)
     measured, _ = dale_oscillations.measure(config, [(2.0, 10.5), (2.0, 20.0)])
@@ -54,6 +55,7 @@ def test_limit_cycles_start_with_the_linear_frequency_and_are_slower_further_on(
     assert 0.8 < float(far) < 0.92  # 0.88
 
 
+@pytest.mark.slow
 def test_circuits_run_away_beyond_the_border_only():
     rows, _ = dale_oscillations.border(oscillating())
     for row in rows:

@@ -142,6 +142,7 @@ def test_settings_that_make_no_sense_are_refused(tmp_path):
         faces.main(small(tmp_path, "nothing"))
 
 
+@pytest.mark.slow
 def test_a_study_writes_what_it_found_and_continues(tmp_path, tiny, capsys, monkeypatch):
     stop = LargestClass.compute
 
@@ -180,6 +181,7 @@ def test_receptive_fields_are_those_of_the_first_units(tmp_path, tiny):
     np.testing.assert_allclose(fields, scaled, atol=0.5 / faces.FIELD_LEVELS + 1e-6)
 
 
+@pytest.mark.slow
 def test_without_the_local_rule_there_are_no_fields_to_draw(tmp_path, tiny):
     config = small(tmp_path, tiny, seeds=1)
     faces.main(config)
@@ -187,6 +189,7 @@ def test_without_the_local_rule_there_are_no_fields_to_draw(tmp_path, tiny):
     assert list(result["network"].values) == ["random weights", "largest class"]
 
 
+@pytest.mark.slow
 def test_fields_of_one_set_are_drawn_beside_a_set_without(tmp_path, tiny, monkeypatch):
     monkeypatch.setattr(faces, "CLASSES", {})
     result = faces.main(small(tmp_path, tiny, seeds=1))
@@ -202,6 +205,7 @@ def test_fields_of_one_set_are_drawn_beside_a_set_without(tmp_path, tiny, monkey
     plt.close(figure)
 
 
+@pytest.mark.slow
 def test_fewer_clusters_than_images(tmp_path, tiny):
     config = small(tmp_path, tiny, units=100)
     result = faces.main(replace(config, seeds=1))

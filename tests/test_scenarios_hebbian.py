@@ -164,6 +164,7 @@ def test_layers_learn_as_is_known_to_be_good_unless_told(source):
     )
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     config = Config(**SMALL, preset="quick", out=tmp_path)
     computed = []
@@ -188,6 +189,7 @@ def test_a_study_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     assert bool(result["error"].notnull().all())
 
 
+@pytest.mark.slow
 def test_the_record_is_enough_to_go_on_from_without_layers(tmp_path, monkeypatch):
     config = Config(**SMALL, preset="quick", out=tmp_path)
     before = hebbian_first_layer.main(config)
@@ -224,6 +226,7 @@ def test_the_short_study_writes_table_figure_and_a_small_record(tmp_path, capsys
     assert f"{float(last.mean()):.2f} ± {float(last.std(ddof=1)):.2f}" in printed
 
 
+@pytest.mark.slow
 def test_sets_with_other_classes_and_epochs_share_a_record(tmp_path):
     images = Source.of("digits", None).load()
     few = {

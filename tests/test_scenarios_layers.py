@@ -90,6 +90,7 @@ def test_a_record_gives_back_each_result(tmp_path):
         records.known(path, dims)
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_from_its_record_and_its_cells(tmp_path, monkeypatch):
     config = small(hidden_size, tmp_path, units=(10, 20), methods=("local rule", "pixels"))
     first = hidden_size.main(config)
@@ -113,6 +114,7 @@ def test_a_study_goes_on_from_its_record_and_its_cells(tmp_path, monkeypatch):
     assert (tmp_path / "run" / "hidden_size_quick.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_local_cell_is_what_the_command_trains(tmp_path):
     from fastpath.cli import main
 
@@ -180,6 +182,7 @@ def test_share_of_signs_is_that_of_dales_law():
     assert rows.shape == (12, 1)
 
 
+@pytest.mark.slow
 def test_a_layer_on_top_sees_the_rates_of_the_one_below():
     cells = multilayer.cells(multilayer.Config(preset="quick", seeds=1, units=30), DIGITS)
     deep = next(cell for cell in cells if cell.network == "3 layers")
@@ -244,6 +247,7 @@ def test_seeds_that_learned_otherwise_are_not_averaged_with_new_ones():
     assert stacked["error"].notnull().sum() == 3
 
 
+@pytest.mark.slow
 def test_what_another_process_found_in_the_meantime_is_kept(tmp_path, monkeypatch):
     config = small(hidden_size, tmp_path, units=(10,), methods=("local rule",))
     compute = Local.compute
@@ -259,6 +263,7 @@ def test_what_another_process_found_in_the_meantime_is_kept(tmp_path, monkeypatc
     assert result["error"].notnull().all()
 
 
+@pytest.mark.slow
 def test_a_figure_elsewhere_begins_with_what_is_known(tmp_path, monkeypatch):
     config = small(hidden_size, tmp_path, units=(10,), methods=("local rule",))
     first = hidden_size.main(config)

@@ -631,6 +631,7 @@ def test_a_command_leaves_the_process_of_a_notebook_as_it_was(
         assert said[0] == said[1]
 
 
+@pytest.mark.slow
 def test_pictures_are_the_same_whatever_matplotlib_was_told(run, tmp_path):
     folders = tmp_path / "clean", tmp_path / "other"
     for folder, world in zip(

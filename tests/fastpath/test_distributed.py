@@ -44,7 +44,7 @@ def test_shares_are_a_partition_as_even_as_can_be(size, images):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [3])
 def test_a_team_trains_the_layer_that_one_process_does(tmp_path, processes):
     agree(tmp_path, processes, "cpu", atol=1e-12)
 

@@ -192,6 +192,7 @@ def test_too_many_classes_are_refused_before_the_training(learn, monkeypatch):
         learn(parts(Y), 140_001)
 
 
+@pytest.mark.slow
 def test_a_run_tells_its_classes_by_their_names(tmp_path, capsys):
     """As if the labels had no gaps, but for the names: in all files, and evaluated."""
     digits, runs = datasets.load("digits"), {}
@@ -219,6 +220,7 @@ def test_a_run_tells_its_classes_by_their_names(tmp_path, capsys):
     np.testing.assert_array_equal(runs["plain"][1], runs["gaps"][1])
 
 
+@pytest.mark.slow
 def test_every_name_that_is_accepted_can_be_written_and_drawn(tmp_path):
     names = ["$\\frac$", "日本", "a" * 255, " ", "é\u0301", "\ufffe", "a/b"]
     y = np.arange(70) % 7

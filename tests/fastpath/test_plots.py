@@ -291,6 +291,7 @@ def test_a_full_disk_leaves_no_half_picture(run, capsys, monkeypatch):
     assert sorted(run.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_what_tells_of_the_run_before_is_removed_by_overwrite(run):
     main(["plot", str(run)])
     main(["train", *QUICK, "--snapshots", "0", "--overwrite", "--out", str(run)])

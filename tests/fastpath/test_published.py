@@ -59,9 +59,11 @@ def away(weights, exact) -> tuple[float, float]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("units", "p", "k"),
-    [*((100, p, k) for p in (2.0, 2.5, 3.0) for k in (2, 7)), (2000, 3.0, 7)],
+    [(100, 2.0, 2), (100, 2.5, 7), (100, 3.0, 2), (2000, 3.0, 7)],
 )
 def test_an_epoch_of_mnist_equals_the_published_form(epoch, units, p, k):
+    if units == 2000:
+        epoch = epoch[:15_000]
     exact = dense(epoch, units, p, k, np.float64)
     assert away(sparse(epoch, units, p, k, torch.float64), exact)[0] < 1e-10
     _, float32 = away(sparse(epoch, units, p, k, torch.float32), exact)

@@ -109,6 +109,7 @@ def test_files_of_a_run_are_readable_by_others(run):
         assert file["weights"].shape == (3, UNITS, PIXELS)
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_version_has_no_sums_and_is_told_of(run, capsys):
     expected = json.loads((run / "metrics.json").read_text())["test_error"]
     config = json.loads((run / "config.json").read_text())

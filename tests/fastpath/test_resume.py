@@ -292,6 +292,7 @@ def test_an_unfinished_run_is_not_evaluated(tmp_path, capsys, monkeypatch):
     assert f"not finished: go on with it by `fastpath resume {tmp_path / 'run'}`" in line
 
 
+@pytest.mark.slow
 def test_other_kernels_are_named_when_a_run_goes_on(tmp_path, capsys, monkeypatch):
     interrupt(tmp_path / "run", capsys, monkeypatch)
     path = tmp_path / "run" / checkpoint.CHECKPOINT
@@ -302,6 +303,7 @@ def test_other_kernels_are_named_when_a_run_goes_on(tmp_path, capsys, monkeypatc
     assert "begun with the kernels 'fused', now" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_tf32_run_goes_on_on_the_cpu_in_float32(tmp_path, capsys, monkeypatch):
     interrupt(tmp_path / "run", capsys, monkeypatch)
     path = tmp_path / "run" / checkpoint.CHECKPOINT
@@ -338,7 +340,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(tmp_pat
         "--units",
         "300",
         "--epochs",
-        "1500",
+        "600",
         "--head-epochs",
         "20",
         "--p",
@@ -357,7 +359,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(tmp_pat
         while not path.exists() and process.poll() is None:
             time.sleep(0.01)
         try:
-            process.communicate(timeout=rng.uniform(3.0, 8.0))
+            process.communicate(timeout=rng.uniform(1.0, 4.0))
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

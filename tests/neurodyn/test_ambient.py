@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import matplotlib as mpl
 import numpy as np
@@ -190,10 +190,11 @@ def test_nothing_leaks_in(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["cython", "cpp"])
-@pytest.mark.parametrize("name", ["float32", "schedule", "compiler flags", "threads"])
-def test_nothing_leaks_into_compiled_code(name, backend):
+def test_nothing_leaks_into_compiled_code(backend):
     expected = run(backend)
-    with AMBIENT[name]():
+    with ExitStack() as stack:
+        for name in ("float32", "schedule", "compiler flags", "threads"):
+            stack.enter_context(AMBIENT[name]())
         assert run(backend).identical(expected)
 
 
@@ -298,6 +299,7 @@ raise RuntimeError("of the caller")
 """
 
 
+@pytest.mark.slow
 def test_importing_brian2_changes_nothing(tmp_path):
     """Hooks, signals, warnings, files; also where a file of preferences lies about."""
     (tmp_path / "brian_preferences").write_text("core.default_float_dtype = float32\n")

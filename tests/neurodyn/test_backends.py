@@ -147,8 +147,7 @@ def test_the_device_is_set_inside_and_as_before_after_an_error(name, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("p", [2.0, 3.0])
-@pytest.mark.parametrize("backend", ["cython", "cpp"])
+@pytest.mark.parametrize(("backend", "p"), [("cython", 2.0), ("cpp", 3.0)])
 def test_compiled_code_gives_the_traces_of_numpy(backend, p):
     import brian2 as b2
 

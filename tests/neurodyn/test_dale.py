@@ -13,6 +13,7 @@ from neurodyn.circuits.lateral import distance_dependent
 ENDS = Recording(activity_ms=None)
 
 
+@pytest.mark.slow
 def test_fast_inhibition_is_eq_8():
     """At T = 10 τ; the distance from eq. 8 falls with τ_I."""
     rng = np.random.default_rng(4)
@@ -57,6 +58,7 @@ CASES = [(1, 0.7, 5.0), (1, 0.7, 20.0), (5, 0.7, 5.0), (1, 2.0, 9.0), (1, 2.0, 1
 CASES += [(1, 1.5, 18.0), (1, 1.5, 22.0), (5, 0.9, 10.0)]
 
 
+@pytest.mark.slow
 def test_the_common_mode_is_that_of_linear_theory():
     """Frequency and damping, on both sides of the Hopf bifurcation at τ_E / (w − 1)."""
     for num_units, group in itertools.groupby(sorted(CASES), key=lambda case: case[0]):
@@ -102,7 +104,7 @@ def test_below_the_onset_it_settles_and_above_it_goes_on():
         np.ones((1, 1)),
         stimulus=Presentation(image_ms=3000.0),
         recording=Recording(activity_ms=1.0),
-        backend="cython",
+        backend="cpp",
         dt_ms=0.02,
     )
     late = run["activity"].sel(time=slice(2500, None)).isel(unit=0)
@@ -141,6 +143,7 @@ def test_the_step_limit_is_where_eulers_method_turns_unstable():
     assert limit == pytest.approx((10 + 5 * 0.3) / (1 - 0.7 + 0.7 * 400), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_activity_that_runs_away_is_refused():
     """trace² > 4 determinant and trace > 0: an unstable node, and r has no ceiling."""
     circuit = DaleInhibition(w_ie=3.0, w_self=3.0, tau_inh_ms=200.0)

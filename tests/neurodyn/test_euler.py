@@ -192,9 +192,8 @@ def assert_equal(traces, run, *, synapses=None):
         close(traces[f"{synapses}_snapshots"].isel(snapshot=-1), run.between)
 
 
-CYTHON = pytest.param("cython", marks=pytest.mark.slow)
-CPP = pytest.param("cpp", marks=pytest.mark.slow)
-CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
+MARKS = {"cython": pytest.mark.slow, "cpp": pytest.mark.slow, "cuda": pytest.mark.gpu}
+CYTHON, CPP, CUDA = (pytest.param(name, marks=mark) for name, mark in MARKS.items())
 BACKENDS = ["numpy", CYTHON, CPP, CUDA]
 CASES = [
     (p, window_ms, sign)
@@ -203,8 +202,14 @@ CASES = [
     for sign in (0, 1, -1)
     if p == 2.0 or sign != -1
 ]
-# Compilation takes 5 to 10 s for each: the three ways in which weights move.
-COMPILED = [(2.0, 0.0, 0), (2.0, IMAGE_MS, 0), (3.0, 10.0, 1)]
+# Compilation takes 5 to 40 s for each: the three ways in which weights move.
+COMPILED = [
+    (2.0, 0.0, 0, "cython"),
+    (2.0, IMAGE_MS, 0, "cpp"),
+    (3.0, 10.0, 1, "cython"),
+    (3.0, 10.0, 1, "cpp"),
+    *((*case, "cuda") for case in ((2.0, 0.0, 0), (2.0, IMAGE_MS, 0), (3.0, 10.0, 1))),
+]
 
 
 def check_case(p, window_ms, sign, backend):
@@ -224,8 +229,10 @@ def test_rule_of_the_paper(p, window_ms, sign):
     check_case(p, window_ms, sign, "numpy")
 
 
-@pytest.mark.parametrize("backend", [CYTHON, CPP, CUDA])
-@pytest.mark.parametrize(("p", "window_ms", "sign"), COMPILED)
+@pytest.mark.parametrize(
+    ("p", "window_ms", "sign", "backend"),
+    [pytest.param(*case, marks=MARKS[case[-1]]) for case in COMPILED],
+)
 def test_rule_of_the_paper_compiled(p, window_ms, sign, backend):
     check_case(p, window_ms, sign, backend)
 
@@ -286,7 +293,7 @@ def test_dale_static():
         np.testing.assert_array_equal(traces[trace], matrix)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["numpy", CPP, CUDA])
 def test_static_weights_with_each_cells_own_time_constant(backend):
     traces = neurodyn.simulate(
         LateralInhibition(w_inh=0.5, tau_ms=TAUS),

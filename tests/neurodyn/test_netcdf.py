@@ -115,6 +115,7 @@ def command(folder, *more, num_images=40):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
+@pytest.mark.slow
 def test_a_limit_of_the_size_of_files_is_one_line(tmp_path):
     arguments = command(tmp_path, f"--out={tmp_path / 't.nc'}", "--activity-ms=0.5")
     code = LIMITED.format(limit=30_000, arguments=arguments)
@@ -141,6 +142,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(where)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_keeps_what_was_finished(small_disk, tmp_path):
     out = small_disk / "t.nc"
     more = [f"--out={out}", "--activity-ms=0.5", "--image-ms=100", "--w-inh=0.5"]

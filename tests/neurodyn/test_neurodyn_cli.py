@@ -281,6 +281,7 @@ def test_flags_are_named_as_they_are_given(files, capsys):
     assert "allow_pickle" not in refused(capsys, command(files, weights="pickled.npy"))
 
 
+@pytest.mark.slow
 def test_a_terminal_that_knows_only_ascii_is_told_everything(files):
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     for more in (["--help"], ["--tau-ms", "-1"]):

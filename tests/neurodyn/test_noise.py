@@ -176,15 +176,24 @@ def run(circuit, backend="numpy", *, reset=True, seed=3, **settings):
 
 
 @pytest.mark.parametrize(
-    "backend",
+    ("backend", "name", "reset"),
     [
-        pytest.param("cython", marks=pytest.mark.slow),
-        pytest.param("cpp", marks=pytest.mark.slow),
-        pytest.param("cuda", marks=pytest.mark.gpu),
+        *(
+            pytest.param(backend, name, reset, marks=pytest.mark.slow)
+            for backend, name, reset in (
+                ("cython", "lateral", True),
+                ("cython", "dale", False),
+                ("cpp", "lateral", False),
+                ("cpp", "dale", True),
+            )
+        ),
+        *(
+            pytest.param("cuda", name, reset, marks=pytest.mark.gpu)
+            for name in NOISY
+            for reset in (True, False)
+        ),
     ],
 )
-@pytest.mark.parametrize("name", NOISY)
-@pytest.mark.parametrize("reset", [True, False])
 def test_a_seed_is_the_same_noise_on_every_backend(backend, name, reset):
     one, two = (run(NOISY[name], which, reset=reset) for which in ("numpy", backend))
     # measured: 1e-15

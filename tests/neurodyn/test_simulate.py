@@ -139,8 +139,9 @@ def test_brian2_takes_the_steps_of_eulers_method(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [CASES[0], CASES[3]], ids=str)
-@pytest.mark.parametrize("backend", ["cython", "cpp"])
+@pytest.mark.parametrize(
+    ("backend", "settings"), [("cython", CASES[0]), ("cpp", CASES[3])], ids=str
+)
 def test_compiled_code_takes_the_steps_of_eulers_method(backend, settings):
     assert_is_eulers_method(run_case(*settings, backend), *settings)
 

@@ -235,8 +235,7 @@ def test_a_compiled_program_is_given_all_that_a_run_says(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reset", [True, False])
-@pytest.mark.parametrize("backend", ["cython", "cpp"])
+@pytest.mark.parametrize(("backend", "reset"), [("cython", False), ("cpp", True)])
 def test_compiled_parts_have_the_noise_of_their_seed(backend, reset):
     """As on numpy in one piece; and another seed has other noise."""
 
@@ -250,10 +249,10 @@ def test_compiled_parts_have_the_noise_of_their_seed(backend, reset):
             )
             return joined(list(found), "samples")["activity"]
 
-    for seed in (3, 2**40 + 5):
-        expected = parts("numpy", len(ORDER), seed)
-        # Measured 1e-15.
-        np.testing.assert_allclose(parts(backend, 2, seed), expected, rtol=0, atol=1e-12)
+    seed = 2**40 + 5
+    expected = parts("numpy", len(ORDER), seed)
+    # Measured 1e-15.
+    np.testing.assert_allclose(parts(backend, 2, seed), expected, rtol=0, atol=1e-12)
     assert abs(parts("numpy", len(ORDER), 3) - expected).max() > 0.01
 
 

@@ -194,6 +194,7 @@ def test_a_truncated_file_is_called_damaged(dataset, tmp_path, share):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
 def test_a_file_damaged_in_the_middle_is_called_damaged(dataset, tmp_path):
     """Not every such error of HDF5 is an OSError."""
     path = tmp_path / "traces.nc"
