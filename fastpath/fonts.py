@@ -4,8 +4,10 @@ import functools
 from collections.abc import Iterable, Sequence
 
 from matplotlib import font_manager
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.ft2font import FT2Font
+from matplotlib.text import Text
 
 # Has a box for every character, the same one for many.
 PLACEHOLDERS = "LastResort"
@@ -29,6 +31,18 @@ def drawable(texts: Sequence[str]) -> tuple[list[str], list[str]]:
             break
     escapes = str.maketrans({c: c.encode("unicode_escape").decode() for c in missing})
     return [text.translate(escapes) for text in texts], families
+
+
+def make_drawable(figure: Figure) -> None:
+    """Bring all texts of a figure, those of formatters apart, to what can be drawn."""
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    given = [text.get_text() for text in texts]
+    shown, families = drawable(given)
+    if shown == given and families == list(FontProperties().get_family()):
+        return
+    for text, new in zip(texts, shown, strict=True):
+        text.set_text(new)
+        text.set_fontfamily(families)
 
 
 def _installed() -> Iterable[tuple[str, str]]:

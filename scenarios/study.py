@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fastpath import checkpoint
+from fastpath import checkpoint, fonts
 from fastpath.machine import Machine
 from neurodyn import traces
 from scenarios import grid, records
@@ -211,6 +211,7 @@ def caption(figure: Figure, result: xr.Dataset) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure, whole or not at all, and close it."""
+    fonts.make_drawable(figure)  # data sets are called as their files are
     with checkpoint.whole(path) as part:
         figure.savefig(part, dpi=110, format="png")
     plt.close(figure)

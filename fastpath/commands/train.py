@@ -125,7 +125,7 @@ class Train(Saving, Machine):
             size = min(training.batch_size, num_images)
             training = replace(training, batch_size=size)
         return Plan(
-            data=self._data(),
+            data=datasets.located(self.data),
             units=self.units,
             p=known.p if self.p is None else self.p,
             seed=self.seed,
@@ -139,12 +139,6 @@ class Train(Saving, Machine):
             snapshots=Plan.snapshots if self.snapshots is None else self.snapshots,
             tensorboard=self.tensorboard,
         )
-
-    def _data(self) -> str:
-        """Return the data set, by a path that means the same in every folder."""
-        path = Path(self.data)
-        named = self.data in datasets.NAMES or not path.exists()
-        return self.data if named else str(path.resolve())
 
     def _readout(self, known: Defaults, *, random: bool) -> Readout:
         given = {name: getattr(self, flag) for name, flag in HEAD_FLAGS.items()}

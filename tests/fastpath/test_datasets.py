@@ -4,14 +4,13 @@ from PIL import Image
 
 from fastpath import datasets
 
-RNG = np.random.default_rng(0)
-
 
 def arrays(**changes):
+    rng = np.random.default_rng(0)
     held = {
-        "x_train": RNG.integers(0, 256, (12, 5, 4), dtype=np.uint8),
+        "x_train": rng.integers(0, 256, (12, 5, 4), dtype=np.uint8),
         "y_train": np.arange(12) % 3,
-        "x_test": RNG.integers(0, 256, (6, 5, 4), dtype=np.uint8),
+        "x_test": rng.integers(0, 256, (6, 5, 4), dtype=np.uint8),
         "y_test": np.arange(6) % 3,
     }
     return {name: value for name, value in (held | changes).items() if value is not None}
@@ -124,9 +123,10 @@ def test_damaged_idx_file_is_refused(tmp_path):
 
 def save_images(folder, count, size=(4, 5), mode="L"):
     folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
     for i in range(count):
         shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
-        pixels = RNG.integers(0, 256, shape, dtype=np.uint8)
+        pixels = rng.integers(0, 256, shape, dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{i}.png")
 
 

@@ -2,6 +2,7 @@
 
 import io
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,6 +10,7 @@ from matplotlib import font_manager, rc_context
 from matplotlib.figure import Figure
 
 from fastpath import fonts, plots
+from scenarios import study
 
 
 @pytest.fixture
@@ -48,6 +50,16 @@ def test_a_font_that_has_the_characters_is_found():
         figure = Figure()
         figure.text(0, 0, shown, fontfamily=families)
         figure.savefig(io.BytesIO())
+
+
+def test_a_whole_figure_is_made_drawable(only_default, tmp_path):
+    figure, ax = plt.subplots()
+    ax.plot([1, 2], label="猫 gray")
+    ax.legend()
+    ax.set_title("犬\nmnist")
+    study.save(figure, tmp_path / "f.png")
+    (entry,) = ax.get_legend().get_texts()
+    assert (entry.get_text(), ax.get_title()) == ("\\u732b gray", "\\u72ac\nmnist")
 
 
 def test_plain_names_change_nothing():

@@ -146,7 +146,9 @@ def parts(y):
     return Split(x, y, x, y, "test")
 
 
-SETTINGS = {"preprocess": Preprocess(), "generator": torch.Generator(), "progress": False}
+def settings():
+    generator = torch.Generator().manual_seed(0)
+    return {"preprocess": Preprocess(), "generator": generator, "progress": False}
 
 
 def by_local_rule(split, num_classes):
@@ -158,19 +160,22 @@ def by_local_rule(split, num_classes):
         competition=Ranking(),
         training=Training(epochs=1, batch_size=4),
         head=Readout(epochs=1),
-        **SETTINGS,
+        **settings(),
     )
 
 
 def by_backprop(split, num_classes):
-    settings = baselines.Backprop(epochs=1, batch_size=4)
     baselines.backprop(
-        split, num_units=4, num_classes=num_classes, backprop=settings, **SETTINGS
+        split,
+        num_units=4,
+        num_classes=num_classes,
+        backprop=baselines.Backprop(epochs=1, batch_size=4),
+        **settings(),
     )
 
 
 def by_pixels(split, num_classes):
-    baselines.linear(split, num_classes=num_classes, head=Readout(epochs=1), **SETTINGS)
+    baselines.linear(split, num_classes=num_classes, head=Readout(epochs=1), **settings())
 
 
 @pytest.mark.parametrize("learn", [by_local_rule, by_backprop, by_pixels])

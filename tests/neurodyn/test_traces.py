@@ -156,7 +156,8 @@ def test_a_file_holds_everything(dataset, tmp_path):
 
 
 def test_a_large_file_is_compressed_without_loss(tmp_path):
-    activity = np.repeat(RNG.normal(size=(1, 50)), 4000, axis=0)  # settled: 1.6 MB of it
+    settled = np.random.default_rng(1).normal(size=(1, 50))
+    activity = np.repeat(settled, 4000, axis=0)  # 1.6 MB of it
     coords = {"time": np.arange(4000.0), "unit": np.arange(50)}
     dataset = traces.assemble({"activity": activity}, coords, **ABOUT)
     traces.save(dataset, tmp_path / "traces.nc")
