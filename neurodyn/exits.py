@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -118,7 +119,7 @@ def _stoppable() -> Iterator[None]:
     Python drops an exception in `__del__` and in callbacks of weak references, which are in
     every import: it prints a traceback, and goes on. Such a one is raised again.
     """
-    stopping, drop = False, sys.unraisablehook
+    stopping, drop, sending = False, sys.unraisablehook, threading.Lock()
 
     def stop(number: int, _: object) -> None:
         nonlocal stopping
@@ -130,14 +131,26 @@ def _stoppable() -> Iterator[None]:
         nonlocal stopping
         if isinstance(what.exc_value, Stopped):
             stopping = False
-            threading.Timer(0.01, _to_main, [what.exc_value.number]).start()
+            again = threading.Thread(target=send, args=[what.exc_value.number])
+            again.daemon = True
+            again.start()
         else:
             drop(what)
+
+    def send(number: int) -> None:
+        # More than once: Python sees none that comes just before it begins to wait.
+        while not stopping:
+            time.sleep(0.01)
+            with sending:
+                if not stopping:
+                    _to_main(number)
 
     sys.unraisablehook, back = dropped, _handle(stop)
     try:
         yield
     finally:
+        with sending:
+            stopping = True
         sys.unraisablehook = drop
         back()
         atexit.unregister(_end_silently)

@@ -85,12 +85,13 @@ def test_a_command_that_is_told_to_end_twice_ends_once(capsys):
     assert [signal.getsignal(number) for number in exits.WORDS] == before
 
 
-def test_a_signal_that_python_drops_stops_the_command_all_the_same(capsys):
-    class Dropped:
-        def __del__(self) -> None:
-            signal.raise_signal(signal.SIGTERM)
-            time.sleep(0)  # where Python looks for signals
+class Dropped:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(0)  # where Python looks for signals
 
+
+def test_a_signal_that_python_drops_stops_the_command_all_the_same(capsys):
     def work() -> None:
         Dropped()
         gc.collect()
@@ -100,6 +101,26 @@ def test_a_signal_that_python_drops_stops_the_command_all_the_same(capsys):
     assert ended(work) == 143
     assert time.monotonic() - start < 30
     assert capsys.readouterr().err == "command: terminated; nothing was saved\n"
+
+
+def test_a_signal_that_comes_just_before_python_waits_is_sent_again(monkeypatch):
+    """As if the first two had come where Python does not look any more."""
+    real, sent = exits._to_main, []
+
+    def to_main(number):
+        sent.append(number)
+        if len(sent) > 2:
+            real(number)
+
+    def work() -> None:
+        Dropped()
+        time.sleep(60)
+
+    monkeypatch.setattr(exits, "_to_main", to_main)
+    start = time.monotonic()
+    assert ended(work) == 143
+    assert time.monotonic() - start < 30
+    assert len(sent) >= 3
 
 
 def test_what_a_command_was_started_to_ignore_it_does(capsys):

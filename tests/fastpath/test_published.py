@@ -52,8 +52,7 @@ def away(weights, exact) -> tuple[float, float]:
     return by_unit.max(), np.quantile(by_unit, 0.9)
 
 
-# Measured for all of K = 100, 2000, p = 2, 2.5, 3, k = 2, 7 (K = 2000 takes a minute
-# each): float64 at most 2.4e-15; float32 1.1e-6 to 3.1e-6, the dense form's own the same,
+# Measured with whole epochs for all of K = 100, 2000, p = 2, 2.5, 3, k = 2, 7: float64 at most 2.4e-15; float32 1.1e-6 to 3.1e-6, the dense form's own the same,
 # but for units that an image of two equal drives gave to another winner: there both
 # precisions, or one, are 0.02 to 0.2 away. Such units are fewer than one in ten.
 @pytest.mark.slow
@@ -62,7 +61,7 @@ def away(weights, exact) -> tuple[float, float]:
     [(100, 2.0, 2), (100, 2.5, 7), (100, 3.0, 2), (2000, 3.0, 7)],
 )
 def test_an_epoch_of_mnist_equals_the_published_form(epoch, units, p, k):
-    if units == 2000:
+    if (units, p, k) != (100, 2.0, 2):  # a quarter is enough for the others
         epoch = epoch[:15_000]
     exact = dense(epoch, units, p, k, np.float64)
     assert away(sparse(epoch, units, p, k, torch.float64), exact)[0] < 1e-10
