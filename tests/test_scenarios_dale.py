@@ -126,6 +126,7 @@ def learned(tmp_path_factory):
     return folder, config
 
 
+@pytest.mark.slow
 def test_a_circuit_that_learns_keeps_its_signs(learned):
     folder, _ = learned
     summary = json.loads((folder / "run/summary.json").read_text())
@@ -140,6 +141,7 @@ def test_a_circuit_that_learns_keeps_its_signs(learned):
     assert dale_learns.violated(wrong).values.tolist() == [0, 0, 0, 1] + 9 * [0]
 
 
+@pytest.mark.slow
 def test_learning_writes_what_it_says(learned):
     folder, config = learned
     summary = json.loads((folder / "run/summary.json").read_text())

@@ -158,6 +158,7 @@ def test_other_circuits_settle_to_the_same_learning(digits, make):
     )
 
 
+@pytest.mark.slow
 def test_instantaneous_inhibition_learns_all_the_time_as_eq_8(digits):
     """ΔW during the transient, with τ_I → 0: the distance falls with τ_I."""
     weights = start().weights.numpy()
@@ -403,6 +404,7 @@ def test_a_fault_breaks_an_agreement(digits, monkeypatch, fault):
         agreements(digits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", COMPILED)
 def test_a_fault_in_the_compiled_kernels_breaks_an_agreement(
     digits, monkeypatch, tmp_path, fault

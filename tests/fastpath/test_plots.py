@@ -166,6 +166,7 @@ def test_the_film_has_the_fields_of_the_snapshots(run):
             assert abs(blocks.mean(axis=(1, 3)) - mosaic).mean() < 0.02
 
 
+@pytest.mark.slow
 def test_plot_writes_elsewhere(run, tmp_path):
     before = sorted(run.iterdir())
     main(["plot", str(run), "--out", str(tmp_path / "deep" / "pictures")])
@@ -218,6 +219,7 @@ def test_an_old_run_gets_what_it_has(run, capsys):
     assert len(reasons) == 3
 
 
+@pytest.mark.slow
 def test_two_channels_are_left_out(run, capsys):
     config = checkpoint.load_json(run / "config.json")
     checkpoint.save_json(run / "config.json", config | {"image_shape": [4, 8, 2]})

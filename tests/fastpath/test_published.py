@@ -52,9 +52,10 @@ def away(weights, exact) -> tuple[float, float]:
     return by_unit.max(), np.quantile(by_unit, 0.9)
 
 
-# Measured with whole epochs for all of K = 100, 2000, p = 2, 2.5, 3, k = 2, 7: float64 at most 2.4e-15; float32 1.1e-6 to 3.1e-6, the dense form's own the same,
-# but for units that an image of two equal drives gave to another winner: there both
-# precisions, or one, are 0.02 to 0.2 away. Such units are fewer than one in ten.
+# Measured with whole epochs for all of K = 100, 2000, p = 2, 2.5, 3, k = 2, 7: float64 at
+# most 2.4e-15; float32 1.1e-6 to 3.1e-6, the dense form's own the same, but for units that
+# an image of two equal drives gave to another winner: there both precisions, or one, are
+# 0.02 to 0.2 away. Such units are fewer than one in ten.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("units", "p", "k"),

@@ -61,7 +61,10 @@ def everything(folder) -> list:
 NAMES = ["config.json", "history.nc", "metrics.json", "snapshots.nc", "weights.safetensors"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n == "snapshots.nc")) for n in NAMES],
+)
 def test_a_flipped_bit_is_noticed_or_changes_nothing(run, name):
     """It may hit what lays out a JSON file, or the mark of the sum itself."""
     before, whole = everything(run), (run / name).read_bytes()

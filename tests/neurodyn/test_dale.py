@@ -185,6 +185,7 @@ def test_noise_has_the_variance_and_memory_asked_for():
     assert covariance == pytest.approx(theory, rel=0.08)
 
 
+@pytest.mark.slow
 def test_a_seed_gives_one_noise():
     one, again = noisy(w_inh=0.0), noisy(w_inh=0.0)
     other = noisy(w_inh=0.0, seed=1)

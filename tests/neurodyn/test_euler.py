@@ -314,7 +314,7 @@ def test_static_weights_with_each_cells_own_time_constant(backend):
 
 @pytest.mark.parametrize(
     ("backend", "num_units"),  # without and with subtotals
-    [("numpy", 40), ("numpy", 600), pytest.param("cpp", 600, marks=pytest.mark.slow)],
+    [("numpy", 40), *(pytest.param(b, 600, marks=MARKS["cpp"]) for b in ("numpy", "cpp"))],
 )
 def test_pooled_is_explicit_inhibition(backend, num_units):
     weights = np.random.default_rng(2).normal(size=(num_units, NUM_PIXELS))

@@ -130,7 +130,12 @@ def check_chunks(name, backend, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["t.nc"]
 
 
-@pytest.mark.parametrize("name", CHUNKED)
+SLOW = ("cubic", "noise carried over", "dale")  # on numpy
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in CHUNKED]
+)
 def test_chunks_on_disk_are_the_run_in_memory(name, tmp_path, monkeypatch):
     check_chunks(name, "numpy", tmp_path, monkeypatch)
 

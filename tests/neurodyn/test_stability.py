@@ -212,7 +212,9 @@ def test_default_steps_of_random_circuits_do_as_lsoda(seed):
     check_against_lsoda(circuit, drive, dt_ms, tolerance=0.01)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed", [*range(6), *(pytest.param(s, marks=pytest.mark.slow) for s in range(6, 20))]
+)
 def test_halves_of_accepted_steps_do_as_lsoda(seed):
     """At the bound itself a mode takes for ever to decay."""
     circuit, drive = random_circuit(np.random.default_rng(100 + seed))

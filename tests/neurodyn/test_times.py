@@ -89,9 +89,9 @@ def test_times_without_a_common_part_are_refused(lengths):
 
 
 def test_a_step_much_shorter_than_need_be_is_told_of():
-    """33.333 ms for 30 Hz share a microsecond with samples of 1 ms."""
+    """3.333 ms, as 33.333 for 30 Hz, share a microsecond with samples of 1 ms."""
     with pytest.warns(UserWarning, match=r"0\.001 ms, 500 times shorter than this circuit"):
-        run(image_ms=33.333, order=[0])
+        run(image_ms=3.333, order=[0])
 
 
 @pytest.mark.parametrize("timing", [Gated(last_ms=0.25), Gated(last_ms=0.75)])
