@@ -83,7 +83,7 @@ QUICK = ["--data", "digits", "--units", "30", "--head-epochs", "1", "--p", "3"]
 def test_the_first_of_a_team_keeps_what_one_process_does(tmp_path):
     flags = [*QUICK, "--epochs", "4", "--tensorboard"]
     team = torchrun(2, "train", *flags, "--out", str(tmp_path / "team"))
-    _, said = team.communicate(timeout=120)
+    _, said = team.communicate(timeout=300)
     assert team.returncode == 0, said
     main(["train", *flags, "--out", str(tmp_path / "alone")])
     ours, alone = (
