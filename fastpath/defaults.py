@@ -130,6 +130,9 @@ def defaults_for(origin: str, num_units: int = 2000) -> Defaults:
                 readout=readout,
                 random=replace(readout, power=1.0),
                 kmeans=replace(readout, power=4.0),
-                backprop=Backprop(),  # not compared
-                backprop_preprocess=COLOUR,
+                # One seed, 2000 and 500 units: 9.7 and 10.0 % error; 10.0 and 10.7 from
+                # centred pixels with targets as they are. 500 units: 10.4 from centred
+                # ones; a step size of 0.003 is no better, 0.0003 worse.
+                backprop=Backprop(smoothing=0.1),
+                backprop_preprocess=Preprocess(),
             )
