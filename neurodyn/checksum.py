@@ -25,7 +25,7 @@ def header(content: bytes) -> tuple[dict[str, Any], memoryview]:
 def of_safetensors(content: bytes) -> str:
     """Return the sum of a valid file, whether or not its metadata hold one."""
     described, arrays = header(content)
-    described.get("__metadata__", {}).pop(SHA256, None)
+    (described.get("__metadata__") or {}).pop(SHA256, None)
     found = sha256(json.dumps(described, sort_keys=True).encode())
     found.update(arrays)
     return found.hexdigest()
@@ -39,7 +39,7 @@ def metadata_of(path: Path, content: bytes) -> dict[str, str]:
     Mismatch
         If they hold a sum, and it is another.
     """
-    described = header(content)[0].get("__metadata__", {})
+    described = header(content)[0].get("__metadata__") or {}
     check(path, described.get(SHA256), lambda: of_safetensors(content))
     return described
 

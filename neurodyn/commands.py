@@ -139,9 +139,12 @@ def _read(path: Path, name: str) -> NDArray[Any]:
 
 def _exponent(command: Simulate) -> float:
     """Return p: as given, but not against what the weights' file says."""
+    from safetensors import safe_open
+
     path, known = command.weights, None
     if path.suffix == ".safetensors":
-        known = checksum.metadata_of(path, path.read_bytes()).get("p")
+        with safe_open(path, "np") as file:
+            known = (file.metadata() or {}).get("p")
     if known is None:
         return 2.0 if command.p is None else command.p
     try:

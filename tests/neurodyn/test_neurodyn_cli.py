@@ -191,6 +191,15 @@ def test_p_that_is_no_number_is_one_line(files, capsys):
     assert "odd.safetensors says that it was trained with p = 'three': no number" in said
 
 
+def test_metadata_may_be_null(files):
+    header = b'{"__metadata__":null,"weights":{"dtype":"F64","shape":[5,4],'
+    header += b'"data_offsets":[0,160]}}'
+    content = len(header).to_bytes(8, "little") + header + WEIGHTS.tobytes()
+    (files / "null.safetensors").write_bytes(content)
+    main(command(files, weights="null.safetensors"))
+    assert (files / "traces.nc").exists()
+
+
 def test_numbers_that_numpy_does_not_have_are_one_line(files, capsys):
     half = torch.tensor(WEIGHTS, dtype=torch.bfloat16)
     safetensors.torch.save_file({"weights": half}, files / "half.safetensors")
