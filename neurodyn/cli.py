@@ -12,9 +12,9 @@ except KeyboardInterrupt:  # so early, nothing else says it in one line
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
-    with exits.orderly("neurodyn") as end:
+    with exits.orderly("neurodyn"):
         loaded = exits.at_once("neurodyn")
         from neurodyn.commands import run  # which takes seconds
 
         loaded()
-        run(args, end)
+        run(args)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from neurodyn import backends, checksum
 from neurodyn.circuits.lateral import LateralInhibition
-from neurodyn.exits import Ending
 from neurodyn.flags import parsed
 from neurodyn.recording import Recording
 from neurodyn.simulation import simulate
@@ -206,9 +205,8 @@ type Command = (
 )
 
 
-def run(args: Sequence[str] | None, end: Ending) -> None:
-    """Carry out a command line; say to `end` what it leaves if it is stopped."""
-    end.left = lambda: "nothing of this run was saved"
+def run(args: Sequence[str] | None) -> None:
+    """Carry out a command line."""
     match parsed(Command, args, prog="neurodyn", description=__doc__):
         case Simulate() as command:
             with _as_flags(Simulate):
