@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import neurodyn
-from fastpath import datasets
+from fastpath.data import datasets
 from fastpath.plasticity import delta_w
 from neurodyn import backends, equilibrium
 from scenarios.command import command

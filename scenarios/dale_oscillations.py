@@ -33,7 +33,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 import neurodyn
-from fastpath import checkpoint
+from fastpath.runs import storage
 from neurodyn import DaleInhibition, analysis, backends, plots, traces
 from neurodyn.circuits.dale import oscillation
 from scenarios.command import command
@@ -132,7 +132,7 @@ def main(config: Config) -> None:
             f"{config.out} already holds a run: choose another --out, or give --overwrite "
             "to replace it"
         )
-    checkpoint.prepare(config.out, overwrite=True)
+    storage.prepare(config.out, overwrite=True)
     traces.check_writable(config.figure)
     found = measure_all(config)
     summary = summarise(config, found)
@@ -147,7 +147,7 @@ def main(config: Config) -> None:
         "config": json.dumps(asdict(config), default=str),
     }
     traces.save(everything, saved)
-    checkpoint.save_json(config.out / "summary.json", summary)
+    storage.save_json(config.out / "summary.json", summary)
     draw(config, found, summary).savefig(config.figure, dpi=110)
     print(table(summary))
     print(f"\nWrote {config.out}/{{circuits.nc,summary.json}} and {config.figure}")

@@ -23,15 +23,16 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fastpath import datasets, experiment
+from fastpath import experiment
 from fastpath.competition import Ranking
-from fastpath.constraints import Constraint, column_signs, row_signs, same_sign
-from fastpath.defaults import CENTRED, defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import CENTRED, defaults_for
+from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
+from fastpath.layers.constraints import Constraint, column_signs, row_signs, same_sign
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 from neurodyn import plots
 from neurodyn.flags import refuse_in_vain
 from scenarios import study

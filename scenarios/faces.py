@@ -14,13 +14,13 @@ import numpy as np
 import torch
 import xarray as xr
 
-from fastpath import datasets
 from fastpath.baselines import Backprop, KMeans
 from fastpath.competition import Ranking
-from fastpath.defaults import COLOUR, Defaults, defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import COLOUR, Defaults, defaults_for
 from fastpath.experiment import Split, Trained
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 from scenarios import face_figure, grid, records, study
 from scenarios.cells import Clusters, EndToEnd, Local, Network, Pixels, Source, scored
 from scenarios.study import Study

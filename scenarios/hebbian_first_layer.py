@@ -18,9 +18,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from fastpath import datasets
 from fastpath.baselines import Backprop
-from fastpath.defaults import Defaults, defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import Defaults, defaults_for
 from scenarios import study
 from scenarios.cells import Network, Source
 from scenarios.curves import Layer, OwnReadout, Perceptron

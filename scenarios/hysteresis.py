@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import neurodyn
-from fastpath import checks, datasets
+from fastpath import checks
+from fastpath.data import datasets
 from neurodyn import analysis, backends
 from scenarios.command import command
 from scenarios.quickstart import RANKING, TAU_MS, Learned

@@ -20,13 +20,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from fastpath import datasets, experiment
+from fastpath import experiment
 from fastpath.competition import Ranking
-from fastpath.defaults import Defaults, defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import Defaults, defaults_for
+from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split
-from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 from scenarios import study
 from scenarios.cells import Network, Source, scored
 from scenarios.study import Study

@@ -20,13 +20,15 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import neurodyn
-from fastpath import baselines, checkpoint, datasets, experiment
+from fastpath import baselines, experiment
 from fastpath.competition import Equilibrium, Ranking
-from fastpath.defaults import defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import defaults_for
 from fastpath.layers import Dense
 from fastpath.plasticity import delta_w
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.runs import storage
+from fastpath.training.loop import Training
 from neurodyn import analysis, backends, equilibrium, plots, traces
 from scenarios.command import command
 
@@ -103,7 +105,7 @@ def main(config: Config) -> None:
     out = config.out or Path("runs") / config.name
     backends.resolve(config.backend)  # a mistake should not cost the training
     datasets.check_root(config, config.data)
-    checkpoint.prepare(out, overwrite=config.overwrite)
+    storage.prepare(out, overwrite=config.overwrite)
     figure = config.figure or out / f"{config.name}.png"
     traces.check_writable(figure)
     images = datasets.load(config.data, config.data_root)
@@ -136,8 +138,8 @@ def main(config: Config) -> None:
     )
     trials.attrs["config"] = json.dumps([json.loads(run.attrs["config"]) for run in runs])
     traces.save(trials, out / "traces.nc")
-    checkpoint.save_tensors(out / "weights.safetensors", {"weights": learned.weights})
-    checkpoint.save_json(out / "summary.json", summary)
+    storage.save_tensors(out / "weights.safetensors", {"weights": learned.weights})
+    storage.save_json(out / "summary.json", summary)
     draw(trials, summary, images.shape).savefig(figure, dpi=110)
     print(table(summary))
     print(f"\nWrote {out}/{{traces.nc,weights.safetensors,summary.json}} and {figure}")

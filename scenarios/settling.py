@@ -21,10 +21,12 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 import neurodyn
-from fastpath import checkpoint, checks, datasets
-from fastpath.defaults import defaults_for
+from fastpath import checks
+from fastpath.data import datasets
+from fastpath.data.defaults import defaults_for
 from fastpath.layers import Dense
-from fastpath.train import Training, train
+from fastpath.runs import storage
+from fastpath.training.loop import Training, train
 from neurodyn import backends, equilibrium, plots, traces
 from neurodyn.times import is_multiple
 from scenarios.command import command
@@ -154,7 +156,7 @@ def places(config: Placed, name: str) -> tuple[Path, Path]:
     name = name if stem == "digits" else f"{name}_{stem}"
     out = config.out or Path("runs") / name
     figure = config.figure or Path("figures") / f"{name}.png"
-    checkpoint.prepare(out, overwrite=config.overwrite)
+    storage.prepare(out, overwrite=config.overwrite)
     traces.check_writable(figure)
     return out, figure
 
@@ -165,12 +167,12 @@ def write(result: xr.Dataset, config: Any, out: Path) -> None:
         missing = {"units", "long_name"} - set(variable.attrs)
         if missing:
             raise ValueError(f"'{name}' has no attribute {' and '.join(sorted(missing))}")
-    checkpoint.save_dataset(out / "results.nc", result)
+    storage.save_dataset(out / "results.nc", result)
     settings = {
         key: str(value) if isinstance(value, Path) else value
         for key, value in asdict(config).items()
     }
-    checkpoint.save_json(out / checkpoint.CONFIG, settings)
+    storage.save_json(out / storage.CONFIG, settings)
 
 
 def check_counts(config: Any, *names: str) -> None:

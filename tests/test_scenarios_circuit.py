@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fastpath import datasets
+from fastpath.data import datasets
 from neurodyn import equilibrium
 from scenarios import continuous_plasticity, hysteresis, settling
 

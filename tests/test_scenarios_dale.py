@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from fastpath import checkpoint
+from fastpath.runs import storage
 from neurodyn import traces
 from neurodyn.circuits.dale import oscillation
 from scenarios import dale_learns, dale_oscillations
@@ -148,7 +148,7 @@ def test_learning_writes_what_it_says(learned):
     assert summary["presentations"] == 100
     assert summary["scored_on"] == "test"
     assert set(summary["error"]) == {*dale_learns.POWER, dale_learns.BACKPROP}
-    weights = checkpoint.load_tensors(folder / "run/weights.safetensors")
+    weights = storage.load_tensors(folder / "run/weights.safetensors")
     assert weights["Dale circuit 0"].shape == (10, 64)
     assert all(
         (weights[f"{name} 0"] >= 0).all() for name in ("ranking >= 0", "random >= 0")

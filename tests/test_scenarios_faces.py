@@ -11,8 +11,8 @@ import pytest
 import torch
 import xarray as xr
 
-from fastpath.defaults import defaults_for
-from fastpath.train import Training
+from fastpath.data.defaults import defaults_for
+from fastpath.training.loop import Training
 from scenarios import face_figure, faces, grid
 from scenarios.cells import GRAY, Source
 from scenarios.faces import Config, Faces, LargestClass

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from fastpath import baselines, experiment
 from fastpath.baselines import Backprop
-from fastpath.defaults import defaults_for
+from fastpath.data.defaults import defaults_for
 from scenarios import grid, hebbian_first_layer, study
 from scenarios.cells import Source
 from scenarios.curves import Curve, Layer, OwnReadout, Perceptron

@@ -8,12 +8,12 @@ import pytest
 import torch
 import xarray as xr
 
-from fastpath import datasets
 from fastpath.competition import Ranking
-from fastpath.defaults import defaults_for
-from fastpath.preprocess import Preprocess
+from fastpath.data import datasets
+from fastpath.data.defaults import defaults_for
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 from scenarios import dale_training, grid, hidden_size, multilayer, records, study
 from scenarios.cells import Local, Source
 from scenarios.dale_training import Signed

@@ -11,7 +11,8 @@ import torch
 import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
-from fastpath import checkpoint, datasets
+from fastpath.data import datasets
+from fastpath.runs import storage
 from neurodyn import backends, traces
 from scenarios import grid
 from scenarios.grid import Cell, Task
@@ -37,7 +38,7 @@ def places(config: Config) -> tuple[Path, Path]:
     out = config.out or Path("runs") / name
     beside = out / "ladder.png" if config.quick else Path("figures") / f"{name}.png"
     figure = config.figure or beside
-    checkpoint.prepare(out, overwrite=True)
+    storage.prepare(out, overwrite=True)
     traces.check_writable(figure)
     return out, figure
 
@@ -267,7 +268,7 @@ def run(config: Config) -> xr.Dataset:
         backends.resolve(backend)
     out, figure = places(config)
     result = results(config, out)
-    checkpoint.save_dataset(out / "ladder.nc", result)
+    storage.save_dataset(out / "ladder.nc", result)
     text = summary.text(result)
     (out / "summary.txt").write_text(text + "\n")
     drawn = drawing.draw(result, figure)
