@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -133,6 +133,20 @@ def backprop(
     }
 
 
+def tensors_of(network: nn.Module) -> dict[str, Tensor]:
+    """Return what `backprop` trained, by the names that the files of a run give it."""
+    held = {name: value.cpu() for name, value in network.state_dict().items()}
+    none = torch.zeros_like(held["0.bias"])
+    return {
+        "weights": held["0.weight"],
+        "bias": held["0.bias"],
+        "head.weights": held["2.weight"],
+        "head.bias": held["2.bias"],
+        "head.offset": none,
+        "head.scale": none + 1,
+    }
+
+
 def _network(
     num_pixels: int, num_units: int, num_classes: int, generator: torch.Generator
 ) -> nn.Sequential:
@@ -168,7 +182,7 @@ def _start_from(network: nn.Sequential, first: Float[Tensor, "unit pixel"]) -> N
 
 def _learning(
     network: nn.Sequential,
-    x: UInt8[Tensor, "image *shape"],
+    x: Num[Tensor, "image *shape"],
     preprocess: Preprocess,
     mean: Float[Tensor, " pixel"],
     *,
@@ -196,7 +210,7 @@ def _error(
     network: nn.Module,
     preprocess: Preprocess,
     mean: Float[Tensor, " pixel"],
-    x: UInt8[Tensor, "image *shape"],
+    x: Num[Tensor, "image *shape"],
     y: Tensor,
 ) -> float:
     wrong = sum(
@@ -220,7 +234,7 @@ class KMeans:
 
 @isolated(grad=False, numpy=True)
 def kmeans(
-    x: UInt8[Tensor, "image *shape"],
+    x: Num[Tensor, "image *shape"],
     *,
     num_units: int,
     kmeans: KMeans,

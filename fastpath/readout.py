@@ -288,11 +288,19 @@ def confusion(
         x = checks.floats("features", x, "(image, unit)")
     num = len(head.bias)
     y = checks.labels("labels", y, num_images=len(x), num_classes=num).to(head.bias.device)
-    counts = torch.zeros(num * num, dtype=torch.int64, device=y.device)
+    counts = torch.zeros(num, num, dtype=torch.int64, device=y.device)
     for features, labels in zip(_blocks(x), y.split(BLOCK), strict=True):
-        pair = num * labels + head(features).argmax(dim=1)
-        counts += torch.bincount(pair, minlength=num * num)
-    return counts.view(num, num)
+        counts += count(head(features).argmax(dim=1), labels, num_classes=num)
+    return counts
+
+
+def count(
+    answers: Int[Tensor, " image"], labels: Int[Tensor, " image"], *, num_classes: int
+) -> Int[Tensor, "label answer"]:
+    """Return how many images of each label got each answer."""
+    pair = num_classes * labels + answers
+    counts = torch.bincount(pair, minlength=num_classes**2)
+    return counts.view(num_classes, num_classes)
 
 
 def error_of(confusion: Int[Tensor, "label answer"]) -> float:

@@ -94,7 +94,7 @@ def _say(program: str, what: object) -> None:
         print(f"{program}: {what}", file=sys.stderr, flush=True)
 
 
-def _handle(handler: Callable[[int, object], object]) -> Callable[[], None]:
+def _handle(handler: "Callable[[int, Any], object]") -> Callable[[], None]:
     """Call this when a signal would end the process; return what puts back how it was."""
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():  # others get no signals

@@ -1,4 +1,4 @@
-"""The command `fastpath`: train, resume, evaluate, plot, backprop, export.
+"""The command `fastpath`: train, resume, evaluate, predict, plot, backprop, export.
 
 One file is one sub-command, with its settings.
 """
@@ -16,6 +16,7 @@ from fastpath.commands.backprop import BackpropControl, backprop_control
 from fastpath.commands.evaluate import Evaluate, evaluate
 from fastpath.commands.export import Export, export
 from fastpath.commands.plot import Plot, plot
+from fastpath.commands.predict import Predict, predict
 from fastpath.commands.resume import Resume, resume
 from fastpath.commands.train import Train, train
 from fastpath.runs import storage
@@ -26,6 +27,7 @@ type Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Plot, tyro.conf.subcommand("plot")]
     | Annotated[BackpropControl, tyro.conf.subcommand("backprop")]
     | Annotated[Export, tyro.conf.subcommand("export")]
@@ -58,6 +60,8 @@ def _run(command: Command) -> None:
             resume(command)
         case Evaluate():
             evaluate(command)
+        case Predict():
+            predict(command)
         case Plot():
             plot(command)
         case BackpropControl():
@@ -76,7 +80,9 @@ def _what_is_left(command: Any, before: dict[Path, Any]) -> str:
                 return f"go on from its last checkpoint by `fastpath resume {folder}`"
             if folder / storage.METRICS in written:
                 return f"the run is finished, and saved to {folder}"
-        case Plot() | Export() if written:
+        case BackpropControl() if written:
+            return f"the run is finished, and saved to {command.out}"
+        case Plot() | Export() | Predict() if written:
             return f"saved {', '.join(map(str, written))}"
     return "nothing was saved"
 
@@ -88,7 +94,11 @@ def _files(command: Any) -> dict[Path, Any]:
             paths = [folder / name for name in (storage.CHECKPOINT, storage.METRICS)]
         case Plot(out=folder):
             paths = [(folder or command.run) / name for name in storage.PICTURES]
+        case BackpropControl(out=Path() as folder):
+            paths = [folder / storage.METRICS]
         case Export(out=path):
+            paths = [path]
+        case Predict(out=Path() as path):
             paths = [path]
         case _:
             paths = []

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import tyro
 
-from fastpath import readout
+from fastpath import module, readout
 from fastpath.commands.report import report, say_without_sums
 from fastpath.compute import Cores, Processor
 from fastpath.data import datasets
@@ -34,11 +34,16 @@ def evaluate(command: Evaluate) -> None:
     """Run `fastpath evaluate`."""
     run, images, device = opened(command)
     x = torch.from_numpy(images.x_test).to(device)
-    v = readout.Streamed(
-        run.weights.to(device), x, run.preprocess, run.mean.to(device), run.readout
-    )
     y = torch.from_numpy(images.y_test).to(device)
-    report({"test_error": readout.error(run.head.to(device), v, y)})
+    if run.readout is None:
+        answers = module.outputs(run.to_module().to(device), x).argmax(dim=1)
+        error = 100 * (answers != y).double().mean().item()
+    else:
+        v = readout.Streamed(
+            run.weights.to(device), x, run.preprocess, run.mean.to(device), run.readout
+        )
+        error = readout.error(run.head.to(device), v, y)
+    report({"test_error": error})
 
 
 def opened(command: OfRun) -> tuple[Saved, datasets.Images, torch.device]:

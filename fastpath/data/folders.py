@@ -55,6 +55,29 @@ def read(path: Path) -> Images:
     return images
 
 
+def pictures(path: Path) -> tuple[list[Path], UInt8[np.ndarray, "image height width _"]]:
+    """Return image files, and what they show: one file, or all of a folder and its folders.
+
+    Raises
+    ------
+    ValueError
+        If there is none, one cannot be read, or they are of several sizes.
+    """
+    if not path.exists():
+        raise ValueError(f"there is no file or folder {path}")
+    files = [path]
+    if path.is_dir():
+        files = sorted(
+            file
+            for file in path.rglob("*")
+            if file.suffix.lower() in ENDINGS
+            and not any(map(_is_hidden, file.relative_to(path).parts))
+        )
+    if not files:
+        raise ValueError(f"{path} holds no image: files ending in {', '.join(ENDINGS)}")
+    return files, _stacked(files)
+
+
 def _classes(split: Path, skipped: list[Path]) -> dict[str, list[Path]]:
     """Return the image files of each class; add what is no image to `skipped`."""
     if not split.is_dir():

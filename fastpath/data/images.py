@@ -120,7 +120,7 @@ def _labelled(
     images: Any, given: Any, split: str, num_classes: int
 ) -> tuple[UInt8[np.ndarray, "image height width channel"], Int[np.ndarray, " image"]]:
     """Return images and their labels as `Images` holds them."""
-    x, y = _pixels(images, f"x_{split}"), labels(given, f"y_{split}")
+    x, y = as_pixels(images, f"x_{split}"), labels(given, f"y_{split}")
     if len(y) != len(x):
         raise ValueError(
             f"y_{split} has shape {y.shape}: one label per image, ({len(x)},), is needed"
@@ -150,7 +150,7 @@ def _array(value: Any, what: str) -> np.ndarray:
     return np.asarray(value)
 
 
-def _pixels(value: Any, what: str) -> UInt8[np.ndarray, "image height width channel"]:
+def as_pixels(value: Any, what: str) -> UInt8[np.ndarray, "image height width channel"]:
     """Return images as PyTorch can share them, with an axis of channels."""
     x = _array(value, what)
     if x.dtype != np.uint8:

@@ -10,15 +10,21 @@ import torch
 
 from fastpath import __version__, checks, experiment, kernels
 from fastpath.ambient import isolated
-from fastpath.competition import Equilibrium, Ranking, Soft, built_in
+from fastpath.competition import Competition, Equilibrium, Ranking, Soft, built_in
 from fastpath.compute import Machine, check_memory
 from fastpath.data.datasets import Images
 from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Trained
 from fastpath.readout import Readout
 from fastpath.runs import storage
-from fastpath.runs.folder import METRICS_SUM, SETTINGS, check_known, named
-from fastpath.runs.folder import open_run as open_run
+from fastpath.runs.folder import (
+    LOCAL,
+    SETTINGS,
+    check_known,
+    head_tensors,
+    named,
+    write,
+)
 from fastpath.training import tensorboard
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.distributed import Team
@@ -40,7 +46,7 @@ class Plan:
     p: float
     seed: int
     validation: int
-    competition: Ranking | Equilibrium | Soft
+    competition: Competition
     training: Training
     preprocess: Preprocess
     readout: Readout
@@ -67,11 +73,9 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {
-            **asdict(self),
-            "competition": {"name": type(self.competition).__name__}
-            | asdict(self.competition),
-        }
+        rule: Any = self.competition
+        described = {"name": type(rule).__name__} | asdict(rule)
+        return {**asdict(self), "competition": described}
 
     @classmethod
     def from_json(cls, values: dict[str, Any], path: Path) -> "Plan":
@@ -218,48 +222,31 @@ def computing(machine: Machine) -> str:
 def save(
     folder: Path, trained: Trained, plan: Plan, images: Images, machine: Machine
 ) -> None:
-    """Write a run: metrics last, so that a folder with metrics is a complete run."""
-    _clear(folder, keep_events=plan.tensorboard)
-    storage.save_tensors(
-        folder / storage.WEIGHTS,
-        {
-            "weights": trained.weights,
-            "mean": trained.mean,
-            **{f"head.{name}": tensor for name, tensor in vars(trained.head).items()},
-        },
-        {"p": str(plan.p)},
-    )
-    classes = list(images.classes)
-    storage.save_dataset(
-        folder / storage.HISTORY,
-        trained.history.assign_coords(label=classes, answer=classes),
-    )
-    if trained.snapshots is not None:
-        storage.save_dataset(folder / storage.SNAPSHOTS, trained.snapshots)
+    """Write a run."""
+    if not plan.tensorboard:
+        tensorboard.clear(folder)
     config = {
-        "fastpath": __version__,
-        "torch": torch.__version__,
+        "kind": LOCAL,
         **described(images),
         **plan.as_json(),
         "device": machine.device,
         "threads": torch.get_num_threads(),
         "precision": machine.precision,
         "kernels": computing(machine),
-        METRICS_SUM: storage.json_sum(trained.metrics),
-        storage.SHA256: "",
     }
-    storage.save_json(folder / storage.CONFIG, config)
-    storage.save_json(folder / storage.METRICS, trained.metrics)
-    (folder / storage.CHECKPOINT).unlink(missing_ok=True)
-
-
-def _clear(folder: Path, *, keep_events: bool) -> None:
-    """Remove what tells of the run that this one replaces, and may not be replaced."""
-    (folder / storage.METRICS).unlink(missing_ok=True)
-    for name in (storage.SNAPSHOTS, *storage.PICTURES):
-        (folder / name).unlink(missing_ok=True)
-    if not keep_events:
-        tensorboard.clear(folder)
+    write(
+        folder,
+        {
+            "weights": trained.weights,
+            "mean": trained.mean,
+            **head_tensors(trained.head),
+        },
+        config,
+        trained.metrics,
+        history=trained.history,
+        snapshots=trained.snapshots,
+        metadata={"p": str(plan.p)},
+    )
 
 
 def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:

@@ -41,7 +41,7 @@ class Files:
     errors: dict[str, float]
     """Final errors in percent, by name, that of the scored images first."""
     has_sums: bool
-    """See `readback.Saved`."""
+    """See `folder.Saved`."""
 
     @property
     def result(self) -> str:

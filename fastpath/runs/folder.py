@@ -1,4 +1,4 @@
-"""A finished run, read back from its folder: used only if its files fit together."""
+"""A finished run: its folder written, and read back only if its files fit together."""
 
 import math
 from collections.abc import Iterator
@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import xarray as xr
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from fastpath import __version__, checks
+from fastpath import __version__, checks, module
 from fastpath.data.images import check_names
 from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Head, Readout
 from fastpath.runs import storage
 from fastpath.training.loop import Training
 
+# How the hidden units came to be; a configuration that does not say is of the first.
+LOCAL, BACKPROP = "local learning", "back-propagation"
 SETTINGS: dict[str, Any] = {
     "training": Training,
     "preprocess": Preprocess,
@@ -32,10 +35,13 @@ class Saved:
     """A run read back from its folder."""
 
     weights: Float[Tensor, "unit pixel"]
+    bias: Float[Tensor, " unit"] | None
+    """Of units max(W v + b, 0) trained by back-propagation; None for local learning."""
     mean: Float[Tensor, " pixel"]
     head: Head
     preprocess: Preprocess
-    readout: Readout
+    readout: Readout | None
+    """How features are made of the weights; None for back-propagation."""
     data: str
     classes: tuple[str, ...]
     image_shape: tuple[int, ...]
@@ -46,6 +52,17 @@ class Saved:
     metrics: dict[str, float]
     has_sums: bool
     """False for a run of an older version: whether its files are intact is not known."""
+    config: dict[str, Any]
+    """The configuration as it was written."""
+
+    def to_module(self) -> nn.Sequential:
+        """Return the model as an `nn.Module`, from images to outputs."""
+        if self.bias is not None:
+            features: nn.Module = module.rectified(self.weights, self.bias)
+        else:
+            assert self.readout is not None
+            features = module.CosineFeatures(self.weights, self.readout)
+        return module.assembled(self.preprocess, self.mean, features, self.head)
 
 
 def check_finished(folder: Path) -> None:
@@ -70,41 +87,96 @@ def open_run(folder: Path) -> Saved:
     path = folder / storage.CONFIG
     config = storage.load_json(path)
     tensors = storage.load_tensors(folder / storage.WEIGHTS)
-    wanted = ("units", "preprocess", "readout", "data", "classes", "image_shape")
+    kind = config.get("kind", LOCAL)
+    if kind not in (LOCAL, BACKPROP):
+        raise ValueError(
+            f"{path}: kind is {checks.shown(kind)}: this version has {LOCAL}, {BACKPROP}"
+        )
+    of_kind: dict[str, Any] = {"preprocess": Preprocess}
+    if kind == LOCAL:
+        of_kind["readout"] = Readout
+    wanted = ("units", *of_kind, "data", "classes", "image_shape")
     if missing := [name for name in wanted if name not in config]:
         raise ValueError(
             f"{folder} is not a complete run: {', '.join(map(repr, missing))} missing in "
             f"{storage.CONFIG}"
         )
-    kinds = {name: SETTINGS[name] for name in ("preprocess", "readout")}
-    check_known(config, kinds, path, config.get("fastpath"))
+    check_known(config, of_kind, path, config.get("fastpath"))
     with named(path):
-        preprocess, readout = (kind(**config[name]) for name, kind in kinds.items())
+        settings = {name: made(**config[name]) for name, made in of_kind.items()}
         units = checks.count("units", config["units"])
         classes = _names("classes", config["classes"])
         shape = _image_shape(config["image_shape"])
         data = checks.instance("data", config["data"], str)
-    _check_tensors(folder, tensors, units, shape, len(classes))
-    head = Head(*(tensors[f"head.{name}"] for name in HEAD))
+    _check_tensors(folder, tensors, units, shape, len(classes), has_bias=kind == BACKPROP)
+    head = head_of(tensors)
     with named(folder / storage.METRICS):
         metrics = {name: checks.number(name, value) for name, value in metrics.items()}
     storage.check_json(path, config, config.get(storage.SHA256))
     sum_of_metrics = config.get(METRICS_SUM)
     storage.check_json(folder / storage.METRICS, metrics, sum_of_metrics)
     return Saved(
-        tensors["weights"],
-        tensors["mean"],
-        head,
-        preprocess,
-        readout,
-        data,
-        classes,
-        shape,
-        config.get("test_images"),
-        _title(config),
-        metrics,
-        sum_of_metrics is not None,
+        weights=tensors["weights"],
+        bias=tensors.get("bias"),
+        mean=tensors["mean"],
+        head=head,
+        preprocess=settings["preprocess"],
+        readout=settings.get("readout"),
+        data=data,
+        classes=classes,
+        image_shape=shape,
+        test_images=config.get("test_images"),
+        title=_title(config),
+        metrics=metrics,
+        has_sums=sum_of_metrics is not None,
+        config=config,
     )
+
+
+def write(
+    folder: Path,
+    tensors: dict[str, Tensor],
+    config: dict[str, Any],
+    metrics: dict[str, Any],
+    *,
+    history: xr.Dataset,
+    snapshots: xr.Dataset | None = None,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write a finished run: metrics last, so that a folder with metrics is complete.
+
+    Pictures that the folder holds are of another run, and are removed.
+    """
+    (folder / storage.METRICS).unlink(missing_ok=True)
+    for name in (storage.SNAPSHOTS, *storage.PICTURES):
+        (folder / name).unlink(missing_ok=True)
+    storage.save_tensors(folder / storage.WEIGHTS, tensors, metadata)
+    classes = config["classes"]
+    storage.save_dataset(
+        folder / storage.HISTORY, history.assign_coords(label=classes, answer=classes)
+    )
+    if snapshots is not None:
+        storage.save_dataset(folder / storage.SNAPSHOTS, snapshots)
+    described = {
+        "fastpath": __version__,
+        "torch": torch.__version__,
+        **config,
+        METRICS_SUM: storage.json_sum(metrics),
+        storage.SHA256: "",
+    }
+    storage.save_json(folder / storage.CONFIG, described)
+    storage.save_json(folder / storage.METRICS, metrics)
+    (folder / storage.CHECKPOINT).unlink(missing_ok=True)
+
+
+def head_of(tensors: dict[str, Tensor]) -> Head:
+    """Return the head among the tensors of a run."""
+    return Head(*(tensors[f"head.{name}"] for name in HEAD))
+
+
+def head_tensors(head: Head) -> dict[str, Tensor]:
+    """Return the tensors of a head by the names that `write` gives them."""
+    return {f"head.{name}": getattr(head, name) for name in HEAD}
 
 
 def _check_tensors(
@@ -113,6 +185,8 @@ def _check_tensors(
     units: int,
     shape: tuple[int, ...],
     num_classes: int,
+    *,
+    has_bias: bool,
 ) -> None:
     """Raise ValueError unless weights and head are those that a configuration describes."""
     pixels, path = math.prod(shape), folder / storage.WEIGHTS
@@ -123,6 +197,7 @@ def _check_tensors(
         "head.bias": (num_classes,),
         "head.offset": (units,),
         "head.scale": (units,),
+        **({"bias": (units,)} if has_bias else {}),
     }
     if missing := [name for name in shapes if name not in tensors]:
         raise ValueError(
@@ -144,7 +219,7 @@ def _check_tensors(
 
 
 def _title(config: dict[str, Any]) -> str:
-    training = config.get("training")
+    training = config.get("training") or config.get("backprop")
     epochs = training.get("epochs") if isinstance(training, dict) else None
     return f"{Path(config['data']).name}, {config['units']} units, {epochs} epochs"
 

@@ -15,7 +15,7 @@ from fastpath import plots, readout
 from fastpath.cli import main
 from fastpath.data import datasets
 from fastpath.runs import storage
-from fastpath.runs.execute import open_run
+from fastpath.runs.folder import open_run
 
 NAMES = {
     "receptive_fields.png",

@@ -1,0 +1,240 @@
+"""What models have in common: what comes in, what is predicted, their files."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data  # pyrefly: ignore[missing-module-attribute]
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from fastpath import checks, module
+from fastpath.ambient import isolated
+from fastpath.compute import Processor
+from fastpath.data.defaults import CENTRED, Defaults, defaults_for
+from fastpath.data.images import Images
+from fastpath.data.preprocess import Preprocess
+from fastpath.experiment import Split
+from fastpath.readout import Head
+from fastpath.runs import storage
+from fastpath.runs.folder import (
+    Saved,
+    head_tensors,
+    write,
+)
+
+NO_LABELS = np.arange(0)
+
+
+class ImageClassifier(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+):
+    """What both kinds of models share: what comes in, what is predicted, their files."""
+
+    num_units: int
+    preprocessing: Preprocess | None
+    seed: int
+    device: str
+    threads: int | None
+    verbose: bool
+
+    weights_: Tensor
+    bias_: Tensor | None
+    mean_: Tensor
+    head_: Head | None
+    history_: xr.Dataset
+
+    def features(self) -> nn.Module:
+        """Return the hidden units: input rates (image, pixel) to features (image, unit)."""
+        raise NotImplementedError
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the settings of a fitted model as JSON values."""
+        raise NotImplementedError
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """Weights W (unit, pixel) of the hidden units, a copy."""
+        check_is_fitted(self)
+        return self.weights_.numpy().copy()
+
+    def to_module(self) -> nn.Sequential:
+        """Return the model as an `nn.Module`: images (image, *shape) to outputs.
+
+        Its parts are `preprocess`, `features` and `head` (image, class); without labels the
+        first two. It has a `state_dict`, can be traced by `torch.export`, and runs on any
+        device. The outputs are those of the readout as it was trained, to 1e-6.
+        """
+        check_is_fitted(self)
+        return module.assembled(self.preprocess_, self.mean_, self.features(), self.head_)
+
+    def preprocess(self, X: Any) -> NDArray[np.float32]:
+        """Return images as the units see them (image, pixel), for `neurodyn.simulate`."""
+        return self._outputs(X, self.to_module()[:1])
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Return the features (image, unit) that the readout sees."""
+        return self._outputs(X, self.to_module()[:2])
+
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """Return one output per class (image, class); of two classes, their difference."""
+        outputs = self._outputs(X, self._with_head())
+        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the class of each image; of `fastpath.Images`, of the test images."""
+        outputs = self._outputs(X, self._with_head())
+        return self.classes_[outputs.argmax(axis=1)]
+
+    def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
+        """Return the share of right answers; of `fastpath.Images`, for the test images."""
+        X, y = given(X, y, "test")
+        return super().score(X, y, sample_weight)
+
+    def _with_head(self) -> nn.Sequential:
+        whole = self.to_module()
+        if self.head_ is None:
+            raise ValueError(
+                f"this {type(self).__name__} was fitted without labels, so it has no "
+                "readout: fit(x, y) with one label per image"
+            )
+        return whole
+
+    @isolated(grad=False, numpy=True)
+    def _outputs(self, x: Any, model: nn.Module) -> NDArray[np.float32]:
+        device = self._ready()
+        images = self._read(given(x, None, "test")[0]).to(device)
+        return module.outputs(model.to(device), images).cpu().numpy()
+
+    def _ready(self) -> torch.device:
+        device: Any = checks.one_of("cpu", "cuda")("device", self.device)
+        return Processor(device=device, threads=self.threads).ready()
+
+    def _read(self, x: Any, y: Any = None, *, reset: bool = False) -> Any:
+        """Return images as a tensor (image, pixel), uint8 or float32; with their labels."""
+        shape = np.shape(x)[1:] if isinstance(x, np.ndarray | list) else ()
+        if len(shape) > 1:
+            x = np.asarray(x).reshape(len(x), math.prod(shape))
+        labels = {} if y is None else {"y": y}
+        read = validate_data(self, x, reset=reset, dtype=None, **labels)
+        x, y = (read, None) if y is None else read
+        if x.dtype != np.uint8:
+            x = validate_data(self, x, reset=False, dtype=np.float32)
+            if not reset and self.dtype_ == "uint8" and x.size and x.max() > 1:
+                raise ValueError(
+                    f"X has values up to {x.max():.3g}, but this model learned from uint8 "
+                    "images, which count as 0 to 1: give uint8, or divide by 255"
+                )
+        if reset:
+            self.dtype_, self.image_shape_ = str(x.dtype), shape or x.shape[1:]
+        images = torch.from_numpy(np.require(x, requirements=["C", "W"]))
+        return (images, y) if labels else images
+
+    def _begin(self, x: Any, y: Any, device: torch.device) -> tuple[Split, Defaults]:
+        """Return what to learn from, and the settings for it where none are given."""
+        known = x if isinstance(x, Images) else None
+        x, y = given(x, y, "train")
+        if y is None:
+            images, index, self.classes_ = self._read(x, reset=True), None, NO_LABELS
+        else:
+            images, y = self._read(x, y, reset=True)
+            check_classification_targets(y)
+            self.classes_, index = np.unique(y, return_inverse=True)
+        if known is not None:
+            self.classes_, index = np.arange(len(known.classes)), known.y_train
+        self.class_names_ = known.classes if known else tuple(map(str, self.classes_))
+        index = np.zeros(len(images)) if index is None else index
+        images, labels = images.to(device), torch.from_numpy(index.astype(np.int64))
+        labels = labels.to(device)
+        defaults = defaults_for(known.origin if known else "", self.num_units)
+        parts = Split(images, labels, images[:1], labels[:1], scored_on="training")
+        return parts, defaults
+
+    def _steps(self, chosen: Preprocess) -> Preprocess:
+        if self.preprocessing is not None:
+            return checks.instance("preprocessing", self.preprocessing, Preprocess)
+        return chosen if self.dtype_ == "uint8" else CENTRED
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.weights_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # pyrefly: ignore[missing-attribute]
+        tags.target_tags.required = False
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+        """Write the model as a finished run, as `fastpath train` does.
+
+        `fastpath.load_model`, `fastpath evaluate`, `predict` and `plot` read it.
+
+        Raises
+        ------
+        ValueError
+            If it has no readout, the folder holds a run already, or a setting is an object
+            of the user's own, which no file can describe.
+        """
+        self._with_head()
+        assert self.head_ is not None
+        folder = Path(folder)
+        config = self._settings() | {
+            "classes": list(self.class_names_),
+            "image_shape": [*self.image_shape_, 1, 1][:3],
+            "estimator": {
+                "labels": self.classes_.tolist(),
+                "dtype": self.dtype_,
+                "image_shape": list(self.image_shape_),
+            },
+        }
+        tensors = {"weights": self.weights_, "mean": self.mean_, **head_tensors(self.head_)}
+        if self.bias_ is not None:
+            tensors["bias"] = self.bias_
+        storage.prepare(folder, overwrite=overwrite)
+        with storage.alone(folder):
+            write(folder, tensors, config, self.metrics_, history=self.history_)
+
+    def _take(self, run: Saved) -> None:
+        """Put everything where a finished run left it."""
+        noted = run.config.get("estimator", {})
+        self.weights_, self.bias_, self.mean_ = run.weights, run.bias, run.mean
+        self.head_, self.preprocess_ = run.head, run.preprocess
+        self.classes_ = np.array(noted.get("labels", range(len(run.classes))))
+        self.class_names_ = run.classes
+        self.image_shape_ = tuple(noted.get("image_shape", run.image_shape))
+        self.dtype_, self.n_features_in_ = noted.get("dtype", "uint8"), len(run.mean)
+        self.metrics_ = run.metrics
+
+
+def given(x: Any, y: Any, split: str) -> tuple[Any, Any]:
+    """Return images and labels of whatever holds both, as arrays; others as they are."""
+    if isinstance(x, Images | Dataset) and y is not None:
+        raise ValueError(
+            f"y is given, but the {type(x).__name__} holds labels: leave it out"
+        )
+    if isinstance(x, Images):
+        return getattr(x, f"x_{split}"), getattr(x, f"y_{split}")
+    if isinstance(x, Dataset):
+        images, labels = zip(*(x[i] for i in range(len(x))), strict=True)  # pyrefly: ignore
+        return np.stack([_array(image) for image in images]), np.array(labels)
+    return _array(x), _array(y)
+
+
+def _array(value: Any) -> Any:
+    """Return a tensor or a picture as an array, and anything else as it is."""
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    return np.asarray(value) if hasattr(value, "getbands") else value  # of Pillow

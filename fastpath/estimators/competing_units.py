@@ -1,0 +1,176 @@
+"""Units that learn by the local rule, with a linear readout."""
+
+from typing import Any, no_type_check
+
+import torch
+from torch import Tensor, nn
+
+from fastpath import checks, experiment, module, readout
+from fastpath.ambient import isolated
+from fastpath.competition import Competition
+from fastpath.data.preprocess import Preprocess
+from fastpath.estimators.base import ImageClassifier
+from fastpath.experiment import Split
+from fastpath.kernels import Name
+from fastpath.readout import Readout
+from fastpath.runs.execute import Plan
+from fastpath.runs.folder import (
+    LOCAL,
+)
+from fastpath.training.history import ReadoutLog
+from fastpath.training.loop import Training
+
+
+class CompetingUnits(ImageClassifier):
+    """Competing hidden units that learn without labels, and a linear readout of them.
+
+    Parameters
+    ----------
+    num_units
+        Number of hidden units K.
+    p
+        Exponent of the metric, 2 or more (eq. 2).
+    competition
+        Who learns: `Ranking()`, `Equilibrium()`, `Soft()`, or a function of the drives.
+    training
+        `Training()`: epochs, batch size, step size ε.
+    preprocessing
+        `Preprocess()`: what the units see of an image.
+    readout
+        `Readout()`: features and training of the readout.
+    seed
+        Seed of everything random: the same result on the same machine.
+    device
+        "cpu" or "cuda".
+    threads
+        CPU threads at most [all cores].
+    kernels
+        What computes a step [the fastest there is]: see `fastpath.kernels`.
+    verbose
+        Show progress.
+
+    Settings that are None are those of `fastpath.data.defaults`: for the data set where
+    `fit` is given `fastpath.Images`, else those that serve most image sets. Pixels that are
+    no images (float arrays) lose their mean and are brought to unit norm.
+
+    Notes
+    -----
+    `fit`, `transform`, `predict` and `score` accept uint8 images (image, height, width) or
+    (image, height, width, channel), float arrays (image, pixel), tensors, a torch `Dataset`
+    of (image, label), and `fastpath.Images`, of which `fit` takes the training images and
+    the others the test images.
+
+    **Scaling.** uint8 counts as 0 to 1: it is divided by 255. Everything else is taken as
+    it is, in float32. A model that learned from uint8 refuses other numbers above 1.
+
+    There is no `partial_fit`: ε is annealed over a number of epochs that is known at the
+    start, and the readout is trained on the features of all images.
+
+    Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
+    """
+
+    @no_type_check  # `fit` says what is wrong
+    def __init__(
+        self,
+        num_units: int = 2000,
+        *,
+        p: float | None = None,
+        competition: Competition | None = None,
+        training: Training | None = None,
+        preprocessing: Preprocess | None = None,
+        readout: Readout | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        threads: int | None = None,
+        kernels: Name | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.num_units = num_units
+        self.p = p
+        self.competition = competition
+        self.training = training
+        self.preprocessing = preprocessing
+        self.readout = readout
+        self.seed = seed
+        self.device = device
+        self.threads = threads
+        self.kernels = kernels
+        self.verbose = verbose
+
+    @isolated(grad=False, numpy=True)
+    def fit(self, X: Any, y: Any = None) -> "CompetingUnits":
+        """Train the units without labels, then the readout, if there are labels.
+
+        Raises
+        ------
+        ValueError
+            If images, labels or a setting are something else than they should be, or the
+            weights diverge.
+        """
+        device = self._ready()
+        checks.count("num_units", self.num_units)
+        parts, known = self._begin(X, y, device)
+        generator = torch.Generator().manual_seed(checks.seed("seed", self.seed))
+        training = known.training if self.training is None else self.training
+        self.training_ = checks.instance("training", training, Training)
+        controlled = known.readout if self.training_.epochs else known.random
+        chosen = controlled if self.readout is None else self.readout
+        self.readout_ = checks.instance("readout", chosen, Readout)
+        self.p_ = known.p if self.p is None else self.p
+        self.competition_ = (
+            known.competition if self.competition is None else self.competition
+        )
+        self.preprocess_ = self._steps(known.preprocess)
+        layer, mean, history = experiment.learn_features(
+            parts,
+            num_units=self.num_units,
+            p=self.p_,
+            competition=self.competition_,
+            training=self.training_,
+            preprocess=self.preprocess_,
+            generator=generator,
+            progress=self.verbose,
+            kernels=self.kernels,
+        )
+        self.weights_, self.bias_, self.mean_ = layer.weights.cpu(), None, mean.cpu()
+        self.head_, self.history_, self.metrics_ = None, history, {}
+        if len(self.classes_):
+            self._read_out(layer.weights, mean, parts, generator)
+        return self
+
+    def _read_out(
+        self, weights: Tensor, mean: Tensor, parts: Split, generator: torch.Generator
+    ) -> None:
+        log, steps = ReadoutLog(), (self.preprocess_, mean, self.readout_)
+        features = experiment.features(weights, parts.x_learn, *steps)
+        head = readout.fit(
+            features,
+            parts.y_learn,
+            num_classes=len(self.classes_),
+            readout=self.readout_,
+            generator=generator,
+            progress=self.verbose,
+            log=log,
+        )
+        self.metrics_ = {"train_error": readout.error(head, features, parts.y_learn)}
+        self.head_ = head.to(torch.device("cpu"))
+        self.history_ = self.history_.assign(log.as_dataset())
+
+    def features(self) -> nn.Module:
+        """Return the hidden units: input rates (image, pixel) to features (image, unit)."""
+        return module.CosineFeatures(self.weights_, self.readout_)
+
+    def _settings(self) -> dict[str, Any]:
+        plan = Plan(
+            data="",
+            units=self.num_units,
+            p=self.p_,
+            seed=self.seed,
+            validation=0,
+            competition=self.competition_,
+            training=self.training_,
+            preprocess=self.preprocess_,
+            readout=self.readout_,
+            snapshots=0,
+        )
+        return {"kind": LOCAL, **plan.as_json()}
