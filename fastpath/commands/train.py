@@ -9,7 +9,7 @@ import tyro
 
 from fastpath import checks
 from fastpath.commands.report import report
-from fastpath.competition import KINDS, Equilibrium, Ranking, Soft, check_rank
+from fastpath.competition import KINDS, Ranking, Rule
 from fastpath.compute import Machine
 from fastpath.data import datasets
 from fastpath.data.defaults import Defaults, defaults_for, taken
@@ -150,8 +150,8 @@ class Train(Saving, Machine):
             **{name: value for name, value in given.items() if value is not None},
         )
 
-    def _competition(self, known: Ranking) -> Ranking | Equilibrium | Soft:
-        kind = KINDS[self.competition or RANKING]
+    def _competition(self, known: Ranking) -> Rule:
+        kind: Any = KINDS[self.competition or RANKING]
         names = [field.name for field in fields(kind)]
         of_data = {name: getattr(known, name) for name in names if hasattr(known, name)}
         return changed(kind(**of_data), self, *names)
@@ -194,8 +194,8 @@ def train(command: Train) -> None:
     num_images = len(images.x_train) - command.validation
     plan = command.plan(images.origin, num_images if num_images > 0 else None)
     refuse_what_is_in_vain(command, plan)
-    if isinstance(plan.competition, Ranking) and plan.training.epochs:
-        check_rank(plan.competition.k, plan.units)
+    if isinstance(plan.competition, Rule) and plan.training.epochs:
+        plan.competition.check(plan.units)
     if command.batch_size is not None:
         checked_size(command.batch_size, num_images)
     team = distributed.join(device)

@@ -17,20 +17,11 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fastpath import checks
-from fastpath.competition import Competition
+from fastpath.competition import Competition, Learners
 from fastpath.data.preprocess import Preprocess
 from fastpath.plasticity import Normalize
 
 type Name = Literal["triton", "cpp", "pytorch"]
-
-
-class Learners(NamedTuple):
-    """Who learns from which image: the entries of g that are not 0, sorted by image."""
-
-    image: Int[Tensor, " learner"]
-    unit: Int[Tensor, " learner"]
-    g: Float[Tensor, " learner"]
-    drive: Float[Tensor, " learner"]
 
 
 class Changes(NamedTuple):

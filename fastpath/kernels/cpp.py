@@ -15,22 +15,15 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fastpath.competition import (
-    Competition,
-    Equilibrium,
-    Ranking,
-    Soft,
-    activation,
-    built_in,
-)
+from fastpath.competition import Competition, Equilibrium, Ranking, activation, sparse
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
-from fastpath.kernels.pytorch import of_activation
 from fastpath.plasticity import Normalize, step_size
 
 SOURCE = Path(__file__).with_name("step.cpp")
@@ -160,17 +153,16 @@ class CppKernels:
     ) -> Learners | None:
         """Return who learns, or None where it is as well said by all of g."""
         num_images, num_units = drive.shape
-        match built_in(competition):
-            case Ranking(k=k, delta=delta):
-                found = self._learners(2 * num_images)
-                settings, find = (k, delta), self._rank
-            case Equilibrium(w_inh=w_inh, h_star=h_star, delta=delta):
-                found = self._learners(drive.numel())
-                settings, find = (w_inh, h_star, delta), self._settle
-            case Soft():
-                return None
-            case _:
-                return of_activation(competition, drive)
+        rule: Any = competition
+        # By the exact class: a subclass may decide otherwise.
+        if type(rule) is Ranking:
+            found = self._learners(2 * num_images)
+            settings, find = (rule.k, rule.delta), self._rank
+        elif type(rule) is Equilibrium:
+            found = self._learners(drive.numel())
+            settings, find = (rule.w_inh, rule.h_star, rule.delta), self._settle
+        else:
+            return sparse(competition, drive, fixed_size=False)
         pointers = (part.data_ptr() for part in found)
         n = find(drive.data_ptr(), num_images, num_units, *settings, *pointers)
         return Learners(*(part[:n] for part in found))

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fastpath.competition import Competition, Ranking, Soft, activation, built_in
+from fastpath.competition import Competition, activation, sparse
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
 from fastpath.plasticity import Normalize, conjugate, step_size
@@ -37,12 +37,7 @@ class PyTorchKernels:
         self, competition: Competition, drive: Float[Tensor, "image unit"]
     ) -> Learners | None:
         """Return who learns, or None where it is as well said by all of g."""
-        match built_in(competition):
-            case Ranking() as ranking:
-                return rank(ranking, drive)
-            case Soft():
-                return None
-        return None if self.fixed_sizes else of_activation(competition, drive)
+        return sparse(competition, drive, fixed_size=self.fixed_sizes)
 
     def activation(
         self, competition: Competition, drive: Float[Tensor, "image unit"]
@@ -93,27 +88,6 @@ class PyTorchKernels:
         weights.index_copy_(0, rows, after)
         if p != 2:
             conjugates.index_copy_(0, rows, conjugate(after, p=p))
-
-
-def of_activation(competition: Competition, drive: Float[Tensor, "image unit"]) -> Learners:
-    """Return the learners that the g of any competition names: see `activation`."""
-    g = activation(competition, drive)
-    image, unit = g.nonzero(as_tuple=True)
-    return Learners(image, unit, g[image, unit], drive[image, unit])
-
-
-def rank(competition: Ranking, drive: Float[Tensor, "image unit"]) -> Learners:
-    """Return the learners of a ranking, two for each image."""
-    k = competition.k
-    top = drive.topk(k, dim=1)
-    unit, current = (
-        torch.stack([ranks[:, 0], ranks[:, k - 1]], dim=1).flatten()
-        for ranks in (top.indices, top.values)
-    )
-    image = torch.arange(len(unit), device=drive.device) // 2
-    g = torch.ones_like(current)
-    g[1::2] = -competition.delta
-    return Learners(image, unit, g, current)
 
 
 def largest(change: Float[Tensor, "row pixel"]) -> Float[Tensor, ""]:

@@ -23,7 +23,7 @@ from fastpath.competition import (
     Ranking,
     Soft,
     activation,
-    built_in,
+    sparse,
 )
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
@@ -90,9 +90,9 @@ class TritonKernels:
         self, competition: Competition, drive: Float[Tensor, "image unit"]
     ) -> Learners | None:
         """Return who learns, or None where it is as well said by all of g."""
-        ranking = built_in(competition)
-        if not isinstance(ranking, Ranking):
-            return None
+        ranking: Any = competition
+        if type(ranking) is not Ranking:  # a subclass may decide otherwise
+            return sparse(competition, drive, fixed_size=True)
         num_images, num_units = drive.shape
         found = Learners(
             self._buffer("image", 2 * num_images, torch.int64),
@@ -116,16 +116,11 @@ class TritonKernels:
         self, competition: Competition, drive: Float[Tensor, "image unit"]
     ) -> Float[Tensor, "image unit"]:
         """Return all of g, where `learners` said None."""
-        settings: dict[str, float]
-        match built_in(competition):
-            case Equilibrium(w_inh=w_inh, h_star=h_star, delta=delta):
-                kernel = self._kernels.equilibrium
-                settings = {"w_inh": w_inh, "h_star": h_star, "delta": delta}
-            case Soft(temperature=temperature, anti=anti):
-                kernel = self._kernels.soft
-                settings = {"temperature": temperature, "anti": anti}
-            case _:
-                return activation(competition, drive)
+        kernels = {Equilibrium: self._kernels.equilibrium, Soft: self._kernels.soft}
+        kernel = kernels.get(type(competition))
+        if kernel is None:
+            return activation(competition, drive)
+        settings: dict[str, Any] = vars(competition)
         num_images, num_units = drive.shape
         g = self._buffer("activation", drive.numel(), self._dtype).view_as(drive)
         self._launch(

@@ -12,7 +12,7 @@ from torch import Tensor
 import fastpath.kernels
 from fastpath import checks
 from fastpath.ambient import isolated
-from fastpath.competition import Competition, Ranking, built_in, check_rank
+from fastpath.competition import Competition, Rule
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Name
 from fastpath.kernels.pytorch import largest
@@ -198,8 +198,8 @@ class Dense:
         """
         images = self._checked(images).contiguous()
         competition = checks.competition(competition)
-        if isinstance(known := built_in(competition), Ranking):
-            check_rank(known.k, self.num_units)
+        if isinstance(competition, Rule):
+            competition.check(self.num_units)
         if not isinstance(lr, Tensor) and not math.isfinite(lr := checks.number("lr", lr)):
             raise ValueError(f"lr is {lr}: the step size must be finite")
         normalize = check_normalize("normalize", normalize)

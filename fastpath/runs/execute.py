@@ -10,7 +10,7 @@ import torch
 
 from fastpath import __version__, checks, experiment, kernels
 from fastpath.ambient import isolated
-from fastpath.competition import Competition, Equilibrium, Ranking, Soft, built_in
+from fastpath.competition import KINDS, Competition
 from fastpath.compute import Machine, check_memory
 from fastpath.data.datasets import Images
 from fastpath.data.preprocess import Preprocess
@@ -33,7 +33,6 @@ from fastpath.training.snapshots import Snapshots, check_number, spread
 from fastpath.training.tensorboard import Board
 from neurodyn import files
 
-COMPETITIONS = {kind.__name__: kind for kind in (Ranking, Equilibrium, Soft)}
 MACHINE = ("device", "threads", "precision", "data_root", "kernels")
 
 
@@ -65,10 +64,12 @@ class Plan:
         checks.instance("training", self.training, Training)
         checks.instance("readout", self.readout, Readout)
         # By their names and fields alone they are written down, and read again.
-        if built_in(self.competition) is None or type(self.preprocess) is not Preprocess:
+        known = type(self.competition) in KINDS.values()
+        if not known or type(self.preprocess) is not Preprocess:
             raise ValueError(
                 "a run that is saved has Ranking(), Equilibrium() or Soft(), and a "
-                "Preprocess(): use `experiment.learn` for others"
+                "Preprocess(): use `experiment.learn` for others, or add the class of a "
+                "competition, a frozen dataclass, to `fastpath.competition.KINDS`"
             )
 
     def as_json(self) -> dict[str, Any]:
@@ -88,18 +89,24 @@ class Plan:
         """
         competition = values.get("competition")
         name = competition.get("name") if isinstance(competition, dict) else competition
-        if not isinstance(competition, dict) or str(name) not in COMPETITIONS:
+        rules = _competitions()
+        if not isinstance(competition, dict) or str(name) not in rules:
             raise ValueError(
                 f"{path}: the competition is {checks.shown(name)}: this version has "
-                f"{', '.join(COMPETITIONS)}"
+                f"{', '.join(rules)}"
             )
-        kinds: dict[str, Any] = {"competition": COMPETITIONS[str(name)], **SETTINGS}
+        kinds: dict[str, Any] = {"competition": rules[str(name)], **SETTINGS}
         held: dict[str, Any] = {n: v for n, v in values.items() if n != "fastpath"}
         held["competition"] = {n: v for n, v in competition.items() if n != "name"}
         check_known(held, {"": cls, **kinds}, path, values.get("fastpath"))
         with named(path):
             made = {name: kind(**held[name]) for name, kind in kinds.items()}
             return cls(**held | made)
+
+
+def _competitions() -> dict[str, type]:
+    """Return the competitions by the names that configurations give them."""
+    return {kind.__name__: kind for kind in KINDS.values()}
 
 
 @isolated(grad=False, numpy=True)

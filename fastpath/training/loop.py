@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fastpath import checks
 from fastpath.ambient import isolated
-from fastpath.competition import Competition, built_in
+from fastpath.competition import Competition
 from fastpath.compute import enough_threads
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
@@ -194,7 +194,7 @@ def _epoch(
     if not x.is_cuda:
         return epoch
     # What is the user's own may wait for the device, which no graph can hold.
-    known = built_in(competition) is not None and type(preprocess) is Preprocess
+    known = getattr(competition, "capturable", False) and type(preprocess) is Preprocess
     replayed = None
     if known and team is None and training.epochs:
         replayed = Replayed(epoch, len(x), changed=[*layer.state.values()])

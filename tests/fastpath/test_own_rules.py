@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fastpath import kernels
-from fastpath.competition import Equilibrium, Ranking, Soft, built_in
+from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import cpp
 from fastpath.kernels.pytorch import PyTorchKernels
@@ -168,13 +168,6 @@ def test_a_head_of_ones_own_stays_one():
 
     head = Shouting(torch.ones(2, 3), torch.ones(2), torch.zeros(3), torch.ones(3))
     assert type(head.to(CPU)) is Shouting
-
-
-def test_only_the_classes_themselves_are_accelerated():
-    for rule in (Ranking(), Equilibrium(), Soft()):
-        assert built_in(rule) is rule
-    for rule in OWN:
-        assert built_in(rule) is None
 
 
 def test_a_ranking_of_ones_own_may_have_fewer_units_than_k():

@@ -1,0 +1,55 @@
+"""The soft competition: units share the learning by a softmax of their drives.
+
+Source: T. Moraitis et al., "SoftHebb", Neuromorph. Comput. Eng. 2:044017 (2022).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fastpath import checks
+from fastpath.ambient import isolated
+from fastpath.competition.base import Rule
+
+
+@isolated()
+def soft(
+    drive: Float[Tensor, "image unit"], *, temperature: float, anti: bool
+) -> Float[Tensor, "image unit"]:
+    """Share one unit of learning by a softmax of drive / temperature (SoftHebb).
+
+    With `anti`, the unit of largest drive keeps its share and every other one gets minus
+    its share (the authors' signed form).
+
+    Raises
+    ------
+    ValueError
+        If the temperature is not positive.
+    """
+    temperature = checks.positive("temperature", temperature)
+    anti = checks.flag("anti", anti)
+    drive = checks.floats("drive", drive, "(image, unit)")
+    g = torch.softmax(drive / temperature, dim=1)
+    if not anti:
+        return g
+    winner = drive.argmax(dim=1, keepdim=True)
+    return (-g).scatter_(1, winner, g.gather(1, winner))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soft(Rule):
+    """Settings of `soft`."""
+
+    dense = capturable = keeps_drive = True
+
+    temperature: float = 1.0
+    anti: bool = False
+
+    def __post_init__(self) -> None:
+        checks.fields(self, temperature=checks.positive, anti=checks.flag)
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """Return g (image, unit)."""
+        return soft(drive, temperature=self.temperature, anti=self.anti)

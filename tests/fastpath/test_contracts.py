@@ -1,0 +1,166 @@
+"""What every competition keeps, and that one from outside the package is a citizen.
+
+Each class of `competition.KINDS` is tried; one that is new joins there.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+import fastpath
+from fastpath import kernels
+from fastpath.cli import main
+from fastpath.competition import KINDS, Equilibrium, Ranking, Rule, Soft
+from fastpath.compute import Machine
+from fastpath.data.preprocess import Preprocess
+from fastpath.layers import Dense
+from fastpath.readout import Readout
+from fastpath.runs.execute import Plan, run, save
+from fastpath.training.loop import Training
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold(Rule):
+    """Every unit above the mean drive of the image learns, by its share."""
+
+    gain: float = 1.0
+    calls: ClassVar[list[int]] = []  # after so many there is an interruption
+
+    def __call__(self, drive):
+        if self.calls:
+            self.calls[0] -= 1
+            if not self.calls[0]:
+                self.calls.clear()
+                raise KeyboardInterrupt
+        above = (drive - drive.mean(dim=1, keepdim=True)).clamp(min=0)
+        return self.gain * above / above.sum(dim=1, keepdim=True).clamp(min=1e-12)
+
+
+@pytest.fixture(params=[*KINDS, "from outside"])
+def rule(request, monkeypatch):
+    monkeypatch.setitem(KINDS, "from outside", Threshold)
+    return KINDS[request.param]()
+
+
+@pytest.fixture
+def drive():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(20, 9, generator=generator, dtype=torch.float64)
+
+
+def dense(learners, drive):
+    g = torch.zeros_like(drive)
+    g[learners.image, learners.unit] = learners.g
+    assert torch.equal(learners.drive, drive[learners.image, learners.unit])
+    assert (learners.image.diff() >= 0).all()
+    return g
+
+
+def test_g_is_a_function_of_the_drive_alone(rule, drive):
+    before = drive.clone()
+    g = rule(drive)
+    assert g.shape == drive.shape
+    assert torch.equal(rule(before), g)
+    # Each image by itself, and the units in any order: measured equal but for the sums.
+    alone = torch.cat([rule(row[None]) for row in before])
+    torch.testing.assert_close(alone, g, rtol=0, atol=1e-14)
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(rule(before[:, order]), g[:, order], rtol=0, atol=1e-14)
+    if rule.keeps_drive:
+        assert torch.equal(drive, before)
+
+
+@pytest.mark.parametrize("fixed_size", [False, True])
+@pytest.mark.parametrize("name", ["pytorch", "cpp"])
+def test_every_kernel_finds_who_learns(rule, drive, name, fixed_size):
+    if reason := kernels.why_not(name, CPU, torch.float64):
+        pytest.skip(reason)
+    step = kernels.choose(CPU, torch.float64, name)
+    step.fixed_sizes = fixed_size
+    learners = step.learners(rule, drive)
+    g = step.activation(rule, drive) if learners is None else dense(learners, drive)
+    torch.testing.assert_close(g, rule(drive), rtol=0, atol=1e-14)
+
+
+def test_a_layer_learns_eq_3(rule, drive):
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.randn(9, 6, generator=generator, dtype=torch.float64)
+    images = torch.randn(20, 6, generator=generator, dtype=torch.float64)
+    layer = Dense(weights)
+    layer.learn(images, rule, lr=0.01, normalize=None)
+    w, v = weights.numpy(), images.numpy()
+    g = rule(images @ weights.T).numpy()
+    change = np.zeros_like(w)
+    for b in range(20):
+        change += g[b][:, None] * (v[b] - (w @ v[b])[:, None] * w)
+    # Measured 4e-16: sums in another order.
+    np.testing.assert_allclose(layer.weights, w + 0.01 * change, rtol=0, atol=1e-13)
+
+
+def plan_of(rule, **changes):
+    settings = {
+        "data": "digits",
+        "units": 20,
+        "p": 2.0,
+        "seed": 0,
+        "validation": 0,
+        "competition": rule,
+        "training": Training(epochs=3),
+        "preprocess": Preprocess(unit_norm=True),
+        "readout": Readout(epochs=2),
+    }
+    return Plan(**settings | changes)
+
+
+def carried_out(plan, folder):
+    images, machine = fastpath.load("digits"), Machine(threads=1)
+    folder.mkdir()
+    trained = run(plan, images, folder, machine=machine, anew=True, epochs=1, minutes=None)
+    save(folder, trained, plan, images, machine)
+    return trained
+
+
+def test_a_run_is_saved_and_opened(rule, tmp_path):
+    plan = plan_of(rule)
+    assert Plan.from_json(plan.as_json(), tmp_path) == plan
+    trained = carried_out(plan, tmp_path / "run")
+    model = fastpath.load_model(tmp_path / "run")
+    assert model.competition == rule
+    np.testing.assert_array_equal(model.weights, trained.weights)
+
+
+def test_one_from_outside_is_resumed_and_drawn(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(KINDS, "from outside", Threshold)
+    expected = carried_out(plan_of(Threshold()), tmp_path / "whole")
+    Threshold.calls.append(20)  # 15 mini-batches an epoch
+    with pytest.raises(KeyboardInterrupt):
+        carried_out(plan_of(Threshold()), tmp_path / "run")
+    main(["resume", str(tmp_path / "run")])
+    model = fastpath.load_model(tmp_path / "run")
+    np.testing.assert_array_equal(model.weights, expected.weights)
+    main(["plot", str(tmp_path / "run")])
+    assert "wrote" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [Ranking, Equilibrium, Soft])
+def test_a_subclass_with_a_call_of_its_own_inherits_no_promise(kind):
+    class Own(kind):
+        def __call__(self, drive):
+            return torch.zeros_like(drive)
+
+    class Same(kind):
+        pass
+
+    for name in ("dense", "capturable", "keeps_drive", "learners", "check"):
+        assert getattr(Own, name) == getattr(Rule, name)
+        assert getattr(Same, name) == getattr(kind, name)
+
+
+def test_a_class_that_is_not_listed_is_not_saved():
+    with pytest.raises(ValueError, match=r"add the class of a competition.* to `fastpath"):
+        plan_of(Threshold())
