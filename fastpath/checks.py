@@ -145,9 +145,9 @@ def instance[Kind](name: str, value: Any, kind: type[Kind]) -> Kind:
     ValueError
         If it is something else, or a class.
     """
+    _refuse_class(name, value)
     if isinstance(value, kind):
         return value
-    _refuse_class(name, value)
     article = "an" if kind.__name__[0] in "AEIO" else "a"
     raise ValueError(f"{name} is {shown(value)}: {article} {kind.__name__} is needed")
 

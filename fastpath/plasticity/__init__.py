@@ -11,7 +11,8 @@ anti-Hebbian unit it is repelled, so a large Δ can make weights diverge.
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
 """
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -44,6 +45,39 @@ def delta_w(
         )
     decay = (g * drive).sum(dim=0)
     return (g.T @ images).addcmul_(decay[:, None], weights, value=-1)
+
+
+@runtime_checkable
+class Plasticity(Protocol):
+    """How the weights of a layer change: a rule is a frozen dataclass with `__call__`."""
+
+    def __call__(
+        self,
+        g: Float[Tensor, "image unit"],
+        drive: Float[Tensor, "image unit"],
+        images: Float[Tensor, "image pixel"],
+        weights: Float[Tensor, "unit pixel"],
+    ) -> Float[Tensor, "unit pixel"]:
+        """Return ΔW summed over the mini-batch, a tensor of its own.
+
+        In a team each process gives its share of the images, so ΔW must be a sum over them.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class KrotovHopfield:
+    """Eq. 3: see `delta_w`. Kernels compute it in their own, sparse way."""
+
+    def __call__(
+        self,
+        g: Float[Tensor, "image unit"],
+        drive: Float[Tensor, "image unit"],
+        images: Float[Tensor, "image pixel"],
+        weights: Float[Tensor, "unit pixel"],
+    ) -> Float[Tensor, "unit pixel"]:
+        """Return ΔW summed over the mini-batch."""
+        return delta_w(g, drive, images, weights)
 
 
 def step_size(

@@ -258,7 +258,7 @@ class State:
     limit: float
     """The size of a weight at which training counts as diverged."""
     layer: dict[str, Float[Tensor, "unit pixel"]]
-    """What learning changes: see `layers.Dense.state`."""
+    """What learning changes: see `layers.Layer.state`."""
     generator: UInt8[Tensor, " byte"]
     """State of the random numbers, from which the order of the next epoch comes."""
     history: dict[str, Float[Tensor, " epoch"]]

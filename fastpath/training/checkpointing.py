@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from fastpath import checks
-from fastpath.layers import Dense
+from fastpath.layers import Layer
 from fastpath.runs import storage
 from fastpath.training.distributed import Team
 from fastpath.training.history import DESCRIBED, Log
@@ -60,7 +60,7 @@ class Keeper:
 
     def __init__(
         self,
-        layer: Dense,
+        layer: Layer,
         generator: torch.Generator,
         log: Log,
         snapshots: Snapshots,

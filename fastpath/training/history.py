@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fastpath.layers import Dense
+from fastpath.layers import Layer
 
 DESCRIBED = {
     "lr": ("1", "step size"),
@@ -30,7 +30,7 @@ CONFUSION = {"units": "1", "long_name": "scored images of a label that got an an
 class Log:
     """What happened in each epoch, read from the device when it is there."""
 
-    def __init__(self, layer: Dense, num_images: int, *, cure: str) -> None:
+    def __init__(self, layer: Layer, num_images: int, *, cure: str) -> None:
         self.entries: list[dict[str, float]] = []
         self.limit = 2 * max(1.0, layer.weights.abs().amax().item())
         self._layer, self._num_images = layer, num_images

@@ -15,7 +15,7 @@ from fastpath.ambient import isolated
 from fastpath.competition import Competition
 from fastpath.compute import enough_threads
 from fastpath.data.preprocess import Preprocess
-from fastpath.layers import Dense
+from fastpath.layers import Layer
 from fastpath.plasticity import Normalize, annealed, check_normalize
 from fastpath.training.checkpointing import Checkpoints, Keeper
 from fastpath.training.cuda_graph import Replayed
@@ -68,8 +68,8 @@ def checked_size(given: int, num_images: int, *, default: int | None = None) -> 
 
 
 @isolated(grad=False, numpy=True)
-def train(
-    layer: Dense,
+def train[Kind: Layer](
+    layer: Kind,
     x: Num[Tensor, "image *shape"],
     *,
     competition: Competition,
@@ -82,7 +82,7 @@ def train(
     snapshots: Snapshots | None = None,
     board: Board | None = None,
     team: Team | None = None,
-    watch: Callable[[int, Dense], Any] | None = None,
+    watch: Callable[[int, Kind], Any] | None = None,
 ) -> xr.Dataset:
     """Train `layer` in place on images x, reshuffled every epoch; return its history.
 
@@ -111,7 +111,7 @@ def train(
     ConnectionError
         If another process of the team is lost.
     """
-    layer = checks.instance("layer", layer, Dense)
+    checks.instance("layer", layer, Layer)
     x = checks.images("x", x)
     competition = checks.competition(competition)
     training = checks.instance("training", training, Training)
@@ -167,7 +167,7 @@ def _against_divergence(competition: Competition, training: Training) -> str:
 
 
 def _epoch(
-    layer: Dense,
+    layer: Layer,
     x: Num[Tensor, "image *shape"],
     competition: Competition,
     training: Training,

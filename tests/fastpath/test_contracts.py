@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import fastpath
-from fastpath import kernels
+from fastpath import kernels, plots
 from fastpath.cli import main
 from fastpath.competition import KINDS, Equilibrium, Ranking, Rule, Soft
 from fastpath.compute import Machine
@@ -19,7 +19,9 @@ from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
 from fastpath.readout import Readout
 from fastpath.runs.execute import Plan, run, save
-from fastpath.training.loop import Training
+from fastpath.training.checkpointing import Checkpoints
+from fastpath.training.loop import Training, train
+from fastpath.training.snapshots import Snapshots
 
 CPU = torch.device("cpu")
 
@@ -164,3 +166,123 @@ def test_a_subclass_with_a_call_of_its_own_inherits_no_promise(kind):
 def test_a_class_that_is_not_listed_is_not_saved():
     with pytest.raises(ValueError, match=r"add the class of a competition.* to `fastpath"):
         plan_of(Threshold())
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithDecay:
+    """Hebb's rule with a decay that no activity is needed for."""
+
+    decay: float = 0.01
+
+    def __call__(self, g, drive, images, weights):
+        return g.T @ images - len(images) * self.decay * weights
+
+
+@pytest.mark.parametrize("p", [2.0, 3.0])
+@pytest.mark.parametrize("name", ["pytorch", "cpp"])
+def test_a_plasticity_rule_from_outside_is_the_one_that_learns(name, p, drive):
+    if reason := kernels.why_not(name, CPU, torch.float64):
+        pytest.skip(reason)
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.randn(9, 6, generator=generator, dtype=torch.float64)
+    images = torch.randn(20, 6, generator=generator, dtype=torch.float64)
+    layer = Dense(weights, p=p, plasticity=WithDecay(), kernels=name)
+    layer.learn(images, Ranking(k=2), lr=0.01, normalize=None)
+    w, v = weights.numpy(), images.numpy()
+    i = v @ (np.sign(w) * np.abs(w) ** (p - 1)).T
+    change = np.zeros_like(w)
+    for b in range(20):
+        first, second = np.argsort(-i[b])[:2]
+        change[first] += v[b]
+        change[second] -= 0.4 * v[b]
+        change -= 0.01 * w
+    # Measured 4e-16: sums in another order.
+    np.testing.assert_allclose(layer.weights, w + 0.01 * change, rtol=0, atol=1e-13)
+    # And the next drive is that of the new weights.
+    np.testing.assert_allclose(
+        layer.drive(images),
+        images @ (layer.weights.sign() * layer.weights.abs() ** (p - 1)).T,
+        rtol=0,
+        atol=1e-12,
+    )
+
+
+def test_a_plasticity_rule_of_another_shape_is_refused():
+    layer = Dense(torch.ones(3, 4), plasticity=lambda g, *_: g)
+    with pytest.raises(ValueError, match=r"returned ΔW of shape \(5, 3\) for weights"):
+        layer.learn(torch.ones(5, 4), Ranking(), lr=0.1)
+    with pytest.raises(ValueError, match="plasticity is the class WithDecay"):
+        Dense(torch.ones(3, 4), plasticity=WithDecay)
+
+
+class Halves:
+    """A layer kind from outside: each half of the units sees one half of the pixels."""
+
+    def __init__(self, parts):
+        self.parts, self.p = parts, 2.0
+
+    @property
+    def weights(self):
+        return torch.cat([part.weights for part in self.parts])
+
+    @property
+    def state(self):
+        return {f"{i}": part.weights for i, part in enumerate(self.parts)}
+
+    def prepare(self, x, index, preprocess, mean):
+        return preprocess(x[index], mean)
+
+    def drive(self, images):
+        halves = zip(self.parts, images.chunk(2, dim=1), strict=True)
+        return torch.cat([part.drive(half) for part, half in halves], dim=1)
+
+    def learn(self, images, competition, **settings):
+        for part, half in zip(self.parts, images.chunk(2, dim=1), strict=True):
+            part.learn(half.contiguous(), competition, **settings)
+
+
+def test_a_layer_kind_from_outside_trains_resumes_and_is_followed(tmp_path):
+    x = torch.from_numpy(fastpath.load("digits").x_train).flatten(1)
+
+    def trained(epochs=4, interrupted=None, **settings):
+        def follow(epoch, layer):
+            if epoch == interrupted:
+                raise KeyboardInterrupt
+
+        generator = torch.Generator().manual_seed(0)
+        parts = [Dense.random(5, 32, generator=generator) for _ in range(2)]
+        layer, snapshots = Halves(parts), Snapshots([0, 2, 4])
+        history = train(
+            layer,
+            x,
+            competition=Ranking(),
+            training=Training(epochs=epochs),
+            preprocess=Preprocess(),
+            mean=torch.zeros(64),
+            generator=generator,
+            progress=False,
+            snapshots=snapshots,
+            watch=follow,
+            **settings,
+        )
+        return layer, history, snapshots.as_dataset()
+
+    layer, history, snapshots = trained()
+    assert (history["learning"] > 0).all()
+    # By hand: the first half is a layer of its own, on the same images in the same order.
+    generator = torch.Generator().manual_seed(0)
+    alone = Dense.random(5, 32, generator=generator)
+    Dense.random(5, 32, generator=generator)
+    for epoch in range(4):
+        for batch in torch.randperm(len(x), generator=generator).split(100):
+            images = x[batch, :32].float() / 255
+            alone.learn(images, Ranking(), lr=0.04 * (1 - epoch / 4))
+    np.testing.assert_allclose(layer.weights[:5], alone.weights, rtol=0, atol=1e-5)
+    checkpoints = Checkpoints(folder=tmp_path, epochs=1, minutes=None)
+    with pytest.raises(KeyboardInterrupt):
+        trained(interrupted=2, checkpoints=checkpoints)
+    again, _, seen = trained(checkpoints=checkpoints)
+    assert torch.equal(again.weights, layer.weights)
+    assert seen.identical(snapshots)
+    axes = plots.receptive_fields(seen["weights"][-1], (8, 4, 1))
+    assert len(axes.images) == 1
