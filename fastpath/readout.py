@@ -11,7 +11,7 @@ author's advice for reproducing the published error.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Num
@@ -70,10 +70,6 @@ class Readout:
             "batch_size": checks.count,
         }
         checks.fields(self, **{name: _of_readout(check) for name, check in wanted.items()})
-
-
-# The settings that a loss leaves without effect.
-NOT_OF_LOSS = {"tanh": ("smoothing",), "cross-entropy": ("m", "beta")}
 
 
 def _of_readout(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
@@ -226,23 +222,16 @@ def fit(
     log = ReadoutLog() if log is None else log
     first = x[:1][0]
     y = y.to(first.device)
-    if readout.scaling == "unit":
-        sd, offset = _spread(x)
-        scale = 1 / sd.clamp(min=1e-8)  # a unit that is silent for all stays silent
-    else:
-        offset, scale = torch.zeros_like(first), torch.ones_like(first)
-        if readout.scaling == "set":
-            total = sum(block.sum().item() for block in _blocks(x))
-            scale *= FEATURE_SUM * len(x) / max(total, 1e-30)  # 0: no unit answers at all
+    offset, scale = SCALINGS[readout.scaling](x)
     weights = first.new_zeros(num_classes, len(first))
     bias = first.new_zeros(num_classes)
     head = Head(weights.requires_grad_(), bias.requires_grad_(), offset, scale)
     optimizer = adam([head.weights, head.bias], readout.lr)
     num_steps = readout.epochs * math.ceil(len(x) / readout.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: _schedule(step, num_steps=num_steps, schedule=readout.schedule),
+        optimizer, lambda step: _share(step, num_steps, readout)
     )
+    loss_of = LOSSES[readout.loss].of
     flop = 2 * readout.batch_size * weights.numel()
     if isinstance(x, Streamed):
         flop = max(flop, x.flop(readout.batch_size))
@@ -252,7 +241,7 @@ def fit(
             for batch in batches:
                 batch = batch.to(first.device)
                 output = head(x[batch])
-                loss = _loss(output, y[batch], readout)
+                loss = loss_of(output, y[batch], readout)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -331,26 +320,77 @@ def _spread(
     return variance.sqrt().to(first.dtype), mean.to(first.dtype)
 
 
-def _loss(
+class Loss(NamedTuple):
+    """A loss of the readout, and the settings of `Readout` that it uses."""
+
+    settings: tuple[str, ...]
+    of: Callable[[Tensor, Tensor, Readout], Tensor]
+    """The mean over a mini-batch of outputs (image, class) with labels (image,)."""
+
+
+def _tanh(
     output: Float[Tensor, "image class"], y: Int[Tensor, " image"], readout: Readout
 ) -> Float[Tensor, ""]:
-    if readout.loss == "cross-entropy":
-        return functional.cross_entropy(output, y, label_smoothing=readout.smoothing)
     target = torch.full_like(output, -1.0).scatter_(1, y[:, None], 1.0)
     distance = (torch.tanh(readout.beta * output) - target).abs()
     return distance.pow(readout.m).sum(dim=1).mean()
 
 
-def _schedule(step: int, *, num_steps: int, schedule: str) -> float:
+def _cross_entropy(
+    output: Float[Tensor, "image class"], y: Int[Tensor, " image"], readout: Readout
+) -> Float[Tensor, ""]:
+    return functional.cross_entropy(output, y, label_smoothing=readout.smoothing)
+
+
+LOSSES = {
+    "tanh": Loss(("m", "beta"), _tanh),
+    "cross-entropy": Loss(("smoothing",), _cross_entropy),
+}
+
+type Features = Float[Tensor, "image unit"] | Streamed
+type OffsetScale = tuple[Float[Tensor, " unit"], Float[Tensor, " unit"]]
+
+
+def _as_they_are(x: Features) -> OffsetScale:
+    first = x[:1][0]
+    return torch.zeros_like(first), torch.ones_like(first)
+
+
+def _one_factor(x: Features) -> OffsetScale:
+    offset, scale = _as_they_are(x)
+    total = sum(block.sum().item() for block in _blocks(x))
+    scale *= FEATURE_SUM * len(x) / max(total, 1e-30)  # 0: no unit answers at all
+    return offset, scale
+
+
+def _standardised(x: Features) -> OffsetScale:
+    sd, mean = _spread(x)
+    return mean, 1 / sd.clamp(min=1e-8)  # a unit that is silent for all stays silent
+
+
+# The offset and scale of each feature, from those of the training images: of "image",
+# `features` has scaled each image already.
+SCALINGS: dict[str, Callable[[Features], OffsetScale]] = {
+    "image": _as_they_are,
+    "set": _one_factor,
+    "unit": _standardised,
+}
+
+# The share of lr that is left after so many steps of all.
+SCHEDULES: dict[str, Callable[[int, int], float]] = {
+    "cosine": lambda step, num_steps: (1 + math.cos(math.pi * step / num_steps)) / 2,
+    "step": lambda step, num_steps: 0.5 ** (5 * step // num_steps),
+}
+
+
+def _share(step: int, num_steps: int, readout: Readout) -> float:
     """Return the share of lr at a step.
 
     A linear rise over the first WARM_UP of them (a full first step can saturate the tanh
     of one class for good), then the annealing.
     """
     rise = min(1.0, (step + 1) / math.ceil(WARM_UP * num_steps))
-    if schedule == "cosine":
-        return rise * (1 + math.cos(math.pi * step / num_steps)) / 2
-    return rise * 0.5 ** (5 * step // num_steps)
+    return rise * SCHEDULES[readout.schedule](step, num_steps)
 
 
 def _epochs(

@@ -2,9 +2,10 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import tyro
 import xarray as xr
 from torch import nn
 
@@ -26,8 +27,7 @@ from fastpath.training.loop import checked_size
 class BackpropControl(Processor):
     """Train the same network end to end by back-propagation, as a control."""
 
-    data: str
-    """digits, mnist, fashion_mnist, cifar10, cifar100, an .npz file or an image folder."""
+    data: Annotated[str, tyro.conf.arg(help=f"{datasets.GIVEN}.")]
     out: Path | None = None
     """Folder of the run, which `evaluate`, `predict` and `plot` read [not saved]."""
     overwrite: bool = False

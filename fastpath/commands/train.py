@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -13,7 +13,7 @@ from fastpath.competition import KINDS, Ranking, Rule
 from fastpath.compute import Machine
 from fastpath.data import datasets
 from fastpath.data.defaults import Defaults, defaults_for, taken
-from fastpath.readout import NOT_OF_LOSS, Readout
+from fastpath.readout import LOSSES, Readout
 from fastpath.runs import storage
 from fastpath.runs.execute import Plan, run, save
 from fastpath.training import distributed, tensorboard
@@ -44,8 +44,7 @@ class Train(Saving, Machine):
     metrics.json; `fastpath plot` draws pictures of them.
     """
 
-    data: str
-    """digits, mnist, fashion_mnist, cifar10, cifar100, an .npz file or an image folder."""
+    data: Annotated[str, tyro.conf.arg(help=f"{datasets.GIVEN}.")]
     out: Path
     """Folder of the run."""
     overwrite: bool = False
@@ -221,13 +220,15 @@ def refuse_what_is_in_vain(command: Train, plan: Plan) -> None:
     if isinstance(rule, Ranking) and not rule.delta:
         refuse_in_vain(command, ["k"], why="with --delta 0, where nothing unlearns")
     loss = plan.readout.loss
-    (instead,) = NOT_OF_LOSS.keys() - {loss}
-    refuse_in_vain(
-        command,
-        [HEAD_FLAGS[name] for name in NOT_OF_LOSS[loss] if name in HEAD_FLAGS],
-        why=f"with --head-loss {loss}" + ", the default here" * (command.head_loss is None),
-        instead=f"give --head-loss {instead}",
-    )
+    for other in LOSSES.keys() - {loss}:
+        in_vain = {*LOSSES[other].settings} - {*LOSSES[loss].settings}
+        is_default = ", the default here" * (command.head_loss is None)
+        refuse_in_vain(
+            command,
+            sorted(HEAD_FLAGS[name] for name in in_vain if name in HEAD_FLAGS),
+            why=f"with --head-loss {loss}" + is_default,
+            instead=f"give --head-loss {other}",
+        )
 
 
 def carry_out(

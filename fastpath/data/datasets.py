@@ -1,8 +1,10 @@
 """Labelled image sets: torchvision's, `.npz` files, folders of images."""
 
 import difflib
+import functools
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,12 @@ from fastpath.data import folders
 from fastpath.data.images import Images, check_learnable, numbered
 from neurodyn.flags import refuse_in_vain
 
-TORCHVISION = ("mnist", "fashion_mnist", "cifar10", "cifar100")
-NAMES = ("digits", *TORCHVISION)
+TORCHVISION = {  # by the names of its classes
+    "mnist": "MNIST",
+    "fashion_mnist": "FashionMNIST",
+    "cifar10": "CIFAR10",
+    "cifar100": "CIFAR100",
+}
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 # Published MD5 sums of the unpacked idx files: torchvision checks the archives it
@@ -79,10 +85,8 @@ def load(name: str | Path, root: Path | str | None = None, download: bool = True
         If there is no such data set, or its files are missing, damaged or malformed.
     """
     name = str(name)
-    if name == "digits":
-        return _digits()
-    if name in TORCHVISION:
-        return _torchvision(name, Path(root) if root else default_root(), download)
+    if name in LOADERS:
+        return LOADERS[name](Path(root) if root else default_root(), download)
     path = Path(name)
     if name and path.is_dir() and path.suffix != ".npz":
         return folders.read(path)
@@ -128,7 +132,7 @@ def found(noted: str, given: str | None, root: Path | None, run: Path) -> Images
     return load(noted if given is None else given, root)
 
 
-def _digits() -> Images:
+def _digits(_root: Path, _download: bool) -> Images:
     """Split scikit-learn's 1797 digits: every sixth image is held out for the test."""
     from sklearn.datasets import load_digits
 
@@ -145,12 +149,7 @@ def _torchvision(name: str, root: Path, download: bool) -> Images:
 
     from fastpath.data.download import fetched
 
-    kind = {
-        "mnist": datasets.MNIST,
-        "fashion_mnist": datasets.FashionMNIST,
-        "cifar10": datasets.CIFAR10,
-        "cifar100": datasets.CIFAR100,
-    }[name]
+    kind = getattr(datasets, TORCHVISION[name])
 
     def read(at: Path) -> tuple[Any, Any]:
         train, test = (kind(at, train=split, download=False) for split in (True, False))
@@ -165,6 +164,15 @@ def _torchvision(name: str, root: Path, download: bool) -> Images:
         raise ValueError(_why_not(name, root, download, error)) from error
     arrays = (train.data, train.targets, test.data, test.targets)
     return Images(*arrays, name, tuple(train.classes), name)
+
+
+# Where each named set comes from, given the data root and whether to download it.
+LOADERS: dict[str, Callable[[Path, bool], Images]] = {
+    "digits": _digits,
+    **{name: functools.partial(_torchvision, name) for name in TORCHVISION},
+}
+NAMES = tuple(LOADERS)
+GIVEN = f"{', '.join(NAMES)}, an .npz file or an image folder"  # for help
 
 
 def _check_md5(path: Path, md5: str) -> None:

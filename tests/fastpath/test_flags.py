@@ -17,7 +17,7 @@ from fastpath.competition import KINDS, Ranking, ranking
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
 from fastpath.data.preprocess import Preprocess
-from fastpath.readout import NOT_OF_LOSS
+from fastpath.readout import LOSSES
 from fastpath.runs import storage
 from fastpath.training.loop import Training
 from neurodyn.flags import refuse_in_vain
@@ -252,9 +252,9 @@ def test_the_cure_of_divergence_is_none_that_is_taken_already(competition, norma
 
 
 def test_every_setting_of_a_loss_is_a_setting_of_one_loss_alone():
-    assert set(NOT_OF_LOSS) == {"tanh", "cross-entropy"}
     assert HEAD_FLAGS["m"] == "head_exponent"
-    assert not set(NOT_OF_LOSS["tanh"]) & set(NOT_OF_LOSS["cross-entropy"])
+    used = [name for loss in LOSSES.values() for name in loss.settings]
+    assert sorted(used) == sorted({*used}) == ["beta", "m", "smoothing"]
 
 
 def test_what_was_not_given_is_never_in_vain(tmp_path):

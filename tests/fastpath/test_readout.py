@@ -7,7 +7,7 @@ import torch
 
 from fastpath import readout
 from fastpath.data.preprocess import Preprocess
-from fastpath.readout import Readout
+from fastpath.readout import LOSSES, Readout
 from fastpath.training.history import ReadoutLog
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -49,7 +49,7 @@ def test_tanh_loss_is_eq_12():
     for o, label in zip(output.tolist(), y.tolist(), strict=True):
         for a in range(3):
             expected += abs(math.tanh(0.7 * o[a]) - (1 if a == label else -1)) ** 6
-    loss = readout._loss(output, y, settings)
+    loss = LOSSES[settings.loss].of(output, y, settings)
     assert loss.item() == pytest.approx(expected / 4, rel=1e-12)
 
 
@@ -62,7 +62,7 @@ def test_cross_entropy_spreads_a_share_of_each_target():
         for a in range(3):
             target = 0.2 / 3 + (0.8 if a == label else 0)
             expected -= target * (o[a] - math.log(sum(map(math.exp, o))))
-    loss = readout._loss(output, y, Readout(loss="cross-entropy", smoothing=0.2))
+    loss = LOSSES["cross-entropy"].of(output, y, Readout(smoothing=0.2))
     assert loss.item() == pytest.approx(expected / 4, rel=1e-12)
 
 
@@ -108,12 +108,12 @@ def test_the_log_has_loss_and_error_as_they_came(loss):
     for _ in range(3):
         losses, wrong = [], 0
         for batch in torch.randperm(250, generator=generator).split(100):
-            rate = readout._schedule(step, num_steps=9, schedule="cosine")
+            rate = readout._share(step, 9, settings)
             optimizer.param_groups[0]["lr"] = 0.02 * rate
             output = x[batch] @ w.T + b
             each = torch.stack(
                 [
-                    readout._loss(o[None], label[None], settings)
+                    LOSSES[settings.loss].of(o[None], label[None], settings)
                     for o, label in zip(output, y[batch], strict=True)
                 ]
             )
@@ -185,7 +185,7 @@ def test_error_is_the_percentage_of_wrong_answers():
 
 def test_schedules_rise_then_fall():
     rates = {
-        name: [readout._schedule(s, num_steps=100, schedule=name) for s in range(100)]
+        name: [readout._share(s, 100, Readout(schedule=name)) for s in range(100)]
         for name in ("cosine", "step")
     }
     for curve in rates.values():
