@@ -7,6 +7,7 @@ where their dimension is another: np.asarray would drop it.
 
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import timedelta
@@ -19,6 +20,11 @@ from numpy.typing import NDArray
 type Values = float | NDArray[np.float64]
 
 MILLISECONDS = {"ms": 1.0, "s": 1e3, "us": 1e-3}  # of a labelled array's attribute `units`
+
+
+def warn(message: str) -> None:
+    """Warn the caller of the package: the line that is shown is the first outside it."""
+    warnings.warn(message, skip_file_prefixes=(str(Path(__file__).parent),))
 
 
 def convert(settings: object, **how: Callable[[str, Any], Any]) -> None:

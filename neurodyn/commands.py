@@ -11,8 +11,9 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from neurodyn import backends, checksum
+from neurodyn import checksum
 from neurodyn.circuits.lateral import LateralInhibition
+from neurodyn.engine import backends
 from neurodyn.flags import parsed
 from neurodyn.recording import Recording
 from neurodyn.simulation import simulate

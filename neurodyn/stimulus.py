@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import checks, times
 from neurodyn.checks import convert, flag, indices, time_ms, whole
-from neurodyn.timeline import LOOKUP, Timeline
+from neurodyn.engine.timeline import LOOKUP, Timeline
 
 __all__ = ["Presentation", "epochs"]
 

@@ -32,12 +32,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn import checks, stability
+from neurodyn import checks
 from neurodyn.checks import convert, number, numbers, time_ms, times_ms, whole
-from neurodyn.circuits import noise
+from neurodyn.circuits import noise, stability
 from neurodyn.circuits.lateral import STEPS_PER_TAU, TRIED, connect
 from neurodyn.circuits.populations import Circuit, population
-from neurodyn.timeline import SUMS, Timeline
+from neurodyn.engine.timeline import SUMS, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -240,7 +240,7 @@ class DaleInhibition:
     def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
         """Return whether a step is proved to settle, or does as the circuit when tried.
 
-        See `neurodyn.stability`. Both are for the weights given, without noise: while
+        See `circuits.stability`. Both are for the weights given, without noise: while
         inhibitory synapses or the drives learn, the bound may move.
         """
         return self._steps(drive, reset=reset).accepts(dt_ms)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neurodyn.circuits import noise
-from neurodyn.timeline import ACTIVITIES, EQUATIONS, GAINS, Timeline
+from neurodyn.engine.timeline import ACTIVITIES, EQUATIONS, GAINS, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2

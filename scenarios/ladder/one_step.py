@@ -21,7 +21,7 @@ import neurodyn
 from fastpath import competition
 from fastpath.plasticity import delta_w
 from neurodyn import equilibrium
-from neurodyn.network import AnyCircuit
+from neurodyn.engine.network import AnyCircuit
 from scenarios.ladder.networks import Network
 
 TAU_MS = 10.0

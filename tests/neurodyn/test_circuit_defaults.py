@@ -14,6 +14,7 @@ from neurodyn import (
     Recording,
     equilibrium,
 )
+from neurodyn.engine import spec
 
 NUM_EXC = 4
 
@@ -182,7 +183,7 @@ def test_the_strongest_g_of_a_rule(rule, largest, strongest):
 )
 def test_the_bound_of_a_rule_on_its_time_constant(rule, weights, bound):
     def learn(tau_l_ms):
-        return neurodyn.request.checked(
+        return spec.validate(
             LateralInhibition(w_inh=0.0),
             np.ones((1, 1)),
             np.array(weights),

@@ -13,8 +13,9 @@ import torch
 from safetensors.numpy import save_file
 
 from fastpath import checkpoint
-from neurodyn import LateralInhibition, Presentation, backends, simulate, traces
+from neurodyn import LateralInhibition, Presentation, simulate, traces
 from neurodyn.cli import main
+from neurodyn.engine import backends
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((3, 4))

@@ -21,9 +21,9 @@ from neurodyn import (
     LateralInhibition,
     Presentation,
     Recording,
-    running,
     traces,
 )
+from neurodyn.engine import execute
 
 GIVEN = np.random.default_rng(2)
 IMAGES = GIVEN.random((4, 7))
@@ -118,7 +118,7 @@ CHUNKED = {
 def check_chunks(name, backend, tmp_path, monkeypatch):
     circuit, weights, settings = CHUNKED[name]
     whole = run(circuit, weights, **settings)
-    monkeypatch.setattr(running, "CHUNK_PRESENTATIONS", 3)
+    monkeypatch.setattr(execute, "CHUNK_PRESENTATIONS", 3)
     written = run(circuit, weights, backend=backend, out=tmp_path / "t.nc", **settings)
     # measured: 2e-15 for compiled code, else no difference
     assert_same(whole, written.load(), atol=0.0 if backend == "numpy" else 1e-12)
@@ -178,7 +178,7 @@ def test_chunks_go_by_time(name, backend, batch_size, tmp_path, monkeypatch):
     whole = run(circuit, weights, out=tmp_path / "whole.nc", **settings).load()
     assert sizes == [10]
     sizes.clear()
-    monkeypatch.setattr(running, "CHUNK_SECONDS", 1e-4)
+    monkeypatch.setattr(execute, "CHUNK_SECONDS", 1e-4)
     written = run(circuit, weights, out=tmp_path / "t.nc", **settings).load()
     block = {"own time": 3, "static at rest": 2}.get(name, 1)
     assert sizes == [block] * (10 // block) + [10 % block] * (10 % block > 0)
@@ -240,7 +240,7 @@ def test_images_side_by_side_are_images_in_turn(name, backend, tmp_path, monkeyp
     settings = {"recording": recorded, "backend": backend}
     # measured: 2e-15; the drive is summed in another order
     assert_same(in_turn, run(circuit, weights, batch_size=4, **settings), atol=1e-12)
-    monkeypatch.setattr(running, "CHUNK_PRESENTATIONS", 4)
+    monkeypatch.setattr(execute, "CHUNK_PRESENTATIONS", 4)
     chunked = run(circuit, weights, batch_size=2, out=tmp_path / "t.nc", **settings)
     assert_same(in_turn, chunked.load(), atol=1e-12)
 
@@ -335,8 +335,8 @@ class Diverged(Exception):
 def test_what_was_finished_is_kept(fault, tmp_path, monkeypatch):
     out = tmp_path / "t.nc"
     whole = run(plasticity=RULE, recording=EVERYTHING)
-    monkeypatch.setattr(running, "CHUNK_PRESENTATIONS", 2)
-    finished, calls = running._finished, []
+    monkeypatch.setattr(execute, "CHUNK_PRESENTATIONS", 2)
+    finished, calls = execute._finished, []
 
     def stop(*args, **kwargs):
         calls.append(args)
@@ -344,7 +344,7 @@ def test_what_was_finished_is_kept(fault, tmp_path, monkeypatch):
             raise fault
         return finished(*args, **kwargs)
 
-    monkeypatch.setattr(running, "_finished", stop)
+    monkeypatch.setattr(execute, "_finished", stop)
     with pytest.raises(fault) as stopped:
         run(plasticity=RULE, recording=EVERYTHING, out=out)
     if fault is KeyboardInterrupt:
@@ -360,7 +360,7 @@ def test_interrupted_in_the_first_chunk_nothing_is_left(tmp_path, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(running, "_finished", stop)
+    monkeypatch.setattr(execute, "_finished", stop)
     with pytest.raises(KeyboardInterrupt) as stopped:
         run(out=tmp_path / "t.nc")
     assert "finished" not in str(stopped.value)
@@ -369,7 +369,7 @@ def test_interrupted_in_the_first_chunk_nothing_is_left(tmp_path, monkeypatch):
 
 def test_a_chunk_that_is_being_written_is_written_whole(tmp_path, monkeypatch):
     """Ctrl-C between two variables of the second chunk."""
-    monkeypatch.setattr(running, "CHUNK_PRESENTATIONS", 2)
+    monkeypatch.setattr(execute, "CHUNK_PRESENTATIONS", 2)
     out, written, append = tmp_path / "t.nc", [], traces._append
 
     def interrupted(file, name, *given):
@@ -431,6 +431,6 @@ def test_the_file_is_read_as_it_is_used(tmp_path):
 def test_a_place_that_cannot_be_written_is_refused_first(place, tmp_path, monkeypatch):
     (tmp_path / "t.nc").touch()
     (tmp_path / "folder").mkdir()
-    monkeypatch.setattr(running, "chunks", None)  # nothing is run
+    monkeypatch.setattr(execute, "chunks", None)  # nothing is run
     with pytest.raises(ValueError, match="cannot write"):
         run(out=tmp_path / place)

@@ -11,14 +11,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from neurodyn import (
-    LateralInhibition,
-    Presentation,
-    Recording,
-    backends,
-    equilibrium,
-    simulate,
-)
+from neurodyn import LateralInhibition, Presentation, Recording, equilibrium, simulate
+from neurodyn.engine import backends
 
 GIVEN = np.random.default_rng(0)
 WEIGHTS = GIVEN.normal(0.2, 1.0, size=(5, 6))

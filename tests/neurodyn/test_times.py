@@ -16,6 +16,7 @@ from neurodyn import (
     Recording,
     times,
 )
+from neurodyn.engine import execute, spec
 
 
 def run(**settings):
@@ -111,7 +112,7 @@ def test_the_default_step_divides_the_window(last_ms):
 
 
 def test_a_window_longer_than_the_image_is_refused_at_the_door(monkeypatch):
-    monkeypatch.setattr(neurodyn.running, "chunks", None)  # nothing is built
+    monkeypatch.setattr(execute, "chunks", None)  # nothing is built
     rule = KrotovHopfield(timing=Gated(last_ms=30.0))
     with pytest.raises(ValueError, match="last_ms is 30, but an image is shown for 20 ms"):
         run(plasticity=rule)
@@ -194,7 +195,7 @@ def test_strides_that_never_meet_in_time_are_refused():
 
 def test_two_epochs_of_mnist_are_cut_into_parts_of_countable_steps():
     """120,000 presentations of 20,000 steps: 2.4e9, more than 32 bits hold."""
-    job = neurodyn.request.checked(
+    job = spec.validate(
         LateralInhibition(w_inh=0.5),
         np.ones((1, 2)),
         np.ones((500, 2)),
@@ -207,6 +208,6 @@ def test_two_epochs_of_mnist_are_cut_into_parts_of_countable_steps():
         batch_size=1,
         seed=0,
     )
-    length = neurodyn.running.chunk_length(job, in_memory=True)
+    length = execute.chunk_length(job, in_memory=True)
     assert length * 20_000 <= times.MOST_STEPS
     assert length % 10 == 0

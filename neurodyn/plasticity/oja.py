@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from neurodyn import checks
 from neurodyn.checks import convert, number, time_ms
-from neurodyn.synapses.timing import Settled, Timing, check_timing
+from neurodyn.plasticity.timing import Settled, Timing, check_timing
 
 ACTIVATION = """
 g = h : 1

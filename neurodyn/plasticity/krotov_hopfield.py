@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from neurodyn import checks
 from neurodyn.checks import convert, number, time_ms
-from neurodyn.synapses.timing import Settled, Timing, check_timing
+from neurodyn.plasticity.timing import Settled, Timing, check_timing
 
 ACTIVATION = """
 g = int(h >= h_star) - delta*int(h >= 0)*int(h < h_star) : 1

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from neurodyn import checks
 from neurodyn.checks import convert, number, time_ms
-from neurodyn.timeline import LEARNING, Timeline
+from neurodyn.engine.timeline import LEARNING, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn.feedforward import drive_units, feedforward
+from neurodyn.engine.feedforward import drive_units, feedforward
+from neurodyn.engine.timeline import EQUATIONS, GAINS, LEARNING, LOOKUP, Timeline
+from neurodyn.plasticity.timing import Settled, Timing
 from neurodyn.stimulus import Presentation
-from neurodyn.synapses.timing import Settled, Timing
-from neurodyn.timeline import EQUATIONS, GAINS, LEARNING, LOOKUP, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2

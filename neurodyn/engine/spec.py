@@ -1,33 +1,32 @@
 """What a simulation is asked to do, checked before anything is built."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurodyn import backends, checks, times
+from neurodyn import checks, times
 from neurodyn.checks import instance, time_ms, whole
 from neurodyn.circuits.dale import DaleInhibition
 from neurodyn.circuits.lateral import LateralInhibition
 from neurodyn.circuits.noise import seeds
-from neurodyn.feedforward import drive as drive_of
-from neurodyn.network import INPUT, AnyCircuit, Rules
+from neurodyn.engine import backends
+from neurodyn.engine.feedforward import drive as drive_of
+from neurodyn.engine.hebbian import InputRule
+from neurodyn.engine.network import INPUT, AnyCircuit, Rules
+from neurodyn.plasticity.homeostatic import Homeostatic
+from neurodyn.plasticity.krotov_hopfield import KrotovHopfield
+from neurodyn.plasticity.timing import Continuous, Gated, Settled
 from neurodyn.recording import Recording
 from neurodyn.stimulus import Presentation, checked_order
-from neurodyn.synapses.hebbian import InputRule
-from neurodyn.synapses.inhibitory import Homeostatic
-from neurodyn.synapses.krotov_hopfield import KrotovHopfield
-from neurodyn.synapses.timing import Continuous, Gated, Settled
 
 SHORT = 100  # a chosen time step that is so many times shorter than need be is told of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Request:
+class Spec:
     """A simulation as it will be run."""
 
     circuit: AnyCircuit
@@ -79,7 +78,7 @@ def _described(settings: Any) -> dict[str, Any]:
     return {"name": type(settings).__name__, **values}
 
 
-def checked(
+def validate(
     circuit: AnyCircuit,
     images: ArrayLike,
     weights: ArrayLike,
@@ -92,7 +91,7 @@ def checked(
     dt_ms: float | None,
     batch_size: int,
     seed: int,
-) -> Request:
+) -> Spec:
     """Return what is asked for, with defaults filled in.
 
     Raises
@@ -126,7 +125,7 @@ def checked(
     for rule in rules.values():
         _check_rate(rule, circuit, stimulus, drive, dt_ms)
     _check_batch(batch_size, rules, stimulus, recording, dt_ms)
-    request = Request(
+    spec = Spec(
         circuit=circuit,
         images=bank,
         weights=matrix,
@@ -140,8 +139,8 @@ def checked(
         seed=seed,
         drive=drive,
     )
-    request.check_size()
-    return request
+    spec.check_size()
+    return spec
 
 
 def _arrays(
@@ -224,11 +223,10 @@ def _time_step(
         while dt_ms < 0.999 * bound and not circuit.is_stable(drive, dt_ms, reset=reset):
             dt_ms = stimulus.fitting_step(dt_ms / 2, *others)
         if dt_ms < bound / SHORT:
-            warnings.warn(
+            checks.warn(
                 f"the time step is {dt_ms:.3g} ms, {bound / dt_ms:.0f} times shorter than "
                 "this circuit needs, since no longer one divides all times: choose times "
                 "in simple ratios, such as an activity_ms that divides image_ms",
-                skip_file_prefixes=(str(Path(__file__).parent),),
             )
     elif not circuit.is_stable(drive, dt_ms, reset=reset):
         safe = float(f"{0.995 * circuit.safe_step_ms(drive, reset=reset):.3g}")
@@ -274,10 +272,9 @@ def _check_rate(
             f"give at least {step_ms * speed:.3g}"
         )
     if ratio > 1:
-        warnings.warn(
+        checks.warn(
             f"tau_l_ms is {rule.tau_l_ms:g}: the weights move {ratio:.3g} times as fast as "
             "the activity, so that it never settles on them",
-            skip_file_prefixes=(str(Path(__file__).parent),),
         )
 
 

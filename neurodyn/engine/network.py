@@ -11,12 +11,12 @@ from neurodyn.circuits import noise
 from neurodyn.circuits.dale import DaleInhibition
 from neurodyn.circuits.lateral import LateralInhibition
 from neurodyn.circuits.populations import Circuit
-from neurodyn.feedforward import drive_units, feedforward, precomputed
+from neurodyn.engine.feedforward import drive_units, feedforward, precomputed
+from neurodyn.engine.hebbian import InputRule, plastic_input
+from neurodyn.engine.timeline import Timeline
+from neurodyn.plasticity.homeostatic import Homeostatic
 from neurodyn.recording import Recording
 from neurodyn.stimulus import Presentation, pixels
-from neurodyn.synapses.hebbian import InputRule, plastic_input
-from neurodyn.synapses.inhibitory import Homeostatic
-from neurodyn.timeline import Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -28,7 +28,7 @@ INPUT = "feedforward"  # name of the plastic input synapses among the rules
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Network:
+class BuiltNetwork:
     """A built network: its objects, what it must be given, and its monitors."""
 
     objects: "list[Any]"
@@ -149,7 +149,7 @@ def build(
     timeline: Timeline,
     drive: NDArray[np.float64] | None = None,
     copies: int = 1,
-) -> Network:
+) -> BuiltNetwork:
     """Build the network of a simulation in Brian2's current device.
 
     With `drive` (presentation, unit), that drives `copies` of the circuit side by side;
@@ -212,7 +212,7 @@ def build(
     sizes[INPUT] = weights.size
     monitors = _monitors(recording, timeline, source, summed, built, bool(inner))
     snapshots = _snapshots(recording, timeline, learning, sizes)
-    return Network(
+    return BuiltNetwork(
         objects=[*objects, *monitors.values(), *snapshots.values()],
         timeline=timeline,
         circuit=built,
