@@ -135,6 +135,29 @@ def instance(name: str, value: Any, kind: Any, example: str) -> None:
         raise ValueError(f"{name} is {_shown(value)}: give {example}")
 
 
+def satisfies(name: str, value: Any, protocol: type, example: str) -> None:
+    """Refuse what lacks members of a protocol, and a class where its instance is meant.
+
+    Raises
+    ------
+    ValueError
+        If `value` is something else.
+    """
+    instance(name, value, object, example)
+    if missing := lacking(value, protocol):
+        raise ValueError(
+            f"{name} is {_shown(value)}: give {example}, or what has all that "
+            f"{protocol.__module__}.{protocol.__name__} lists (it lacks "
+            f"{', '.join(missing[:5])}{', ...' * (len(missing) > 5)})"
+        )
+
+
+def lacking(value: Any, protocol: type) -> list[str]:
+    """Return the members of a protocol that a value does not have."""
+    members = [*vars(protocol), *protocol.__annotations__]
+    return [one for one in members if not one.startswith("_") and not hasattr(value, one)]
+
+
 def path(name: str, value: Any) -> Path:
     """Return a path; ValueError if it is none."""
     if not isinstance(value, str | Path) or not str(value):

@@ -1,11 +1,12 @@
 """The command `neurodyn`: simulate, backends."""
 
 import re
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -131,10 +132,7 @@ def _read(path: Path, name: str) -> NDArray[Any]:
     except checksum.Mismatch:
         raise
     except Exception as error:  # zipfile, zlib, NumPy and safetensors each have their own
-        reason = str(error)
-        if "allow_pickle" in reason:  # which nobody can set here
-            reason = "it holds Python objects, an array of numbers is needed"
-        raise ValueError(f"{path} cannot be read: {reason}") from error
+        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def _exponent(command: Simulate) -> float:
@@ -177,13 +175,24 @@ def _safetensors(path: Path, name: str) -> NDArray[Any]:
 
 
 def _npz(path: Path, name: str) -> NDArray[Any]:
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        return file[name]
+    with zipfile.ZipFile(path) as file, file.open(f"{name}.npy") as member:
+        return _array(member)
 
 
 def _npy(path: Path, _: str) -> NDArray[Any]:
     with path.open("rb") as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+        return _array(file)
+
+
+def _array(file: IO[bytes]) -> NDArray[Any]:
+    """Read an array of numbers; one of Python objects would run what is in the file."""
+    version = np.lib.format.read_magic(file)
+    headers = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
+    *_, kind = headers[version > (1, 0)](file)
+    if kind.hasobject:
+        raise ValueError("it holds Python objects, an array of numbers is needed")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
 
 
 @contextmanager

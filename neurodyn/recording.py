@@ -1,6 +1,7 @@
 """What a simulation records, how often, and how large that will be."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from neurodyn import checks, times
@@ -68,10 +69,15 @@ class Recording:
         num_presentations: int,
         period_ms: float,
         num_units: int,
-        num_inh: int,
+        others: Mapping[str, int],
         num_synapses: int,
     ) -> int:
         """Return the bytes of the traces of a run.
+
+        Parameters
+        ----------
+        others
+            Number of cells in each trace over time beside those of the hidden units.
 
         Raises
         ------
@@ -82,8 +88,8 @@ class Recording:
         if self.activity_ms is not None:
             samples = int(num_presentations * period_ms / self.activity_ms) + 1
             parts["activity (samples x units)"] = samples, num_units
-            if num_inh:
-                parts["inh_activity (samples x cells)"] = samples, num_inh
+            for name, num_cells in others.items():
+                parts[f"{name} (samples x cells)"] = samples, num_cells
             if self.inhibition:
                 parts["inhibition (samples x units)"] = samples, num_units
         if self.images_every is not None:

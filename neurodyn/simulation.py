@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neurodyn import checks
+from neurodyn.circuits.base import Circuit
 from neurodyn.engine import execute, to_xarray
 from neurodyn.engine.ambient import usual_errors
-from neurodyn.engine.hebbian import InputRule
-from neurodyn.engine.network import AnyCircuit
-from neurodyn.engine.spec import Spec, validate
-from neurodyn.plasticity.homeostatic import Homeostatic
+from neurodyn.engine.spec import Rule, Spec, validate
 from neurodyn.progress import shown as shown_progress
 from neurodyn.recording import Recording
 from neurodyn.stimulus import Presentation
@@ -25,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    circuit: AnyCircuit,
+    circuit: Circuit,
     images: ArrayLike,
     weights: ArrayLike,
     *,
-    plasticity: InputRule | Mapping[str, InputRule | Homeostatic] | None = None,
+    plasticity: Rule | Mapping[str, Rule] | None = None,
     stimulus: Presentation | None = None,
     order: ArrayLike | None = None,
     recording: Recording | None = None,
@@ -142,11 +140,11 @@ def _shown(specs: Sequence[Spec], *, wanted: bool) -> AbstractContextManager[Any
 
 
 def sweep(
-    circuits: Sequence[AnyCircuit],
+    circuits: Sequence[Circuit],
     images: ArrayLike,
     weights: ArrayLike,
     *,
-    plasticity: InputRule | Mapping[str, InputRule | Homeostatic] | None = None,
+    plasticity: Rule | Mapping[str, Rule] | None = None,
     stimulus: Presentation | None = None,
     order: ArrayLike | None = None,
     recording: Recording | None = None,

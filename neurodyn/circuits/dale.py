@@ -26,8 +26,9 @@ Biophys. J. 12:1 (1972) for rate equations of E and I cells.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +36,15 @@ from numpy.typing import NDArray
 from neurodyn import checks
 from neurodyn.checks import convert, number, numbers, time_ms, times_ms, whole
 from neurodyn.circuits import noise, stability
-from neurodyn.circuits.lateral import STEPS_PER_TAU, TRIED, connect
-from neurodyn.circuits.populations import Circuit, population
+from neurodyn.circuits.base import (
+    STEPS_PER_TAU,
+    BuiltCircuit,
+    ThresholdLinear,
+    Trace,
+    connect,
+)
+from neurodyn.circuits.lateral import TRIED
+from neurodyn.circuits.populations import population
 from neurodyn.engine.timeline import SUMS, Timeline
 
 if TYPE_CHECKING:
@@ -82,12 +90,28 @@ SUMMED = {
 
 @checks.by_value
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DaleInhibition:
+class DaleInhibition(ThresholdLinear):
     """Excitatory hidden units that inhibit each other through inhibitory cells.
 
     The defaults are eq. 8 with an inhibition that takes 1 ms. Inhibitory synapses may
     learn: inh_to_exc, and inh_to_inh if there are any.
     """
+
+    traces: ClassVar = {
+        "inh_activity": Trace(("time", "inh"), "activity h of the inhibitory cells"),
+        "inhibition": Trace(("time", "unit"), "inhibitory current into the hidden units"),
+        "weights_ie": Trace(("unit", "inh"), "inhibitory weights W_IE"),
+        "weights_ei": Trace(("inh", "unit"), "excitatory weights W_EI"),
+        "weights_ee": Trace(("unit", "exc"), "excitatory weights W_EE"),
+        "weights_ii": Trace(("inh", "inh_sender"), "inhibitory weights W_II"),
+        "inh": Trace(("inh",), "inhibitory cell"),
+    }
+    synapses: ClassVar = {
+        "exc_to_inh": "weights_ei",
+        "inh_to_exc": "weights_ie",
+        "exc_to_exc": "weights_ee",
+        "inh_to_inh": "weights_ii",
+    }
 
     num_inh: int = 1
     """Number M of inhibitory cells."""
@@ -153,7 +177,17 @@ class DaleInhibition:
         """Time constant of the hidden units [ms]."""
         return self.tau_exc_ms
 
-    def matrices(self, num_exc: int) -> dict[str, NDArray[np.float64]]:
+    @property
+    def populations(self) -> dict[str, int]:
+        """Number of inhibitory cells."""
+        return {"inh": self.num_inh}
+
+    @property
+    def has_excitation(self) -> bool:
+        """Whether excitatory cells excite each other."""
+        return bool(np.any(self.w_ee))
+
+    def matrices(self, num_units: int) -> dict[str, NDArray[np.float64]]:
         """Return the weights (receiving cell, sending cell) of all synapses, by name.
 
         Raises
@@ -163,9 +197,9 @@ class DaleInhibition:
         """
         num_inh = self.num_inh
         shapes = {
-            "exc_to_inh": ("w_ei", (num_inh, num_exc), 1.0),
-            "inh_to_exc": ("w_ie", (num_exc, num_inh), 1.0 / num_inh),
-            "exc_to_exc": ("w_ee", (num_exc, num_exc), 1.0),
+            "exc_to_inh": ("w_ei", (num_inh, num_units), 1.0),
+            "inh_to_exc": ("w_ie", (num_units, num_inh), 1.0 / num_inh),
+            "exc_to_exc": ("w_ee", (num_units, num_units), 1.0),
             "inh_to_inh": ("w_ii", (num_inh, num_inh), 1.0),
         }
         matrices = {}
@@ -174,14 +208,10 @@ class DaleInhibition:
             if given.ndim and given.shape != shape:
                 raise ValueError(
                     f"{parameter} has shape {given.shape}: a number or {shape} is needed "
-                    f"for {num_exc} excitatory and {num_inh} inhibitory cells"
+                    f"for {num_units} excitatory and {num_inh} inhibitory cells"
                 )
             matrix = given if given.ndim else np.full(shape, share * float(given))
-            if (
-                not given.ndim
-                and shape[0] == shape[1]
-                and name in ("exc_to_exc", "inh_to_inh")
-            ):
+            if not given.ndim and name in ("exc_to_exc", "inh_to_inh"):
                 matrix = matrix * (1 - np.eye(shape[0]))
             matrices[name] = matrix
         return matrices
@@ -210,11 +240,11 @@ class DaleInhibition:
         strongest = np.lexsort((driven.sum(axis=1), driven @ loop))[::-1][:TRIED]
         inh = np.ones((len(strongest), self.num_inh), bool)
         sets = np.concatenate([driven[strongest], inh], axis=1)
-        return self._cells(drive.shape[1]).smallest_limit_ms(sets)
+        return self.cells(drive.shape[1]).smallest_limit_ms(sets)
 
-    def _cells(self, num_exc: int) -> stability.Cells:
-        """Return the circuit as its time step sees it, excitatory cells first."""
-        w = self.matrices(num_exc)
+    def cells(self, num_units: int) -> stability.Cells:
+        """Return time constants and couplings, excitatory cells first."""
+        num_exc, w = num_units, self.matrices(num_units)
         excitation = w["exc_to_exc"] + self.w_self * np.eye(num_exc)
         return stability.Cells(
             np.append(
@@ -224,11 +254,6 @@ class DaleInhibition:
             np.block([[excitation, -w["inh_to_exc"]], [w["exc_to_inh"], -w["inh_to_inh"]]]),
         )
 
-    def _steps(self, drive: NDArray[np.float64], *, reset: bool) -> stability.Steps:
-        """Return what decides about time steps: inhibitory cells have no drive."""
-        drives = np.pad(drive, ((0, 0), (0, self.num_inh)))
-        return stability.Steps(self._cells(drive.shape[1]), drives, reset)
-
     def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return the largest rate of an inhibitory cell, for drives (image, unit).
 
@@ -236,14 +261,6 @@ class DaleInhibition:
         """
         rates = self._steps(drive, reset=reset).largest_rates
         return float(rates[drive.shape[1] :].max())
-
-    def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
-        """Return whether a step is proved to settle, or does as the circuit when tried.
-
-        See `circuits.stability`. Both are for the weights given, without noise: while
-        inhibitory synapses or the drives learn, the bound may move.
-        """
-        return self._steps(drive, reset=reset).accepts(dt_ms)
 
     def safe_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return a time step that `is_stable` [ms]: `step_limit_ms`, halved until it is."""
@@ -261,12 +278,10 @@ class DaleInhibition:
         dt_ms = float(min(tau_ms / STEPS_PER_TAU, limit / 2))
         return self._steps(drive, reset=reset).largest_ms(dt_ms, closely=True)
 
-    def inhibition(
-        self, h: NDArray[np.float64], h_inh: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
+    def inhibition(self, traces: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the inhibitory current (..., unit) of inhibitory activity (..., inh)."""
-        assert h_inh is not None
-        return np.maximum(h_inh, 0) @ self.matrices(h.shape[-1])["inh_to_exc"].T
+        weights = self.matrices(traces["activity"].shape[-1])["inh_to_exc"]
+        return np.maximum(traces["inh_activity"], 0) @ weights.T
 
     @property
     def learning_names(self) -> tuple[str, ...]:
@@ -311,7 +326,7 @@ class DaleInhibition:
         *,
         reset: bool,
         copies: int = 1,
-    ) -> Circuit:
+    ) -> BuiltCircuit:
         """Return the hidden units (the E cells) and what they need.
 
         As `LateralInhibition.build`.
@@ -365,7 +380,7 @@ class DaleInhibition:
                 namespace={},
             )
             connect(synapses[name], sending, receiving, copies=copies)
-        return Circuit(
+        return BuiltCircuit(
             units=exc,
             others=[inh, into_exc, into_inh, *synapses.values()],
             samples={

@@ -1,6 +1,5 @@
 """What all rate neurons here have in common: a time constant, a reset, perhaps noise."""
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neurodyn.circuits import noise
@@ -19,21 +18,6 @@ tau : second (constant)
 RESET = """
 h = h*(1 - running)
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Circuit:
-    """What a built circuit offers to the stimulus, the learning rules and the recording."""
-
-    units: "b2.NeuronGroup"
-    """The hidden units: states h and r = max(h, 0), and the linked drive I."""
-    others: "list[b2.BrianObject]"
-    samples: "dict[str, tuple[b2.Group, str]]"
-    """Which state each trace over time shows."""
-    state: "list[tuple[b2.Group, str]]"
-    """What a later run must be given to go on from here."""
-    synapses: "dict[str, b2.Synapses]" = field(default_factory=dict)
-    """Synapses between cells, which have a weight W, by name."""
 
 
 def population(

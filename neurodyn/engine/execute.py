@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from neurodyn import times
 from neurodyn.engine import backends, network
-from neurodyn.engine.network import INPUT, BuiltNetwork
+from neurodyn.engine.network import BuiltNetwork
 from neurodyn.engine.spec import Spec
 from neurodyn.engine.timeline import Timeline
-from neurodyn.plasticity.timing import Continuous, Gated
+from neurodyn.plasticity.protocols import FEEDFORWARD
 
 type Advance = Callable[[float], object]  # by so many simulated milliseconds
 
@@ -50,7 +50,7 @@ def trials(specs: Sequence[Spec], advance: Advance) -> Iterator[list[Records]]:
     with backends.activated(spec.backend) as compiler:
         sets = [one.circuit.parameters(timeline, len(spec.weights)) for one in specs]
         _check_alike(specs, sets)
-        built = _build(spec, timeline)
+        built = network.build(spec, timeline)
         run = compiler(built.objects)
         start = built.initial_state(spec.weights)
         for values in sets:
@@ -78,7 +78,7 @@ def chunks(spec: Spec, advance: Advance, *, in_memory: bool) -> Iterator[Records
         return
     timeline = _timeline(spec, length)
     with backends.activated(spec.backend) as compiler:
-        built = _build(spec, timeline)
+        built = network.build(spec, timeline)
         run = compiler(built.objects)
         yield from _one_after_another(spec, built, run, pieces, {}, {}, advance)
 
@@ -127,8 +127,7 @@ def _guessed_seconds(spec: Spec) -> float:
     values = len(spec.weights) + sum(
         matrix.size for matrix in spec.circuit.matrices(len(spec.weights)).values()
     )
-    timings = [getattr(rule, "timing", None) for rule in spec.rules.values()]
-    if any(isinstance(timing, Continuous | Gated) for timing in timings):
+    if spec.window_ms:
         values += spec.weights.size
     _, period_steps = spec.stimulus.steps(spec.dt_ms)
     return period_steps * (STEP_SECONDS / spec.batch_size + VALUE_SECONDS * values)
@@ -153,19 +152,6 @@ def _timeline(spec: Spec, num_presentations: int) -> Timeline:
         rest_steps=rest_steps,
         period_steps=period_steps,
         num_presentations=num_presentations,
-    )
-
-
-def _build(spec: Spec, timeline: Timeline, **settings: Any) -> BuiltNetwork:
-    return network.build(
-        spec.circuit,
-        spec.images,
-        spec.weights,
-        rules=spec.rules,
-        stimulus=spec.stimulus,
-        recording=spec.recording,
-        timeline=timeline,
-        **settings,
     )
 
 
@@ -200,9 +186,9 @@ def _check_weights(spec: Spec, name: str, weights: NDArray[np.float64]) -> None:
     """Refuse feed-forward weights that left the scale of their start and of the norm R."""
     if not np.isfinite(weights).all():
         raise ValueError(f"the weights '{name}' grew without bound: raise tau_l_ms")
-    if name == INPUT:
+    if name == FEEDFORWARD and spec.feedforward is not None:
         start = abs(spec.weights).max()
-        bound = DIVERGED * max(start, getattr(spec.rules[name], "radius", 0.0))
+        bound = DIVERGED * max(start, spec.feedforward.radius)
         if (largest := abs(weights).max()) > bound:
             raise ValueError(
                 f"the weights '{name}' diverge: the largest is {largest:.3g}, at the start "
@@ -223,7 +209,7 @@ def _side_by_side(
     every_image = replace(spec.recording, images_every=stride and 1)
     timeline = _timeline(spec, -(-length // copies))
     with backends.activated(spec.backend) as compiler:
-        built = _build(
+        built = network.build(
             replace(spec, recording=every_image),
             timeline,
             drive=drive.reshape(total, copies * num_units),
@@ -299,4 +285,4 @@ def write_source(spec: Spec, folder: Path, *, make: bool) -> None:
     """Write the program of a compiled backend to a folder; also compile it with `make`."""
     timeline = _timeline(spec, len(spec.order))
     with backends.activated(spec.backend, folder=folder, make=make) as compiler:
-        compiler(_build(spec, timeline).objects)
+        compiler(network.build(spec, timeline).objects)

@@ -1,7 +1,9 @@
 """What a simulation is asked to do, checked before anything is built."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -9,18 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import checks, times
 from neurodyn.checks import instance, time_ms, whole
-from neurodyn.circuits.dale import DaleInhibition
-from neurodyn.circuits.lateral import LateralInhibition
+from neurodyn.circuits.base import Circuit
 from neurodyn.circuits.noise import seeds
-from neurodyn.engine import backends
+from neurodyn.engine import backends, learning_rate
 from neurodyn.engine.feedforward import drive as drive_of
-from neurodyn.engine.hebbian import InputRule
-from neurodyn.engine.network import INPUT, AnyCircuit, Rules
-from neurodyn.plasticity.homeostatic import Homeostatic
-from neurodyn.plasticity.krotov_hopfield import KrotovHopfield
-from neurodyn.plasticity.timing import Continuous, Gated, Settled
+from neurodyn.plasticity.protocols import FEEDFORWARD, FeedforwardRule, RecurrentRule
+from neurodyn.plasticity.timing import check_timing
 from neurodyn.recording import Recording
 from neurodyn.stimulus import Presentation, checked_order
+
+type Rule = FeedforwardRule | RecurrentRule
 
 SHORT = 100  # a chosen time step that is so many times shorter than need be is told of
 
@@ -29,11 +29,14 @@ SHORT = 100  # a chosen time step that is so many times shorter than need be is 
 class Spec:
     """A simulation as it will be run."""
 
-    circuit: AnyCircuit
+    circuit: Circuit
     images: NDArray[np.float64]
     weights: NDArray[np.float64]
     order: NDArray[np.intp]
-    rules: Rules
+    feedforward: FeedforwardRule | None
+    """What moves the weights from the pixels."""
+    recurrent: Mapping[str, RecurrentRule]
+    """What moves the weights between cells, by the synapses' names."""
     stimulus: Presentation
     recording: Recording
     backend: str
@@ -49,17 +52,26 @@ class Spec:
             num_presentations=trials * len(self.order),
             period_ms=self.stimulus.period_ms,
             num_units=len(self.weights),
-            num_inh=self.circuit.num_inh,
+            others={
+                name: self.circuit.populations[trace.dims[-1]]
+                for name, trace in self.circuit.traces.items()
+                if trace.dims[0] == "time" and trace.dims[-1] in self.circuit.populations
+            },
             num_synapses=self.weights.size,
         )
 
     @property
+    def window_ms(self) -> float:
+        """How long before the end of a presentation feed-forward learning starts [ms]."""
+        return _window_ms(self.feedforward, self.stimulus)
+
+    @property
     def config(self) -> dict[str, Any]:
         """All settings."""
-        rules = {name: _described(rule) for name, rule in self.rules.items()}
-        for name, rule in self.rules.items():
-            if not isinstance(rule, Homeostatic):
-                rules[name]["timing"] = _described(rule.timing)
+        rules = {name: _described(rule) for name, rule in self.recurrent.items()}
+        if self.feedforward is not None:
+            rules[FEEDFORWARD] = _described(self.feedforward)
+            rules[FEEDFORWARD]["timing"] = _described(self.feedforward.timing)
         return {
             "circuit": _described(self.circuit),
             "plasticity": rules,
@@ -79,11 +91,11 @@ def _described(settings: Any) -> dict[str, Any]:
 
 
 def validate(
-    circuit: AnyCircuit,
+    circuit: Circuit,
     images: ArrayLike,
     weights: ArrayLike,
     *,
-    plasticity: "InputRule | Mapping[str, InputRule | Homeostatic] | None",
+    plasticity: Rule | Mapping[str, Rule] | None,
     stimulus: Presentation | None,
     order: ArrayLike | None,
     recording: Recording | None,
@@ -101,8 +113,8 @@ def validate(
     """
     stimulus = Presentation() if stimulus is None else stimulus
     recording = Recording() if recording is None else recording
-    circuits = LateralInhibition | DaleInhibition
-    instance("circuit", circuit, circuits, "LateralInhibition() or DaleInhibition()")
+    example = "LateralInhibition(), DaleInhibition()"
+    checks.satisfies("circuit", circuit, Circuit, example)
     instance("stimulus", stimulus, Presentation, "Presentation()")
     instance("recording", recording, Recording, "Recording()")
     batch_size, seed = whole("batch_size", batch_size), whole("seed", seed)
@@ -111,26 +123,29 @@ def validate(
     circuit.check_size(len(matrix))
     _check_signs(matrix, circuit.input_sign)
     shown = checked_order(order, len(bank))
-    rules = _rules(plasticity, circuit)
+    feedforward, recurrent = _rules(plasticity, circuit)
     backend = backends.resolve(backend)
     drive = drive_of(bank, matrix, p=circuit.p)
     if dt_ms is not None:
         dt_ms = time_ms("dt_ms", dt_ms)
         checks.positive("dt_ms", dt_ms, "the time step")
-    dt_ms = _time_step(circuit, stimulus, drive, dt_ms, recording, rules)
-    if recording.weights_every and not rules:
-        raise ValueError(
-            "weights_every is given, but no rule moves the weights: give plasticity"
-        )
-    for rule in rules.values():
-        _check_rate(rule, circuit, stimulus, drive, dt_ms)
-    _check_batch(batch_size, rules, stimulus, recording, dt_ms)
+    dt_ms = _time_step(
+        circuit, stimulus, drive, dt_ms, recording, _window_ms(feedforward, stimulus)
+    )
+    learns = feedforward is not None or bool(recurrent)
+    _check_recording(recording, circuit, learns=learns)
+    if feedforward is not None:
+        learning_rate.check_feedforward(feedforward, circuit, stimulus, drive, dt_ms)
+    for rule in recurrent.values():
+        learning_rate.check_recurrent(rule, circuit, stimulus, drive, dt_ms)
+    _check_batch(batch_size, learns, stimulus, recording, dt_ms)
     spec = Spec(
         circuit=circuit,
         images=bank,
         weights=matrix,
         order=shown,
-        rules=rules,
+        feedforward=feedforward,
+        recurrent=recurrent,
         stimulus=stimulus,
         recording=recording,
         backend=backend,
@@ -172,51 +187,93 @@ def _check_signs(weights: NDArray[np.float64], sign: int) -> None:
 
 
 def _rules(
-    plasticity: "InputRule | Mapping[str, InputRule | Homeostatic] | None",
-    circuit: AnyCircuit,
-) -> dict[str, InputRule | Homeostatic]:
+    plasticity: Rule | Mapping[str, Rule] | None, circuit: Circuit
+) -> tuple[FeedforwardRule | None, dict[str, RecurrentRule]]:
+    """Return the feed-forward rule, and the rules between cells by name."""
     if plasticity is None:
-        return {}
-    rules = dict(plasticity) if isinstance(plasticity, Mapping) else {INPUT: plasticity}
-    for name, rule in rules.items():
-        instance(
-            f"the rule for '{name}'",
-            rule,
-            InputRule | Homeostatic,
-            "KrotovHopfield(), Oja(), Homeostatic(), or a rule with what "
-            "`synapses.hebbian.InputRule` lists",
-        )
-        allowed = circuit.learning_names if isinstance(rule, Homeostatic) else (INPUT,)
+        return None, {}
+    given: dict[str, Any]
+    given = (
+        dict(plasticity) if isinstance(plasticity, Mapping) else {FEEDFORWARD: plasticity}
+    )
+    for name, rule in given.items():
+        allowed = (FEEDFORWARD,) if _is_feedforward(name, rule) else circuit.learning_names
         if name not in allowed:
             raise ValueError(
                 f"{type(rule).__name__} cannot learn the synapses '{name}' of a "
                 f"{type(circuit).__name__}; it learns "
                 f"{' or '.join(allowed) or 'none of them'} (give plasticity={{name: rule}})"
             )
-        if not isinstance(rule, Homeostatic) and rule.p != circuit.p:
-            raise ValueError(
-                f"the rule has p = {rule.p:g}, the circuit p = {circuit.p:g}: drive and "
-                "weights have one metric, so give both the same"
-            )
-    return rules
+        checks.positive("tau_l_ms", rule.tau_l_ms)
+    feedforward = given.pop(FEEDFORWARD, None)
+    if feedforward is not None:
+        _check_feedforward(feedforward, circuit)
+    return feedforward, given
+
+
+def _is_feedforward(name: str, rule: Any) -> bool:
+    """Return whether a rule is one for feed-forward synapses, or else one between cells."""
+    known = f"the rule for '{name}'"
+    examples = "KrotovHopfield(), Oja(), Homeostatic()"
+    checks.instance(known, rule, object, examples)
+    if not checks.lacking(rule, FeedforwardRule):
+        return True
+    meant = FeedforwardRule if name == FEEDFORWARD else RecurrentRule
+    if checks.lacking(rule, RecurrentRule):
+        checks.satisfies(known, rule, meant, examples)
+    return False
+
+
+def _check_feedforward(rule: FeedforwardRule, circuit: Circuit) -> None:
+    checks.positive("radius", rule.radius)
+    check_timing(rule.timing)
+    if not isinstance(rule.activation, str) or not re.search(
+        r"^\s*g\s*=.+:\s*1\b", rule.activation, re.MULTILINE
+    ):
+        raise ValueError(
+            f"the activation of {type(rule).__name__} is {rule.activation!r}: Brian2's "
+            "equation for g is needed, such as 'g = int(h >= 0.2) : 1'"
+        )
+    if rule.p != circuit.p:
+        raise ValueError(
+            f"the rule has p = {rule.p:g}, the circuit p = {circuit.p:g}: drive and "
+            "weights have one metric, so give both the same"
+        )
+
+
+def _window_ms(rule: FeedforwardRule | None, stimulus: Presentation) -> float:
+    return 0.0 if rule is None else rule.timing.window_ms(stimulus.image_ms)
+
+
+def _check_recording(recording: Recording, circuit: Circuit, *, learns: bool) -> None:
+    """Refuse to record what there is not."""
+    if recording.weights_every and not learns:
+        raise ValueError(
+            "weights_every is given, but no rule moves the weights: give plasticity"
+        )
+    if recording.inhibition and "inhibition" not in circuit.traces:
+        raise ValueError(
+            f"a {type(circuit).__name__} has no trace of inhibition: leave "
+            "Recording(inhibition=True) out"
+        )
 
 
 def _time_step(
-    circuit: AnyCircuit,
+    circuit: Circuit,
     stimulus: Presentation,
     drive: NDArray[np.float64],
     dt_ms: float | None,
     recording: Recording,
-    rules: Rules,
+    window_ms: float,
 ) -> float:
-    windows = _windows_ms(rules, stimulus)
+    windows = [window_ms] if 0 < window_ms < inf else []
     others = [*windows]
     if recording.activity_ms is not None:
         others.append(recording.activity_ms)
     reset = stimulus.reset
     if dt_ms is None:
         bound = circuit.default_step_ms(drive, reset=reset)
-        if any(isinstance(getattr(r, "timing", None), Continuous) for r in rules.values()):
+        if window_ms == inf:
             # What is learned in the first steps depends on who overshoots in them.
             bound = min(bound, circuit.safe_step_ms(drive, reset=reset))
         dt_ms = stimulus.fitting_step(bound, *others)
@@ -244,79 +301,9 @@ def _time_step(
     return dt_ms
 
 
-def _windows_ms(rules: Rules, stimulus: Presentation) -> list[float]:
-    """Return how long gated rules learn in each presentation [ms]."""
-    timings = [getattr(rule, "timing", None) for rule in rules.values()]
-    return [t.window_ms(stimulus.image_ms) for t in timings if isinstance(t, Gated)]
-
-
-def _check_rate(
-    rule: InputRule | Homeostatic,
-    circuit: AnyCircuit,
-    stimulus: Presentation,
-    drive: NDArray[np.float64],
-    dt_ms: float,
-) -> None:
-    """Refuse weights that overshoot, warn of weights that move faster than activity."""
-    speed, given = _learning_speed(rule, circuit, stimulus, drive)
-    speed = max(speed, 1e-300)
-    settled = isinstance(getattr(rule, "timing", None), Settled)
-    step_ms = stimulus.image_ms if settled else dt_ms
-    # Of inhibition, the weights themselves: r_i is what they move with.
-    moves = speed**0.5 if isinstance(rule, Homeostatic) else speed
-    ratio = float(np.max(circuit.tau_ms)) * moves / rule.tau_l_ms
-    if step_ms * speed / rule.tau_l_ms > 1:
-        raise ValueError(
-            f"tau_l_ms is {rule.tau_l_ms:g}: with {given} the weights move within "
-            f"{rule.tau_l_ms / speed:.3g} ms, and one step of {step_ms:g} ms overshoots; "
-            f"give at least {step_ms * speed:.3g}"
-        )
-    if ratio > 1:
-        checks.warn(
-            f"tau_l_ms is {rule.tau_l_ms:g}: the weights move {ratio:.3g} times as fast as "
-            "the activity, so that it never settles on them",
-        )
-
-
-def _learning_speed(
-    rule: InputRule | Homeostatic,
-    circuit: AnyCircuit,
-    stimulus: Presentation,
-    drive: NDArray[np.float64],
-) -> tuple[float, str]:
-    """Return how fast weights relax, in units of 1 / τ_L, and in words with what.
-
-    Under eq. 3 with |g I|, where g depends on h. A unit of negative drive I is inhibited as
-    well, so that |h| is above |I|; pooled inhibition at rest is at most the largest drive,
-    or w_inh times it. With the g of `KrotovHopfield`, which is 0 for h < 0, such a unit
-    learns nothing, unless it is excited or has not come to rest.
-
-    Inhibition that is learned acts on the rate that it depends on: a change of W changes
-    the receiving rate by −r_i times that, so the rate relaxes with r_i².
-    """
-    if isinstance(rule, Homeostatic):
-        rate = circuit.largest_inhibiting_rate(drive, reset=stimulus.reset)
-        return rate**2, f"inhibitory rates up to {rate:.3g}"
-    above, below = np.maximum(drive, 0), np.maximum(-drive, 0)
-    inhibited = above.max(axis=1, keepdims=True)
-    if isinstance(circuit, LateralInhibition):
-        strongest = max(1.0, float(np.max(circuit.w_inh)))
-        inhibited = np.minimum(circuit.inhibition(above), strongest * inhibited)
-    at_rest = stimulus.reset and isinstance(rule.timing, Settled)
-    excited = np.any(getattr(circuit, "w_ee", 0.0))
-    if isinstance(rule, KrotovHopfield) and at_rest and not excited:
-        below = np.zeros_like(below)
-    place = (below * (below + inhibited)).argmax()
-    lowest, size = below.flat[place], (below + inhibited).flat[place]
-    speed = max(rule.strongest(above.max()) * above.max(), rule.strongest(size) * lowest)
-    low, high = (f"{end:.3g}" for end in (drive.min(), drive.max()))
-    given = f"drives up to {high}" if drive.min() >= 0 else f"drives from {low} to {high}"
-    return float(speed), given
-
-
 def _check_batch(
     batch_size: int,
-    rules: Rules,
+    learns: bool,
     stimulus: Presentation,
     recording: Recording,
     dt_ms: float,
@@ -325,7 +312,7 @@ def _check_batch(
         raise ValueError(f"batch_size is {batch_size}: at least 1 image is shown at a time")
     if batch_size == 1:
         return
-    if rules:
+    if learns:
         raise ValueError(
             f"batch_size is {batch_size}, but the weights learn: images side by side need "
             "static weights (batch_size=1)"

@@ -8,20 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import times
 from neurodyn.engine.execute import Records
-from neurodyn.engine.network import INPUT
 from neurodyn.engine.spec import Spec
+from neurodyn.plasticity.protocols import FEEDFORWARD
 
 if TYPE_CHECKING:
     import xarray as xr
-
-WEIGHT_TRACES = {
-    INPUT: "weights",
-    "exc_to_inh": "weights_ei",
-    "inh_to_exc": "weights_ie",
-    "exc_to_exc": "weights_ee",
-    "inh_to_inh": "weights_ii",
-    "lateral": "weights_lateral",
-}
 
 
 def dataset(spec: Spec, parts: Sequence[Records], *, start: int = 0) -> "xr.Dataset":
@@ -31,16 +22,16 @@ def dataset(spec: Spec, parts: Sequence[Records], *, start: int = 0) -> "xr.Data
     from neurodyn import traces
 
     num_units, num_pixels = spec.weights.shape
+    weight_traces = {FEEDFORWARD: "weights", **spec.circuit.synapses}
     variables = _joined([part.samples for part in parts])
     if spec.recording.inhibition and "inhibition" not in variables:
-        h = variables["activity"], variables.get("inh_activity")
-        variables["inhibition"] = spec.circuit.inhibition(*h)
+        variables["inhibition"] = spec.circuit.inhibition(variables)
     coords: dict[str, ArrayLike] = {
         "unit": np.arange(num_units),
         "pixel": np.arange(num_pixels),
     }
-    if spec.circuit.num_inh:
-        coords["inh"] = np.arange(spec.circuit.num_inh)
+    for name, size in spec.circuit.populations.items():
+        coords[name] = np.arange(size)
     if "activity" in variables:
         coords |= _times(spec, len(variables["activity"]), start)
     if "drive" in variables:
@@ -48,16 +39,16 @@ def dataset(spec: Spec, parts: Sequence[Records], *, start: int = 0) -> "xr.Data
         image = start + stride * np.arange(1, len(variables["drive"]) + 1) - 1
         coords |= {"image": image, "shown": spec.order[image]}
     for name, values in _joined([part.snapshots for part in parts]).items():
-        variables[f"{WEIGHT_TRACES[name]}_snapshots"] = _matrix(spec, name, values)
+        variables[f"{weight_traces[name]}_snapshots"] = _matrix(spec, name, values)
         stride = spec.recording.weights_every or 1
         before = 0 if start == 0 else start // stride + 1
         coords["snapshot"] = stride * (before + np.arange(len(values)))
     variables["weights"] = spec.weights
     for name, matrix in spec.circuit.matrices(num_units).items():
         if matrix.any():
-            variables[WEIGHT_TRACES[name]] = matrix
+            variables[weight_traces[name]] = matrix
     for name, values in parts[-1].weights.items():
-        variables[WEIGHT_TRACES[name]] = _matrix(spec, name, values)
+        variables[weight_traces[name]] = _matrix(spec, name, values)
     result = traces.assemble(
         dict(variables),
         coords,
@@ -65,6 +56,7 @@ def dataset(spec: Spec, parts: Sequence[Records], *, start: int = 0) -> "xr.Data
         history=f"simulate, neurodyn {version('neurodyn')}, Brian2 {version('brian2')}",
         references="Krotov & Hopfield 2019, PNAS 116:7723, eq. 8",
         config=spec.config,
+        own=spec.circuit.traces,
     )
     result.attrs["run_seconds"] = sum(part.seconds for part in parts)
     result.attrs["presentations"] = len(spec.order)
@@ -95,7 +87,7 @@ def _times(spec: Spec, num_samples: int, start: int) -> dict[str, ArrayLike]:
 def _matrix(spec: Spec, name: str, flat: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return weights (..., receiving, sending) of flat synapses (..., synapse)."""
     num_units, num_pixels = spec.weights.shape
-    if name == INPUT:
+    if name == FEEDFORWARD:
         return flat.reshape(*flat.shape[:-1], num_pixels, num_units).swapaxes(-1, -2)
     receiving, sending = spec.circuit.pairs(num_units, name)
     full = np.zeros((*flat.shape[:-1], *spec.circuit.matrices(num_units)[name].shape))

@@ -356,7 +356,7 @@ class HebbianOnly:
     def parameters(self):
         return {"threshold": self.threshold}
 
-    def strongest(self, largest_drive):
+    def strongest(self, lowest, highest):
         return 1.0
 
 

@@ -20,7 +20,7 @@ from neurodyn import (
     Recording,
     Settled,
 )
-from neurodyn.engine import backends, execute, spec, to_xarray
+from neurodyn.engine import backends, execute, network, spec, to_xarray
 
 UNITS, PIXELS, INH = 5, 4, 2
 ORDER = np.array([0, 2, 1, 1, 0])
@@ -39,7 +39,7 @@ class Tripled:
     activation = "g = 1 + factor*int(h > 0) : 1"
     parameters = {"factor": 2.0}  # noqa: RUF012, a constant
 
-    def strongest(self, largest_drive):
+    def strongest(self, lowest, highest):
         return 3.0
 
 
@@ -162,7 +162,7 @@ def test_parts_of_a_run_are_the_run(circuit, rule, reset):
     timeline = execute._timeline(job, len(ORDER))
     given = job.circuit.parameters(timeline, UNITS)
     with backends.activated("numpy") as compiler:
-        built = execute._build(job, timeline)
+        built = network.build(job, timeline)
         run = compiler(built.objects)
         weights = built.weights()
         forgets = forgetful(built, run)
@@ -208,7 +208,7 @@ def test_a_compiled_program_is_given_all_that_a_run_says(monkeypatch):
     monkeypatch.setattr(backends, "_new_device", lambda _: Device())
     timeline = execute._timeline(job, 2)
     with backends.activated("cpp", make=False) as compiler:
-        built = execute._build(job, timeline)
+        built = network.build(job, timeline)
         run = compiler(built.objects)
         evolving = [*built.circuit.state, *((one, "W") for one in built.plastic.values())]
         state = {key: np.array([1.0 + n]) for n, key in enumerate(evolving)}
@@ -239,7 +239,7 @@ def test_compiled_parts_have_the_noise_of_their_seed(backend, reset):
     def parts(which, length, seed):
         job = replace(job_of("pooled", "static", reset=reset), backend=which, seed=seed)
         with backends.activated(which) as compiler:
-            built = execute._build(job, execute._timeline(job, length))
+            built = network.build(job, execute._timeline(job, length))
             run = compiler(built.objects)
             found = execute._one_after_another(
                 job, built, run, pieces(length), {}, {}, lambda _: None
