@@ -26,7 +26,7 @@ def weight_evolution(
     Parameters
     ----------
     weights
-        (image, unit, pixel)
+        (image, unit, pixel), or with snapshot in place of image.
     path
         File to write, ending in .gif; one that is there is replaced.
 
@@ -43,6 +43,8 @@ def weight_evolution(
         written.
     """
     path = Path(path)
+    if "snapshot" in weights.dims:
+        weights = weights.rename(snapshot="image")
     if sorted(map(str, weights.dims)) != ["image", "pixel", "unit"] or not weights.size:
         raise ValueError(
             f"weights have sizes {dict(weights.sizes)}: one or more of image, unit and "

@@ -52,6 +52,8 @@ class Simulate:
     """Time step [ms] [the largest that is stable and accurate]."""
     activity_ms: float = 1.0
     """Sampling interval of the activity [ms]."""
+    by_image: bool = True
+    """Activity (image, time, unit); else over the whole run, (time, unit)."""
     batch_size: int = 1
     """Images shown side by side, in copies of the circuit: faster, the same traces."""
     backend: Literal["numpy", "cython", "cpp", "cuda", "auto"] = "cython"
@@ -95,7 +97,11 @@ def run_simulate(command: Simulate) -> None:
         ),
         backend=command.backend,
         dt_ms=command.dt_ms,
-        recording=Recording(activity_ms=command.activity_ms, limit_gib=command.limit_gib),
+        recording=Recording(
+            activity_ms=command.activity_ms,
+            by_image=command.by_image,
+            limit_gib=command.limit_gib,
+        ),
         batch_size=command.batch_size,
         out=command.out,
     )
@@ -199,8 +205,10 @@ def _array(file: IO[bytes]) -> NDArray[Any]:
 def _as_flags(command: type) -> Iterator[None]:
     """Call settings in messages as the command does: --dt-ms, not dt_ms."""
     flags = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(command)}
-    flags["reset=False"] = flags["carry_over"]
-    names = "|".join(name for name in flags if "_" in name or "=" in name)
+    flags |= {"reset=False": flags["carry_over"], "by_image=False": "--no-by-image"}
+    names = "|".join(
+        name for name in sorted(flags, reverse=True) if re.search("[_=]", name)
+    )
     try:
         yield
     except ValueError as error:

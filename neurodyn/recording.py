@@ -14,11 +14,16 @@ class Recording:
 
     activity_ms: float | None = 1.0
     """Sampling interval of the activity [ms]; None: not over time."""
+    by_image: bool = True
+    """Activity of each presentation by itself, (image, time, unit), with the time since its
+    start; the interval must divide a presentation. False: one time axis over the whole run,
+    (time, unit), from time 0 on."""
     inhibition: bool = False
     """The inhibitory current into each unit too, at the same times; where inhibitory
     synapses learn, that of the time step which led there."""
     images_every: int | None = 1
-    """Drive and final activity of every n-th presentation; None: of none."""
+    """Drive, final activity and activity by image of every n-th presentation; None: only
+    the activity, of all."""
     norms: bool = False
     """The p-norm of each unit's weights too, at the start of the same presentations."""
     weights_every: int | None = None
@@ -30,6 +35,7 @@ class Recording:
         convert(
             self,
             activity_ms=optional(time_ms),
+            by_image=flag,
             inhibition=flag,
             images_every=optional(whole),
             norms=flag,

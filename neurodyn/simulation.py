@@ -84,11 +84,14 @@ def simulate(
     Returns
     -------
     xr.Dataset
-        activity (time, unit), the state at each sampled time; final_activity and drive
-        (image, unit), at the end of each presentation; weights (unit, pixel) at the end;
-        and what else `recording` asks for. A sample on the boundary of two presentations is
-        the end of the first. The attribute `run_seconds` is the time it took, code
-        generation and compilation apart. Given `out`, the data stay in the file until used.
+        activity (image, time, unit), the state at each sampled time since the start of the
+        presentation: `traces.activity.sel(image=0)` is one time course. Or (time, unit)
+        over the run, with `Recording(by_image=False)`; a sample on the boundary of two
+        presentations is the end of the first. final_activity and drive (image, unit), at
+        the end of each presentation; weights (unit, pixel) at the end; and what else
+        `recording` asks for. Attributes: `dt_ms`, the time step; `run_seconds`, the time it
+        took, code generation and compilation apart; `config`, all settings. Given `out`,
+        the data stay in the file until used.
 
     Raises
     ------

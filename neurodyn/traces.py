@@ -5,6 +5,7 @@ attributes that say where the numbers came from.
 """
 
 import json
+import math
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ import h5netcdf
 import h5py
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import checks, exits, files, netcdf
 from neurodyn.circuits import CIRCUITS, Trace
@@ -56,8 +57,6 @@ COORDS = {
     "snapshot": Trace(("snapshot",), "presentations before the snapshot"),
 }
 OTHER_DIMS = ("epoch", "trial")
-# Dims along which a run adds to a file; all else is known at its start.
-GROWING = ("time", "image", "snapshot")
 COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 
@@ -290,13 +289,17 @@ class Writer:
 
 
 def _grow(file: "h5netcdf.File", chunk: xr.Dataset) -> dict[str, int]:
-    """Make room for what is new; return where it begins, in each dim that grows."""
+    """Make room for what is new; return where it begins, in each dim that grows.
+
+    Time does if it is that of the run; all other dims are known at its start.
+    """
+    growing = ("image", "snapshot", *(["time"] if "presentation" in chunk.coords else []))
     starts = {}
     for name, size in chunk.sizes.items():
         dim = str(name)
         if dim not in file.dimensions:
-            file.dimensions[dim] = None if dim in GROWING else size
-        if dim in GROWING:
+            file.dimensions[dim] = None if dim in growing else size
+        if dim in growing:
             starts[dim] = file.dimensions[dim].size
             file.resize_dimension(dim, starts[dim] + size)
     return starts
@@ -307,16 +310,24 @@ def _append(
 ) -> None:
     """Add a variable, or what is new of one that grows; replace one that does not."""
     dims, values = tuple(map(str, variable.dims)), variable.values
-    grows = bool(dims) and dims[0] in GROWING
+    grows = bool(dims) and dims[0] in starts
     if name not in file.variables:
         settings: dict[str, Any] = {}
         if grows:
-            rows = min(256, max(1, len(values)))
-            settings = {"chunks": (rows, *values.shape[1:]), **COMPRESSION}
+            settings = {"chunks": _chunk_shape(values), **COMPRESSION}
         made = file.create_variable(name, dims, values.dtype, **settings)
         made.attrs.update({key: str(value) for key, value in variable.attrs.items()})
     rows = slice(starts[dims[0]], starts[dims[0]] + len(values)) if grows else ...
     file.variables[name][rows] = values
+
+
+def _chunk_shape(values: NDArray) -> tuple[int, ...]:
+    """Return up to 256 rows of up to 1 MiB; of larger ones, parts."""
+    shape = [min(256, max(1, len(values))), *values.shape[1:]]
+    for axis, size in enumerate(shape):
+        excess = math.prod(shape) * values.itemsize / 2**20
+        shape[axis] = max(1, min(size, int(size / excess))) if excess > 1 else size
+    return tuple(shape)
 
 
 def open_lazily(path: Path | str) -> xr.Dataset:

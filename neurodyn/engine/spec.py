@@ -134,11 +134,12 @@ def validate(
     )
     learns = feedforward is not None or bool(recurrent)
     _check_recording(recording, circuit, learns=learns)
+    _check_samples(recording, stimulus, dt_ms, batch_size)
     if feedforward is not None:
         learning_rate.check_feedforward(feedforward, circuit, stimulus, drive, dt_ms)
     for rule in recurrent.values():
         learning_rate.check_recurrent(rule, circuit, stimulus, drive, dt_ms)
-    _check_batch(batch_size, learns, stimulus, recording, dt_ms)
+    _check_batch(batch_size, learns, stimulus, recording)
     spec = Spec(
         circuit=circuit,
         images=bank,
@@ -258,6 +259,22 @@ def _check_recording(recording: Recording, circuit: Circuit, *, learns: bool) ->
         )
 
 
+def _check_samples(
+    recording: Recording, stimulus: Presentation, dt_ms: float, batch_size: int
+) -> None:
+    """Refuse samples that are not the same ones in each presentation, if they must be."""
+    sample_steps = recording.sample_steps(dt_ms)
+    if not sample_steps or stimulus.steps(dt_ms)[1] % sample_steps == 0:
+        return
+    if recording.by_image or batch_size > 1:
+        alike = "one by one (batch_size=1), and " if batch_size > 1 else ""
+        raise ValueError(
+            f"activity_ms is {recording.activity_ms:g}: it must divide a presentation, "
+            f"{stimulus.period_ms:g} ms; or record images {alike}with by_image=False, "
+            "along one time axis"
+        )
+
+
 def _time_step(
     circuit: Circuit,
     stimulus: Presentation,
@@ -306,7 +323,6 @@ def _check_batch(
     learns: bool,
     stimulus: Presentation,
     recording: Recording,
-    dt_ms: float,
 ) -> None:
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}: at least 1 image is shown at a time")
@@ -325,10 +341,4 @@ def _check_batch(
     if recording.norms or recording.weights_every:
         raise ValueError(
             "images side by side have static weights: nothing of them to record"
-        )
-    sample_steps = recording.sample_steps(dt_ms)
-    if sample_steps and stimulus.steps(dt_ms)[1] % sample_steps:
-        raise ValueError(
-            f"activity_ms is {recording.activity_ms:g}: with batch_size {batch_size} it "
-            f"must divide a presentation, {stimulus.period_ms:g} ms"
         )

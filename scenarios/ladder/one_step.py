@@ -235,7 +235,7 @@ def simulated(
         step.v.numpy(),
         step.weights.numpy(),
         stimulus=shown,
-        recording=neurodyn.Recording(activity_ms=SAMPLE_MS),
+        recording=neurodyn.Recording(activity_ms=SAMPLE_MS, by_image=False),
         backend=cell.backend,
         dt_ms=shown.fitting_step(min(safe_ms, SAMPLE_MS), SAMPLE_MS),
         batch_size=cell.num_images,

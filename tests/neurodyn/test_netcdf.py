@@ -92,7 +92,7 @@ def test_chunks_before_a_refusal_are_delivered(room, tmp_path, disk, monkeypatch
     ]
     kept = traces.open(tmp_path / "t.nc")
     assert kept.attrs["presentations"] == kept.sizes["image"] == 1
-    expected = run()["activity"].sel(time=slice(0, 20))
+    expected = run()["activity"].sel(image=[0])
     np.testing.assert_array_equal(kept["activity"], expected)
     assert os.listdir(tmp_path) == ["t.nc"]
 

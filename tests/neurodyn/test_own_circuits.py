@@ -210,7 +210,7 @@ def simulated(given, **settings):
         plasticity={"feedforward": Rectified(), "som_to_exc": Covariance()},
         stimulus=Presentation(image_ms=IMAGE_MS, reset=False),
         order=ORDER,
-        recording=Recording(activity_ms=DT_MS, weights_every=1),
+        recording=Recording(by_image=False, activity_ms=DT_MS, weights_every=1),
         dt_ms=DT_MS,
         **settings,
     )
@@ -334,7 +334,7 @@ def test_each_circuit_declares_what_it_records(kind):
         np.ones((2, 1)),
         np.ones((3, 1)),
         stimulus=Presentation(image_ms=5.0),
-        recording=Recording(inhibition="inhibition" in circuit.traces),
+        recording=Recording(by_image=False, inhibition="inhibition" in circuit.traces),
         backend="numpy",
     )
     own = {name: one for name, one in circuit.traces.items() if one.dims[0] == "time"}

@@ -75,7 +75,7 @@ CHUNKED = {
         LateralInhibition(w_inh=0.5),
         FREE,
         # The stride of the activity divides 3 presentations, not one.
-        {"recording": Recording(activity_ms=9.0), "reset": False},
+        {"recording": Recording(activity_ms=9.0, by_image=False), "reset": False},
     ),
     "strides": (
         LateralInhibition(w_inh=0.5),

@@ -28,13 +28,17 @@ def rng():
 def run(images=IMAGES, weights=WEIGHTS, *, w_inh=0.5, p=2.0, backend="numpy", **settings):
     """Simulate with τ = 10 ms; what presentation and recording take goes there."""
     shown = {k: settings.pop(k) for k in ("image_ms", "rest_ms", "reset") if k in settings}
-    kept = {k: settings.pop(k) for k in ("activity_ms", "limit_gib") if k in settings}
+    kept = {
+        k: settings.pop(k)
+        for k in ("activity_ms", "by_image", "limit_gib")
+        if k in settings
+    }
     return simulate(
         LateralInhibition(tau_ms=TAU_MS, w_inh=w_inh, p=p),
         images,
         weights,
         stimulus=Presentation(**{"image_ms": 30.0} | shown),
-        recording=Recording(**kept),
+        recording=Recording(**{"by_image": False} | kept),
         backend=backend,
         **settings,
     )
@@ -320,6 +324,7 @@ def test_config_says_how_to_repeat_the_run(plain):
         "stimulus": {"image_ms": 30.0, "rest_ms": 0.0, "reset": True},
         "recording": {
             "activity_ms": 2.5,
+            "by_image": False,
             "inhibition": False,
             "images_every": 1,
             "norms": False,
@@ -364,7 +369,7 @@ def test_images_stay_on_time(backend, rng):
     images = rng.random((700, 6))
     circuit = LateralInhibition(tau_ms=22000.0, w_inh=0.5)
     stimulus = Presentation(image_ms=12100.0)
-    recording = Recording(activity_ms=5500.0)
+    recording = Recording(activity_ms=5500.0, by_image=False)
     settings = {"backend": backend, "dt_ms": 1100.0, "recording": recording}
     traces = simulate(circuit, images, WEIGHTS, stimulus=stimulus, **settings)
     activity, ends = euler(

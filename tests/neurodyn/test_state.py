@@ -106,6 +106,7 @@ def job_of(circuit, rule, *, reset, backend="numpy"):
         stimulus=Presentation(image_ms=2.0, rest_ms=0.5, reset=reset),
         order=ORDER,
         recording=Recording(
+            by_image=False,
             activity_ms=0.5,
             inhibition=True,
             norms=rule != "static",
@@ -273,7 +274,7 @@ def test_samples_have_the_times_and_presentations_of_exact_fractions(
     """After `start` presentations; a sample on a boundary belongs to the one before."""
     times_ms = {name: float(Fraction(t)) for name, t in (("image", image), ("rest", rest))}
     job = SimpleNamespace(
-        recording=Recording(activity_ms=float(Fraction(every))),
+        recording=Recording(by_image=False, activity_ms=float(Fraction(every))),
         stimulus=Presentation(image_ms=times_ms["image"], rest_ms=times_ms["rest"]),
         dt_ms=float(Fraction(dt)),
     )
