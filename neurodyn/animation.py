@@ -38,9 +38,7 @@ def weight_evolution(
     Raises
     ------
     ValueError
-        If the dims are not image, unit and pixel, there is no image, the image shape does
-        not have as many pixels, the speed is not possible in a GIF, or the file cannot be
-        written.
+        If dims, image shape or speed do not fit, or the file cannot be written.
     """
     path = Path(path)
     if "snapshot" in weights.dims:

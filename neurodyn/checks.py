@@ -236,6 +236,12 @@ def positive(name: str, value: Values, what: str = "it") -> None:
         raise ValueError(f"{name} is {worst(value)}: {what} must be positive and finite")
 
 
+def at_least_one(name: str, value: int, what: str = "is needed") -> None:
+    """Refuse a number below 1."""
+    if value < 1:
+        raise ValueError(f"{name} is {value}: at least 1 {what}")
+
+
 def not_negative(name: str, value: Values, what: str = "it") -> None:
     """Refuse numbers that are negative or not finite."""
     if not (np.all(np.asarray(value) >= 0) and np.all(np.isfinite(value))):

@@ -12,7 +12,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from neurodyn import checksum
+from neurodyn import checks, checksum
 from neurodyn.circuits.lateral import LateralInhibition
 from neurodyn.engine import backends
 from neurodyn.flags import parsed
@@ -81,8 +81,8 @@ def run_simulate(command: Simulate) -> None:
         raise ValueError(
             f"{command.out} exists: choose another --out, or give --overwrite to replace it"
         )
-    if command.num_images is not None and command.num_images < 1:
-        raise ValueError(f"num_images is {command.num_images}: at least 1 is needed")
+    if command.num_images is not None:
+        checks.at_least_one("num_images", command.num_images)
     images = _read(command.images, "images")
     weights = _read(command.weights, "weights")
     images = _first(images, command)

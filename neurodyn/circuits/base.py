@@ -233,20 +233,3 @@ class ThresholdLinear:
         cells = self.cells(drive.shape[1])
         drives = np.pad(drive, ((0, 0), (0, len(cells.tau_ms) - drive.shape[1])))
         return stability.Steps(cells, drives, reset)
-
-
-def connect(
-    synapses: "b2.Synapses",
-    sending: NDArray[np.intp],
-    receiving: NDArray[np.intp],
-    *,
-    copies: int,
-) -> None:
-    """Connect pairs of cells, the same pairs in each of the copies of a circuit."""
-    num_sending = len(synapses.source) // copies
-    num_receiving = len(synapses.target) // copies
-    copy = np.repeat(np.arange(copies), len(sending))
-    synapses.connect(
-        i=np.tile(sending, copies) + copy * num_sending,
-        j=np.tile(receiving, copies) + copy * num_receiving,
-    )

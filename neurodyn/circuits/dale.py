@@ -36,15 +36,9 @@ from numpy.typing import NDArray
 from neurodyn import checks
 from neurodyn.checks import convert, number, numbers, time_ms, times_ms, whole
 from neurodyn.circuits import noise, stability
-from neurodyn.circuits.base import (
-    STEPS_PER_TAU,
-    BuiltCircuit,
-    ThresholdLinear,
-    Trace,
-    connect,
-)
+from neurodyn.circuits.base import STEPS_PER_TAU, BuiltCircuit, ThresholdLinear, Trace
 from neurodyn.circuits.lateral import TRIED
-from neurodyn.circuits.populations import population
+from neurodyn.circuits.populations import connect, population
 from neurodyn.engine.timeline import SUMS, Timeline
 
 if TYPE_CHECKING:
@@ -156,8 +150,7 @@ class DaleInhibition(ThresholdLinear):
             noise=number,
             noise_tau_ms=time_ms,
         )
-        if self.num_inh < 1:
-            raise ValueError(f"num_inh is {self.num_inh}: at least 1 cell must inhibit")
+        checks.at_least_one("num_inh", self.num_inh, "cell must inhibit")
         for name in ("tau_exc_ms", "tau_inh_ms", "noise_tau_ms"):
             checks.positive(name, getattr(self, name), "a time constant")
         for name in ("w_ie", "w_ei", "w_self", "w_ee", "w_ii"):
@@ -320,42 +313,30 @@ class DaleInhibition(ThresholdLinear):
         return receiving, sending
 
     def build(
-        self,
-        drive: "b2.NeuronGroup",
-        timeline: Timeline,
-        *,
-        reset: bool,
-        copies: int = 1,
+        self, drive: "b2.NeuronGroup", timeline: Timeline, *, reset: bool, copies: int = 1
     ) -> BuiltCircuit:
-        """Return the hidden units (the E cells) and what they need.
-
-        As `LateralInhibition.build`.
-        """
+        """Return the hidden units (the E cells) and what they need: see `Circuit.build`."""
         import brian2 as b2
 
         num_exc, num_inh = len(drive), copies * self.num_inh
-        exc = population(
-            num_exc,
-            EXCITATORY,
-            timeline,
-            name="hidden",
-            reset=reset,
-            noisy=self.noise > 0,
-            each_tau=np.ndim(self.tau_exc_ms) > 0,
-            copies=copies,
-        )
-        inh = population(
-            num_inh,
-            INHIBITORY,
-            timeline,
-            name="inhibitory",
-            number=1,
-            reset=reset,
-            noisy=self.noise > 0,
-            each_tau=np.ndim(self.tau_inh_ms) > 0,
-            copies=copies,
-        )
+        taus = {"hidden": self.tau_exc_ms, "inhibitory": self.tau_inh_ms}
         settings: dict[str, Any] = {"clock": timeline.steps, "order": SUMS, "namespace": {}}
+        exc, inh = (
+            population(
+                size,
+                equations,
+                timeline,
+                name=name,
+                number=number,
+                reset=reset,
+                noisy=self.noise > 0,
+                each_tau=np.ndim(taus[name]) > 0,
+                copies=copies,
+            )
+            for number, (name, size, equations) in enumerate(
+                (("hidden", num_exc, EXCITATORY), ("inhibitory", num_inh, INHIBITORY))
+            )
+        )
         into_exc = b2.NeuronGroup(num_exc, INTO_EXCITATORY, name="into_exc", **settings)
         into_inh = b2.NeuronGroup(num_inh, INTO_INHIBITORY, name="into_inh", **settings)
         exc.I = b2.linked_var(drive, "I")
@@ -365,21 +346,8 @@ class DaleInhibition(ThresholdLinear):
         exc.inhibition = b2.linked_var(into_exc, "inhibition")
         inh.excitation = b2.linked_var(into_inh, "excitation")
         ends = {"exc": (exc, into_exc), "inh": (inh, into_inh)}
-        synapses = {}
-        for name, equation in SUMMED.items():
-            receiving, sending = self.pairs(num_exc // copies, name)
-            if not len(sending):
-                continue
-            source, target = ends[name[:3]][0], ends[name[-3:]][1]
-            synapses[name] = b2.Synapses(
-                source,
-                target,
-                SYNAPSES + equation,
-                clock=timeline.steps,
-                name=name,
-                namespace={},
-            )
-            connect(synapses[name], sending, receiving, copies=copies)
+        synapses = self._synapses(ends, timeline, copies)
+        names = ("h", "x") if self.noise else ("h",)
         return BuiltCircuit(
             units=exc,
             others=[inh, into_exc, into_inh, *synapses.values()],
@@ -388,10 +356,28 @@ class DaleInhibition(ThresholdLinear):
                 "inh_activity": (inh, "h"),
                 "inhibition": (exc, "inhibition"),
             },
-            state=[(exc, "h"), (inh, "h")]
-            + [(cells, "x") for cells in (exc, inh) if self.noise],
+            state=[(cells, name) for name in names for cells in (exc, inh)],
             synapses=synapses,
         )
+
+    def _synapses(
+        self, ends: Mapping[str, tuple[Any, Any]], timeline: Timeline, copies: int
+    ) -> "dict[str, b2.Synapses]":
+        """Return the synapses; ends are (cells, sums of their currents)."""
+        import brian2 as b2
+
+        num_exc, synapses = len(ends["exc"][0]) // copies, {}
+        for name, equation in SUMMED.items():
+            receiving, sending = self.pairs(num_exc, name)
+            if not len(sending):
+                continue
+            source, target = ends[name[:3]][0], ends[name[-3:]][1]
+            settings: dict[str, Any] = {"clock": timeline.steps, "namespace": {}}
+            synapses[name] = b2.Synapses(
+                source, target, SYNAPSES + equation, name=name, **settings
+            )
+            connect(synapses[name], sending, receiving, copies=copies)
+        return synapses
 
 
 def oscillation(

@@ -22,14 +22,8 @@ from numpy.typing import NDArray
 from neurodyn import checks
 from neurodyn.checks import convert, number, numbers, time_ms, times_ms, whole
 from neurodyn.circuits import noise, stability
-from neurodyn.circuits.base import (
-    STEPS_PER_TAU,
-    BuiltCircuit,
-    ThresholdLinear,
-    Trace,
-    connect,
-)
-from neurodyn.circuits.populations import population
+from neurodyn.circuits.base import STEPS_PER_TAU, BuiltCircuit, ThresholdLinear, Trace
+from neurodyn.circuits.populations import connect, population
 from neurodyn.engine.timeline import SUMS, Timeline
 
 if TYPE_CHECKING:
@@ -250,18 +244,9 @@ class LateralInhibition(ThresholdLinear):
         return values
 
     def build(
-        self,
-        drive: "b2.NeuronGroup",
-        timeline: Timeline,
-        *,
-        reset: bool,
-        copies: int = 1,
+        self, drive: "b2.NeuronGroup", timeline: Timeline, *, reset: bool, copies: int = 1
     ) -> BuiltCircuit:
-        """Return the hidden units and what they need.
-
-        `drive` is a group with one I per unit; `copies` of the circuit lie side by side in
-        it. With `reset`, h starts each presentation at 0.
-        """
+        """Return the hidden units and what they need: see `Circuit.build`."""
         import brian2 as b2
 
         hidden = population(

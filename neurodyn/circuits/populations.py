@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neurodyn.circuits import noise
 from neurodyn.engine.timeline import ACTIVITIES, EQUATIONS, GAINS, Timeline
 
@@ -69,3 +72,20 @@ def population(
         group.run_regularly(start, clock=timeline.presentations, when="start")
         group.run_regularly(noise.STEP, clock=timeline.steps, when="groups", order=GAINS)
     return group
+
+
+def connect(
+    synapses: "b2.Synapses",
+    sending: NDArray[np.intp],
+    receiving: NDArray[np.intp],
+    *,
+    copies: int,
+) -> None:
+    """Connect pairs of cells, the same pairs in each of the copies of a circuit."""
+    num_sending = len(synapses.source) // copies
+    num_receiving = len(synapses.target) // copies
+    copy = np.repeat(np.arange(copies), len(sending))
+    synapses.connect(
+        i=np.tile(sending, copies) + copy * num_sending,
+        j=np.tile(receiving, copies) + copy * num_receiving,
+    )

@@ -104,17 +104,10 @@ def validate(
     batch_size: int,
     seed: int,
 ) -> Spec:
-    """Return what is asked for, with defaults filled in.
-
-    Raises
-    ------
-    ValueError
-        As `simulate`.
-    """
+    """Return what is asked for, with defaults filled in; ValueError as in `simulate`."""
     stimulus = Presentation() if stimulus is None else stimulus
     recording = Recording() if recording is None else recording
-    example = "LateralInhibition(), DaleInhibition()"
-    checks.satisfies("circuit", circuit, Circuit, example)
+    checks.satisfies("circuit", circuit, Circuit, "LateralInhibition(), DaleInhibition()")
     instance("stimulus", stimulus, Presentation, "Presentation()")
     instance("recording", recording, Recording, "Recording()")
     batch_size, seed = whole("batch_size", batch_size), whole("seed", seed)
@@ -122,29 +115,26 @@ def validate(
     bank, matrix = _arrays(images, weights)
     circuit.check_size(len(matrix))
     _check_signs(matrix, circuit.input_sign)
-    shown = checked_order(order, len(bank))
     feedforward, recurrent = _rules(plasticity, circuit)
     backend = backends.resolve(backend)
     drive = drive_of(bank, matrix, p=circuit.p)
-    if dt_ms is not None:
-        dt_ms = time_ms("dt_ms", dt_ms)
-        checks.positive("dt_ms", dt_ms, "the time step")
     dt_ms = _time_step(
         circuit, stimulus, drive, dt_ms, recording, _window_ms(feedforward, stimulus)
     )
     learns = feedforward is not None or bool(recurrent)
     _check_recording(recording, circuit, learns=learns)
     _check_samples(recording, stimulus, dt_ms, batch_size)
-    if feedforward is not None:
-        learning_rate.check_feedforward(feedforward, circuit, stimulus, drive, dt_ms)
-    for rule in recurrent.values():
-        learning_rate.check_recurrent(rule, circuit, stimulus, drive, dt_ms)
     _check_batch(batch_size, learns, stimulus, recording)
+    setting = circuit, stimulus, drive, dt_ms
+    if feedforward is not None:
+        learning_rate.check_feedforward(feedforward, *setting)
+    for rule in recurrent.values():
+        learning_rate.check_recurrent(rule, *setting)
     spec = Spec(
         circuit=circuit,
         images=bank,
         weights=matrix,
-        order=shown,
+        order=checked_order(order, len(bank)),
         feedforward=feedforward,
         recurrent=recurrent,
         stimulus=stimulus,
@@ -288,6 +278,9 @@ def _time_step(
     if recording.activity_ms is not None:
         others.append(recording.activity_ms)
     reset = stimulus.reset
+    if dt_ms is not None:
+        dt_ms = time_ms("dt_ms", dt_ms)
+        checks.positive("dt_ms", dt_ms, "the time step")
     if dt_ms is None:
         bound = circuit.default_step_ms(drive, reset=reset)
         if window_ms == inf:
@@ -324,8 +317,7 @@ def _check_batch(
     stimulus: Presentation,
     recording: Recording,
 ) -> None:
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}: at least 1 image is shown at a time")
+    checks.at_least_one("batch_size", batch_size, "image is shown at a time")
     if batch_size == 1:
         return
     if learns:

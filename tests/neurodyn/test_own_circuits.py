@@ -21,8 +21,7 @@ from neurodyn.circuits import (
     Trace,
     stability,
 )
-from neurodyn.circuits.base import connect
-from neurodyn.circuits.populations import population
+from neurodyn.circuits.populations import connect, population
 from neurodyn.engine.timeline import SUMS
 from neurodyn.plasticity import (
     FEEDFORWARD_RULES,

@@ -313,7 +313,7 @@ def test_dale_refuses_weights_of_the_wrong_sign_and_says_where():
         (lambda: Recording(activity_ms=None, inhibition=True), "give activity_ms"),
         (lambda: Recording(images_every=None, norms=True), "give images_every"),
         (lambda: Recording(limit_gib=0.0), "limit_gib is 0.0"),
-        (lambda: stimulus.epochs(0, 1, seed=0), "0 images for 1 epochs"),
+        (lambda: stimulus.epochs(0, 1, seed=0), "num_images is 0: at least 1 is needed"),
     ],
 )
 def test_refuses_parameters(make, message):
