@@ -53,13 +53,13 @@ class Simulate:
     activity_ms: float = 1.0
     """Sampling interval of the activity [ms]."""
     by_image: bool = True
-    """Activity (image, time, unit); else over the whole run, (time, unit)."""
+    """Write activity by presentation, (image, time, unit); else (time, unit) of the run."""
     batch_size: int = 1
     """Images shown side by side, in copies of the circuit: faster, the same traces."""
     backend: Literal["numpy", "cython", "cpp", "cuda", "auto"] = "cython"
     """What runs the equations; auto: cython if there is a C++ compiler, else numpy."""
     limit_gib: float = 2.0
-    """What the traces may take [GiB]; more is refused."""
+    """Largest size of the traces [GiB]; larger ones are refused."""
 
 
 @dataclass(frozen=True, kw_only=True)

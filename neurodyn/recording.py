@@ -13,23 +13,23 @@ class Recording:
     """Which traces are kept, and at which stride."""
 
     activity_ms: float | None = 1.0
-    """Sampling interval of the activity [ms]; None: not over time."""
+    """Interval between samples of the activity [ms]; None: no activity over time."""
     by_image: bool = True
-    """Activity of each presentation by itself, (image, time, unit), with the time since its
-    start; the interval must divide a presentation. False: one time axis over the whole run,
-    (time, unit), from time 0 on."""
+    """Record activity by presentation, (image, time, unit), with the time since its start.
+    activity_ms must divide a presentation, and its last sample is the final activity.
+    False: record it along the time of the whole run, (time, unit), from 0 on."""
     inhibition: bool = False
-    """The inhibitory current into each unit too, at the same times; where inhibitory
-    synapses learn, that of the time step which led there."""
+    """Also record the inhibitory current into each unit, at the same times. Where
+    inhibitory synapses learn, it is the current of the time step before the sample."""
     images_every: int | None = 1
-    """Drive, final activity and activity by image of every n-th presentation; None: only
-    the activity, of all."""
+    """Record drive, final activity and activity by image of every n-th presentation. None:
+    no drive and no final activity, and the activity of all presentations."""
     norms: bool = False
-    """The p-norm of each unit's weights too, at the start of the same presentations."""
+    """Also record the p-norm of each unit's weights, at the start of each of them."""
     weights_every: int | None = None
-    """All weights before the first and after every n-th presentation; None: never."""
+    """Record all weights at the start and after every n-th presentation; None: never."""
     limit_gib: float = 2.0
-    """What the traces may take [GiB]; more is refused."""
+    """Largest size of the traces [GiB]; larger ones are refused."""
 
     def __post_init__(self) -> None:
         convert(

@@ -42,7 +42,9 @@ ATTRS = ("title", "source", "history", "references", "config")
 # What there is of any circuit; its own traces a circuit declares.
 VARIABLES = {
     "activity": Trace(("time", "unit"), "activity h of the hidden units"),
-    "final_activity": Trace(("image", "unit"), "activity h at the end of a presentation"),
+    "final_activity": Trace(
+        ("image", "unit"), "activity h at the end of each presentation"
+    ),
     "drive": Trace(("image", "unit"), "drive I of the hidden units"),
     "weight_norm": Trace(("image", "unit"), "p-norm of the feed-forward weights"),
     "weights": Trace(("unit", "pixel"), "feed-forward weights W"),

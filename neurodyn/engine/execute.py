@@ -1,4 +1,4 @@
-"""Run a request: build once, run chunk by chunk, or circuit by circuit."""
+"""Run a simulation: build once, run chunk by chunk, or circuit by circuit."""
 
 import math
 import time

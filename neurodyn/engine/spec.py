@@ -196,6 +196,9 @@ def _rules(
                 f"{' or '.join(allowed) or 'none of them'} (give plasticity={{name: rule}})"
             )
         checks.positive("tau_l_ms", rule.tau_l_ms)
+        if name != FEEDFORWARD:
+            example = "Brian2's expression, such as 'r_pre*(r_post - W)'"
+            instance(f"the change of {type(rule).__name__}", rule.change, str, example)
     feedforward = given.pop(FEEDFORWARD, None)
     if feedforward is not None:
         _check_feedforward(feedforward, circuit)

@@ -310,6 +310,17 @@ def test_an_activation_that_is_no_equation_for_g_is_refused(given):
         )
 
 
+def test_a_change_that_is_no_expression_is_refused(given):
+    class Computed(Covariance):
+        def change(self, r_pre, r_post):
+            return r_pre * r_post
+
+    with pytest.raises(ValueError, match=r"the change of Computed is .*: give Brian2's"):
+        neurodyn.simulate(
+            SomInhibition(w_som=given[2]), *given[:2], plasticity={"som_to_exc": Computed()}
+        )
+
+
 KEPT = [(Circuit, circuit) for circuit in CIRCUITS]
 KEPT += [(FeedforwardRule, rule) for rule in FEEDFORWARD_RULES]
 KEPT += [(RecurrentRule, rule) for rule in RECURRENT_RULES]

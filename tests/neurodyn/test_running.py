@@ -103,7 +103,7 @@ CHUNKED = {
         LateralInhibition(w_inh=0.5),
         FREE,
         {
-            "recording": Recording(activity_ms=None, images_every=2, weights_every=3),
+            "recording": Recording(activity_ms=6.0, images_every=2, weights_every=3),
             "plasticity": RULE,
         },
     ),
