@@ -1,7 +1,8 @@
 """The form of a simulation's result: one labelled xarray Dataset, and its netCDF file.
 
-Fixed dims and variables, times in ms, `units` and `long_name` on every variable, and
-attributes that say where the numbers came from.
+Every variable has `units` and `long_name`, times are in ms, and attributes say where the
+numbers came from. Variables and dims are those listed here and those that a circuit
+declares (`circuits.Circuit.traces`).
 """
 
 import json
@@ -81,7 +82,7 @@ def assemble(
     ValueError
         As `validate`.
     """
-    names = known(own or {})
+    names = declared(own or {})
     labels = COORDS | names
     if unknown := [name for name in variables if name not in names]:
         raise ValueError(f"unknown trace '{unknown[0]}': known are {', '.join(names)}")
@@ -92,7 +93,7 @@ def assemble(
         "references": references,
         "config": as_json(config),
     }
-    usual = _dims(known({}))
+    usual = _dims(declared({}))
     if others := [dim for dim in _dims(own or {}) if dim not in usual]:
         attrs["dims"] = " ".join(others)
     dataset = xr.Dataset(
@@ -110,8 +111,8 @@ def _labelled(values: ArrayLike, trace: Trace) -> tuple[Any, ...]:
     return (*extra, *trace.dims), values, attrs
 
 
-def known(own: Mapping[str, Trace]) -> dict[str, Trace]:
-    """Return the traces of all circuits of the package, and those of another."""
+def declared(own: Mapping[str, Trace]) -> dict[str, Trace]:
+    """Return all traces: of the circuits of the package, and of another circuit."""
     traces = dict(VARIABLES)
     for circuit in CIRCUITS:
         traces |= circuit.traces
@@ -149,7 +150,7 @@ def validate(traces: xr.Dataset) -> xr.Dataset:
     ValueError
         If a dim, a variable's dims, units or long_name, or an attribute is not as agreed.
     """
-    names = known({})
+    names = declared({})
     dims = [*_dims(names), *OTHER_DIMS, *traces.attrs.get("dims", "").split()]
     for dim in traces.dims:
         if dim not in dims:

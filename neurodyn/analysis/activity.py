@@ -5,12 +5,12 @@ import xarray as xr
 
 from neurodyn.analysis.checks import (
     floating,
-    known,
     less_mean,
     named,
     need_aligned,
     need_dims,
     need_finite,
+    where_present,
 )
 from neurodyn.times import multiples
 
@@ -31,7 +31,7 @@ def winners(activity: xr.DataArray) -> xr.DataArray:
     winner = rates.argmax("unit")
     names = winner if "unit" not in activity.coords else activity["unit"][winner]
     result = xr.where(rates.max("unit") > 0, names, -1).drop_vars("unit", errors="ignore")
-    result = known(result, activity, "unit")
+    result = where_present(result, activity, "unit")
     return named(result, "winners", "1", "unit of largest activity, −1 if none is active")
 
 
@@ -46,7 +46,7 @@ def active_units(activity: xr.DataArray) -> xr.DataArray:
         If there is no dim `unit`.
     """
     need_dims(activity, "unit")
-    count = known((floating(activity) > 0).sum("unit"), activity, "unit")
+    count = where_present((floating(activity) > 0).sum("unit"), activity, "unit")
     return named(count, "active_units", "1", "number of active units")
 
 
@@ -230,8 +230,8 @@ def selectivity(activity: xr.DataArray, labels: xr.DataArray) -> xr.DataArray:
     preferred = means["class"][means.argmax("class")].drop_vars("class")
     others = means.where(means["class"] != preferred).mean("class")
     total = (largest + others).where(largest > 0, 1)  # 1, so that silent units have 0
-    preferred = known(preferred.where(largest > 0, -1), rates, "image")
-    result = known((largest - others) / total, rates, "image").assign_coords(
+    preferred = where_present(preferred.where(largest > 0, -1), rates, "image")
+    result = where_present((largest - others) / total, rates, "image").assign_coords(
         preferred=preferred.assign_attrs(
             units="1", long_name="class of largest mean rate, −1 if silent"
         )

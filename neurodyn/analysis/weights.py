@@ -6,11 +6,11 @@ from scipy.optimize import linear_sum_assignment
 
 from neurodyn.analysis.checks import (
     floating,
-    known,
     named,
     need_aligned,
     need_dims,
     need_finite,
+    where_present,
 )
 
 
@@ -57,7 +57,7 @@ def sign_violations(weights: xr.DataArray, *, sign: int | xr.DataArray) -> xr.Da
         need_aligned(weights, sign, *map(str, sign.dims))
     counted = [dim for dim in weights.dims if dim not in ("image", "snapshot", "trial")]
     wrong = (floating(weights) * sign < 0).sum(counted)
-    wrong = known(wrong, weights, *map(str, counted))
+    wrong = where_present(wrong, weights, *map(str, counted))
     return named(wrong, "sign_violations", "1", "number of weights of the wrong sign")
 
 

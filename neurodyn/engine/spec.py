@@ -207,14 +207,14 @@ def _rules(
 
 def _is_feedforward(name: str, rule: Any) -> bool:
     """Return whether a rule is one for feed-forward synapses, or else one between cells."""
-    known = f"the rule for '{name}'"
+    what = f"the rule for '{name}'"
     examples = "KrotovHopfield(), Oja(), Homeostatic()"
-    checks.instance(known, rule, object, examples)
+    checks.instance(what, rule, object, examples)
     if not checks.lacking(rule, FeedforwardRule):
         return True
     meant = FeedforwardRule if name == FEEDFORWARD else RecurrentRule
     if checks.lacking(rule, RecurrentRule):
-        checks.satisfies(known, rule, meant, examples)
+        checks.satisfies(what, rule, meant, examples)
     return False
 
 
