@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
     from neurodyn.circuits.dale import DaleInhibition
     from neurodyn.circuits.lateral import LateralInhibition
+    from neurodyn.engine import backends as backends
+    from neurodyn.plasticity.homeostatic import Homeostatic
+    from neurodyn.plasticity.krotov_hopfield import KrotovHopfield
+    from neurodyn.plasticity.oja import Oja
+    from neurodyn.plasticity.timing import Continuous, Gated, Settled
     from neurodyn.recording import Recording
     from neurodyn.simulation import simulate, sweep
     from neurodyn.stimulus import Presentation
-    from neurodyn.synapses.inhibitory import Homeostatic
-    from neurodyn.synapses.krotov_hopfield import KrotovHopfield
-    from neurodyn.synapses.oja import Oja
-    from neurodyn.synapses.timing import Continuous, Gated, Settled
 
 __all__ = [
     "Continuous",
@@ -37,25 +38,35 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Continuous": "synapses.timing",
+    "Continuous": "plasticity.timing",
     "DaleInhibition": "circuits.dale",
-    "Gated": "synapses.timing",
-    "Homeostatic": "synapses.inhibitory",
-    "KrotovHopfield": "synapses.krotov_hopfield",
+    "Gated": "plasticity.timing",
+    "Homeostatic": "plasticity.homeostatic",
+    "KrotovHopfield": "plasticity.krotov_hopfield",
     "LateralInhibition": "circuits.lateral",
-    "Oja": "synapses.oja",
+    "Oja": "plasticity.oja",
     "Presentation": "stimulus",
     "Recording": "recording",
-    "Settled": "synapses.timing",
+    "Settled": "plasticity.timing",
     "simulate": "simulation",
     "sweep": "simulation",
 }
-_MODULES = ("analysis", "equilibrium", "plots", "stimulus", "synapses", "traces")
+_MODULES = {
+    "analysis": "analysis",
+    "animation": "animation",
+    "backends": "engine.backends",
+    "circuits": "circuits",
+    "equilibrium": "equilibrium",
+    "plasticity": "plasticity",
+    "plots": "plots",
+    "stimulus": "stimulus",
+    "traces": "traces",
+}
 
 
 def __getattr__(name: str) -> "Any":
     if name in _MODULES:
-        return importlib.import_module(f"neurodyn.{name}")
+        return importlib.import_module(f"neurodyn.{_MODULES[name]}")
     if name not in _HOMES:
         raise AttributeError(f"module 'neurodyn' has no attribute '{name}'")
     return getattr(importlib.import_module(f"neurodyn.{_HOMES[name]}"), name)

@@ -26,7 +26,7 @@ def weight_evolution(
     Parameters
     ----------
     weights
-        (image, unit, pixel)
+        (image, unit, pixel), or with snapshot in place of image.
     path
         File to write, ending in .gif; one that is there is replaced.
 
@@ -38,11 +38,11 @@ def weight_evolution(
     Raises
     ------
     ValueError
-        If the dims are not image, unit and pixel, there is no image, the image shape does
-        not have as many pixels, the speed is not possible in a GIF, or the file cannot be
-        written.
+        If dims, image shape or speed do not fit, or the file cannot be written.
     """
     path = Path(path)
+    if "snapshot" in weights.dims:
+        weights = weights.rename(snapshot="image")
     if sorted(map(str, weights.dims)) != ["image", "pixel", "unit"] or not weights.size:
         raise ValueError(
             f"weights have sizes {dict(weights.sizes)}: one or more of image, unit and "

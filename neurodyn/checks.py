@@ -7,6 +7,7 @@ where their dimension is another: np.asarray would drop it.
 
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import timedelta
@@ -19,6 +20,11 @@ from numpy.typing import NDArray
 type Values = float | NDArray[np.float64]
 
 MILLISECONDS = {"ms": 1.0, "s": 1e3, "us": 1e-3}  # of a labelled array's attribute `units`
+
+
+def warn(message: str) -> None:
+    """Warn the caller of the package: the line that is shown is the first outside it."""
+    warnings.warn(message, skip_file_prefixes=(str(Path(__file__).parent),))
 
 
 def convert(settings: object, **how: Callable[[str, Any], Any]) -> None:
@@ -129,6 +135,29 @@ def instance(name: str, value: Any, kind: Any, example: str) -> None:
         raise ValueError(f"{name} is {_shown(value)}: give {example}")
 
 
+def satisfies(name: str, value: Any, protocol: type, example: str) -> None:
+    """Refuse what lacks members of a protocol, and a class where its instance is meant.
+
+    Raises
+    ------
+    ValueError
+        If `value` is something else.
+    """
+    instance(name, value, object, example)
+    if missing := lacking(value, protocol):
+        raise ValueError(
+            f"{name} is {_shown(value)}: give {example}, or what has all that "
+            f"{protocol.__module__}.{protocol.__name__} lists (it lacks "
+            f"{', '.join(missing[:5])}{', ...' * (len(missing) > 5)})"
+        )
+
+
+def lacking(value: Any, protocol: type) -> list[str]:
+    """Return the members of a protocol that a value does not have."""
+    members = [*vars(protocol), *protocol.__annotations__]
+    return [one for one in members if not one.startswith("_") and not hasattr(value, one)]
+
+
 def path(name: str, value: Any) -> Path:
     """Return a path; ValueError if it is none."""
     if not isinstance(value, str | Path) or not str(value):
@@ -205,6 +234,12 @@ def positive(name: str, value: Values, what: str = "it") -> None:
     """Refuse numbers that are not positive and finite."""
     if not (np.all(np.asarray(value) > 0) and np.all(np.isfinite(value))):
         raise ValueError(f"{name} is {worst(value)}: {what} must be positive and finite")
+
+
+def at_least_one(name: str, value: int, what: str = "is needed") -> None:
+    """Refuse a number below 1."""
+    if value < 1:
+        raise ValueError(f"{name} is {value}: at least 1 {what}")
 
 
 def not_negative(name: str, value: Values, what: str = "it") -> None:

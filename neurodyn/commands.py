@@ -1,18 +1,20 @@
 """The command `neurodyn`: simulate, backends."""
 
 import re
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from neurodyn import backends, checksum
+from neurodyn import checks, checksum
 from neurodyn.circuits.lateral import LateralInhibition
+from neurodyn.engine import backends
 from neurodyn.flags import parsed
 from neurodyn.recording import Recording
 from neurodyn.simulation import simulate
@@ -50,12 +52,14 @@ class Simulate:
     """Time step [ms] [the largest that is stable and accurate]."""
     activity_ms: float = 1.0
     """Sampling interval of the activity [ms]."""
+    by_image: bool = True
+    """Write activity by presentation, (image, time, unit); else (time, unit) of the run."""
     batch_size: int = 1
     """Images shown side by side, in copies of the circuit: faster, the same traces."""
     backend: Literal["numpy", "cython", "cpp", "cuda", "auto"] = "cython"
     """What runs the equations; auto: cython if there is a C++ compiler, else numpy."""
     limit_gib: float = 2.0
-    """What the traces may take [GiB]; more is refused."""
+    """Largest size of the traces [GiB]; larger ones are refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +81,8 @@ def run_simulate(command: Simulate) -> None:
         raise ValueError(
             f"{command.out} exists: choose another --out, or give --overwrite to replace it"
         )
-    if command.num_images is not None and command.num_images < 1:
-        raise ValueError(f"num_images is {command.num_images}: at least 1 is needed")
+    if command.num_images is not None:
+        checks.at_least_one("num_images", command.num_images)
     images = _read(command.images, "images")
     weights = _read(command.weights, "weights")
     images = _first(images, command)
@@ -93,7 +97,11 @@ def run_simulate(command: Simulate) -> None:
         ),
         backend=command.backend,
         dt_ms=command.dt_ms,
-        recording=Recording(activity_ms=command.activity_ms, limit_gib=command.limit_gib),
+        recording=Recording(
+            activity_ms=command.activity_ms,
+            by_image=command.by_image,
+            limit_gib=command.limit_gib,
+        ),
         batch_size=command.batch_size,
         out=command.out,
     )
@@ -130,10 +138,7 @@ def _read(path: Path, name: str) -> NDArray[Any]:
     except checksum.Mismatch:
         raise
     except Exception as error:  # zipfile, zlib, NumPy and safetensors each have their own
-        reason = str(error)
-        if "allow_pickle" in reason:  # which nobody can set here
-            reason = "it holds Python objects, an array of numbers is needed"
-        raise ValueError(f"{path} cannot be read: {reason}") from error
+        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def _exponent(command: Simulate) -> float:
@@ -176,21 +181,34 @@ def _safetensors(path: Path, name: str) -> NDArray[Any]:
 
 
 def _npz(path: Path, name: str) -> NDArray[Any]:
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        return file[name]
+    with zipfile.ZipFile(path) as file, file.open(f"{name}.npy") as member:
+        return _array(member)
 
 
 def _npy(path: Path, _: str) -> NDArray[Any]:
     with path.open("rb") as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+        return _array(file)
+
+
+def _array(file: IO[bytes]) -> NDArray[Any]:
+    """Read an array of numbers; one of Python objects would run what is in the file."""
+    version = np.lib.format.read_magic(file)
+    headers = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
+    *_, kind = headers[version > (1, 0)](file)
+    if kind.hasobject:
+        raise ValueError("it holds Python objects, an array of numbers is needed")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
 
 
 @contextmanager
 def _as_flags(command: type) -> Iterator[None]:
     """Call settings in messages as the command does: --dt-ms, not dt_ms."""
     flags = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(command)}
-    flags["reset=False"] = flags["carry_over"]
-    names = "|".join(name for name in flags if "_" in name or "=" in name)
+    flags |= {"reset=False": flags["carry_over"], "by_image=False": "--no-by-image"}
+    names = "|".join(
+        name for name in sorted(flags, reverse=True) if re.search("[_=]", name)
+    )
     try:
         yield
     except ValueError as error:

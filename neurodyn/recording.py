@@ -1,6 +1,7 @@
 """What a simulation records, how often, and how large that will be."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from neurodyn import checks, times
@@ -12,23 +13,29 @@ class Recording:
     """Which traces are kept, and at which stride."""
 
     activity_ms: float | None = 1.0
-    """Sampling interval of the activity [ms]; None: not over time."""
+    """Interval between samples of the activity [ms]; None: no activity over time."""
+    by_image: bool = True
+    """Record activity by presentation, (image, time, unit), with the time since its start.
+    activity_ms must divide a presentation, and its last sample is the final activity.
+    False: record it along the time of the whole run, (time, unit), from 0 on."""
     inhibition: bool = False
-    """The inhibitory current into each unit too, at the same times; where inhibitory
-    synapses learn, that of the time step which led there."""
+    """Also record the inhibitory current into each unit, at the same times. Where
+    inhibitory synapses learn, it is the current of the time step before the sample."""
     images_every: int | None = 1
-    """Drive and final activity of every n-th presentation; None: of none."""
+    """Record drive, final activity and activity by image of every n-th presentation. None:
+    no drive and no final activity, and the activity of all presentations."""
     norms: bool = False
-    """The p-norm of each unit's weights too, at the start of the same presentations."""
+    """Also record the p-norm of each unit's weights, at the start of each of them."""
     weights_every: int | None = None
-    """All weights before the first and after every n-th presentation; None: never."""
+    """Record all weights at the start and after every n-th presentation; None: never."""
     limit_gib: float = 2.0
-    """What the traces may take [GiB]; more is refused."""
+    """Largest size of the traces [GiB]; larger ones are refused."""
 
     def __post_init__(self) -> None:
         convert(
             self,
             activity_ms=optional(time_ms),
+            by_image=flag,
             inhibition=flag,
             images_every=optional(whole),
             norms=flag,
@@ -68,10 +75,15 @@ class Recording:
         num_presentations: int,
         period_ms: float,
         num_units: int,
-        num_inh: int,
+        others: Mapping[str, int],
         num_synapses: int,
     ) -> int:
         """Return the bytes of the traces of a run.
+
+        Parameters
+        ----------
+        others
+            Number of cells in each trace over time beside those of the hidden units.
 
         Raises
         ------
@@ -82,8 +94,8 @@ class Recording:
         if self.activity_ms is not None:
             samples = int(num_presentations * period_ms / self.activity_ms) + 1
             parts["activity (samples x units)"] = samples, num_units
-            if num_inh:
-                parts["inh_activity (samples x cells)"] = samples, num_inh
+            for name, num_cells in others.items():
+                parts[f"{name} (samples x cells)"] = samples, num_cells
             if self.inhibition:
                 parts["inhibition (samples x units)"] = samples, num_units
         if self.images_every is not None:

@@ -9,26 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurodyn import checks, labels, request, running
-from neurodyn.ambient import usual_errors
-from neurodyn.network import AnyCircuit
+from neurodyn import checks
+from neurodyn.circuits.base import Circuit
+from neurodyn.engine import execute, to_xarray
+from neurodyn.engine.ambient import usual_errors
+from neurodyn.engine.spec import Rule, Spec, validate
 from neurodyn.progress import shown as shown_progress
 from neurodyn.recording import Recording
-from neurodyn.request import Request
 from neurodyn.stimulus import Presentation
-from neurodyn.synapses.hebbian import InputRule
-from neurodyn.synapses.inhibitory import Homeostatic
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
 def simulate(
-    circuit: AnyCircuit,
+    circuit: Circuit,
     images: ArrayLike,
     weights: ArrayLike,
     *,
-    plasticity: InputRule | Mapping[str, InputRule | Homeostatic] | None = None,
+    plasticity: Rule | Mapping[str, Rule] | None = None,
     stimulus: Presentation | None = None,
     order: ArrayLike | None = None,
     recording: Recording | None = None,
@@ -67,7 +66,7 @@ def simulate(
     dt_ms
         Time step of Euler's method [ms]. By default τ/20, or less, so that it divides the
         presentation. A step is accepted if it is proved to settle, or tried with these
-        images and weights (`neurodyn.stability`). The first steps may overshoot when many
+        images and weights (`circuits.stability`). The first steps may overshoot when many
         units are active; where weights learn continuously, the default is short enough
         that they do not.
     batch_size
@@ -85,11 +84,14 @@ def simulate(
     Returns
     -------
     xr.Dataset
-        activity (time, unit), the state at each sampled time; final_activity and drive
-        (image, unit), at the end of each presentation; weights (unit, pixel) at the end;
-        and what else `recording` asks for. A sample on the boundary of two presentations is
-        the end of the first. The attribute `run_seconds` is the time it took, code
-        generation and compilation apart. Given `out`, the data stay in the file until used.
+        activity (image, time, unit), the state at each sampled time since the start of the
+        presentation: `traces.activity.sel(image=0)` is one time course. Or (time, unit)
+        over the run, with `Recording(by_image=False)`; a sample on the boundary of two
+        presentations is the end of the first. final_activity and drive (image, unit), at
+        the end of each presentation; weights (unit, pixel) at the end; and what else
+        `recording` asks for. Attributes: `dt_ms`, the time step; `run_seconds`, the time it
+        took, code generation and compilation apart; `config`, all settings. Given `out`,
+        the data stay in the file until used.
 
     Raises
     ------
@@ -101,7 +103,7 @@ def simulate(
     path = None if out is None else checks.path("out", out)
     shown = checks.flag("progress", progress)
     with usual_errors():
-        job = request.checked(
+        spec = validate(
             circuit,
             images,
             weights,
@@ -114,38 +116,38 @@ def simulate(
             batch_size=batch_size,
             seed=seed,
         )
-        with _shown([job], wanted=shown) as advance:
+        with _shown([spec], wanted=shown) as advance:
             if path is None:
-                return _in_memory(job, advance)
-            return _in_file(job, path, advance)
+                return _in_memory(spec, advance)
+            return _in_file(spec, path, advance)
 
 
-def _in_memory(job: Request, advance: running.Advance) -> "xr.Dataset":
-    return labels.dataset(job, list(running.chunks(job, advance, in_memory=True)))
+def _in_memory(spec: Spec, advance: execute.Advance) -> "xr.Dataset":
+    return to_xarray.dataset(spec, list(execute.chunks(spec, advance, in_memory=True)))
 
 
-def _in_file(job: Request, path: Path, advance: running.Advance) -> "xr.Dataset":
+def _in_file(spec: Spec, path: Path, advance: execute.Advance) -> "xr.Dataset":
     from neurodyn import traces
 
     with traces.Writer(path) as writer:
-        for part in running.chunks(job, advance, in_memory=False):
-            chunk = labels.dataset(job, [part], start=writer.num_presentations)
+        for part in execute.chunks(spec, advance, in_memory=False):
+            chunk = to_xarray.dataset(spec, [part], start=writer.num_presentations)
             writer.append(chunk, num_presentations=part.num_presentations)
     return traces.open_lazily(path)
 
 
-def _shown(jobs: Sequence[Request], *, wanted: bool) -> AbstractContextManager[Any]:
+def _shown(specs: Sequence[Spec], *, wanted: bool) -> AbstractContextManager[Any]:
     """Return the progress of simulations, in simulated milliseconds."""
-    total = sum(len(job.order) * job.stimulus.period_ms for job in jobs)
+    total = sum(len(spec.order) * spec.stimulus.period_ms for spec in specs)
     return shown_progress(total, what="simulation", unit=" ms", wanted=wanted)
 
 
 def sweep(
-    circuits: Sequence[AnyCircuit],
+    circuits: Sequence[Circuit],
     images: ArrayLike,
     weights: ArrayLike,
     *,
-    plasticity: InputRule | Mapping[str, InputRule | Homeostatic] | None = None,
+    plasticity: Rule | Mapping[str, Rule] | None = None,
     stimulus: Presentation | None = None,
     order: ArrayLike | None = None,
     recording: Recording | None = None,
@@ -178,26 +180,24 @@ def sweep(
         "seed": seed,
     }
     with usual_errors():
-        jobs = [
-            request.checked(circuit, images, weights, **settings) for circuit in circuits
-        ]
-        if not jobs:
+        specs = [validate(circuit, images, weights, **settings) for circuit in circuits]
+        if not specs:
             raise ValueError("no circuits were given: at least one is needed")
-        jobs[0].check_size(trials=len(jobs))
-        shortest = min(job.dt_ms for job in jobs)
-        jobs = [replace(job, dt_ms=shortest) for job in jobs]
-        with _shown(jobs, wanted=shown) as advance:
-            return _side_by_side(jobs, advance)
+        specs[0].check_size(trials=len(specs))
+        shortest = min(spec.dt_ms for spec in specs)
+        specs = [replace(spec, dt_ms=shortest) for spec in specs]
+        with _shown(specs, wanted=shown) as advance:
+            return _side_by_side(specs, advance)
 
 
-def _side_by_side(jobs: Sequence[Request], advance: running.Advance) -> "xr.Dataset":
+def _side_by_side(specs: Sequence[Spec], advance: execute.Advance) -> "xr.Dataset":
     import xarray as xr
 
     from neurodyn import traces
 
     datasets = [
-        labels.dataset(job, parts)
-        for job, parts in zip(jobs, running.trials(jobs, advance), strict=True)
+        to_xarray.dataset(spec, parts)
+        for spec, parts in zip(specs, execute.trials(specs, advance), strict=True)
     ]
     result = xr.concat(
         datasets,
@@ -208,8 +208,8 @@ def _side_by_side(jobs: Sequence[Request], advance: running.Advance) -> "xr.Data
         join="exact",
         combine_attrs="override",
     )
-    result = result.assign_coords(trial=np.arange(len(jobs)))
+    result = result.assign_coords(trial=np.arange(len(specs)))
     result["trial"].attrs = {"units": "1", "long_name": "circuit of the sweep"}
-    result.attrs["config"] = traces.as_json([job.config for job in jobs])
+    result.attrs["config"] = traces.as_json([spec.config for spec in specs])
     result.attrs["run_seconds"] = sum(one.attrs["run_seconds"] for one in datasets)
     return result

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import checks, times
 from neurodyn.checks import convert, flag, indices, time_ms, whole
-from neurodyn.timeline import LOOKUP, Timeline
+from neurodyn.engine.timeline import LOOKUP, Timeline
 
 __all__ = ["Presentation", "epochs"]
 
@@ -88,10 +88,8 @@ def epochs(num_images: int, num_epochs: int, *, seed: int) -> NDArray[np.intp]:
     """
     num_images = whole("num_images", num_images)
     num_epochs, seed = whole("num_epochs", num_epochs), whole("seed", seed)
-    if num_images < 1 or num_epochs < 1:
-        raise ValueError(
-            f"{num_images} images for {num_epochs} epochs: at least 1 of each is needed"
-        )
+    checks.at_least_one("num_images", num_images)
+    checks.at_least_one("num_epochs", num_epochs)
     generator = np.random.default_rng(seed)
     return np.concatenate([generator.permutation(num_images) for _ in range(num_epochs)])
 

@@ -1,12 +1,14 @@
 """The form of a simulation's result: one labelled xarray Dataset, and its netCDF file.
 
-Fixed dims and variables, times in ms, `units` and `long_name` on every variable, and
-attributes that say where the numbers came from.
+Every variable has `units` and `long_name`, times are in ms, and attributes say where the
+numbers came from. Variables and dims are those listed here and those that a circuit
+declares (`circuits.Circuit.traces`).
 """
 
 import json
+import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
@@ -16,14 +18,14 @@ import h5netcdf
 import h5py
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import checks, exits, files, netcdf
+from neurodyn.circuits import CIRCUITS, Trace
 
 __all__ = [
     "ATTRS",
     "COORDS",
-    "DIMS",
     "VARIABLES",
     "Writer",
     "as_json",
@@ -35,55 +37,29 @@ __all__ = [
     "validate",
 ]
 
-DIMS = (
-    *("time", "unit", "exc", "inh", "pixel", "image", "epoch", "trial"),
-    *("snapshot", "sender", "inh_sender"),
-)
 SHORT = 1000  # values of an array that a configuration spells out
 ATTRS = ("title", "source", "history", "references", "config")
 
-# name: (the dims it may have, units, long_name)
-VARIABLES: dict[str, tuple[tuple[tuple[str, ...], ...], str, str]] = {
-    "activity": ((("time", "unit"),), "1", "activity h of the hidden units"),
-    "inh_activity": ((("time", "inh"),), "1", "activity h of the inhibitory cells"),
-    "inhibition": ((("time", "unit"),), "1", "inhibitory current into the hidden units"),
-    "final_activity": (
-        (("image", "unit"),),
-        "1",
-        "activity h at the end of each presentation",
+# What there is of any circuit; its own traces a circuit declares.
+VARIABLES = {
+    "activity": Trace(("time", "unit"), "activity h of the hidden units"),
+    "final_activity": Trace(
+        ("image", "unit"), "activity h at the end of each presentation"
     ),
-    "drive": ((("image", "unit"),), "1", "drive I of the hidden units"),
-    "weight_norm": ((("image", "unit"),), "1", "p-norm of the feed-forward weights"),
-    "weights": (
-        (("unit", "pixel"), ("image", "unit", "pixel")),
-        "1",
-        "feed-forward weights W",
-    ),
-    "weights_ie": ((("unit", "inh"),), "1", "inhibitory weights W_IE"),
-    "weights_ei": ((("inh", "unit"),), "1", "excitatory weights W_EI"),
-    "weights_ee": ((("unit", "exc"),), "1", "excitatory weights W_EE"),
-    "weights_ii": ((("inh", "inh_sender"),), "1", "inhibitory weights W_II"),
-    "weights_lateral": ((("unit", "sender"),), "1", "inhibitory weights between units"),
+    "drive": Trace(("image", "unit"), "drive I of the hidden units"),
+    "weight_norm": Trace(("image", "unit"), "p-norm of the feed-forward weights"),
+    "weights": Trace(("unit", "pixel"), "feed-forward weights W"),
 }
-for _name in ("weights", "weights_ie", "weights_ii", "weights_lateral"):
-    _dims, _units, _long_name = VARIABLES[_name]
-    VARIABLES[f"{_name}_snapshots"] = (
-        (("snapshot", *_dims[0]),),
-        _units,
-        f"{_long_name} as they were",
-    )
-COORDS: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "time": (("time",), "ms", "time since the start of the run"),
-    "unit": (("unit",), "1", "hidden unit"),
-    "inh": (("inh",), "1", "inhibitory cell"),
-    "pixel": (("pixel",), "1", "input pixel, C-order of (height, width, channel)"),
-    "image": (("image",), "1", "presentation"),
-    "shown": (("image",), "1", "image of the bank that was shown"),
-    "presentation": (("time",), "1", "presentation to which the sample belongs"),
-    "snapshot": (("snapshot",), "1", "presentations before the snapshot"),
+COORDS = {
+    "time": Trace(("time",), "time since the start of the run", "ms"),
+    "unit": Trace(("unit",), "hidden unit"),
+    "pixel": Trace(("pixel",), "input pixel, C-order of (height, width, channel)"),
+    "image": Trace(("image",), "presentation"),
+    "shown": Trace(("image",), "image of the bank that was shown"),
+    "presentation": Trace(("time",), "presentation to which the sample belongs"),
+    "snapshot": Trace(("snapshot",), "presentations before the snapshot"),
 }
-# Dims along which a run adds to a file; all else is known at its start.
-GROWING = ("time", "image", "snapshot")
+OTHER_DIMS = ("epoch", "trial")
 COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 
@@ -95,27 +71,21 @@ def assemble(
     history: str,
     references: str,
     config: dict[str, Any] | list[dict[str, Any]],
+    own: Mapping[str, Trace] | None = None,
 ) -> xr.Dataset:
     """Label arrays with the dims, units and names they have by contract.
+
+    `own` are the traces that a circuit declares.
 
     Raises
     ------
     ValueError
         As `validate`.
     """
-    labelled: dict[str, tuple] = {}
-    for name, values in variables.items():
-        if name not in VARIABLES:
-            raise ValueError(f"unknown trace '{name}': known are {', '.join(VARIABLES)}")
-        allowed, units, long_name = VARIABLES[name]
-        ndim = np.ndim(values)
-        dims = next((dims for dims in allowed if len(dims) == ndim), allowed[0])
-        labelled[name] = (dims, values, {"units": units, "long_name": long_name})
-    labels = {
-        name: (dims, coords[name], {"units": units, "long_name": long_name})
-        for name, (dims, units, long_name) in COORDS.items()
-        if name in coords
-    }
+    names = declared(own or {})
+    labels = COORDS | names
+    if unknown := [name for name in variables if name not in names]:
+        raise ValueError(f"unknown trace '{unknown[0]}': known are {', '.join(names)}")
     attrs = {
         "title": title,
         "source": "neurodyn",
@@ -123,7 +93,41 @@ def assemble(
         "references": references,
         "config": as_json(config),
     }
-    return validate(xr.Dataset(labelled, coords=labels, attrs=attrs))
+    usual = _dims(declared({}))
+    if others := [dim for dim in _dims(own or {}) if dim not in usual]:
+        attrs["dims"] = " ".join(others)
+    dataset = xr.Dataset(
+        {name: _labelled(values, names[name]) for name, values in variables.items()},
+        {name: _labelled(values, labels[name]) for name, values in coords.items()},
+        attrs,
+    )
+    return validate(dataset)
+
+
+def _labelled(values: ArrayLike, trace: Trace) -> tuple[Any, ...]:
+    """Return values as xarray takes them; one dim too many is that of the image."""
+    extra = ("image",) * (np.ndim(values) - len(trace.dims))
+    attrs = {"units": trace.units, "long_name": trace.long_name}
+    return (*extra, *trace.dims), values, attrs
+
+
+def declared(own: Mapping[str, Trace]) -> dict[str, Trace]:
+    """Return all traces: of the circuits of the package, and of another circuit."""
+    traces = dict(VARIABLES)
+    for circuit in CIRCUITS:
+        traces |= circuit.traces
+    traces |= own
+    weights = [name for name in traces if name.startswith("weights")]
+    return traces | {
+        f"{name}_snapshots": Trace(
+            ("snapshot", *traces[name].dims), f"{traces[name].long_name} as they were"
+        )
+        for name in weights
+    }
+
+
+def _dims(traces: Mapping[str, Trace]) -> list[str]:
+    return list(dict.fromkeys(dim for trace in traces.values() for dim in trace.dims))
 
 
 def as_json(config: dict[str, Any] | list[dict[str, Any]]) -> str:
@@ -146,15 +150,18 @@ def validate(traces: xr.Dataset) -> xr.Dataset:
     ValueError
         If a dim, a variable's dims, units or long_name, or an attribute is not as agreed.
     """
+    names = declared({})
+    dims = [*_dims(names), *OTHER_DIMS, *traces.attrs.get("dims", "").split()]
     for dim in traces.dims:
-        if dim not in DIMS:
-            raise ValueError(f"unknown dim '{dim}': dims are {', '.join(DIMS)}")
+        if dim not in dims:
+            raise ValueError(f"unknown dim '{dim}': dims are {', '.join(dims)}")
     for name, variable in traces.data_vars.items():
-        dims = tuple(dim for dim in variable.dims if dim != "trial")  # any may be repeated
-        if name in VARIABLES and dims not in (known := VARIABLES[name][0]):
+        found = tuple(dim for dim in variable.dims if dim != "trial")  # any may be repeated
+        needed = names[str(name)].dims if name in names else found
+        if found not in (needed, ("image", *needed)):
             raise ValueError(
-                f"'{name}' has dims {variable.dims}: "
-                f"{' or '.join(map(str, known))} is needed, besides trial"
+                f"'{name}' has dims {variable.dims}: {needed} or {('image', *needed)} is "
+                "needed, besides trial"
             )
     for name, variable in traces.variables.items():
         for attr in ("units", "long_name"):
@@ -285,13 +292,17 @@ class Writer:
 
 
 def _grow(file: "h5netcdf.File", chunk: xr.Dataset) -> dict[str, int]:
-    """Make room for what is new; return where it begins, in each dim that grows."""
+    """Make room for what is new; return where it begins, in each dim that grows.
+
+    Time does if it is that of the run; all other dims are known at its start.
+    """
+    growing = ("image", "snapshot", *(["time"] if "presentation" in chunk.coords else []))
     starts = {}
     for name, size in chunk.sizes.items():
         dim = str(name)
         if dim not in file.dimensions:
-            file.dimensions[dim] = None if dim in GROWING else size
-        if dim in GROWING:
+            file.dimensions[dim] = None if dim in growing else size
+        if dim in growing:
             starts[dim] = file.dimensions[dim].size
             file.resize_dimension(dim, starts[dim] + size)
     return starts
@@ -302,16 +313,24 @@ def _append(
 ) -> None:
     """Add a variable, or what is new of one that grows; replace one that does not."""
     dims, values = tuple(map(str, variable.dims)), variable.values
-    grows = bool(dims) and dims[0] in GROWING
+    grows = bool(dims) and dims[0] in starts
     if name not in file.variables:
         settings: dict[str, Any] = {}
         if grows:
-            rows = min(256, max(1, len(values)))
-            settings = {"chunks": (rows, *values.shape[1:]), **COMPRESSION}
+            settings = {"chunks": _chunk_shape(values), **COMPRESSION}
         made = file.create_variable(name, dims, values.dtype, **settings)
         made.attrs.update({key: str(value) for key, value in variable.attrs.items()})
     rows = slice(starts[dims[0]], starts[dims[0]] + len(values)) if grows else ...
     file.variables[name][rows] = values
+
+
+def _chunk_shape(values: NDArray) -> tuple[int, ...]:
+    """Return up to 256 rows of up to 1 MiB; of larger ones, parts."""
+    shape = [min(256, max(1, len(values))), *values.shape[1:]]
+    for axis, size in enumerate(shape):
+        excess = math.prod(shape) * values.itemsize / 2**20
+        shape[axis] = max(1, min(size, int(size / excess))) if excess > 1 else size
+    return tuple(shape)
 
 
 def open_lazily(path: Path | str) -> xr.Dataset:

@@ -180,7 +180,7 @@ def trace(
             weights,
             stimulus=longest,
             order=block,
-            recording=neurodyn.Recording(activity_ms=dt_ms),
+            recording=neurodyn.Recording(activity_ms=dt_ms, by_image=False),
             backend=config.backend,
             dt_ms=dt_ms,
             batch_size=len(block),

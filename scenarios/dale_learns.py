@@ -218,6 +218,7 @@ def simulate(config: Config, parts: experiment.Split, seed: int) -> xr.Dataset:
         stimulus=neurodyn.Presentation(image_ms=config.image_ms),
         order=stimulus.epochs(len(x), config.epochs, seed=seed),
         recording=neurodyn.Recording(
+            by_image=False,
             activity_ms=stride * config.image_ms,  # at the end of those presentations
             inhibition=True,
             images_every=stride,

@@ -211,7 +211,7 @@ def measure(
         np.ones((1, 1)),
         np.ones((num_active, 1)),
         stimulus=neurodyn.Presentation(image_ms=config.duration_ms),
-        recording=neurodyn.Recording(activity_ms=config.sample_ms),
+        recording=neurodyn.Recording(activity_ms=config.sample_ms, by_image=False),
         backend=config.backend,
         dt_ms=config.dt_ms,
     )
@@ -296,7 +296,7 @@ def border(config: Config) -> tuple[list[dict[str, Any]], xr.Dataset]:
         np.ones((1, 1)),
         np.ones((1, 1)),
         stimulus=neurodyn.Presentation(image_ms=RUNAWAY_MS),
-        recording=neurodyn.Recording(activity_ms=1.0),
+        recording=neurodyn.Recording(activity_ms=1.0, by_image=False),
         backend="numpy",
         dt_ms=RUNAWAY_DT_MS,
     )

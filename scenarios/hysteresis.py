@@ -129,7 +129,7 @@ def simulate(config: Config, learned: Learned, rest: float) -> xr.Dataset:
             rest_ms=rest * TAU_MS if carried else 0.0,
             reset=not carried,
         ),
-        recording=neurodyn.Recording(activity_ms=SAMPLE_MS),
+        recording=neurodyn.Recording(activity_ms=SAMPLE_MS, by_image=False),
         backend=config.backend,
     )
 

@@ -200,7 +200,7 @@ def simulate(config: Config, learned: Learned, w_inh: float) -> xr.Dataset:
         learned.weights.numpy(),
         stimulus=neurodyn.Presentation(image_ms=config.image_ms),
         backend=config.backend,
-        recording=neurodyn.Recording(activity_ms=2.0),
+        recording=neurodyn.Recording(activity_ms=2.0, by_image=False),
     )
 
 

@@ -282,7 +282,7 @@ def simulate(config: Config, learned: Learned, w_inh: float) -> xr.Dataset:
         learned.held_out.numpy(),
         learned.weights.numpy(),
         stimulus=neurodyn.Presentation(image_ms=config.durations[-1] * TAU_MS),
-        recording=neurodyn.Recording(activity_ms=SAMPLE_MS),
+        recording=neurodyn.Recording(activity_ms=SAMPLE_MS, by_image=False),
         backend=config.backend,
         batch_size=config.num_images,
     )

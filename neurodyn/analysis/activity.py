@@ -5,13 +5,14 @@ import xarray as xr
 
 from neurodyn.analysis.checks import (
     floating,
-    known,
     less_mean,
     named,
     need_aligned,
     need_dims,
     need_finite,
+    where_present,
 )
+from neurodyn.times import multiples
 
 
 def winners(activity: xr.DataArray) -> xr.DataArray:
@@ -30,7 +31,7 @@ def winners(activity: xr.DataArray) -> xr.DataArray:
     winner = rates.argmax("unit")
     names = winner if "unit" not in activity.coords else activity["unit"][winner]
     result = xr.where(rates.max("unit") > 0, names, -1).drop_vars("unit", errors="ignore")
-    result = known(result, activity, "unit")
+    result = where_present(result, activity, "unit")
     return named(result, "winners", "1", "unit of largest activity, −1 if none is active")
 
 
@@ -45,31 +46,66 @@ def active_units(activity: xr.DataArray) -> xr.DataArray:
         If there is no dim `unit`.
     """
     need_dims(activity, "unit")
-    count = known((floating(activity) > 0).sum("unit"), activity, "unit")
+    count = where_present((floating(activity) > 0).sum("unit"), activity, "unit")
     return named(count, "active_units", "1", "number of active units")
+
+
+def over_run(array: xr.DataArray) -> xr.DataArray:
+    """Return a trace (image, time, ...) along one time axis (time, ...).
+
+    Presentations follow each other; each is as long as the last time in it. A coordinate
+    `presentation` names the image that each sample belongs to.
+
+    Raises
+    ------
+    ValueError
+        If a dim is missing.
+    """
+    need_dims(array, "image", "time")
+    within, image = array["time"].values, array["image"].values
+    others = [dim for dim in array.dims if dim not in ("image", "time")]
+    stacked = array.transpose("image", "time", *others)
+    if np.allclose(np.diff(within, prepend=0), within[0]):  # each the float nearest to it
+        run_ms = multiples(float(within[0]), np.arange(1, image.size * within.size + 1))
+    else:
+        run_ms = np.add.outer(within[-1] * np.arange(image.size), within).ravel()
+    attrs = {"units": "ms", "long_name": "time since the start of the run"}
+    return xr.DataArray(
+        stacked.values.reshape(-1, *stacked.shape[2:]),
+        dims=("time", *others),
+        coords={
+            "time": ("time", run_ms, attrs),
+            "presentation": ("time", np.repeat(image, within.size), array["image"].attrs),
+            **{name: array[name] for name in others if name in array.coords},
+        },
+        name=array.name,
+        attrs=array.attrs,
+    )
 
 
 def settling_time(activity: xr.DataArray, *, tolerance: float = 0.01) -> xr.DataArray:
     """Return how long each presentation takes to settle, from its start [ms].
 
     Until the first sample from which every unit stays within `tolerance` of its last value
-    in the presentation, relative to the largest of those values. Presentations are told
-    apart by the coordinate `presentation`; one starts at the last sample of the one before.
-    A presentation still moving at its end gives a time near its length, so show the images
-    for long enough. NaN where activity is missing or infinite.
+    in the presentation, relative to the largest of those values. Of activity (image, time,
+    unit), or (time, unit) with the presentation of each sample as coordinate; there, one
+    starts at the last sample of the one before. A presentation still moving at its end
+    gives a time near its length, so show the images for long enough. NaN where activity is
+    missing or infinite.
 
     Raises
     ------
     ValueError
-        If the dims are not time and unit, there is no coordinate `presentation`, or the
+        If the dims are none of these, there is no coordinate `presentation`, or the
         tolerance is not positive.
     """
-    if sorted(map(str, activity.dims)) != ["time", "unit"]:
+    by_image = "image" in activity.dims
+    if set(activity.dims) - {"image"} != {"time", "unit"}:
         raise ValueError(
             f"the array has dims {activity.dims}: time and unit are needed, and no other "
-            "(select one trial)"
+            "but image (select one trial)"
         )
-    if "presentation" not in activity.coords:
+    if not by_image and "presentation" not in activity.coords:
         raise ValueError(
             "activity has no coordinate 'presentation': give a trace of simulate"
         )
@@ -77,16 +113,17 @@ def settling_time(activity: xr.DataArray, *, tolerance: float = 0.01) -> xr.Data
         raise ValueError(f"tolerance is {tolerance}: it must be positive")
     need_dims(activity, "time", "unit")
     images, times = [], []
-    activity = floating(activity).transpose("time", "unit")
-    onset = float(activity["time"][0])
-    for image, trace in activity.groupby("presentation"):
+    activity = floating(activity)
+    onset = 0.0 if by_image else float(activity["time"][0])
+    for image, trace in activity.groupby("image" if by_image else "presentation"):
+        trace = trace.squeeze("image") if by_image else trace
         last = trace.isel(time=-1)
         complete = bool(np.isfinite(trace).all())
         away = (abs(trace - last) > tolerance * abs(last).max()).any("unit").values
         settled = len(away) - int(np.argmax(away[::-1])) if away.any() else 0
         images.append(image)
         times.append(float(trace["time"][settled]) - onset if complete else np.nan)
-        onset = float(trace["time"][-1])
+        onset = 0.0 if by_image else float(trace["time"][-1])
     result = xr.DataArray(times, dims="image", coords={"image": images})
     return named(result, "settling_time", "ms", "time from the start until settled")
 
@@ -193,8 +230,8 @@ def selectivity(activity: xr.DataArray, labels: xr.DataArray) -> xr.DataArray:
     preferred = means["class"][means.argmax("class")].drop_vars("class")
     others = means.where(means["class"] != preferred).mean("class")
     total = (largest + others).where(largest > 0, 1)  # 1, so that silent units have 0
-    preferred = known(preferred.where(largest > 0, -1), rates, "image")
-    result = known((largest - others) / total, rates, "image").assign_coords(
+    preferred = where_present(preferred.where(largest > 0, -1), rates, "image")
+    result = where_present((largest - others) / total, rates, "image").assign_coords(
         preferred=preferred.assign_attrs(
             units="1", long_name="class of largest mean rate, −1 if silent"
         )

@@ -17,7 +17,7 @@ def floating(array: xr.DataArray) -> xr.DataArray:
     return array.astype(np.result_type(array.dtype, np.float32), copy=False)
 
 
-def known(result: xr.DataArray, values: xr.DataArray, *dims: str) -> xr.DataArray:
+def where_present(result: xr.DataArray, values: xr.DataArray, *dims: str) -> xr.DataArray:
     """Return a result, NaN where one of the values along dims that it is of is missing."""
     missing = values.isnull().any(dims)
     return result.where(~missing) if missing.any() else result

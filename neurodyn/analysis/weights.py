@@ -6,11 +6,11 @@ from scipy.optimize import linear_sum_assignment
 
 from neurodyn.analysis.checks import (
     floating,
-    known,
     named,
     need_aligned,
     need_dims,
     need_finite,
+    where_present,
 )
 
 
@@ -32,7 +32,7 @@ def weight_norms(weights: xr.DataArray, *, p: float = 2.0) -> xr.DataArray:
 
 
 def sign_violations(weights: xr.DataArray, *, sign: int | xr.DataArray) -> xr.DataArray:
-    """Return how many weights have the wrong sign, over all dims but image and trial.
+    """Return how many weights have the wrong sign, for each image, snapshot and trial.
 
     A weight of 0 has no wrong sign. NaN if one of the weights that are counted is missing.
 
@@ -55,9 +55,9 @@ def sign_violations(weights: xr.DataArray, *, sign: int | xr.DataArray) -> xr.Da
     if isinstance(sign, xr.DataArray):
         need_dims(weights, *map(str, sign.dims))
         need_aligned(weights, sign, *map(str, sign.dims))
-    counted = [dim for dim in weights.dims if dim not in ("image", "trial")]
+    counted = [dim for dim in weights.dims if dim not in ("image", "snapshot", "trial")]
     wrong = (floating(weights) * sign < 0).sum(counted)
-    wrong = known(wrong, weights, *map(str, counted))
+    wrong = where_present(wrong, weights, *map(str, counted))
     return named(wrong, "sign_violations", "1", "number of weights of the wrong sign")
 
 
@@ -70,7 +70,8 @@ def receptive_field_similarity(first: xr.DataArray, second: xr.DataArray) -> xr.
     Parameters
     ----------
     first, second
-        Weights (unit, pixel) of as many units and the same pixels.
+        Weights (unit, pixel) of as many units and the same pixels; `first` may have a dim
+        snapshot, each of which is matched by itself.
 
     Returns
     -------
@@ -83,6 +84,12 @@ def receptive_field_similarity(first: xr.DataArray, second: xr.DataArray) -> xr.
         If there are other dims, the numbers of units or the pixels differ, or weights are
         missing or infinite.
     """
+    if "snapshot" in first.dims:
+        each = [
+            receptive_field_similarity(first.isel(snapshot=place), second)
+            for place in range(first.sizes["snapshot"])
+        ]
+        return xr.concat(each, "snapshot", coords="different", compat="equals")
     for weights in (first, second):
         if sorted(map(str, weights.dims)) != ["pixel", "unit"]:
             raise ValueError(

@@ -26,18 +26,20 @@ Biophys. J. 12:1 (1972) for rate equations of E and I cells.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn import checks, stability
+from neurodyn import checks
 from neurodyn.checks import convert, number, numbers, time_ms, times_ms, whole
-from neurodyn.circuits import noise
-from neurodyn.circuits.lateral import STEPS_PER_TAU, TRIED, connect
-from neurodyn.circuits.populations import Circuit, population
-from neurodyn.timeline import SUMS, Timeline
+from neurodyn.circuits import noise, stability
+from neurodyn.circuits.base import STEPS_PER_TAU, BuiltCircuit, ThresholdLinear, Trace
+from neurodyn.circuits.lateral import TRIED
+from neurodyn.circuits.populations import connect, population
+from neurodyn.engine.timeline import SUMS, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -82,12 +84,28 @@ SUMMED = {
 
 @checks.by_value
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DaleInhibition:
+class DaleInhibition(ThresholdLinear):
     """Excitatory hidden units that inhibit each other through inhibitory cells.
 
     The defaults are eq. 8 with an inhibition that takes 1 ms. Inhibitory synapses may
     learn: inh_to_exc, and inh_to_inh if there are any.
     """
+
+    traces: ClassVar = {
+        "inh_activity": Trace(("time", "inh"), "activity h of the inhibitory cells"),
+        "inhibition": Trace(("time", "unit"), "inhibitory current into the hidden units"),
+        "weights_ie": Trace(("unit", "inh"), "inhibitory weights W_IE"),
+        "weights_ei": Trace(("inh", "unit"), "excitatory weights W_EI"),
+        "weights_ee": Trace(("unit", "exc"), "excitatory weights W_EE"),
+        "weights_ii": Trace(("inh", "inh_sender"), "inhibitory weights W_II"),
+        "inh": Trace(("inh",), "inhibitory cell"),
+    }
+    synapses: ClassVar = {
+        "exc_to_inh": "weights_ei",
+        "inh_to_exc": "weights_ie",
+        "exc_to_exc": "weights_ee",
+        "inh_to_inh": "weights_ii",
+    }
 
     num_inh: int = 1
     """Number M of inhibitory cells."""
@@ -132,8 +150,7 @@ class DaleInhibition:
             noise=number,
             noise_tau_ms=time_ms,
         )
-        if self.num_inh < 1:
-            raise ValueError(f"num_inh is {self.num_inh}: at least 1 cell must inhibit")
+        checks.at_least_one("num_inh", self.num_inh, "cell must inhibit")
         for name in ("tau_exc_ms", "tau_inh_ms", "noise_tau_ms"):
             checks.positive(name, getattr(self, name), "a time constant")
         for name in ("w_ie", "w_ei", "w_self", "w_ee", "w_ii"):
@@ -153,7 +170,17 @@ class DaleInhibition:
         """Time constant of the hidden units [ms]."""
         return self.tau_exc_ms
 
-    def matrices(self, num_exc: int) -> dict[str, NDArray[np.float64]]:
+    @property
+    def populations(self) -> dict[str, int]:
+        """Number of inhibitory cells."""
+        return {"inh": self.num_inh}
+
+    @property
+    def has_excitation(self) -> bool:
+        """Whether excitatory cells excite each other."""
+        return bool(np.any(self.w_ee))
+
+    def matrices(self, num_units: int) -> dict[str, NDArray[np.float64]]:
         """Return the weights (receiving cell, sending cell) of all synapses, by name.
 
         Raises
@@ -163,9 +190,9 @@ class DaleInhibition:
         """
         num_inh = self.num_inh
         shapes = {
-            "exc_to_inh": ("w_ei", (num_inh, num_exc), 1.0),
-            "inh_to_exc": ("w_ie", (num_exc, num_inh), 1.0 / num_inh),
-            "exc_to_exc": ("w_ee", (num_exc, num_exc), 1.0),
+            "exc_to_inh": ("w_ei", (num_inh, num_units), 1.0),
+            "inh_to_exc": ("w_ie", (num_units, num_inh), 1.0 / num_inh),
+            "exc_to_exc": ("w_ee", (num_units, num_units), 1.0),
             "inh_to_inh": ("w_ii", (num_inh, num_inh), 1.0),
         }
         matrices = {}
@@ -174,14 +201,10 @@ class DaleInhibition:
             if given.ndim and given.shape != shape:
                 raise ValueError(
                     f"{parameter} has shape {given.shape}: a number or {shape} is needed "
-                    f"for {num_exc} excitatory and {num_inh} inhibitory cells"
+                    f"for {num_units} excitatory and {num_inh} inhibitory cells"
                 )
             matrix = given if given.ndim else np.full(shape, share * float(given))
-            if (
-                not given.ndim
-                and shape[0] == shape[1]
-                and name in ("exc_to_exc", "inh_to_inh")
-            ):
+            if not given.ndim and name in ("exc_to_exc", "inh_to_inh"):
                 matrix = matrix * (1 - np.eye(shape[0]))
             matrices[name] = matrix
         return matrices
@@ -210,11 +233,11 @@ class DaleInhibition:
         strongest = np.lexsort((driven.sum(axis=1), driven @ loop))[::-1][:TRIED]
         inh = np.ones((len(strongest), self.num_inh), bool)
         sets = np.concatenate([driven[strongest], inh], axis=1)
-        return self._cells(drive.shape[1]).smallest_limit_ms(sets)
+        return self.cells(drive.shape[1]).smallest_limit_ms(sets)
 
-    def _cells(self, num_exc: int) -> stability.Cells:
-        """Return the circuit as its time step sees it, excitatory cells first."""
-        w = self.matrices(num_exc)
+    def cells(self, num_units: int) -> stability.Cells:
+        """Return time constants and couplings, excitatory cells first."""
+        num_exc, w = num_units, self.matrices(num_units)
         excitation = w["exc_to_exc"] + self.w_self * np.eye(num_exc)
         return stability.Cells(
             np.append(
@@ -224,11 +247,6 @@ class DaleInhibition:
             np.block([[excitation, -w["inh_to_exc"]], [w["exc_to_inh"], -w["inh_to_inh"]]]),
         )
 
-    def _steps(self, drive: NDArray[np.float64], *, reset: bool) -> stability.Steps:
-        """Return what decides about time steps: inhibitory cells have no drive."""
-        drives = np.pad(drive, ((0, 0), (0, self.num_inh)))
-        return stability.Steps(self._cells(drive.shape[1]), drives, reset)
-
     def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return the largest rate of an inhibitory cell, for drives (image, unit).
 
@@ -236,14 +254,6 @@ class DaleInhibition:
         """
         rates = self._steps(drive, reset=reset).largest_rates
         return float(rates[drive.shape[1] :].max())
-
-    def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
-        """Return whether a step is proved to settle, or does as the circuit when tried.
-
-        See `neurodyn.stability`. Both are for the weights given, without noise: while
-        inhibitory synapses or the drives learn, the bound may move.
-        """
-        return self._steps(drive, reset=reset).accepts(dt_ms)
 
     def safe_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return a time step that `is_stable` [ms]: `step_limit_ms`, halved until it is."""
@@ -261,12 +271,10 @@ class DaleInhibition:
         dt_ms = float(min(tau_ms / STEPS_PER_TAU, limit / 2))
         return self._steps(drive, reset=reset).largest_ms(dt_ms, closely=True)
 
-    def inhibition(
-        self, h: NDArray[np.float64], h_inh: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
+    def inhibition(self, traces: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the inhibitory current (..., unit) of inhibitory activity (..., inh)."""
-        assert h_inh is not None
-        return np.maximum(h_inh, 0) @ self.matrices(h.shape[-1])["inh_to_exc"].T
+        weights = self.matrices(traces["activity"].shape[-1])["inh_to_exc"]
+        return np.maximum(traces["inh_activity"], 0) @ weights.T
 
     @property
     def learning_names(self) -> tuple[str, ...]:
@@ -305,42 +313,30 @@ class DaleInhibition:
         return receiving, sending
 
     def build(
-        self,
-        drive: "b2.NeuronGroup",
-        timeline: Timeline,
-        *,
-        reset: bool,
-        copies: int = 1,
-    ) -> Circuit:
-        """Return the hidden units (the E cells) and what they need.
-
-        As `LateralInhibition.build`.
-        """
+        self, drive: "b2.NeuronGroup", timeline: Timeline, *, reset: bool, copies: int = 1
+    ) -> BuiltCircuit:
+        """Return the hidden units (the E cells) and what they need: see `Circuit.build`."""
         import brian2 as b2
 
         num_exc, num_inh = len(drive), copies * self.num_inh
-        exc = population(
-            num_exc,
-            EXCITATORY,
-            timeline,
-            name="hidden",
-            reset=reset,
-            noisy=self.noise > 0,
-            each_tau=np.ndim(self.tau_exc_ms) > 0,
-            copies=copies,
-        )
-        inh = population(
-            num_inh,
-            INHIBITORY,
-            timeline,
-            name="inhibitory",
-            number=1,
-            reset=reset,
-            noisy=self.noise > 0,
-            each_tau=np.ndim(self.tau_inh_ms) > 0,
-            copies=copies,
-        )
+        taus = {"hidden": self.tau_exc_ms, "inhibitory": self.tau_inh_ms}
         settings: dict[str, Any] = {"clock": timeline.steps, "order": SUMS, "namespace": {}}
+        exc, inh = (
+            population(
+                size,
+                equations,
+                timeline,
+                name=name,
+                number=number,
+                reset=reset,
+                noisy=self.noise > 0,
+                each_tau=np.ndim(taus[name]) > 0,
+                copies=copies,
+            )
+            for number, (name, size, equations) in enumerate(
+                (("hidden", num_exc, EXCITATORY), ("inhibitory", num_inh, INHIBITORY))
+            )
+        )
         into_exc = b2.NeuronGroup(num_exc, INTO_EXCITATORY, name="into_exc", **settings)
         into_inh = b2.NeuronGroup(num_inh, INTO_INHIBITORY, name="into_inh", **settings)
         exc.I = b2.linked_var(drive, "I")
@@ -350,22 +346,9 @@ class DaleInhibition:
         exc.inhibition = b2.linked_var(into_exc, "inhibition")
         inh.excitation = b2.linked_var(into_inh, "excitation")
         ends = {"exc": (exc, into_exc), "inh": (inh, into_inh)}
-        synapses = {}
-        for name, equation in SUMMED.items():
-            receiving, sending = self.pairs(num_exc // copies, name)
-            if not len(sending):
-                continue
-            source, target = ends[name[:3]][0], ends[name[-3:]][1]
-            synapses[name] = b2.Synapses(
-                source,
-                target,
-                SYNAPSES + equation,
-                clock=timeline.steps,
-                name=name,
-                namespace={},
-            )
-            connect(synapses[name], sending, receiving, copies=copies)
-        return Circuit(
+        synapses = self._synapses(ends, timeline, copies)
+        names = ("h", "x") if self.noise else ("h",)
+        return BuiltCircuit(
             units=exc,
             others=[inh, into_exc, into_inh, *synapses.values()],
             samples={
@@ -373,10 +356,28 @@ class DaleInhibition:
                 "inh_activity": (inh, "h"),
                 "inhibition": (exc, "inhibition"),
             },
-            state=[(exc, "h"), (inh, "h")]
-            + [(cells, "x") for cells in (exc, inh) if self.noise],
+            state=[(cells, name) for name in names for cells in (exc, inh)],
             synapses=synapses,
         )
+
+    def _synapses(
+        self, ends: Mapping[str, tuple[Any, Any]], timeline: Timeline, copies: int
+    ) -> "dict[str, b2.Synapses]":
+        """Return the synapses; ends are (cells, sums of their currents)."""
+        import brian2 as b2
+
+        num_exc, synapses = len(ends["exc"][0]) // copies, {}
+        for name, equation in SUMMED.items():
+            receiving, sending = self.pairs(num_exc, name)
+            if not len(sending):
+                continue
+            source, target = ends[name[:3]][0], ends[name[-3:]][1]
+            settings: dict[str, Any] = {"clock": timeline.steps, "namespace": {}}
+            synapses[name] = b2.Synapses(
+                source, target, SYNAPSES + equation, name=name, **settings
+            )
+            connect(synapses[name], sending, receiving, copies=copies)
+        return synapses
 
 
 def oscillation(

@@ -12,17 +12,19 @@ has its synapse: τ dh_u/dt = I_u − Σ_v w_uv r(h_v) − h_u.
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn import checks, stability
+from neurodyn import checks
 from neurodyn.checks import convert, number, numbers, time_ms, times_ms, whole
-from neurodyn.circuits import noise
-from neurodyn.circuits.populations import Circuit, population
-from neurodyn.timeline import SUMS, Timeline
+from neurodyn.circuits import noise, stability
+from neurodyn.circuits.base import STEPS_PER_TAU, BuiltCircuit, ThresholdLinear, Trace
+from neurodyn.circuits.populations import connect, population
+from neurodyn.engine.timeline import SUMS, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -56,7 +58,6 @@ inhibition_post = W*r_pre : 1 (summed)
 """
 
 TRIED, TRIED_STATES = 100, 400_000  # images, or activities, on which a step is tried
-STEPS_PER_TAU = 20  # Euler's error in a transient is then about 1/40 of what has changed
 # A sum into one number waits for the addition before; this many go on side by side.
 SUBTOTALS = 8
 WORTH_SUBTOTALS = 500
@@ -64,11 +65,17 @@ WORTH_SUBTOTALS = 500
 
 @checks.by_value
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LateralInhibition:
+class LateralInhibition(ThresholdLinear):
     """Competing hidden units with lateral inhibition (eq. 8).
 
     With a matrix w_inh its synapses, named lateral, may learn.
     """
+
+    traces: ClassVar = {
+        "inhibition": Trace(("time", "unit"), "inhibitory current into the hidden units"),
+        "weights_lateral": Trace(("unit", "sender"), "inhibitory weights between units"),
+    }
+    synapses: ClassVar = {"lateral": "weights_lateral"}
 
     tau_ms: float | NDArray[np.float64] = 10.0
     """Time constant τ of the activities [ms], one or one for each unit."""
@@ -124,10 +131,11 @@ class LateralInhibition:
                     f"{name} has shape {np.shape(array)}, but there are {num_units} units"
                 )
 
-    def inhibition(
-        self, h: NDArray[np.float64], _: NDArray[np.float64] | None = None
-    ) -> NDArray[np.float64]:
-        """Return the inhibitory current (..., unit) at activity h (..., unit)."""
+    def inhibition(self, traces: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return the inhibitory current (..., unit) of activity (..., unit)."""
+        return self._inhibition(traces["activity"])
+
+    def _inhibition(self, h: NDArray[np.float64]) -> NDArray[np.float64]:
         r = np.maximum(h, 0)
         if np.ndim(self.w_inh):
             return r @ np.asarray(self.w_inh).T
@@ -161,13 +169,13 @@ class LateralInhibition:
         with np.errstate(over="ignore", invalid="ignore"):  # a cycle may grow without bound
             for _ in range(max(400, round(20 / np.min(rate)))):
                 before, last = last, h
-                h = h + rate * (drive - self.inhibition(h) - h)
+                h = h + rate * (drive - self._inhibition(h) - h)
             return bool((abs(h - 2 * last + before) <= 1e-3 * abs(drive).max()).all())
 
     def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
         """Return whether a step is proved to settle, or does as the circuit when tried.
 
-        See `neurodyn.stability`. Both are for the weights given, without noise: while
+        See `circuits.stability`. Both are for the weights given, without noise: while
         lateral synapses or the drives learn, the bound may move.
         """
         if np.ndim(self.w_inh):
@@ -192,18 +200,19 @@ class LateralInhibition:
             dt_ms = max(dt_ms / 2, self.safe_step_ms(drive, reset=reset))
         return dt_ms
 
-    def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return the largest rate of a unit that inhibits, for drives (image, unit).
+    def largest_inhibition(self, drive: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return that of the drives as rates; at rest it is at most the largest drive.
 
-        With a matrix of inhibition, as the trial of time steps finds it.
+        Or w_inh times it, if that is above 1.
         """
-        return float(self._steps(drive, reset=reset).largest_rates.max())
+        above = np.maximum(drive, 0)
+        most = max(1.0, float(np.max(self.w_inh))) * super().largest_inhibition(drive)
+        return np.minimum(self._inhibition(above), most)
 
-    def _steps(self, drive: NDArray[np.float64], *, reset: bool) -> stability.Steps:
-        """Return what decides about time steps with a matrix of inhibition."""
-        tau_ms = np.broadcast_to(np.asarray(self.tau_ms, np.float64), drive.shape[1])
-        cells = stability.Cells(tau_ms, -np.asarray(self.w_inh, np.float64))
-        return stability.Steps(cells, drive, reset)
+    def cells(self, num_units: int) -> stability.Cells:
+        """Return time constants and couplings of a matrix of inhibition."""
+        tau_ms = np.broadcast_to(np.asarray(self.tau_ms, np.float64), num_units)
+        return stability.Cells(tau_ms, -np.asarray(self.w_inh, np.float64))
 
     @property
     def learning_names(self) -> tuple[str, ...]:
@@ -213,14 +222,6 @@ class LateralInhibition:
     def matrices(self, num_units: int) -> dict[str, NDArray[np.float64]]:
         """Return the weights (receiving unit, sending unit) of explicit synapses."""
         return {"lateral": np.asarray(self.w_inh)} if np.ndim(self.w_inh) else {}
-
-    def pairs(self, num_units: int, name: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return the (receiving, sending) units of each explicit synapse."""
-        sending, receiving = np.nonzero(self.matrices(num_units)[name].T)
-        return receiving, sending
-
-    num_inh = 0
-    """Number of inhibitory cells."""
 
     def parameters(
         self, timeline: Timeline, num_units: int, *, copies: int = 1
@@ -243,18 +244,9 @@ class LateralInhibition:
         return values
 
     def build(
-        self,
-        drive: "b2.NeuronGroup",
-        timeline: Timeline,
-        *,
-        reset: bool,
-        copies: int = 1,
-    ) -> Circuit:
-        """Return the hidden units and what they need.
-
-        `drive` is a group with one I per unit; `copies` of the circuit lie side by side in
-        it. With `reset`, h starts each presentation at 0.
-        """
+        self, drive: "b2.NeuronGroup", timeline: Timeline, *, reset: bool, copies: int = 1
+    ) -> BuiltCircuit:
+        """Return the hidden units and what they need: see `Circuit.build`."""
         import brian2 as b2
 
         hidden = population(
@@ -278,7 +270,7 @@ class LateralInhibition:
             others = self._pooled(hidden, timeline, copies)
         state: list[tuple[Any, str]] = [(hidden, "h")]
         state += [(hidden, "x")] * bool(self.noise)
-        return Circuit(
+        return BuiltCircuit(
             units=hidden,
             others=others,
             samples=samples,
@@ -324,23 +316,6 @@ class LateralInhibition:
         connect(lateral, sending, receiving, copies=copies)
         hidden.inhibition = b2.linked_var(currents, "inhibition")
         return [currents, lateral]
-
-
-def connect(
-    synapses: "b2.Synapses",
-    sending: NDArray[np.intp],
-    receiving: NDArray[np.intp],
-    *,
-    copies: int,
-) -> None:
-    """Connect pairs of cells, the same pairs in each of the copies of a circuit."""
-    num_sending = len(synapses.source) // copies
-    num_receiving = len(synapses.target) // copies
-    copy = np.repeat(np.arange(copies), len(sending))
-    synapses.connect(
-        i=np.tile(sending, copies) + copy * num_sending,
-        j=np.tile(receiving, copies) + copy * num_receiving,
-    )
 
 
 def distance_dependent(

@@ -1,10 +1,12 @@
 """What all rate neurons here have in common: a time constant, a reset, perhaps noise."""
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neurodyn.circuits import noise
-from neurodyn.timeline import ACTIVITIES, EQUATIONS, GAINS, Timeline
+from neurodyn.engine.timeline import ACTIVITIES, EQUATIONS, GAINS, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -19,21 +21,6 @@ tau : second (constant)
 RESET = """
 h = h*(1 - running)
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Circuit:
-    """What a built circuit offers to the stimulus, the learning rules and the recording."""
-
-    units: "b2.NeuronGroup"
-    """The hidden units: states h and r = max(h, 0), and the linked drive I."""
-    others: "list[b2.BrianObject]"
-    samples: "dict[str, tuple[b2.Group, str]]"
-    """Which state each trace over time shows."""
-    state: "list[tuple[b2.Group, str]]"
-    """What a later run must be given to go on from here."""
-    synapses: "dict[str, b2.Synapses]" = field(default_factory=dict)
-    """Synapses between cells, which have a weight W, by name."""
 
 
 def population(
@@ -85,3 +72,20 @@ def population(
         group.run_regularly(start, clock=timeline.presentations, when="start")
         group.run_regularly(noise.STEP, clock=timeline.steps, when="groups", order=GAINS)
     return group
+
+
+def connect(
+    synapses: "b2.Synapses",
+    sending: NDArray[np.intp],
+    receiving: NDArray[np.intp],
+    *,
+    copies: int,
+) -> None:
+    """Connect pairs of cells, the same pairs in each of the copies of a circuit."""
+    num_sending = len(synapses.source) // copies
+    num_receiving = len(synapses.target) // copies
+    copy = np.repeat(np.arange(copies), len(sending))
+    synapses.connect(
+        i=np.tile(sending, copies) + copy * num_sending,
+        j=np.tile(receiving, copies) + copy * num_receiving,
+    )

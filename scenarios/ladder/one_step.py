@@ -21,7 +21,7 @@ import neurodyn
 from fastpath import competition
 from fastpath.plasticity import delta_w
 from neurodyn import equilibrium
-from neurodyn.network import AnyCircuit
+from neurodyn.circuits import Circuit
 from scenarios.ladder.networks import Network
 
 TAU_MS = 10.0
@@ -220,7 +220,7 @@ class Trace:
 
 
 def simulated(
-    cell: OneStep, step: Step, *, circuit: AnyCircuit | None = None
+    cell: OneStep, step: Step, *, circuit: Circuit | None = None
 ) -> tuple[xr.Dataset, Trace]:
     """Return the traces of static weights, from t = 0 on, less dense where they are slow.
 
@@ -235,7 +235,7 @@ def simulated(
         step.v.numpy(),
         step.weights.numpy(),
         stimulus=shown,
-        recording=neurodyn.Recording(activity_ms=SAMPLE_MS),
+        recording=neurodyn.Recording(activity_ms=SAMPLE_MS, by_image=False),
         backend=cell.backend,
         dt_ms=shown.fitting_step(min(safe_ms, SAMPLE_MS), SAMPLE_MS),
         batch_size=cell.num_images,

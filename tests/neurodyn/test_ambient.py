@@ -18,7 +18,8 @@ import scipy.special  # noqa: F401, these set filters of warnings when they are 
 import xarray as xr
 
 import neurodyn
-from neurodyn import LateralInhibition, Presentation, ambient
+from neurodyn import LateralInhibition, Presentation
+from neurodyn.engine import ambient, execute
 
 IMAGES = np.array([[1.0, 0.2, 0.0], [0.3, 0.8, 0.1]])
 WEIGHTS = np.array([[1.0, 0.1, 0.0], [0.2, 1.0, 0.3], [0.5, 0.5, 0.5], [0.0, -0.2, 1.0]])
@@ -94,7 +95,7 @@ def test_nothing_leaks_out_of_a_run_that_fails(monkeypatch):
     def stop(*_, **__):
         raise Stop
 
-    monkeypatch.setattr(neurodyn.running, "_finished", stop)
+    monkeypatch.setattr(execute, "_finished", stop)
     before = world()
     with pytest.raises(Stop):
         run()

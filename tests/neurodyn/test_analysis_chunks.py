@@ -17,12 +17,18 @@ def arrays():
         "activity": xr.DataArray(rng.random((40, 3)), dims=("time", "unit"), coords=coords),
         "images": xr.DataArray(rng.random((6, 3)), dims=("image", "unit")),
         "weights": xr.DataArray(rng.normal(size=(3, 5)), dims=("unit", "pixel")),
+        "by image": xr.DataArray(
+            rng.random((6, 4, 3)),
+            dims=("image", "time", "unit"),
+            coords={"time": np.arange(1.0, 5)},
+        ),
         "labels": xr.DataArray(np.arange(6) % 2, dims="image"),
     }
 
 
 GIVEN = dict.fromkeys(analysis.__all__, ("activity",)) | {
     "e_i_balance": ("activity", "activity"),
+    "over_run": ("by image",),
     "receptive_field_similarity": ("weights", "weights"),
     "selectivity": ("images", "labels"),
     "sign_violations": ("weights",),

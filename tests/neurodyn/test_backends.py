@@ -9,7 +9,8 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from neurodyn import LateralInhibition, Presentation, backends, simulate
+from neurodyn import LateralInhibition, Presentation, simulate
+from neurodyn.engine import backends
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from neurodyn import (
     Recording,
     equilibrium,
 )
+from neurodyn.engine import spec
 
 NUM_EXC = 4
 
@@ -53,7 +54,12 @@ def test_the_default_weights_are_eq_8_for_any_number_of_inhibitory_cells(num_inh
     expected = equilibrium.settle(drive, w_inh=0.7)
     np.testing.assert_allclose(settled(circuit, drive), expected, atol=1e-9)
     np.testing.assert_allclose(
-        circuit.inhibition(expected, np.full(num_inh, np.maximum(expected, 0).sum())),
+        circuit.inhibition(
+            {
+                "activity": expected,
+                "inh_activity": np.full(num_inh, np.maximum(expected, 0).sum()),
+            }
+        ),
         np.full(NUM_EXC, 0.7 * np.maximum(expected, 0).sum()),
     )
 
@@ -67,7 +73,8 @@ def test_given_matrices_are_from_sending_to_receiving_cells():
     expected = np.zeros((2, NUM_EXC))
     for image, unit, cell in np.ndindex(2, NUM_EXC, 3):
         expected[image, unit] += w_ie[unit, cell] * max(h_inh[image, cell], 0)
-    np.testing.assert_allclose(circuit.inhibition(np.zeros((2, NUM_EXC)), h_inh), expected)
+    found = circuit.inhibition({"activity": np.zeros((2, NUM_EXC)), "inh_activity": h_inh})
+    np.testing.assert_allclose(found, expected)
     for name, matrix in (("inh_to_exc", w_ie), ("exc_to_inh", w_ei)):
         receiving, sending = circuit.pairs(NUM_EXC, name)
         assert (receiving.max() + 1, sending.max() + 1) == matrix.shape
@@ -92,7 +99,7 @@ def test_the_safe_step_of_a_matrix_is_of_what_a_unit_receives():
 
 def test_inhibition_by_a_matrix_is_what_a_unit_receives():
     h = np.array([[1.0, 2.0, -1.0], [0.5, -1.0, 3.0]])
-    found = LateralInhibition(w_inh=UNEQUAL).inhibition(h)
+    found = LateralInhibition(w_inh=UNEQUAL).inhibition({"activity": h})
     np.testing.assert_allclose(found, [[0.2, 0.1, 0.5], [0.6, 0.05, 0.25]])
 
 
@@ -162,8 +169,13 @@ def test_a_step_is_refused_only_where_activity_is_carried_over():
     ],
 )
 def test_the_strongest_g_of_a_rule(rule, largest, strongest):
-    """Of Oja's rule it is the activity, which no drive above the largest exceeds."""
-    assert rule.strongest(largest) == strongest
+    """Of Oja's rule it is the activity, of either sign."""
+    assert rule.strongest(0.0, largest) == strongest
+
+
+def test_a_unit_that_is_silent_learns_by_ojas_rule_alone():
+    assert Oja().strongest(-3.0, -1.0) == 3.0
+    assert KrotovHopfield().strongest(-3.0, -1.0) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -182,7 +194,7 @@ def test_the_strongest_g_of_a_rule(rule, largest, strongest):
 )
 def test_the_bound_of_a_rule_on_its_time_constant(rule, weights, bound):
     def learn(tau_l_ms):
-        return neurodyn.request.checked(
+        return spec.validate(
             LateralInhibition(w_inh=0.0),
             np.ones((1, 1)),
             np.array(weights),

@@ -15,11 +15,8 @@ from neurodyn import (
     LateralInhibition,
     Presentation,
     Recording,
-    backends,
-    cuda,
-    request,
-    running,
 )
+from neurodyn.engine import backends, cuda, execute, spec
 
 BETWEEN = np.random.default_rng(5).random((6, 6)) * (1 - np.eye(6))
 
@@ -139,7 +136,7 @@ def program(name, folder, *, make, monkeypatch):
         recording = Recording(activity_ms=None)
     monkeypatch.setattr(backends, "resolve", lambda backend: backend)  # without a GPU
     num_units = 600 if name == "subtotals" else 6
-    job = request.checked(
+    job = spec.validate(
         circuit,
         rng.random((4, 7)),
         rng.random((num_units, 7)),
@@ -152,7 +149,7 @@ def program(name, folder, *, make, monkeypatch):
         batch_size=1,
         seed=0,
     )
-    running.write_source(job, folder, make=make)
+    execute.write_source(job, folder, make=make)
     return sorted(path.stem for path in folder.glob("code_objects/*.cu"))
 
 

@@ -43,7 +43,7 @@ def transient(circuits, num_units, *, dt_ms=0.05, image_ms=60.0):
         np.ones((1, 1)),
         np.ones((num_units, 1)),
         stimulus=Presentation(image_ms=image_ms),
-        recording=Recording(activity_ms=0.2),
+        recording=Recording(by_image=False, activity_ms=0.2),
         backend="numpy",
         dt_ms=dt_ms,
     )
@@ -103,7 +103,7 @@ def test_below_the_onset_it_settles_and_above_it_goes_on():
         np.ones((1, 1)),
         np.ones((1, 1)),
         stimulus=Presentation(image_ms=3000.0),
-        recording=Recording(activity_ms=1.0),
+        recording=Recording(by_image=False, activity_ms=1.0),
         backend="cpp",
         dt_ms=0.02,
     )
@@ -165,7 +165,7 @@ def noisy(*, seed=0, **parameters):
         np.zeros((1, 2)),
         np.ones((400, 2)),
         stimulus=Presentation(image_ms=400.0, reset=False),
-        recording=Recording(activity_ms=2.0),
+        recording=Recording(by_image=False, activity_ms=2.0),
         backend="numpy",
         dt_ms=0.25,
         seed=seed,

@@ -169,7 +169,9 @@ def simulated(circuit, start, plasticity, backend, *, images=IMAGES, reset=True,
         plasticity=plasticity,
         stimulus=Presentation(image_ms=IMAGE_MS, rest_ms=REST_MS, reset=reset),
         order=ORDER,
-        recording=Recording(activity_ms=DT_MS, weights_every=1, inhibition=True),
+        recording=Recording(
+            by_image=False, activity_ms=DT_MS, weights_every=1, inhibition=True
+        ),
         backend=backend,
         dt_ms=DT_MS,
         **more,
@@ -277,7 +279,7 @@ def test_dale_static():
         abs(FREE),
         stimulus=Presentation(image_ms=IMAGE_MS, rest_ms=REST_MS),
         order=ORDER,
-        recording=Recording(activity_ms=DT_MS, inhibition=True),
+        recording=Recording(by_image=False, activity_ms=DT_MS, inhibition=True),
         backend="numpy",
         dt_ms=DT_MS,
     )
@@ -301,7 +303,7 @@ def test_static_weights_with_each_cells_own_time_constant(backend):
         FREE,
         stimulus=Presentation(image_ms=IMAGE_MS, rest_ms=REST_MS),
         order=ORDER,
-        recording=Recording(activity_ms=DT_MS, inhibition=True),
+        recording=Recording(by_image=False, activity_ms=DT_MS, inhibition=True),
         backend=backend,
         dt_ms=DT_MS,
     )
@@ -320,7 +322,7 @@ def test_pooled_is_explicit_inhibition(backend, num_units):
     weights = np.random.default_rng(2).normal(size=(num_units, NUM_PIXELS))
     settings = {
         "stimulus": Presentation(image_ms=20.0),
-        "recording": Recording(activity_ms=1.0, inhibition=True),
+        "recording": Recording(by_image=False, activity_ms=1.0, inhibition=True),
         "backend": backend,
         "dt_ms": 0.05,
     }

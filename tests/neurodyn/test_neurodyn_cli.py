@@ -13,8 +13,9 @@ import torch
 from safetensors.numpy import save_file
 
 from fastpath.runs import storage
-from neurodyn import LateralInhibition, Presentation, backends, simulate, traces
+from neurodyn import LateralInhibition, Presentation, simulate, traces
 from neurodyn.cli import main
+from neurodyn.engine import backends
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((3, 4))
@@ -91,7 +92,7 @@ def test_every_option_reaches_the_simulation(files):
         "activity_ms": ("--activity-ms", 2.5),
     }
     flags = [text for flag, value in options.values() for text in (flag, str(value))]
-    main(command(files, *flags, "--carry-over", "--num-images", "2"))
+    main(command(files, *flags, "--carry-over", "--no-by-image", "--num-images", "2"))
     result = traces.open(files / "traces.nc")
     config = json.loads(result.attrs["config"])
     found = (
@@ -100,7 +101,7 @@ def test_every_option_reaches_the_simulation(files):
     assert {name: found[name] for name in options} == {
         k: v for k, (_, v) in options.items()
     }
-    assert found["reset"] is False
+    assert found["reset"] is found["by_image"] is False
     assert found["image_ms"] == 10.0
     assert result.sizes["image"] == 2
 
@@ -130,6 +131,11 @@ def test_an_existing_file_is_replaced_only_when_told(files, capsys):
         (
             ["--activity-ms", "0"],
             "--activity-ms is 0.0: the interval must be positive and finite",
+        ),
+        (
+            ["--activity-ms", "4"],
+            "--activity-ms is 4: it must divide a presentation, 10 ms; or record images "
+            "with --no-by-image, along one time axis",
         ),
         (["--image-ms", "-5"], "--image-ms is -5.0: the time an image is shown must be"),
     ],

@@ -81,7 +81,7 @@ def test_cells_respond_as_in_continuous_time(tau_n):
         np.zeros((1, 1)),
         np.zeros((3000, 1)),
         stimulus=Presentation(image_ms=800.0),
-        recording=Recording(activity_ms=50.0),
+        recording=Recording(by_image=False, activity_ms=50.0),
         backend="numpy",
         dt_ms=0.5,
     )
@@ -98,7 +98,7 @@ def test_the_noise_is_stationary_from_the_first_step_on():
         np.zeros((4000, 1)),
         order=[0, 0],
         stimulus=Presentation(image_ms=5.0, reset=True),
-        recording=Recording(activity_ms=5.0),
+        recording=Recording(by_image=False, activity_ms=5.0),
         backend="numpy",
         dt_ms=0.5,
     )

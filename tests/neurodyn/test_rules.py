@@ -98,7 +98,7 @@ def test_homeostasis_brings_driven_cells_to_the_target():
         drive[:, None],
         plasticity={"inh_to_exc": Homeostatic(target=0.5, tau_l_ms=200.0)},
         stimulus=Presentation(image_ms=2000.0, reset=False),
-        recording=Recording(activity_ms=50.0),
+        recording=Recording(by_image=False, activity_ms=50.0),
         backend="numpy",
         dt_ms=0.5,
     )
@@ -217,8 +217,8 @@ KH = KrotovHopfield()
         ),
         ({"batch_size": 0}, "batch_size is 0: at least 1"),
         (
-            {"batch_size": 2, "recording": Recording(activity_ms=3.0)},
-            "activity_ms is 3: with batch_size 2 it must divide a presentation, 20 ms",
+            {"batch_size": 2, "recording": Recording(by_image=False, activity_ms=3.0)},
+            "activity_ms is 3: it must divide a presentation, 20 ms; .* .batch_size=1",
         ),
         (
             {"recording": Recording(weights_every=1)},
@@ -307,13 +307,13 @@ def test_dale_refuses_weights_of_the_wrong_sign_and_says_where():
         (lambda: DaleInhibition(tau_inh_ms=-1.0), "tau_inh_ms is -1.0"),
         (lambda: DaleInhibition(w_self=-1.0), "w_self is -1.0: a magnitude"),
         (lambda: DaleInhibition(w_ii=np.ones((2, 2)), num_inh=2), "w_ii has a diagonal"),
-        (lambda: Recording(activity_ms=-1.0), "activity_ms is -1.0"),
+        (lambda: Recording(by_image=False, activity_ms=-1.0), "activity_ms is -1.0"),
         (lambda: Recording(images_every=0), "images_every is 0: a stride"),
         (lambda: Recording(weights_every=-3), "weights_every is -3: a stride"),
         (lambda: Recording(activity_ms=None, inhibition=True), "give activity_ms"),
         (lambda: Recording(images_every=None, norms=True), "give images_every"),
         (lambda: Recording(limit_gib=0.0), "limit_gib is 0.0"),
-        (lambda: stimulus.epochs(0, 1, seed=0), "0 images for 1 epochs"),
+        (lambda: stimulus.epochs(0, 1, seed=0), "num_images is 0: at least 1 is needed"),
     ],
 )
 def test_refuses_parameters(make, message):

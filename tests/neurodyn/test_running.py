@@ -1,16 +1,10 @@
 """Chunks, images side by side and sweeps change how a simulation runs, not its traces."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import xarray as xr
 
 import neurodyn
 from neurodyn import (
@@ -21,20 +15,36 @@ from neurodyn import (
     LateralInhibition,
     Presentation,
     Recording,
-    running,
     traces,
 )
+from neurodyn.engine import execute
 
 GIVEN = np.random.default_rng(2)
+
+
 IMAGES = GIVEN.random((4, 7))
+
+
 FREE = GIVEN.normal(0.3, 1.0, (6, 7))
+
+
 ORDER = np.array([0, 3, 1, 1, 2, 0, 3, 2, 2, 1])
+
+
 BETWEEN = GIVEN.random((6, 6)) * 0.4 * (1 - np.eye(6))
+
+
 DALE = DaleInhibition(
     num_inh=3, tau_inh_ms=4.0, w_ie=GIVEN.random((6, 3)) * 0.4, w_ei=GIVEN.random((3, 6))
 )
+
+
 CYTHON = pytest.param("cython", marks=pytest.mark.slow)
+
+
 CPP = pytest.param("cpp", marks=pytest.mark.slow)
+
+
 CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
 
 
@@ -58,11 +68,23 @@ def assert_same(one, two, *, atol=0.0):
 
 
 RULE = KrotovHopfield(h_star=0.5, tau_l_ms=1e3)
+
+
 CUBIC = KrotovHopfield(p=3.0, h_star=0.5, tau_l_ms=1e3, timing=Continuous())
+
+
 REDUCED = KrotovHopfield(h_star=0.5, tau_l_ms=1e3, timing=Continuous())
+
+
 EVERYTHING_STATIC = Recording(activity_ms=0.5, inhibition=True, norms=True)
+
+
 EVERYTHING = Recording(activity_ms=0.5, inhibition=True, norms=True, weights_every=1)
+
+
 NOISY = LateralInhibition(w_inh=0.5, noise=0.2, noise_tau_ms=3.0)
+
+
 CHUNKED = {
     "noise": (NOISY, FREE, {"recording": EVERYTHING_STATIC}),
     "noise carried over": (
@@ -75,13 +97,13 @@ CHUNKED = {
         LateralInhibition(w_inh=0.5),
         FREE,
         # The stride of the activity divides 3 presentations, not one.
-        {"recording": Recording(activity_ms=9.0), "reset": False},
+        {"recording": Recording(activity_ms=9.0, by_image=False), "reset": False},
     ),
     "strides": (
         LateralInhibition(w_inh=0.5),
         FREE,
         {
-            "recording": Recording(activity_ms=None, images_every=2, weights_every=3),
+            "recording": Recording(activity_ms=6.0, images_every=2, weights_every=3),
             "plasticity": RULE,
         },
     ),
@@ -118,7 +140,7 @@ CHUNKED = {
 def check_chunks(name, backend, tmp_path, monkeypatch):
     circuit, weights, settings = CHUNKED[name]
     whole = run(circuit, weights, **settings)
-    monkeypatch.setattr(running, "CHUNK_PRESENTATIONS", 3)
+    monkeypatch.setattr(execute, "CHUNK_PRESENTATIONS", 3)
     written = run(circuit, weights, backend=backend, out=tmp_path / "t.nc", **settings)
     # measured: 2e-15 for compiled code, else no difference
     assert_same(whole, written.load(), atol=0.0 if backend == "numpy" else 1e-12)
@@ -178,7 +200,7 @@ def test_chunks_go_by_time(name, backend, batch_size, tmp_path, monkeypatch):
     whole = run(circuit, weights, out=tmp_path / "whole.nc", **settings).load()
     assert sizes == [10]
     sizes.clear()
-    monkeypatch.setattr(running, "CHUNK_SECONDS", 1e-4)
+    monkeypatch.setattr(execute, "CHUNK_SECONDS", 1e-4)
     written = run(circuit, weights, out=tmp_path / "t.nc", **settings).load()
     block = {"own time": 3, "static at rest": 2}.get(name, 1)
     assert sizes == [block] * (10 // block) + [10 % block] * (10 % block > 0)
@@ -240,7 +262,7 @@ def test_images_side_by_side_are_images_in_turn(name, backend, tmp_path, monkeyp
     settings = {"recording": recorded, "backend": backend}
     # measured: 2e-15; the drive is summed in another order
     assert_same(in_turn, run(circuit, weights, batch_size=4, **settings), atol=1e-12)
-    monkeypatch.setattr(running, "CHUNK_PRESENTATIONS", 4)
+    monkeypatch.setattr(execute, "CHUNK_PRESENTATIONS", 4)
     chunked = run(circuit, weights, batch_size=2, out=tmp_path / "t.nc", **settings)
     assert_same(in_turn, chunked.load(), atol=1e-12)
 
@@ -325,112 +347,3 @@ def test_circuits_of_different_structure_cannot_be_swept(others):
         neurodyn.sweep([LateralInhibition(), others], IMAGES, FREE, backend="numpy")
     with pytest.raises(ValueError, match="no circuits"):
         neurodyn.sweep([], IMAGES, FREE, backend="numpy")
-
-
-class Diverged(Exception):
-    pass
-
-
-@pytest.mark.parametrize("fault", [KeyboardInterrupt, Diverged])
-def test_what_was_finished_is_kept(fault, tmp_path, monkeypatch):
-    out = tmp_path / "t.nc"
-    whole = run(plasticity=RULE, recording=EVERYTHING)
-    monkeypatch.setattr(running, "CHUNK_PRESENTATIONS", 2)
-    finished, calls = running._finished, []
-
-    def stop(*args, **kwargs):
-        calls.append(args)
-        if len(calls) == 4:
-            raise fault
-        return finished(*args, **kwargs)
-
-    monkeypatch.setattr(running, "_finished", stop)
-    with pytest.raises(fault) as stopped:
-        run(plasticity=RULE, recording=EVERYTHING, out=out)
-    if fault is KeyboardInterrupt:
-        assert f"6 presentations are finished, and in {out}" in str(stopped.value)
-    kept = traces.open(out)
-    assert kept.attrs["presentations"] == 6
-    until = whole.sel(time=slice(0, 6 * 24.0), image=slice(0, 5), snapshot=slice(0, 6))
-    until["weights"] = whole["weights_snapshots"].sel(snapshot=6, drop=True)
-    assert_same(until, kept)
-
-
-def test_interrupted_in_the_first_chunk_nothing_is_left(tmp_path, monkeypatch):
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(running, "_finished", stop)
-    with pytest.raises(KeyboardInterrupt) as stopped:
-        run(out=tmp_path / "t.nc")
-    assert "finished" not in str(stopped.value)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_chunk_that_is_being_written_is_written_whole(tmp_path, monkeypatch):
-    """Ctrl-C between two variables of the second chunk."""
-    monkeypatch.setattr(running, "CHUNK_PRESENTATIONS", 2)
-    out, written, append = tmp_path / "t.nc", [], traces._append
-
-    def interrupted(file, name, *given):
-        append(file, name, *given)
-        written.append(name)
-        if len(written) == len(set(written)) + 1:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(traces, "_append", interrupted)
-    with pytest.raises(KeyboardInterrupt) as stopped:
-        run(plasticity=RULE, recording=EVERYTHING, out=out)
-    assert f"4 presentations are finished, and in {out}" in str(stopped.value)
-    assert traces.open(out).attrs["presentations"] == traces.open(out).sizes["image"] == 4
-    with pytest.raises(KeyboardInterrupt):  # at once again
-        signal.raise_signal(signal.SIGINT)
-
-
-@pytest.mark.slow
-def test_ctrl_c_keeps_what_was_finished(tmp_path):
-    """At the command line: the first chunk of 1000 is there, the process says so."""
-    np.save(tmp_path / "images.npy", np.random.default_rng(3).random((100_000, 7)))
-    np.save(tmp_path / "weights.npy", FREE)
-    out = tmp_path / "traces.nc"
-    inputs = ["--images", tmp_path / "images.npy", "--weights", tmp_path / "weights.npy"]
-    quick = ["--image-ms", "2", "--dt-ms", "0.5", "--backend", "numpy"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "neurodyn", "simulate", *inputs, "--out", out, *quick],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob(".traces.nc.*.part")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        time.sleep(0.5)
-        os.kill(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert "presentations are finished, and in" in said
-    kept = traces.open(out)
-    assert kept.attrs["presentations"] == kept.sizes["image"]
-    assert kept.sizes["image"] % 1000 == 0
-    assert 0 < kept.sizes["image"] < 100_000
-    assert len(list(tmp_path.glob("*.part"))) == 0
-
-
-def test_the_file_is_read_as_it_is_used(tmp_path):
-    written = run(out=tmp_path / "t.nc")
-    assert isinstance(written, xr.Dataset)
-    assert not written["activity"].variable._in_memory
-    written.close()
-
-
-@pytest.mark.parametrize("place", ["t.nc/t.nc", "folder"])
-def test_a_place_that_cannot_be_written_is_refused_first(place, tmp_path, monkeypatch):
-    (tmp_path / "t.nc").touch()
-    (tmp_path / "folder").mkdir()
-    monkeypatch.setattr(running, "chunks", None)  # nothing is run
-    with pytest.raises(ValueError, match="cannot write"):
-        run(out=tmp_path / place)

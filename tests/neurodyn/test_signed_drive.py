@@ -12,8 +12,8 @@ from neurodyn import (
     LateralInhibition,
     Presentation,
     Recording,
-    feedforward,
 )
+from neurodyn.engine import feedforward
 
 POWERS = (2.0, 2.5, 3.0, 4.0)
 

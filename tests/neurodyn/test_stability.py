@@ -10,9 +10,9 @@ from scipy.optimize import nnls
 
 import neurodyn
 from neurodyn import DaleInhibition, LateralInhibition, Presentation, Recording, equilibrium
+from neurodyn.circuits.eigenvalues import extreme_eigenvalues, largest_eigenvalue
 from neurodyn.circuits.lateral import distance_dependent
-from neurodyn.eigenvalues import extreme_eigenvalues, largest_eigenvalue
-from neurodyn.stability import crowded
+from neurodyn.circuits.stability import crowded
 
 TAU_MS = 10.0
 DRIVES = np.array([[1.0, 1.02, 0.98]])

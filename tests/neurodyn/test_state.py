@@ -19,11 +19,8 @@ from neurodyn import (
     Presentation,
     Recording,
     Settled,
-    backends,
-    labels,
-    request,
-    running,
 )
+from neurodyn.engine import backends, execute, network, spec, to_xarray
 
 UNITS, PIXELS, INH = 5, 4, 2
 ORDER = np.array([0, 2, 1, 1, 0])
@@ -42,7 +39,7 @@ class Tripled:
     activation = "g = 1 + factor*int(h > 0) : 1"
     parameters = {"factor": 2.0}  # noqa: RUF012, a constant
 
-    def strongest(self, largest_drive):
+    def strongest(self, lowest, highest):
         return 3.0
 
 
@@ -101,7 +98,7 @@ def job_of(circuit, rule, *, reset, backend="numpy"):
     if RULES[rule] is not None:
         rules["feedforward"] = RULES[rule]
         circuit = replace(circuit, p=RULES[rule].p)
-    return request.checked(
+    return spec.validate(
         circuit,
         rng.random((3, PIXELS)),
         rng.normal(0.3, 0.6, (UNITS, PIXELS)),
@@ -109,6 +106,7 @@ def job_of(circuit, rule, *, reset, backend="numpy"):
         stimulus=Presentation(image_ms=2.0, rest_ms=0.5, reset=reset),
         order=ORDER,
         recording=Recording(
+            by_image=False,
             activity_ms=0.5,
             inhibition=True,
             norms=rule != "static",
@@ -162,10 +160,10 @@ def test_parts_of_a_run_are_the_run(circuit, rule, reset):
     And once more from the start, as circuits of a sweep are run, by what that is given.
     """
     job = job_of(circuit, rule, reset=reset)
-    timeline = running._timeline(job, len(ORDER))
+    timeline = execute._timeline(job, len(ORDER))
     given = job.circuit.parameters(timeline, UNITS)
     with backends.activated("numpy") as compiler:
-        built = running._build(job, timeline)
+        built = network.build(job, timeline)
         run = compiler(built.objects)
         weights = built.weights()
         forgets = forgetful(built, run)
@@ -174,7 +172,7 @@ def test_parts_of_a_run_are_the_run(circuit, rule, reset):
         }
         whole, parts, again = (
             list(
-                running._one_after_another(
+                execute._one_after_another(
                     job, built, how, pieces(length), given, start, lambda _: None
                 )
             )
@@ -209,9 +207,9 @@ def test_a_compiled_program_is_given_all_that_a_run_says(monkeypatch):
             given.append(run_args)
 
     monkeypatch.setattr(backends, "_new_device", lambda _: Device())
-    timeline = running._timeline(job, 2)
+    timeline = execute._timeline(job, 2)
     with backends.activated("cpp", make=False) as compiler:
-        built = running._build(job, timeline)
+        built = network.build(job, timeline)
         run = compiler(built.objects)
         evolving = [*built.circuit.state, *((one, "W") for one in built.plastic.values())]
         state = {key: np.array([1.0 + n]) for n, key in enumerate(evolving)}
@@ -242,9 +240,9 @@ def test_compiled_parts_have_the_noise_of_their_seed(backend, reset):
     def parts(which, length, seed):
         job = replace(job_of("pooled", "static", reset=reset), backend=which, seed=seed)
         with backends.activated(which) as compiler:
-            built = running._build(job, running._timeline(job, length))
+            built = network.build(job, execute._timeline(job, length))
             run = compiler(built.objects)
-            found = running._one_after_another(
+            found = execute._one_after_another(
                 job, built, run, pieces(length), {}, {}, lambda _: None
             )
             return joined(list(found), "samples")["activity"]
@@ -276,7 +274,7 @@ def test_samples_have_the_times_and_presentations_of_exact_fractions(
     """After `start` presentations; a sample on a boundary belongs to the one before."""
     times_ms = {name: float(Fraction(t)) for name, t in (("image", image), ("rest", rest))}
     job = SimpleNamespace(
-        recording=Recording(activity_ms=float(Fraction(every))),
+        recording=Recording(by_image=False, activity_ms=float(Fraction(every))),
         stimulus=Presentation(image_ms=times_ms["image"], rest_ms=times_ms["rest"]),
         dt_ms=float(Fraction(dt)),
     )
@@ -284,7 +282,7 @@ def test_samples_have_the_times_and_presentations_of_exact_fractions(
     after = start * period
     first = 0 if start == 0 else after // interval + 1  # samples until then are elsewhere
     exact = [(first + n) * interval for n in range(200)]
-    found = labels._times(job, 200, start)
+    found = to_xarray._times(job, 200, start)
     np.testing.assert_array_equal(found["time"], [float(t) for t in exact])
     shown = [max(0, -(-t // period) - 1) for t in exact]
     np.testing.assert_array_equal(found["presentation"], shown)

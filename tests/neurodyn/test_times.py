@@ -1,6 +1,5 @@
 """Times: what divides what, labels that are found, how many steps there can be."""
 
-import json
 import math
 
 import numpy as np
@@ -16,6 +15,7 @@ from neurodyn import (
     Recording,
     times,
 )
+from neurodyn.engine import execute, spec
 
 
 def run(**settings):
@@ -52,14 +52,14 @@ def test_multiples_are_the_nearest_floats(step):
 
 
 def test_samples_are_found_by_their_time():
-    recorded = run(recording=Recording(activity_ms=0.1), image_ms=10.0)
+    recorded = run(recording=Recording(by_image=False, activity_ms=0.1), image_ms=10.0)
     for label in (0.3, 0.7, 1.1, 9.9):
         assert recorded["activity"].sel(time=label).sizes == {"unit": 4}
     np.testing.assert_array_equal(recorded["time"], [n / 10 for n in range(401)])
 
 
 def test_a_sample_on_the_boundary_belongs_to_the_presentation_before():
-    recorded = run(recording=Recording(activity_ms=0.1), image_ms=0.3)
+    recorded = run(recording=Recording(by_image=False, activity_ms=0.1), image_ms=0.3)
     expected = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     np.testing.assert_array_equal(recorded["presentation"], expected)
 
@@ -69,14 +69,21 @@ def test_a_sample_on_the_boundary_belongs_to_the_presentation_before():
     [
         {"image_ms": 1000 / 30},
         {"image_ms": 1000 / 60, "recording": Recording(activity_ms=None)},
-        {"image_ms": 1000 / 30, "recording": Recording(activity_ms=1000 / 90)},
-        {"image_ms": 10 * math.pi, "recording": Recording(activity_ms=math.pi)},
-        {"recording": Recording(activity_ms=1 / 3)},
+        {
+            "image_ms": 1000 / 30,
+            "recording": Recording(by_image=False, activity_ms=1000 / 90),
+        },
+        {
+            "image_ms": 10 * math.pi,
+            "recording": Recording(by_image=False, activity_ms=math.pi),
+        },
+        {"recording": Recording(by_image=False, activity_ms=1 / 3)},
     ],
 )
 def test_the_default_step_divides_any_frame_rate(settings):
-    dt_ms = json.loads(run(**settings).attrs["config"])["dt_ms"]
-    recording = settings.get("recording", Recording())
+    settings = {"recording": Recording(by_image=False)} | settings
+    dt_ms = run(**settings).attrs["dt_ms"]
+    recording = settings["recording"]
     for length in (settings.get("image_ms", 20.0), recording.activity_ms or 1000 / 60):
         assert length / dt_ms == pytest.approx(round(length / dt_ms), rel=1e-12)
     assert 0.1 < dt_ms <= 0.5
@@ -91,7 +98,7 @@ def test_times_without_a_common_part_are_refused(lengths):
 def test_a_step_much_shorter_than_need_be_is_told_of():
     """3.333 ms, as 33.333 for 30 Hz, share a microsecond with samples of 1 ms."""
     with pytest.warns(UserWarning, match=r"0\.001 ms, 500 times shorter than this circuit"):
-        run(image_ms=3.333, order=[0])
+        run(image_ms=3.333, order=[0], recording=Recording(by_image=False))
 
 
 @pytest.mark.parametrize("timing", [Gated(last_ms=0.25), Gated(last_ms=0.75)])
@@ -111,7 +118,7 @@ def test_the_default_step_divides_the_window(last_ms):
 
 
 def test_a_window_longer_than_the_image_is_refused_at_the_door(monkeypatch):
-    monkeypatch.setattr(neurodyn.running, "chunks", None)  # nothing is built
+    monkeypatch.setattr(execute, "chunks", None)  # nothing is built
     rule = KrotovHopfield(timing=Gated(last_ms=30.0))
     with pytest.raises(ValueError, match="last_ms is 30, but an image is shown for 20 ms"):
         run(plasticity=rule)
@@ -120,7 +127,7 @@ def test_a_window_longer_than_the_image_is_refused_at_the_door(monkeypatch):
 @pytest.mark.parametrize(
     "recording",
     [
-        Recording(activity_ms=1e12),
+        Recording(by_image=False, activity_ms=1e12),
         Recording(activity_ms=None, images_every=10**12),
         Recording(activity_ms=None, images_every=None, weights_every=10**12),
     ],
@@ -145,7 +152,7 @@ def check_parts(monkeypatch, most, **settings):
         np.testing.assert_array_equal(parts[name], variable, err_msg=name)
 
 
-EVERYTHING = Recording(activity_ms=0.5, norms=True, weights_every=1)
+EVERYTHING = Recording(by_image=False, activity_ms=0.5, norms=True, weights_every=1)
 LEARNING = KrotovHopfield(h_star=0.5, tau_l_ms=1e3, timing=Continuous())
 ORDER = [0, 3, 1, 1, 2, 0, 3]
 
@@ -194,7 +201,7 @@ def test_strides_that_never_meet_in_time_are_refused():
 
 def test_two_epochs_of_mnist_are_cut_into_parts_of_countable_steps():
     """120,000 presentations of 20,000 steps: 2.4e9, more than 32 bits hold."""
-    job = neurodyn.request.checked(
+    job = spec.validate(
         LateralInhibition(w_inh=0.5),
         np.ones((1, 2)),
         np.ones((500, 2)),
@@ -207,6 +214,6 @@ def test_two_epochs_of_mnist_are_cut_into_parts_of_countable_steps():
         batch_size=1,
         seed=0,
     )
-    length = neurodyn.running.chunk_length(job, in_memory=True)
+    length = execute.chunk_length(job, in_memory=True)
     assert length * 20_000 <= times.MOST_STEPS
     assert length % 10 == 0

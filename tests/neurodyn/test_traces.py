@@ -79,7 +79,7 @@ def test_trials_may_be_added(dataset):
 
 
 def test_unknown_traces_are_refused():
-    with pytest.raises(ValueError, match="unknown trace 'spikes': known are activity, inh"):
+    with pytest.raises(ValueError, match="unknown trace 'spikes': known are activity, fin"):
         traces.assemble({"spikes": np.ones(3)}, COORDS, **ABOUT)
 
 
@@ -110,7 +110,7 @@ def in_seconds(dataset):
         (lambda d: d.rename(unit="neuron"), "unknown dim 'neuron': dims are time, unit, "),
         (
             lambda d: d.transpose("unit", "time", "image", "pixel"),
-            r"'activity' has dims \('unit', 'time'\): \('time', 'unit'\) is needed",
+            r"'activity' has dims \('unit', 'time'\): \('time', 'unit'\) or \('image'",
         ),
         (
             lambda d: d.assign(weights=d["weights"].isel(unit=0)),

@@ -10,7 +10,6 @@ import sys
 import sysconfig
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurodyn import ambient, cuda
+from neurodyn import checks
+from neurodyn.engine import ambient, cuda
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -98,9 +98,8 @@ def resolve(backend: str) -> str:
     """
     if backend == "auto":
         if reason := why_not("cython"):
-            warnings.warn(
+            checks.warn(
                 f"backend 'auto' runs on numpy: cython is not available ({reason})",
-                skip_file_prefixes=(str(Path(__file__).parent),),
             )
             return "numpy"
         return "cython"

@@ -1,4 +1,4 @@
-"""Run a request: build once, run chunk by chunk, or circuit by circuit."""
+"""Run a simulation: build once, run chunk by chunk, or circuit by circuit."""
 
 import math
 import time
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn import backends, network, times
-from neurodyn.network import INPUT, Network
-from neurodyn.request import Request
-from neurodyn.synapses.timing import Continuous, Gated
-from neurodyn.timeline import Timeline
+from neurodyn import times
+from neurodyn.engine import backends, network
+from neurodyn.engine.network import BuiltNetwork
+from neurodyn.engine.spec import Spec
+from neurodyn.engine.timeline import Timeline
+from neurodyn.plasticity.protocols import FEEDFORWARD
 
 type Advance = Callable[[float], object]  # by so many simulated milliseconds
 
@@ -41,26 +42,26 @@ class Records:
     seconds: float
 
 
-def trials(jobs: Sequence[Request], advance: Advance) -> Iterator[list[Records]]:
+def trials(specs: Sequence[Spec], advance: Advance) -> Iterator[list[Records]]:
     """Build once, and yield the records of each circuit, as `chunks` in memory."""
-    job = jobs[0]
-    length = chunk_length(job, in_memory=True)
-    timeline = _timeline(job, length)
-    with backends.activated(job.backend) as compiler:
-        sets = [one.circuit.parameters(timeline, len(job.weights)) for one in jobs]
-        _check_alike(jobs, sets)
-        built = _build(job, timeline)
+    spec = specs[0]
+    length = chunk_length(spec, in_memory=True)
+    timeline = _timeline(spec, length)
+    with backends.activated(spec.backend) as compiler:
+        sets = [one.circuit.parameters(timeline, len(spec.weights)) for one in specs]
+        _check_alike(specs, sets)
+        built = network.build(spec, timeline)
         run = compiler(built.objects)
-        start = built.initial_state(job.weights)
+        start = built.initial_state(spec.weights)
         for values in sets:
             given = {(built.named(group), name): v for (group, name), v in values.items()}
-            pieces = _pieces(job, length, in_memory=True)
-            yield list(_one_after_another(job, built, run, pieces, given, start, advance))
+            pieces = _pieces(spec, length, in_memory=True)
+            yield list(_one_after_another(spec, built, run, pieces, given, start, advance))
 
 
-def _check_alike(jobs: Sequence[Request], sets: Sequence[Mapping[Any, Any]]) -> None:
+def _check_alike(specs: Sequence[Spec], sets: Sequence[Mapping[Any, Any]]) -> None:
     shapes = [{key: np.shape(value) for key, value in values.items()} for values in sets]
-    kinds = {type(job.circuit) for job in jobs}
+    kinds = {type(spec.circuit) for spec in specs}
     if len(kinds) > 1 or any(shape != shapes[0] for shape in shapes):
         raise ValueError(
             "the circuits of a sweep may differ only in the values of parameters: give the "
@@ -68,23 +69,23 @@ def _check_alike(jobs: Sequence[Request], sets: Sequence[Mapping[Any, Any]]) -> 
         )
 
 
-def chunks(job: Request, advance: Advance, *, in_memory: bool) -> Iterator[Records]:
+def chunks(spec: Spec, advance: Advance, *, in_memory: bool) -> Iterator[Records]:
     """Build once, run chunk after chunk, and yield their records."""
-    length = chunk_length(job, in_memory=in_memory)
-    pieces = _pieces(job, length, in_memory=in_memory)
-    if job.batch_size > 1:
-        yield from _side_by_side(job, length, pieces, advance)
+    length = chunk_length(spec, in_memory=in_memory)
+    pieces = _pieces(spec, length, in_memory=in_memory)
+    if spec.batch_size > 1:
+        yield from _side_by_side(spec, length, pieces, advance)
         return
-    timeline = _timeline(job, length)
-    with backends.activated(job.backend) as compiler:
-        built = _build(job, timeline)
+    timeline = _timeline(spec, length)
+    with backends.activated(spec.backend) as compiler:
+        built = network.build(spec, timeline)
         run = compiler(built.objects)
-        yield from _one_after_another(job, built, run, pieces, {}, {}, advance)
+        yield from _one_after_another(spec, built, run, pieces, {}, {}, advance)
 
 
 def _one_after_another(
-    job: Request,
-    built: Network,
+    spec: Spec,
+    built: BuiltNetwork,
     run: backends.Run,
     pieces: Iterator[tuple[int, int]],
     given: Mapping[Any, Any],
@@ -94,23 +95,23 @@ def _one_after_another(
     """Run chunks with these parameters, the first from `start`, the next from its end."""
     state = start
     for first, end in pieces:
-        shown = job.order[first:end]
-        values = {**given, **built.values(shown, state, first=first, seed=job.seed)}
+        shown = spec.order[first:end]
+        values = {**given, **built.values(shown, state, first=first, seed=spec.seed)}
         duration = built.timeline.duration(len(shown))
-        seconds = run(values, duration, _moved(job, len(shown), advance))
-        yield _finished(job, built, len(shown), seconds, first=first == 0)
-        state = built.state() if end < len(job.order) else {}
+        seconds = run(values, duration, _moved(spec, len(shown), advance))
+        yield _finished(spec, built, len(shown), seconds, first=first == 0)
+        state = built.state() if end < len(spec.order) else {}
 
 
-def _pieces(job: Request, length: int, *, in_memory: bool) -> Iterator[tuple[int, int]]:
+def _pieces(spec: Spec, length: int, *, in_memory: bool) -> Iterator[tuple[int, int]]:
     """Yield (first, end) of the presentations that run together, `length` at most.
 
     Where a run writes to a file, or says nothing before its end, they are about as many as
     take CHUNK_SECONDS, by the time from one chunk to the next.
     """
-    timed = not in_memory or job.backend in backends.DEVICES
-    block, total, first = _block(job), len(job.order), 0
-    count = CHUNK_SECONDS / _guessed_seconds(job) if timed else length
+    timed = not in_memory or spec.backend in backends.DEVICES
+    block, total, first = _block(spec), len(spec.order), 0
+    count = CHUNK_SECONDS / _guessed_seconds(spec) if timed else length
     while first < total:
         end = min(first + min(max(int(count // block), 1) * block, length), total)
         begin = time.perf_counter()
@@ -121,21 +122,20 @@ def _pieces(job: Request, length: int, *, in_memory: bool) -> Iterator[tuple[int
         first = end
 
 
-def _guessed_seconds(job: Request) -> float:
+def _guessed_seconds(spec: Spec) -> float:
     """Return how long a presentation may take, before one is measured."""
-    values = len(job.weights) + sum(
-        matrix.size for matrix in job.circuit.matrices(len(job.weights)).values()
+    values = len(spec.weights) + sum(
+        matrix.size for matrix in spec.circuit.matrices(len(spec.weights)).values()
     )
-    timings = [getattr(rule, "timing", None) for rule in job.rules.values()]
-    if any(isinstance(timing, Continuous | Gated) for timing in timings):
-        values += job.weights.size
-    _, period_steps = job.stimulus.steps(job.dt_ms)
-    return period_steps * (STEP_SECONDS / job.batch_size + VALUE_SECONDS * values)
+    if spec.window_ms:
+        values += spec.weights.size
+    _, period_steps = spec.stimulus.steps(spec.dt_ms)
+    return period_steps * (STEP_SECONDS / spec.batch_size + VALUE_SECONDS * values)
 
 
-def _moved(job: Request, num_presentations: int, advance: Advance) -> backends.Report:
+def _moved(spec: Spec, num_presentations: int, advance: Advance) -> backends.Report:
     """Return what is told the share of a run that is done, and tells of simulated ms."""
-    total, before = num_presentations * job.stimulus.period_ms, 0.0
+    total, before = num_presentations * spec.stimulus.period_ms, 0.0
 
     def moved(share: float) -> None:
         nonlocal before
@@ -145,32 +145,19 @@ def _moved(job: Request, num_presentations: int, advance: Advance) -> backends.R
     return moved
 
 
-def _timeline(job: Request, num_presentations: int) -> Timeline:
-    rest_steps, period_steps = job.stimulus.steps(job.dt_ms)
+def _timeline(spec: Spec, num_presentations: int) -> Timeline:
+    rest_steps, period_steps = spec.stimulus.steps(spec.dt_ms)
     return Timeline(
-        dt_ms=job.dt_ms,
+        dt_ms=spec.dt_ms,
         rest_steps=rest_steps,
         period_steps=period_steps,
         num_presentations=num_presentations,
     )
 
 
-def _build(job: Request, timeline: Timeline, **settings: Any) -> Network:
-    return network.build(
-        job.circuit,
-        job.images,
-        job.weights,
-        rules=job.rules,
-        stimulus=job.stimulus,
-        recording=job.recording,
-        timeline=timeline,
-        **settings,
-    )
-
-
 def _finished(
-    job: Request,
-    built: Network,
+    spec: Spec,
+    built: BuiltNetwork,
     num_presentations: int,
     seconds: float,
     *,
@@ -180,7 +167,7 @@ def _finished(
     samples, snapshots = built.records(num_presentations, first=first)
     weights = built.weights()
     for name, flat in weights.items():
-        _check_weights(job, name, flat)
+        _check_weights(spec, name, flat)
     if not np.isfinite(network.read(built.circuit.units, "h")).all():
         raise ValueError(
             "activity grows without bound: self-excitation outruns inhibition (lower "
@@ -195,13 +182,13 @@ def _finished(
     )
 
 
-def _check_weights(job: Request, name: str, weights: NDArray[np.float64]) -> None:
+def _check_weights(spec: Spec, name: str, weights: NDArray[np.float64]) -> None:
     """Refuse feed-forward weights that left the scale of their start and of the norm R."""
     if not np.isfinite(weights).all():
         raise ValueError(f"the weights '{name}' grew without bound: raise tau_l_ms")
-    if name == INPUT:
-        start = abs(job.weights).max()
-        bound = DIVERGED * max(start, getattr(job.rules[name], "radius", 0.0))
+    if name == FEEDFORWARD and spec.feedforward is not None:
+        start = abs(spec.weights).max()
+        bound = DIVERGED * max(start, spec.feedforward.radius)
         if (largest := abs(weights).max()) > bound:
             raise ValueError(
                 f"the weights '{name}' diverge: the largest is {largest:.3g}, at the start "
@@ -211,19 +198,19 @@ def _check_weights(job: Request, name: str, weights: NDArray[np.float64]) -> Non
 
 
 def _side_by_side(
-    job: Request, length: int, pieces: Iterator[tuple[int, int]], advance: Advance
+    spec: Spec, length: int, pieces: Iterator[tuple[int, int]], advance: Advance
 ) -> Iterator[Records]:
     """Run images in copies of the circuit; yield the records as if one after another."""
-    copies, num_units = job.batch_size, len(job.weights)
-    total = -(-len(job.order) // copies)
+    copies, num_units = spec.batch_size, len(spec.weights)
+    total = -(-len(spec.order) // copies)
     drive = np.zeros((total * copies, num_units))
-    drive[: len(job.order)] = job.drive[job.order]
-    stride = job.recording.images_every
-    every_image = replace(job.recording, images_every=stride and 1)
-    timeline = _timeline(job, -(-length // copies))
-    with backends.activated(job.backend) as compiler:
-        built = _build(
-            replace(job, recording=every_image),
+    drive[: len(spec.order)] = spec.drive[spec.order]
+    stride = spec.recording.images_every
+    every_image = replace(spec.recording, images_every=stride and 1)
+    timeline = _timeline(spec, -(-length // copies))
+    with backends.activated(spec.backend) as compiler:
+        built = network.build(
+            replace(spec, recording=every_image),
             timeline,
             drive=drive.reshape(total, copies * num_units),
             copies=copies,
@@ -232,11 +219,11 @@ def _side_by_side(
         for first, end in pieces:
             rounds, num_images = np.arange(first // copies, -(-end // copies)), end - first
             seconds = run(
-                built.values(rounds, {}, first=first, seed=job.seed),
+                built.values(rounds, {}, first=first, seed=spec.seed),
                 timeline.duration(len(rounds)),
-                _moved(job, num_images, advance),
+                _moved(spec, num_images, advance),
             )
-            done = _finished(job, built, len(rounds), seconds, first=True)
+            done = _finished(spec, built, len(rounds), seconds, first=True)
             samples = {}
             for trace, values in done.samples.items():
                 if trace in network.IMAGE_TRACES:
@@ -262,7 +249,7 @@ def _in_turn(
     return np.concatenate([start, by_image.reshape(-1, num_units)])
 
 
-def chunk_length(job: Request, *, in_memory: bool) -> int:
+def chunk_length(spec: Spec, *, in_memory: bool) -> int:
     """Return how many presentations are run together; in a file they are written so, too.
 
     Raises
@@ -270,9 +257,9 @@ def chunk_length(job: Request, *, in_memory: bool) -> int:
     ValueError
         If that are more time steps than can be told apart.
     """
-    total, (_, period_steps) = len(job.order), job.stimulus.steps(job.dt_ms)
-    block = _block(job)
-    most = times.MOST_STEPS // period_steps * job.batch_size
+    total, (_, period_steps) = len(spec.order), spec.stimulus.steps(spec.dt_ms)
+    block = _block(spec)
+    most = times.MOST_STEPS // period_steps * spec.batch_size
     if min(block, total) > most:
         raise ValueError(
             f"the strides of the recording meet after {block} presentations, "
@@ -280,22 +267,22 @@ def chunk_length(job: Request, *, in_memory: bool) -> int:
             "apart, so choose strides with a smaller common multiple"
         )
     if not in_memory:
-        size = max(job.check_size(), 1)
+        size = max(spec.check_size(), 1)
         most = min(most, CHUNK_PRESENTATIONS, int(total * CHUNK_BYTES / size))
     return min(max(most // block, 1) * block, total)
 
 
-def _block(job: Request) -> int:
+def _block(spec: Spec) -> int:
     """Return the fewest presentations that a chunk may have."""
-    _, period_steps = job.stimulus.steps(job.dt_ms)
-    block = job.recording.block(
-        period_steps=period_steps, sample_steps=job.recording.sample_steps(job.dt_ms)
+    _, period_steps = spec.stimulus.steps(spec.dt_ms)
+    block = spec.recording.block(
+        period_steps=period_steps, sample_steps=spec.recording.sample_steps(spec.dt_ms)
     )
-    return math.lcm(block, job.batch_size)
+    return math.lcm(block, spec.batch_size)
 
 
-def write_source(job: Request, folder: Path, *, make: bool) -> None:
+def write_source(spec: Spec, folder: Path, *, make: bool) -> None:
     """Write the program of a compiled backend to a folder; also compile it with `make`."""
-    timeline = _timeline(job, len(job.order))
-    with backends.activated(job.backend, folder=folder, make=make) as compiler:
-        compiler(_build(job, timeline).objects)
+    timeline = _timeline(spec, len(spec.order))
+    with backends.activated(spec.backend, folder=folder, make=make) as compiler:
+        compiler(network.build(spec, timeline).objects)

@@ -16,21 +16,9 @@ Source: T. P. Vogels, H. Sprekeler, F. Zenke, C. Clopath & W. Gerstner, Science 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from neurodyn import checks
 from neurodyn.checks import convert, number, time_ms
-from neurodyn.timeline import LEARNING, Timeline
-
-if TYPE_CHECKING:
-    import brian2 as b2
-
-# While an image is on, as `shown` and `running` are for cells.
-STEP = """
-on = int(t_in_timesteps % period_steps >= rest_steps)
-learns = on*int(t_in_timesteps < last_step)
-W = clip(W + learns*rate*r_pre*(r_post - rho), 0, inf)
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +30,18 @@ class Homeostatic:
     tau_l_ms: float = 1e5
     """Time constant τ_L of the weights [ms]."""
 
+    change = "r_pre*(r_post - rho)"
+
     def __post_init__(self) -> None:
         convert(self, target=number, tau_l_ms=time_ms)
         checks.positive("tau_l_ms", self.tau_l_ms)
         checks.not_negative("target", self.target, "a rate")
 
-    def learn(self, synapses: "b2.Synapses", timeline: Timeline) -> None:
-        """Make synapses learn, whose cells have a state r."""
-        synapses.namespace.update(
-            timeline.namespace
-            | {"rate": timeline.dt_ms / self.tau_l_ms, "rho": self.target}
-        )
-        synapses.run_regularly(STEP, clock=timeline.steps, when="groups", order=LEARNING)
+    @property
+    def parameters(self) -> dict[str, float]:
+        """What the change refers to."""
+        return {"rho": self.target}
+
+    def strongest(self, largest_rate: float) -> float:
+        """Return the largest |d change / d r_post| at sending rates up to this one."""
+        return largest_rate

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from neurodyn import checks
 from neurodyn.checks import convert, number, time_ms
-from neurodyn.synapses.timing import Settled, Timing, check_timing
+from neurodyn.plasticity.protocols import Timing
+from neurodyn.plasticity.timing import Settled, check_timing
 
 ACTIVATION = """
 g = h : 1
@@ -46,6 +47,6 @@ class Oja:
         """What the activation refers to: nothing."""
         return {}
 
-    def strongest(self, largest_drive: float) -> float:
-        """Return the largest |g| when no drive is above `largest_drive`."""
-        return largest_drive
+    def strongest(self, lowest: float, highest: float) -> float:
+        """Return the largest |g| at activities from `lowest` to `highest`."""
+        return max(abs(lowest), abs(highest))

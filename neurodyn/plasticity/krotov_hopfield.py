@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from neurodyn import checks
 from neurodyn.checks import convert, number, time_ms
-from neurodyn.synapses.timing import Settled, Timing, check_timing
+from neurodyn.plasticity.protocols import Timing
+from neurodyn.plasticity.timing import Settled, check_timing
 
 ACTIVATION = """
 g = int(h >= h_star) - delta*int(h >= 0)*int(h < h_star) : 1
@@ -64,6 +65,6 @@ class KrotovHopfield:
         """What the activation refers to."""
         return {"delta": self.delta, "h_star": self.h_star}
 
-    def strongest(self, largest_drive: float) -> float:
-        """Return the largest |g| when no drive is above `largest_drive`."""
-        return max(1.0, self.delta)
+    def strongest(self, lowest: float, highest: float) -> float:
+        """Return the largest |g| at activities from `lowest` to `highest`."""
+        return max(1.0, self.delta) if highest >= 0 else 0.0

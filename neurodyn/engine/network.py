@@ -8,32 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodyn.circuits import noise
-from neurodyn.circuits.dale import DaleInhibition
-from neurodyn.circuits.lateral import LateralInhibition
-from neurodyn.circuits.populations import Circuit
-from neurodyn.feedforward import drive_units, feedforward, precomputed
-from neurodyn.recording import Recording
-from neurodyn.stimulus import Presentation, pixels
-from neurodyn.synapses.hebbian import InputRule, plastic_input
-from neurodyn.synapses.inhibitory import Homeostatic
-from neurodyn.timeline import Timeline
+from neurodyn.circuits.base import BuiltCircuit
+from neurodyn.engine.feedforward import drive_units, feedforward, precomputed
+from neurodyn.engine.hebbian import PlasticInput, make_plastic, plastic_input
+from neurodyn.engine.spec import Spec
+from neurodyn.engine.timeline import Timeline
+from neurodyn.plasticity.protocols import FEEDFORWARD
+from neurodyn.stimulus import pixels
 
 if TYPE_CHECKING:
     import brian2 as b2
 
-type AnyCircuit = LateralInhibition | DaleInhibition
-type Rules = Mapping[str, InputRule | Homeostatic]
-
-INPUT = "feedforward"  # name of the plastic input synapses among the rules
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Network:
+class BuiltNetwork:
     """A built network: its objects, what it must be given, and its monitors."""
 
     objects: "list[Any]"
     timeline: Timeline
-    circuit: Circuit
+    circuit: BuiltCircuit
     ends: list[tuple[Any, str]]
     """Variables that say at which step states are to stand still."""
     noisy: list[Any]
@@ -57,8 +50,8 @@ class Network:
         state: dict[Any, Any] = {
             (group, name): np.zeros(len(group)) for group, name in evolving
         }
-        if INPUT in self.plastic:
-            state[self.plastic[INPUT], "W"] = weights.T.ravel()
+        if FEEDFORWARD in self.plastic:
+            state[self.plastic[FEEDFORWARD], "W"] = weights.T.ravel()
         return state
 
     def values(
@@ -139,83 +132,50 @@ def _complete(values: NDArray[np.float64], at_least: int) -> NDArray[np.float64]
 
 
 def build(
-    circuit: AnyCircuit,
-    images: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    *,
-    rules: Rules,
-    stimulus: Presentation,
-    recording: Recording,
+    spec: Spec,
     timeline: Timeline,
+    *,
     drive: NDArray[np.float64] | None = None,
     copies: int = 1,
-) -> Network:
+) -> BuiltNetwork:
     """Build the network of a simulation in Brian2's current device.
 
     With `drive` (presentation, unit), that drives `copies` of the circuit side by side;
-    else images drive it through weights, by the rule for INPUT if there is one.
+    else images drive it through weights, by the feed-forward rule if there is one.
     """
-    import brian2 as b2
-
-    num_units = len(weights)
-    inner = {name: rule for name, rule in rules.items() if isinstance(rule, Homeostatic)}
-    plastic = None
-    match rules.get(INPUT):
-        case InputRule() as rule:
-            plastic = plastic_input(
-                num_units,
-                rule=rule,
-                sign=circuit.input_sign,
-                stimulus=stimulus,
-                timeline=timeline,
-                images=images,
-                norms=recording.norms,
-            )
-            summed, source = plastic.drive, plastic.source
-        case _ if drive is not None:
-            source = summed = precomputed(drive, timeline)
-        case _:
-            source = summed = drive_units(
-                num_units,
-                timeline.presentations,
-                p=circuit.p,
-                norms=recording.norms,
-            )
-    built = circuit.build(
-        source,
-        timeline,
-        reset=stimulus.reset,
-        copies=copies,
-    )
-    objects: list[Any] = [source, built.units, *built.others]
-    learning = {name: built.synapses[name] for name in inner}
-    for name, rule in inner.items():
-        rule.learn(learning[name], timeline)
-    if drive is None:
-        shown = pixels(images, timeline)
-        if plastic is None:
-            synapses = feedforward(shown, summed, weights, p=circuit.p)
-        else:
-            plastic.learner.h = b2.linked_var(built.units, "h")
-            synapses = plastic.connect(shown, weights, p=circuit.p)
-            learning[INPUT] = synapses
-        objects += [shown, synapses]
-        if summed is not source:
-            objects.append(summed)
+    plastic = _plastic_input(spec, timeline)
     if plastic is not None:
-        objects += plastic.others
+        summed, source = plastic.drive, plastic.source
+    elif drive is not None:
+        source = summed = precomputed(drive, timeline)
+    else:
+        source = summed = drive_units(
+            len(spec.weights),
+            timeline.presentations,
+            p=spec.circuit.p,
+            norms=spec.recording.norms,
+        )
+    circuit = spec.circuit.build(source, timeline, reset=spec.stimulus.reset, copies=copies)
+    objects: list[Any] = [source, circuit.units, *circuit.others]
+    learning = {name: circuit.synapses[name] for name in spec.recurrent}
+    for name, rule in spec.recurrent.items():
+        make_plastic(learning[name], rule, timeline)
+    if drive is None:
+        shown, synapses = _from_pixels(spec, timeline, plastic, summed, circuit.units)
+        objects += [shown, synapses]
+        if plastic is not None:
+            learning[FEEDFORWARD] = synapses
+            objects += [*plastic.others, *([summed] if summed is not source else [])]
     groups = {group.name: group for group in objects}
-    parameters = circuit.parameters(timeline, num_units, copies=copies)
+    parameters = spec.circuit.parameters(timeline, len(spec.weights), copies=copies)
     for (name, variable), value in parameters.items():
         setattr(groups[name], variable, value)
-    sizes = {name: len(circuit.pairs(num_units, name)[0]) for name in inner}
-    sizes[INPUT] = weights.size
-    monitors = _monitors(recording, timeline, source, summed, built, bool(inner))
-    snapshots = _snapshots(recording, timeline, learning, sizes)
-    return Network(
+    monitors = _monitors(spec, timeline, source, summed, circuit)
+    snapshots = _snapshots(spec, timeline, learning)
+    return BuiltNetwork(
         objects=[*objects, *monitors.values(), *snapshots.values()],
         timeline=timeline,
-        circuit=built,
+        circuit=circuit,
         ends=[
             (one, name)
             for one in objects
@@ -229,23 +189,54 @@ def build(
     )
 
 
+def _plastic_input(spec: Spec, timeline: Timeline) -> PlasticInput | None:
+    """Return the groups of feed-forward synapses that learn, if they do."""
+    if spec.feedforward is None:
+        return None
+    return plastic_input(
+        len(spec.weights),
+        rule=spec.feedforward,
+        sign=spec.circuit.input_sign,
+        stimulus=spec.stimulus,
+        timeline=timeline,
+        images=spec.images,
+        norms=spec.recording.norms,
+    )
+
+
+def _from_pixels(
+    spec: Spec,
+    timeline: Timeline,
+    plastic: PlasticInput | None,
+    summed: "b2.NeuronGroup",
+    units: "b2.NeuronGroup",
+) -> "tuple[b2.NeuronGroup, b2.Synapses]":
+    """Return the pixels and the synapses from them to the group that sums the drive."""
+    import brian2 as b2
+
+    shown = pixels(spec.images, timeline)
+    if plastic is None:
+        return shown, feedforward(shown, summed, spec.weights, p=spec.circuit.p)
+    plastic.learner.h = b2.linked_var(units, "h")
+    return shown, plastic.connect(shown, spec.weights, p=spec.circuit.p)
+
+
 def _monitors(
-    recording: Recording,
+    spec: Spec,
     timeline: Timeline,
     source: "b2.NeuronGroup",
     summed: "b2.NeuronGroup",
-    circuit: Circuit,
-    inner: bool,
+    circuit: BuiltCircuit,
 ) -> "dict[str, b2.StateMonitor]":
     """Return what samples activities, and drive and norms at the end of presentations.
 
-    Inhibition follows from activity unless synapses between cells learn (`inner`).
+    Inhibition follows from activity unless synapses between cells learn.
     """
-    monitors = {}
+    monitors, recording = {}, spec.recording
     sample_steps = recording.sample_steps(timeline.dt_ms)
     if sample_steps:
         for trace, (group, variable) in circuit.samples.items():
-            if trace != "inhibition" or (recording.inhibition and inner):
+            if trace != "inhibition" or (recording.inhibition and spec.recurrent):
                 monitors[trace] = _monitor(group, variable, timeline.every(sample_steps))
     if recording.images_every:
         clock = timeline.every(recording.images_every * timeline.period_steps)
@@ -257,15 +248,15 @@ def _monitors(
 
 
 def _snapshots(
-    recording: Recording,
-    timeline: Timeline,
-    learning: "dict[str, b2.Synapses]",
-    sizes: dict[str, int],
+    spec: Spec, timeline: Timeline, learning: "dict[str, b2.Synapses]"
 ) -> "dict[str, b2.StateMonitor]":
     """Return what records all weights; compiled programs need their number beforehand."""
-    if not recording.weights_every:
+    if not spec.recording.weights_every:
         return {}
-    clock = timeline.every(recording.weights_every * timeline.period_steps)
+    clock = timeline.every(spec.recording.weights_every * timeline.period_steps)
+    num_units = len(spec.weights)
+    sizes = {name: len(spec.circuit.pairs(num_units, name)[0]) for name in spec.recurrent}
+    sizes[FEEDFORWARD] = spec.weights.size
     return {
         name: _monitor(synapses, "W", clock, np.arange(sizes[name]))
         for name, synapses in learning.items()

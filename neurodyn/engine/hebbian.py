@@ -1,4 +1,4 @@
-"""Feed-forward synapses that learn by one equation, whoever says who learns.
+"""Synapses that learn: feed-forward ones by one equation, those between cells by their own.
 
 K&H 2019, eq. 3, with the drive I of eq. 2 and a learning activation g(h) that a rule gives:
 
@@ -21,15 +21,15 @@ numbers is derived here.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn.feedforward import drive_units, feedforward
+from neurodyn.engine.feedforward import drive_units, feedforward
+from neurodyn.engine.timeline import EQUATIONS, GAINS, LEARNING, LOOKUP, Timeline
+from neurodyn.plasticity.protocols import FeedforwardRule, RecurrentRule
 from neurodyn.stimulus import Presentation
-from neurodyn.synapses.timing import Settled, Timing
-from neurodyn.timeline import EQUATIONS, GAINS, LEARNING, LOOKUP, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -83,47 +83,12 @@ REDUCED_END = """
 W = own_post*W + image_post*v_pre
 """
 
-
-@runtime_checkable
-class InputRule(Protocol):
-    """What a rule for the feed-forward synapses says of itself (`KrotovHopfield`, `Oja`).
-
-    Eq. 3 is the same for all of them; theirs is who learns, g.
-    """
-
-    @property
-    def p(self) -> float:
-        """Exponent of the metric; that of the circuit."""
-        ...
-
-    @property
-    def radius(self) -> float:
-        """R, the p-norm to which the weights of a winner flow."""
-        ...
-
-    @property
-    def tau_l_ms(self) -> float:
-        """Time constant τ_L of the weights [ms]."""
-        ...
-
-    @property
-    def timing(self) -> Timing:
-        """When the weights move."""
-        ...
-
-    @property
-    def activation(self) -> str:
-        """Brian2's equation for g, of the unit's activity h and drive I."""
-        ...
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """What that equation refers to."""
-        ...
-
-    def strongest(self, largest_drive: float) -> float:
-        """Return the largest |g| when no drive is above `largest_drive`."""
-        ...
+# Of synapses between cells: while an image is on, as `shown` and `running` are for cells.
+RECURRENT_STEP = """
+on = int(t_in_timesteps % period_steps >= rest_steps)
+learns = on*int(t_in_timesteps < last_step)
+W = clip(W + learns*rate*({change}), 0, inf)
+"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,7 +126,7 @@ class PlasticInput:
 def plastic_input(
     num_units: int,
     *,
-    rule: InputRule,
+    rule: FeedforwardRule,
     sign: int,
     stimulus: Presentation,
     timeline: Timeline,
@@ -175,12 +140,12 @@ def plastic_input(
     namespace: dict[str, Any] = {**rule.parameters, "R_p": rule.radius**rule.p}
     namespace["lowest"] = 0.0 if sign > 0 else -np.inf
     namespace["highest"] = 0.0 if sign < 0 else np.inf
-    if isinstance(rule.timing, Settled):
+    window_ms = min(rule.timing.window_ms(stimulus.image_ms), stimulus.image_ms)
+    if not window_ms:
         namespace["rate"] = stimulus.image_ms / rule.tau_l_ms
         clock, when = timeline.presentations, AT_THE_END
         first, then = {"when": "before_start"}, {"when": "before_start", "order": 1}
     else:
-        window_ms = min(rule.timing.window_ms(stimulus.image_ms), stimulus.image_ms)
         window_start = timeline.period_steps - round(window_ms / timeline.dt_ms)
         namespace |= timeline.namespace | {"window_start": window_start}
         namespace["rate"] = timeline.dt_ms / rule.tau_l_ms
@@ -252,3 +217,12 @@ def _reduced(
         namespace={},
         others=[lengths],
     )
+
+
+def make_plastic(synapses: "b2.Synapses", rule: RecurrentRule, timeline: Timeline) -> None:
+    """Let synapses between cells learn; they have W and last_step, their cells a rate r."""
+    synapses.namespace.update(
+        {**rule.parameters, **timeline.namespace, "rate": timeline.dt_ms / rule.tau_l_ms}
+    )
+    step = RECURRENT_STEP.format(change=rule.change)
+    synapses.run_regularly(step, clock=timeline.steps, when="groups", order=LEARNING)

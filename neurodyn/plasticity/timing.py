@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from neurodyn import checks
 from neurodyn.checks import convert, time_ms
+from neurodyn.plasticity.protocols import Timing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +57,13 @@ class Settled:
     From T = 10 τ / (1 − w_inh) on, it is what the closed form gives (scenarios.ladder).
     """
 
-
-type Timing = Continuous | Gated | Settled
+    def window_ms(self, image_ms: float) -> float:
+        """Return how long before the end of a presentation learning starts [ms]."""
+        return 0.0
 
 
 def check_timing(timing: Timing) -> None:
-    """Refuse what is none of the three: their classes, too."""
-    kinds = Continuous | Gated | Settled
-    checks.instance("timing", timing, kinds, "Settled(), Gated(last_ms=...), Continuous()")
+    """Raise ValueError for what is no timing, such as the class of one."""
+    checks.satisfies(
+        "timing", timing, Timing, "Settled(), Gated(last_ms=...), Continuous()"
+    )

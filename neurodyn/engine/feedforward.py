@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn.timeline import LOOKUP, SUMS, Timeline
+from neurodyn.engine.timeline import LOOKUP, SUMS, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2

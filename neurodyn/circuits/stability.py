@@ -45,7 +45,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from neurodyn.eigenvalues import (
+from neurodyn.circuits.eigenvalues import (
     extreme_eigenvalues,
     is_positive_definite,
     largest_eigenvalue,

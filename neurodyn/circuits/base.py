@@ -1,0 +1,235 @@
+"""What the engine asks of a circuit, and what circuits have in common.
+
+`Circuit` lists it. A circuit of your own is any object with these members; a subclass of
+`ThresholdLinear` need only write p, tau_ms, cells, parameters and build, and what it has
+beyond one population of hidden units. `lateral.py` and `dale.py` are examples.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodyn.circuits import stability
+from neurodyn.engine.timeline import Timeline
+
+if TYPE_CHECKING:
+    import brian2 as b2
+
+STEPS_PER_TAU = 20  # Euler's error in a transient is then about 1/40 of what has changed
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The labels of one variable among the traces."""
+
+    dims: tuple[str, ...]
+    """Without image, trial and snapshot, which the engine adds where they apply."""
+    long_name: str
+    units: str = "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltCircuit:
+    """What a built circuit offers to the stimulus, the learning rules and the recording."""
+
+    units: "b2.NeuronGroup"
+    """The hidden units: states h and r = max(h, 0), and the linked drive I."""
+    others: "list[b2.BrianObject]"
+    samples: "dict[str, tuple[b2.Group, str]]"
+    """Which state each trace over time shows; activity, at least."""
+    state: "list[tuple[b2.Group, str]]"
+    """What a later run must be given to go on from here."""
+    synapses: "dict[str, b2.Synapses]" = field(default_factory=dict)
+    """Synapses between cells, which have a weight W, by name."""
+
+
+class Circuit(Protocol):
+    """Everything the engine asks of a circuit.
+
+    Arrays are float64; drives I have the dims (image, unit), for the weights at the start.
+    """
+
+    traces: ClassVar[Mapping[str, Trace]]
+    """Its own traces: over time (dims time and a population), weights, populations.
+
+    Each population beside the hidden units is a dim, and has a trace of its own name."""
+    synapses: ClassVar[Mapping[str, str]]
+    """Name of the trace of the weights of each group of synapses between cells."""
+
+    @property
+    def populations(self) -> Mapping[str, int]:
+        """Number of cells in each population beside the hidden units, by dim."""
+        ...
+
+    @property
+    def learning_names(self) -> tuple[str, ...]:
+        """Names of the synapses that a rule between cells may move."""
+        ...
+
+    @property
+    def p(self) -> float:
+        """Exponent of the drive's metric (K&H 2019, eq. 2)."""
+        ...
+
+    @property
+    def input_sign(self) -> int:
+        """Sign of all feed-forward weights: 1, −1, or 0 for either."""
+        ...
+
+    @property
+    def tau_ms(self) -> float | NDArray[np.float64]:
+        """Time constant of the hidden units [ms], one or one for each."""
+        ...
+
+    @property
+    def has_excitation(self) -> bool:
+        """Whether units may be active at rest although their drive is negative."""
+        ...
+
+    def check_size(self, num_units: int) -> None:
+        """Raise ValueError if the parameters do not fit so many hidden units."""
+        ...
+
+    def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return a stable time step [ms] that also resolves the transient.
+
+        `reset`: each image starts from h = 0; False: where the one before it has led.
+        """
+        ...
+
+    def safe_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return a stable time step [ms] with which no unit overshoots."""
+        ...
+
+    def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
+        """Return whether Euler's method does what the circuit does, with this step [ms]."""
+        ...
+
+    def largest_inhibition(self, drive: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a bound on the inhibition of each unit at rest, (image, unit or 1)."""
+        ...
+
+    def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return the largest rate of a cell whose synapses may learn."""
+        ...
+
+    def inhibition(self, traces: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return the inhibitory current (..., unit), from the traces over time.
+
+        Asked for if `traces` declares inhibition, and no synapses between cells learn.
+        """
+        ...
+
+    def matrices(self, num_units: int) -> dict[str, NDArray[np.float64]]:
+        """Return the weights (receiving cell, sending cell) of synapses, by name."""
+        ...
+
+    def pairs(self, num_units: int, name: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the (receiving, sending) cells of each synapse, ordered by the latter."""
+        ...
+
+    def parameters(
+        self, timeline: Timeline, num_units: int, *, copies: int = 1
+    ) -> dict[tuple[str, str], Any]:
+        """Return the values of the built circuit's parameters, by (object, variable).
+
+        Circuits of one sweep differ in these alone.
+        """
+        ...
+
+    def build(
+        self, drive: "b2.NeuronGroup", timeline: Timeline, *, reset: bool, copies: int = 1
+    ) -> BuiltCircuit:
+        """Return the hidden units and what they need, in Brian2's current device.
+
+        `drive` is a group with one I per unit; `copies` of the circuit lie side by side in
+        it. With `reset`, h starts each presentation at 0 (`populations.population`).
+        """
+        ...
+
+
+class ThresholdLinear:
+    """Defaults for circuits of cells with rates r = max(h, 0).
+
+    τ_c dh_c/dt = I_c + Σ_d A_cd r(h_d) − h_c
+    """
+
+    traces: ClassVar[Mapping[str, Trace]] = {}
+    synapses: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def input_sign(self) -> int:
+        """Sign of all feed-forward weights: either."""
+        return 0
+
+    @property
+    def populations(self) -> Mapping[str, int]:
+        """Number of cells in each population beside the hidden units: there is none."""
+        return {}
+
+    @property
+    def learning_names(self) -> tuple[str, ...]:
+        """Names of the synapses that a rule between cells may move: none."""
+        return ()
+
+    @property
+    def has_excitation(self) -> bool:
+        """Whether units excite each other: no."""
+        return False
+
+    def cells(self, num_units: int) -> stability.Cells:
+        """Return time constants and couplings A of all cells, the hidden units first."""
+        raise NotImplementedError(f"{type(self).__name__} has no couplings")
+
+    def check_size(self, num_units: int) -> None:
+        """Take any number of hidden units."""
+
+    def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
+        """Return whether a step is proved to settle, or does as the circuit when tried.
+
+        See `circuits.stability`. Both are for the weights given, without noise: while
+        synapses or the drives learn, the bound may move.
+        """
+        return self._steps(drive, reset=reset).accepts(dt_ms)
+
+    def safe_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return τ of the fastest cell, halved until it `is_stable` [ms]."""
+        steps = self._steps(drive, reset=reset)
+        return steps.largest_ms(float(steps.cells.tau_ms.min()))
+
+    def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return τ / 20 of the fastest cell, halved until it settles as it should."""
+        steps = self._steps(drive, reset=reset)
+        return steps.largest_ms(
+            float(steps.cells.tau_ms.min()) / STEPS_PER_TAU, closely=True
+        )
+
+    def largest_inhibition(self, drive: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the largest drive (image, 1): no unit is inhibited by more."""
+        return np.maximum(drive, 0).max(axis=1, keepdims=True)
+
+    def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
+        """Return the largest rate of a cell, as the trial of time steps finds it."""
+        return float(self._steps(drive, reset=reset).largest_rates.max())
+
+    def inhibition(self, traces: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return no inhibition (..., unit)."""
+        return np.zeros_like(traces["activity"])
+
+    def matrices(self, num_units: int) -> dict[str, NDArray[np.float64]]:
+        """Return the weights (receiving cell, sending cell) of synapses: there are none."""
+        return {}
+
+    def pairs(self, num_units: int, name: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the (receiving, sending) cells of the weights that are not 0."""
+        sending, receiving = np.nonzero(self.matrices(num_units)[name].T)
+        return receiving, sending
+
+    def _steps(self, drive: NDArray[np.float64], *, reset: bool) -> stability.Steps:
+        """Return what decides about time steps: only the hidden units have a drive."""
+        cells = self.cells(drive.shape[1])
+        drives = np.pad(drive, ((0, 0), (0, len(cells.tau_ms) - drive.shape[1])))
+        return stability.Steps(cells, drives, reset)

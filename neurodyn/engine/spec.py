@@ -1,0 +1,339 @@
+"""What a simulation is asked to do, checked before anything is built."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neurodyn import checks, times
+from neurodyn.checks import instance, time_ms, whole
+from neurodyn.circuits.base import Circuit
+from neurodyn.circuits.noise import seeds
+from neurodyn.engine import backends, learning_rate
+from neurodyn.engine.feedforward import drive as drive_of
+from neurodyn.plasticity.protocols import FEEDFORWARD, FeedforwardRule, RecurrentRule
+from neurodyn.plasticity.timing import check_timing
+from neurodyn.recording import Recording
+from neurodyn.stimulus import Presentation, checked_order
+
+type Rule = FeedforwardRule | RecurrentRule
+
+SHORT = 100  # a chosen time step that is so many times shorter than need be is told of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Spec:
+    """A simulation as it will be run."""
+
+    circuit: Circuit
+    images: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    order: NDArray[np.intp]
+    feedforward: FeedforwardRule | None
+    """What moves the weights from the pixels."""
+    recurrent: Mapping[str, RecurrentRule]
+    """What moves the weights between cells, by the synapses' names."""
+    stimulus: Presentation
+    recording: Recording
+    backend: str
+    dt_ms: float
+    batch_size: int
+    seed: int
+    drive: NDArray[np.float64]
+    """Of each image of the bank, with the weights given (image, unit)."""
+
+    def check_size(self, *, trials: int = 1) -> int:
+        """Return the bytes of the traces; as `Recording.check_size`."""
+        return self.recording.check_size(
+            num_presentations=trials * len(self.order),
+            period_ms=self.stimulus.period_ms,
+            num_units=len(self.weights),
+            others={
+                name: self.circuit.populations[trace.dims[-1]]
+                for name, trace in self.circuit.traces.items()
+                if trace.dims[0] == "time" and trace.dims[-1] in self.circuit.populations
+            },
+            num_synapses=self.weights.size,
+        )
+
+    @property
+    def window_ms(self) -> float:
+        """How long before the end of a presentation feed-forward learning starts [ms]."""
+        return _window_ms(self.feedforward, self.stimulus)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All settings."""
+        rules = {name: _described(rule) for name, rule in self.recurrent.items()}
+        if self.feedforward is not None:
+            rules[FEEDFORWARD] = _described(self.feedforward)
+            rules[FEEDFORWARD]["timing"] = _described(self.feedforward.timing)
+        return {
+            "circuit": _described(self.circuit),
+            "plasticity": rules,
+            "stimulus": asdict(self.stimulus),
+            "recording": asdict(self.recording),
+            "backend": self.backend,
+            "dt_ms": self.dt_ms,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
+
+
+def _described(settings: Any) -> dict[str, Any]:
+    """Return an object's settings, and its name."""
+    values = asdict(settings) if is_dataclass(settings) else vars(settings)
+    return {"name": type(settings).__name__, **values}
+
+
+def validate(
+    circuit: Circuit,
+    images: ArrayLike,
+    weights: ArrayLike,
+    *,
+    plasticity: Rule | Mapping[str, Rule] | None,
+    stimulus: Presentation | None,
+    order: ArrayLike | None,
+    recording: Recording | None,
+    backend: str,
+    dt_ms: float | None,
+    batch_size: int,
+    seed: int,
+) -> Spec:
+    """Return what is asked for, with defaults filled in; ValueError as in `simulate`."""
+    stimulus = Presentation() if stimulus is None else stimulus
+    recording = Recording() if recording is None else recording
+    checks.satisfies("circuit", circuit, Circuit, "LateralInhibition(), DaleInhibition()")
+    instance("stimulus", stimulus, Presentation, "Presentation()")
+    instance("recording", recording, Recording, "Recording()")
+    batch_size, seed = whole("batch_size", batch_size), whole("seed", seed)
+    seeds(seed)
+    bank, matrix = _arrays(images, weights)
+    circuit.check_size(len(matrix))
+    _check_signs(matrix, circuit.input_sign)
+    feedforward, recurrent = _rules(plasticity, circuit)
+    backend = backends.resolve(backend)
+    drive = drive_of(bank, matrix, p=circuit.p)
+    dt_ms = _time_step(
+        circuit, stimulus, drive, dt_ms, recording, _window_ms(feedforward, stimulus)
+    )
+    learns = feedforward is not None or bool(recurrent)
+    _check_recording(recording, circuit, learns=learns)
+    _check_samples(recording, stimulus, dt_ms, batch_size)
+    _check_batch(batch_size, learns, stimulus, recording)
+    setting = circuit, stimulus, drive, dt_ms
+    if feedforward is not None:
+        learning_rate.check_feedforward(feedforward, *setting)
+    for rule in recurrent.values():
+        learning_rate.check_recurrent(rule, *setting)
+    spec = Spec(
+        circuit=circuit,
+        images=bank,
+        weights=matrix,
+        order=checked_order(order, len(bank)),
+        feedforward=feedforward,
+        recurrent=recurrent,
+        stimulus=stimulus,
+        recording=recording,
+        backend=backend,
+        dt_ms=dt_ms,
+        batch_size=batch_size,
+        seed=seed,
+        drive=drive,
+    )
+    spec.check_size()
+    return spec
+
+
+def _arrays(
+    images: ArrayLike, weights: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    bank = checks.rates("images", images)
+    matrix = checks.array("weights", weights, ("unit", "pixel"))
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ValueError(f"weights have shape {matrix.shape}: (unit, pixel) is needed")
+    if matrix.shape[1] != bank.shape[1]:
+        raise ValueError(
+            f"the weights have {matrix.shape[1]} pixels per unit, the images "
+            f"{bank.shape[1]}: use weights that were trained on images of this size"
+        )
+    return bank, matrix
+
+
+def _check_signs(weights: NDArray[np.float64], sign: int) -> None:
+    wrong = weights * sign < 0
+    if wrong.any():
+        unit, pixel = np.argwhere(wrong)[0]
+        kind = "excitatory" if sign > 0 else "inhibitory"
+        raise ValueError(
+            f"{np.count_nonzero(wrong)} of {weights.size} weights have the wrong sign, the "
+            f"first of unit {unit} from pixel {pixel} ({weights[unit, pixel]:g}): this "
+            f"circuit's inputs are {kind} (input_sign={sign}). Train with that constraint, "
+            "or give the circuit input_sign=0"
+        )
+
+
+def _rules(
+    plasticity: Rule | Mapping[str, Rule] | None, circuit: Circuit
+) -> tuple[FeedforwardRule | None, dict[str, RecurrentRule]]:
+    """Return the feed-forward rule, and the rules between cells by name."""
+    if plasticity is None:
+        return None, {}
+    given: dict[str, Any]
+    given = (
+        dict(plasticity) if isinstance(plasticity, Mapping) else {FEEDFORWARD: plasticity}
+    )
+    for name, rule in given.items():
+        allowed = (FEEDFORWARD,) if _is_feedforward(name, rule) else circuit.learning_names
+        if name not in allowed:
+            raise ValueError(
+                f"{type(rule).__name__} cannot learn the synapses '{name}' of a "
+                f"{type(circuit).__name__}; it learns "
+                f"{' or '.join(allowed) or 'none of them'} (give plasticity={{name: rule}})"
+            )
+        checks.positive("tau_l_ms", rule.tau_l_ms)
+        if name != FEEDFORWARD:
+            example = "Brian2's expression, such as 'r_pre*(r_post - W)'"
+            instance(f"the change of {type(rule).__name__}", rule.change, str, example)
+    feedforward = given.pop(FEEDFORWARD, None)
+    if feedforward is not None:
+        _check_feedforward(feedforward, circuit)
+    return feedforward, given
+
+
+def _is_feedforward(name: str, rule: Any) -> bool:
+    """Return whether a rule is one for feed-forward synapses, or else one between cells."""
+    what = f"the rule for '{name}'"
+    examples = "KrotovHopfield(), Oja(), Homeostatic()"
+    checks.instance(what, rule, object, examples)
+    if not checks.lacking(rule, FeedforwardRule):
+        return True
+    meant = FeedforwardRule if name == FEEDFORWARD else RecurrentRule
+    if checks.lacking(rule, RecurrentRule):
+        checks.satisfies(what, rule, meant, examples)
+    return False
+
+
+def _check_feedforward(rule: FeedforwardRule, circuit: Circuit) -> None:
+    checks.positive("radius", rule.radius)
+    check_timing(rule.timing)
+    if not isinstance(rule.activation, str) or not re.search(
+        r"^\s*g\s*=.+:\s*1\b", rule.activation, re.MULTILINE
+    ):
+        raise ValueError(
+            f"the activation of {type(rule).__name__} is {rule.activation!r}: Brian2's "
+            "equation for g is needed, such as 'g = int(h >= 0.2) : 1'"
+        )
+    if rule.p != circuit.p:
+        raise ValueError(
+            f"the rule has p = {rule.p:g}, the circuit p = {circuit.p:g}: drive and "
+            "weights have one metric, so give both the same"
+        )
+
+
+def _window_ms(rule: FeedforwardRule | None, stimulus: Presentation) -> float:
+    return 0.0 if rule is None else rule.timing.window_ms(stimulus.image_ms)
+
+
+def _check_recording(recording: Recording, circuit: Circuit, *, learns: bool) -> None:
+    """Refuse to record what there is not."""
+    if recording.weights_every and not learns:
+        raise ValueError(
+            "weights_every is given, but no rule moves the weights: give plasticity"
+        )
+    if recording.inhibition and "inhibition" not in circuit.traces:
+        raise ValueError(
+            f"a {type(circuit).__name__} has no trace of inhibition: leave "
+            "Recording(inhibition=True) out"
+        )
+
+
+def _check_samples(
+    recording: Recording, stimulus: Presentation, dt_ms: float, batch_size: int
+) -> None:
+    """Refuse samples that are not the same ones in each presentation, if they must be."""
+    sample_steps = recording.sample_steps(dt_ms)
+    if not sample_steps or stimulus.steps(dt_ms)[1] % sample_steps == 0:
+        return
+    if recording.by_image or batch_size > 1:
+        alike = "one by one (batch_size=1), and " if batch_size > 1 else ""
+        raise ValueError(
+            f"activity_ms is {recording.activity_ms:g}: it must divide a presentation, "
+            f"{stimulus.period_ms:g} ms; or record images {alike}with by_image=False, "
+            "along one time axis"
+        )
+
+
+def _time_step(
+    circuit: Circuit,
+    stimulus: Presentation,
+    drive: NDArray[np.float64],
+    dt_ms: float | None,
+    recording: Recording,
+    window_ms: float,
+) -> float:
+    windows = [window_ms] if 0 < window_ms < inf else []
+    others = [*windows]
+    if recording.activity_ms is not None:
+        others.append(recording.activity_ms)
+    reset = stimulus.reset
+    if dt_ms is not None:
+        dt_ms = time_ms("dt_ms", dt_ms)
+        checks.positive("dt_ms", dt_ms, "the time step")
+    if dt_ms is None:
+        bound = circuit.default_step_ms(drive, reset=reset)
+        if window_ms == inf:
+            # What is learned in the first steps depends on who overshoots in them.
+            bound = min(bound, circuit.safe_step_ms(drive, reset=reset))
+        dt_ms = stimulus.fitting_step(bound, *others)
+        while dt_ms < 0.999 * bound and not circuit.is_stable(drive, dt_ms, reset=reset):
+            dt_ms = stimulus.fitting_step(dt_ms / 2, *others)
+        if dt_ms < bound / SHORT:
+            checks.warn(
+                f"the time step is {dt_ms:.3g} ms, {bound / dt_ms:.0f} times shorter than "
+                "this circuit needs, since no longer one divides all times: choose times "
+                "in simple ratios, such as an activity_ms that divides image_ms",
+            )
+    elif not circuit.is_stable(drive, dt_ms, reset=reset):
+        safe = float(f"{0.995 * circuit.safe_step_ms(drive, reset=reset):.3g}")
+        while not circuit.is_stable(drive, safe, reset=reset):
+            safe = float(f"{safe / 2:.3g}")
+        raise ValueError(
+            f"dt_ms is {dt_ms:g}: Euler's method is not stable with that step for this "
+            f"circuit and these images; one of {safe:g} ms is. Leave it out to have one "
+            "chosen"
+        )
+    stimulus.steps(dt_ms)
+    recording.sample_steps(dt_ms)
+    for window_ms in windows:
+        times.steps("last_ms", window_ms, dt_ms)
+    return dt_ms
+
+
+def _check_batch(
+    batch_size: int,
+    learns: bool,
+    stimulus: Presentation,
+    recording: Recording,
+) -> None:
+    checks.at_least_one("batch_size", batch_size, "image is shown at a time")
+    if batch_size == 1:
+        return
+    if learns:
+        raise ValueError(
+            f"batch_size is {batch_size}, but the weights learn: images side by side need "
+            "static weights (batch_size=1)"
+        )
+    if not stimulus.reset:
+        raise ValueError(
+            f"batch_size is {batch_size}, but activity is carried over (reset=False): "
+            "images side by side have no order (batch_size=1)"
+        )
+    if recording.norms or recording.weights_every:
+        raise ValueError(
+            "images side by side have static weights: nothing of them to record"
+        )

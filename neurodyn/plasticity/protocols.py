@@ -1,0 +1,90 @@
+"""What the engine asks of a learning rule. A rule of your own is any object with these.
+
+A `FeedforwardRule` moves the weights from pixels to hidden units, a `RecurrentRule` those
+between cells of the circuit.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+FEEDFORWARD = "feedforward"  # name of the synapses from pixels to hidden units
+
+
+class Timing(Protocol):
+    """When feed-forward synapses learn (`Continuous`, `Gated`, `Settled`)."""
+
+    def window_ms(self, image_ms: float) -> float:
+        """Return how long before the end of a presentation learning starts [ms].
+
+        0: one update at the end, as large as the image was long; infinite: all the time.
+
+        Raises
+        ------
+        ValueError
+            If the image is not shown for so long.
+        """
+        ...
+
+
+class FeedforwardRule(Protocol):
+    """A rule τ_L dW_ui/dt = g_u (R^p v_i − I_u W_ui) (`KrotovHopfield`, `Oja`).
+
+    The equation (K&H 2019, eq. 3) is the same for all of them; theirs is who learns, g.
+    """
+
+    @property
+    def p(self) -> float:
+        """Exponent of the metric; that of the circuit."""
+        ...
+
+    @property
+    def radius(self) -> float:
+        """R, the p-norm to which the weights of a winner flow."""
+        ...
+
+    @property
+    def tau_l_ms(self) -> float:
+        """Time constant τ_L of the weights [ms]."""
+        ...
+
+    @property
+    def timing(self) -> Timing:
+        """When the weights move."""
+        ...
+
+    @property
+    def activation(self) -> str:
+        """Brian2's equation for g, of the unit's activity h and drive I: "g = h : 1"."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """What that equation refers to."""
+        ...
+
+    def strongest(self, lowest: float, highest: float) -> float:
+        """Return the largest |g| at activities from `lowest` to `highest`."""
+        ...
+
+
+class RecurrentRule(Protocol):
+    """A rule τ_L dW/dt = change, W ≥ 0, while an image is on (`Homeostatic`)."""
+
+    @property
+    def tau_l_ms(self) -> float:
+        """Time constant τ_L of the weights [ms]."""
+        ...
+
+    @property
+    def change(self) -> str:
+        """Brian2's expression for the change, of W, r_pre and r_post (rates, 0 or more)."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """What that expression refers to."""
+        ...
+
+    def strongest(self, largest_rate: float) -> float:
+        """Return the largest |d change / d r_post| at sending rates up to this one."""
+        ...

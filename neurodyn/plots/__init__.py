@@ -1,0 +1,45 @@
+"""Pictures of traces and weights: functions from DataArray and Axes to Axes.
+
+They take traces as `simulate` returns them: activity (image, time, unit) is drawn along one
+time axis, of snapshots the last one is drawn.
+"""
+
+from neurodyn.plots.activity import (
+    active_units,
+    activity_traces,
+    e_i_balance,
+    participation,
+    phase_portrait,
+    population_rate,
+    raster,
+    ringing,
+    selectivity,
+    settling_time,
+    spectrum,
+    winners,
+)
+from neurodyn.plots.weights import (
+    receptive_field_similarity,
+    receptive_fields,
+    sign_violations,
+    weight_norms,
+)
+
+__all__ = [
+    "active_units",
+    "activity_traces",
+    "e_i_balance",
+    "participation",
+    "phase_portrait",
+    "population_rate",
+    "raster",
+    "receptive_field_similarity",
+    "receptive_fields",
+    "ringing",
+    "selectivity",
+    "settling_time",
+    "sign_violations",
+    "spectrum",
+    "weight_norms",
+    "winners",
+]

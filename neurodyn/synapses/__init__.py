@@ -1,1 +1,0 @@
-"""Rules by which synapses learn, one file each."""
