@@ -248,6 +248,11 @@ class Config(Study):
             )
 
     @property
+    def sets(self) -> tuple[str]:
+        """The data set."""
+        return (self.data or ("digits" if self.quick else "mnist"),)
+
+    @property
     def num_units(self) -> int:
         """The number of hidden units."""
         return self.units or (50 if self.quick else 2000)
@@ -255,7 +260,7 @@ class Config(Study):
 
 def main(config: Config) -> xr.Dataset:
     """Train what is missing, print the table, draw the figure; return what they show."""
-    data = config.data or ("digits" if config.quick else "mnist")
+    [data] = config.sets
     datasets.check_root(config, data)
     where = study.places(config, "dale_training")
     source = Source.of(data, config.data_root)

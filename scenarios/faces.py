@@ -7,7 +7,6 @@ the pixels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,9 +20,10 @@ from fastpath.defaults import COLOUR, Defaults, defaults_for
 from fastpath.experiment import Split, Trained
 from fastpath.readout import Readout
 from fastpath.train import Training
-from scenarios import face_figure, grid, records, study
+from scenarios import face_figure, records, study
 from scenarios.cells import Clusters, EndToEnd, Local, Network, Pixels, Source, scored
 from scenarios.study import Study
+from scenarios.support import settings
 
 type Method = Literal[
     "local rule", "back-propagation", "random weights", "k-means", "pixels"
@@ -290,8 +290,7 @@ def only(known: xr.Dataset, asked: Sequence[Network]) -> xr.Dataset:
 
     k-means has fewer units than the others where there are few images.
     """
-    names = [grid.path_of(cell, Path()).stem for cell in asked]
-    mine = known["cell"].isin(names)
+    mine = known["settings"].isin([settings.canonical(cell) for cell in asked])
     shown = known.drop_vars([*records.LABELS, "seconds"]).where(mine).max("num_units")
     places = {dim: [cell.at[dim] for cell in asked] for dim in ("data", "network", "seed")}
     return shown.sel({dim: list(dict.fromkeys(at)) for dim, at in places.items()})

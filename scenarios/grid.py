@@ -9,8 +9,6 @@ import re
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,8 +19,8 @@ import xarray as xr
 from fastpath import checkpoint
 from neurodyn.progress import duration
 from scenarios import hardware
+from scenarios.support import settings
 
-_NEVER = object()
 ANSWER_SECONDS = 10  # within which a scheduler has to answer
 
 
@@ -45,34 +43,15 @@ type Share = Callable[[Sequence[Task]], Iterator[tuple[int, xr.Dataset]]]
 
 
 def path_of(cell: Cell, folder: Path) -> Path:
-    """Return the file of a cell: its kind, its place, and a digest of all its settings."""
+    """Return the file of a cell: its kind, its place, and the key of its settings."""
     place = "-".join(str(value) for value in cell.at.values())
     place = re.sub(r"[^\w.,+-]+", "_", place)  # as a part of a file name
-    digest = sha256(settings(cell).encode()).hexdigest()[:10]
-    return folder / f"{type(cell).__name__}-{place}-{digest}.nc"
-
-
-def settings(value: Any) -> str:
-    """Return the settings that a result depends on, by which it is found again.
-
-    That is what `repr` returns, without the fields at what their metadata call neutral:
-    those that came later, and change nothing there.
-    """
-    if not is_dataclass(value) or isinstance(value, type):
-        return repr(value)
-    shown = [
-        f"{field.name}={settings(part)}"
-        for field in fields(value)
-        if field.repr
-        and (part := getattr(value, field.name)) != field.metadata.get("neutral", _NEVER)
-    ]
-    return f"{type(value).__qualname__}({', '.join(shown)})"
+    return folder / f"{type(cell).__name__}-{place}-{settings.key(cell)}.nc"
 
 
 def is_known(cell: Cell, folder: Path, known: Mapping[str, xr.Dataset]) -> bool:
     """Return whether `filled` would have nothing to compute for a cell."""
-    path = path_of(cell, folder)
-    return path.exists() or path.stem in known
+    return path_of(cell, folder).exists() or settings.canonical(cell) in known
 
 
 def filled(
@@ -85,7 +64,7 @@ def filled(
 ) -> list[xr.Dataset]:
     """Return the results of all cells; compute, and save at once, those without a file.
 
-    `known` holds results from elsewhere, by the name of the file that they would have.
+    `known` holds results from elsewhere, by their settings.
     """
     paths = [path_of(cell, folder) for cell, _ in tasks]
     results = {}
@@ -94,8 +73,8 @@ def filled(
             break
         if path.exists():
             results[i] = read(path)
-        elif known and path.stem in known:
-            results[i] = known[path.stem]
+        elif known and (text := settings.canonical(tasks[i][0])) in known:
+            results[i] = known[text]
     left = [i for i in range(len(tasks)) if i not in results]
     start = time.perf_counter()
     for done, (which, result) in enumerate(share([tasks[i] for i in left]), start=1):
@@ -138,7 +117,7 @@ def compute(cell: Cell, given: tuple[xr.Dataset, ...]) -> xr.Dataset:
     result = cell.compute(*given)
     seconds = time.perf_counter() - start
     return result.assign_attrs(
-        settings=settings(cell),
+        settings=settings.canonical(cell),
         seconds=seconds,
         hardware=hardware.described(getattr(cell, "device", "cpu")),
     )

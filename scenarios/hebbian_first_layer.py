@@ -91,12 +91,7 @@ def main(config: Config) -> xr.Dataset:
     result = study.filled(
         config,
         where,
-        [
-            network(name, source, seed, config)
-            for source in sources
-            for seed in config.seeds_of(config.num_units)
-            for name in NAMES
-        ],
+        [cell for source in sources for cell in cells(config, source)],
         title="A layer that learned without labels as the first layer of a network",
         protocol=PROTOCOL,
     )
@@ -104,6 +99,15 @@ def main(config: Config) -> xr.Dataset:
     study.save(draw(result), where.figure)
     print(f"wrote {where.record} and {where.figure}")
     return result
+
+
+def cells(config: Config, source: Source) -> list[Network]:
+    """Return the networks of a data set."""
+    return [
+        network(name, source, seed, config)
+        for seed in config.seeds_of(config.num_units)
+        for name in NAMES
+    ]
 
 
 def network(name: Name, source: Source, seed: int, config: Config) -> Network:

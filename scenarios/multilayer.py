@@ -239,6 +239,11 @@ class Config(Study):
             raise ValueError(f"depth is {self.depth}: there are 1 to {DEPTH} layers")
 
     @property
+    def sets(self) -> tuple[str, ...]:
+        """The data sets."""
+        return self.data or (("digits",) if self.quick else ("mnist", "fashion_mnist"))
+
+    @property
     def num_units(self) -> int:
         """The number of hidden units of each layer."""
         return self.units or (50 if self.quick else 2000)
@@ -246,10 +251,9 @@ class Config(Study):
 
 def main(config: Config) -> xr.Dataset:
     """Train what is missing, print the table, draw the figure; return what they show."""
-    sets = config.data or (("digits",) if config.quick else ("mnist", "fashion_mnist"))
-    datasets.check_root(config, *sets)
+    datasets.check_root(config, *config.sets)
     where = study.places(config, "multilayer")
-    sources = [Source.of(path, config.data_root) for path in sets]
+    sources = [Source.of(path, config.data_root) for path in config.sets]
     known = study.filled(
         config,
         where,

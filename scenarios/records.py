@@ -5,24 +5,26 @@ Finished cells are kept twice: each in a file of its own while a study is under 
 there, so that a table of many hours is filled in pieces, on whatever machine is free.
 """
 
-import re
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from scenarios import grid
 from scenarios.grid import Cell
+from scenarios.support import settings
 
-# What every result says of itself, beside its numbers: the name that its file has (kind,
-# place, digest of the settings), the settings, what it was computed on, and how long.
-LABELS = ("cell", "settings", "hardware")
+# What every result says of itself, beside its numbers and how long they took: its settings,
+# by which it is found again (see `settings`), and what it was computed on.
+LABELS = ("settings", "hardware")
 type Known = dict[str, xr.Dataset]
 
 
 def known(path: Path, dims: Sequence[str]) -> Known:
-    """Return the results in a file by the names of their cells.
+    """Return the results in a file by their settings.
 
     Raises
     ------
@@ -35,8 +37,8 @@ def known(path: Path, dims: Sequence[str]) -> Known:
     found = {}
     for place in np.ndindex(*(stacked.sizes[dim] for dim in dims)):
         result = stacked.isel(dict(zip(dims, place, strict=True)))
-        if name := str(result["cell"].item()):
-            found[name] = _only_its_own(result)
+        if text := str(result["settings"].item()):
+            found[text] = _only_its_own(result)
     return found
 
 
@@ -51,13 +53,13 @@ def _only_its_own(result: xr.Dataset) -> xr.Dataset:
 
 
 def labelled(cell: Cell, result: xr.Dataset) -> tuple[str, xr.Dataset]:
-    """Return a result at its place, with what it says of itself, and its name."""
-    name = grid.path_of(cell, Path()).stem
-    if "cell" in result:
-        return name, result
-    labels = {label: result.attrs[label] for label in ("settings", "hardware", "seconds")}
-    placed = result.drop_attrs(deep=False).assign(cell=name, **labels)
-    return name, placed.assign_coords(cell.at)
+    """Return the settings of a result, and the result at its place with its labels."""
+    text = settings.canonical(cell)
+    if "settings" in result:
+        return text, result
+    labels = {label: result.attrs[label] for label in (*LABELS, "seconds")}
+    placed = result.drop_attrs(deep=False).assign(labels)
+    return text, placed.assign_coords(cell.at)
 
 
 def merged(before: Mapping[str, xr.Dataset], new: Known, dims: Sequence[str]) -> xr.Dataset:
@@ -96,4 +98,16 @@ def recipe(result: xr.Dataset) -> str:
 
     That is, beside the seed, how many receptive fields are kept of it.
     """
-    return re.sub(r"\b(seed|fields)=\d+", "", result["settings"].item())
+    return settings.dumped(_without_seeds(json.loads(result["settings"].item())))
+
+
+def _without_seeds(value: Any) -> Any:
+    """Return a part of settings without the seeds and numbers of fields in it."""
+    match value:
+        case dict():
+            kept = value.keys() - {"seed", "fields"}
+            return {name: _without_seeds(value[name]) for name in kept}
+        case list():
+            return [_without_seeds(part) for part in value]
+        case _:
+            return value

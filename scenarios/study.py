@@ -142,10 +142,10 @@ def filled(
 
 
 def known(where: Places, dims: Sequence[str]) -> records.Known:
-    """Return what is known already, by the names of the cells."""
+    """Return what is known already, by their settings."""
     files = dict.fromkeys((where.committed, where.record))  # mostly one and the same
     found = (records.known(file, dims) for file in files)
-    return {name: result for known in found for name, result in known.items()}
+    return {text: result for known in found for text, result in known.items()}
 
 
 def check_distinct(cells: Sequence[Cell]) -> None:

@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from dataclasses import dataclass
 
 import pytest
 import xarray as xr
@@ -131,12 +132,13 @@ def test_beside_quick_the_defaults_of_a_full_study_count_where_they_are_given(mo
 
 
 def test_a_study_says_how_long_the_rest_will_take(tmp_path, monkeypatch, capsys):
+    @dataclass
     class Cell:
-        def __init__(self, number):
-            self.at = {"number": number}
+        number: int
 
-        def __repr__(self):
-            return f"Cell({self.at})"
+        @property
+        def at(self):
+            return {"number": self.number}
 
     def share(tasks):
         for which, _ in enumerate(tasks):

@@ -17,13 +17,14 @@ from fastpath.train import Training
 from scenarios import dale_training, grid, hidden_size, multilayer, records, study
 from scenarios.cells import Local, Source
 from scenarios.dale_training import Signed
+from scenarios.support import settings
 
 DIGITS = Source.of("digits", None)
 KNOWN = defaults_for("digits")
 
 
 def local(**changes):
-    settings = {
+    made = {
         "network": "local rule",
         "source": DIGITS,
         "num_units": 8,
@@ -34,12 +35,12 @@ def local(**changes):
         "training": Training(epochs=2),
         "readout": Readout(epochs=2),
     }
-    return Local(**settings | changes)
+    return Local(**made | changes)
 
 
 def small(module, tmp_path, **changes):
-    settings = {"preset": "quick", "seeds": 1, "out": tmp_path / "run"}
-    return module.Config(**settings | changes)
+    given = {"preset": "quick", "seeds": 1, "out": tmp_path / "run"}
+    return module.Config(**given | changes)
 
 
 def test_the_name_of_a_cell_follows_its_settings_and_not_the_machine():
@@ -70,21 +71,21 @@ def test_a_record_gives_back_each_result(tmp_path):
     path = tmp_path / "record.nc"
     study.checkpoint.save_dataset(path, records.merged({}, new, dims))
     known = records.known(path, dims)
-    assert set(known) == {grid.path_of(cell, Path()).stem for cell in cells}
-    for cell, result in zip(cells, results, strict=True):
-        kept = known[grid.path_of(cell, Path()).stem]
+    texts = [settings.canonical(cell) for cell in cells]
+    assert set(known) == set(texts)
+    for text, result in zip(texts, results, strict=True):
+        kept = known[text]
         assert set(kept.data_vars) == {
             *result.data_vars,
-            "cell",
             "settings",
             "hardware",
             "seconds",
         }
         assert float(kept["error"]) == float(result["error"])
-        assert kept["settings"].item() == repr(cell)
+        assert kept["settings"].item() == text
     with xr.open_dataset(path, engine="h5netcdf") as stacked:
         assert np.isnan(stacked["error"].sel(num_units=12, seed=1)).all()
-    assert not (records.merged(known, {}, dims)["cell"] == "nan").any()
+    assert not (records.merged(known, {}, dims)["settings"] == "nan").any()
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(ValueError, match="damaged"):
         records.known(path, dims)
@@ -126,7 +127,7 @@ def test_local_cell_is_what_the_command_trains(tmp_path):
 
 
 def signed(signs, **changes):
-    settings = {
+    made = {
         "network": "signed",
         "source": DIGITS,
         "num_units": 12,
@@ -139,7 +140,7 @@ def signed(signs, **changes):
         "readout": Readout(epochs=2),
         "num_interneurons": 5 if signs == "interneurons" else 0,
     }
-    return Signed(**settings | changes)
+    return Signed(**made | changes)
 
 
 @pytest.mark.parametrize("signs", dale_training.SIGNS)

@@ -34,7 +34,7 @@ class Source:
     data: str
     unit_norm: bool
     seed: int
-    root: Path | None = field(default=None, repr=False)
+    root: Path | None = field(default=None, repr=False, compare=False)
 
     @property
     def preprocess(self) -> Preprocess:
