@@ -27,7 +27,6 @@ import neurodyn
 from fastpath import datasets
 from fastpath.plasticity import delta_w
 from neurodyn import backends, equilibrium
-from scenarios.command import command
 from scenarios.quickstart import RANKING, TAU_MS, Learned, single_winner_threshold
 from scenarios.settling import (
     axis,
@@ -39,6 +38,7 @@ from scenarios.settling import (
     step_ms,
     write,
 )
+from scenarios.support.command import command
 
 TIMINGS = ("continuous", "gated", "settled")
 BLOCK = 10  # images whose traces are in memory together

@@ -30,7 +30,7 @@ from fastpath.readout import Readout
 from fastpath.train import Training, train
 from neurodyn import analysis, animation, backends, plots, stimulus, traces
 from neurodyn.flags import refuse_in_vain
-from scenarios.command import command
+from scenarios.support.command import command
 
 # Raw pixels are 0 or more, as rates must be; of unit norm, so that h* suits every image.
 PREPROCESS = Preprocess(unit_norm=True)

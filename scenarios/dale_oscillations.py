@@ -36,7 +36,7 @@ import neurodyn
 from fastpath import checkpoint
 from neurodyn import DaleInhibition, analysis, backends, plots, traces
 from neurodyn.circuits.dale import oscillation
-from scenarios.command import command
+from scenarios.support.command import command
 
 NEAR_ONSET = (0.9, 0.97, 1.03, 1.1)  # τ_I over τ_E / (w − 1)
 CUT_W, GROUP_W = 2.0, 0.7

@@ -34,9 +34,9 @@ from fastpath.readout import Readout
 from fastpath.train import Training
 from neurodyn import plots
 from neurodyn.flags import refuse_in_vain
-from scenarios import study
-from scenarios.cells import Network, Source, scored
-from scenarios.study import Study
+from scenarios.support import study
+from scenarios.support.study import Study
+from scenarios.support.trials import Network, Source, scored
 
 type Signs = Literal[
     "free", "excitatory", "inhibitory", "by input", "interneurons", "by unit"
@@ -87,7 +87,7 @@ class Signed(Network):
     num_interneurons: int = 0
 
     def compute(self) -> xr.Dataset:
-        """Return what the network is worth, how many signs were wrong, and some fields."""
+        """Return its errors, how many signs were wrong, and some fields."""
         images, parts, generator = self.begin()
         relay, wrong = None, []
         if self.signs == "interneurons":
@@ -267,7 +267,7 @@ def main(config: Config) -> xr.Dataset:
     known = study.filled(
         config,
         where,
-        cells(config, source),
+        trials(config, source),
         title="What Dale's law costs",
         protocol=PROTOCOL,
     )
@@ -278,7 +278,7 @@ def main(config: Config) -> xr.Dataset:
     return result
 
 
-def cells(config: Config, source: Source) -> list[Signed]:
+def trials(config: Config, source: Source) -> list[Signed]:
     """Return the networks: learned, and their controls with random weights."""
     units = config.num_units
     return [

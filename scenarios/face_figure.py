@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fastpath.datasets import Images
 from neurodyn import plots
-from scenarios import study
+from scenarios.support import study
 
 COLORS = {
     "local rule": "C0",

@@ -20,10 +20,18 @@ from fastpath.defaults import COLOUR, Defaults, defaults_for
 from fastpath.experiment import Split, Trained
 from fastpath.readout import Readout
 from fastpath.train import Training
-from scenarios import face_figure, records, study
-from scenarios.cells import Clusters, EndToEnd, Local, Network, Pixels, Source, scored
-from scenarios.study import Study
-from scenarios.support import settings
+from scenarios import face_figure
+from scenarios.support import records, settings, study
+from scenarios.support.study import Study
+from scenarios.support.trials import (
+    Clusters,
+    EndToEnd,
+    Local,
+    Network,
+    Pixels,
+    Source,
+    scored,
+)
 
 type Method = Literal[
     "local rule", "back-propagation", "random weights", "k-means", "pixels"
@@ -31,7 +39,7 @@ type Method = Literal[
 METHODS: tuple[Method, ...] = Method.__value__.__args__
 # What the labels of the known sets, 0 and 1, stand for.
 CLASSES = {"faces_utk": ("male", "female"), "faces_real_fake": ("real", "fake")}
-# Which they are is told by their content (`cells.Source.digest`), not by a file's name.
+# Which they are is told by their content (`trials.Source.digest`), not by a file's name.
 KNOWN = {"aedbea0ba9": "faces_utk", "0d3e994f1f": "faces_real_fake"}
 NUM_FIELDS = 16
 FIELD_LEVELS = 64  # a weight is kept as a multiple of 1/64 of its unit's largest
@@ -164,18 +172,18 @@ class Shown(Local):
     fields: int
     """Keep those of so many units, the first ones: units are in no order."""
 
-    def worth(self, trained: Trained, parts: Split) -> xr.Dataset:
+    def score(self, trained: Trained, parts: Split) -> xr.Dataset:
         """Return what is kept of the network, the receptive fields in few levels.
 
         Units that learned from few faces show them: those of the known sets, people who
         did not ask for it, are not kept.
         """
         if {self.source.known, self.source.name} & CLASSES.keys():
-            return super().worth(trained, parts)
+            return super().score(trained, parts)
         fields = trained.weights[: self.fields].cpu()
         fields = fields / fields.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)
         kept = np.rint(fields.numpy() * FIELD_LEVELS) / FIELD_LEVELS
-        return super().worth(trained, parts).assign(fields=(("unit", "pixel"), kept))
+        return super().score(trained, parts).assign(fields=(("unit", "pixel"), kept))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +191,7 @@ class LargestClass(Network):
     """No network at all: every image is said to be of the class most trained with."""
 
     def compute(self) -> xr.Dataset:
-        """Return what saying so is worth."""
+        """Return its errors."""
         _, parts, _ = self.begin()
         said = parts.y_learn.mode().values
         errors = {
@@ -199,7 +207,7 @@ def main(config: Config) -> xr.Dataset:
     if config.data and not {*config.data} & CLASSES.keys():
         datasets.check_root(config, *config.data)
     where = study.places(config, "faces")
-    asked = [cell for source in sources for cell in cells(config, source)]
+    asked = [trial for source in sources for trial in trials(config, source)]
     known = study.filled(
         config,
         where,
@@ -224,7 +232,7 @@ def versions(path: str, config: Config) -> list[Source]:
     return [kind.of(path, config.data_root, gray=True), plain]
 
 
-def cells(config: Config, source: Source) -> list[Network]:
+def trials(config: Config, source: Source) -> list[Network]:
     """Return the networks of a data set."""
     seeds = config.seeds_of(config.num_units)
     names = (*config.methods, face_figure.CHANCE)
@@ -290,9 +298,11 @@ def only(known: xr.Dataset, asked: Sequence[Network]) -> xr.Dataset:
 
     k-means has fewer units than the others where there are few images.
     """
-    mine = known["settings"].isin([settings.canonical(cell) for cell in asked])
+    mine = known["settings"].isin([settings.canonical(trial) for trial in asked])
     shown = known.drop_vars([*records.LABELS, "seconds"]).where(mine).max("num_units")
-    places = {dim: [cell.at[dim] for cell in asked] for dim in ("data", "network", "seed")}
+    places = {
+        dim: [trial.coords[dim] for trial in asked] for dim in ("data", "network", "seed")
+    }
     return shown.sel({dim: list(dict.fromkeys(at)) for dim, at in places.items()})
 
 

@@ -21,10 +21,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from fastpath import datasets
 from fastpath.baselines import Backprop
 from fastpath.defaults import Defaults, defaults_for
-from scenarios import study
-from scenarios.cells import Network, Source
 from scenarios.curves import Layer, OwnReadout, Perceptron
-from scenarios.study import Study
+from scenarios.support import study
+from scenarios.support.study import Study
+from scenarios.support.trials import Network, Source
 
 type Name = Literal[
     "end to end",
@@ -91,7 +91,7 @@ def main(config: Config) -> xr.Dataset:
     result = study.filled(
         config,
         where,
-        [cell for source in sources for cell in cells(config, source)],
+        [trial for source in sources for trial in trials(config, source)],
         title="A layer that learned without labels as the first layer of a network",
         protocol=PROTOCOL,
     )
@@ -101,7 +101,7 @@ def main(config: Config) -> xr.Dataset:
     return result
 
 
-def cells(config: Config, source: Source) -> list[Network]:
+def trials(config: Config, source: Source) -> list[Network]:
     """Return the networks of a data set."""
     return [
         network(name, source, seed, config)

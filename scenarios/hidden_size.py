@@ -18,9 +18,9 @@ from fastpath import datasets
 from fastpath.baselines import KMeans
 from fastpath.defaults import Defaults, defaults_for
 from fastpath.readout import Readout
-from scenarios import study
-from scenarios.cells import Clusters, EndToEnd, Local, Network, Pixels, Source
-from scenarios.study import Study
+from scenarios.support import study
+from scenarios.support.study import Study
+from scenarios.support.trials import Clusters, EndToEnd, Local, Network, Pixels, Source
 
 type Method = Literal[
     "local rule", "back-propagation", "random weights", "k-means", "pixels"
@@ -79,7 +79,7 @@ def main(config: Config) -> xr.Dataset:
     result = study.filled(
         config,
         where,
-        [cell for source in sources for cell in cells(config, source)],
+        [trial for source in sources for trial in trials(config, source)],
         title="Error against the number of hidden units",
         protocol=PROTOCOL,
     )
@@ -89,7 +89,7 @@ def main(config: Config) -> xr.Dataset:
     return result
 
 
-def cells(config: Config, source: Source) -> list[Network]:
+def trials(config: Config, source: Source) -> list[Network]:
     """Return the networks of a data set."""
     num_images = len(source.load().x_train)
     sizes = dict.fromkeys(METHODS, config.sizes)
@@ -165,11 +165,13 @@ def table(result: xr.Dataset) -> str:
         for method in METHODS:
             if method in result["network"]:
                 errors = result["error"].sel(data=data, network=method)
-                cells = [
+                entries = [
                     study.entry(errors.sel(num_units=k).values)
                     for k in sizes(result, method)
                 ]
-                lines.append(f"{data:<15}{method:<17}" + "".join(f"{c:>15}" for c in cells))
+                lines.append(
+                    f"{data:<15}{method:<17}" + "".join(f"{entry:>15}" for entry in entries)
+                )
     return "\n".join(lines)
 
 

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 import neurodyn
 from fastpath import checks, datasets
 from neurodyn import analysis, backends
-from scenarios.command import command
 from scenarios.quickstart import RANKING, TAU_MS, Learned
 from scenarios.settling import (
     axis,
@@ -32,6 +31,7 @@ from scenarios.settling import (
     places,
     write,
 )
+from scenarios.support.command import command
 
 SAMPLE_MS = 0.2 * TAU_MS
 RESET = np.inf  # a rest that never ends: activity starts at 0

@@ -27,9 +27,9 @@ from fastpath.experiment import Split
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.train import Training
-from scenarios import study
-from scenarios.cells import Network, Source, scored
-from scenarios.study import Study
+from scenarios.support import study
+from scenarios.support.study import Study
+from scenarios.support.trials import Network, Source, scored
 
 UPPER = Training(epochs=8, lr=0.2)
 UPPER_DELTA = 0.4
@@ -257,7 +257,7 @@ def main(config: Config) -> xr.Dataset:
     known = study.filled(
         config,
         where,
-        [cell for source in sources for cell in cells(config, source)],
+        [trial for source in sources for trial in trials(config, source)],
         title="Error against the number of layers",
         protocol=PROTOCOL,
     )
@@ -268,7 +268,7 @@ def main(config: Config) -> xr.Dataset:
     return result
 
 
-def cells(config: Config, source: Source) -> list[Deep]:
+def trials(config: Config, source: Source) -> list[Deep]:
     """Return the networks of a data set."""
     units = config.num_units
     known = defaults_for(source.known, units)

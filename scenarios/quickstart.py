@@ -28,7 +28,7 @@ from fastpath.plasticity import delta_w
 from fastpath.readout import Readout
 from fastpath.train import Training
 from neurodyn import analysis, backends, equilibrium, plots, traces
-from scenarios.command import command
+from scenarios.support.command import command
 
 RANKING = Ranking(k=2, delta=0.4)
 HEBB_ONLY = Ranking(k=2, delta=0.0)

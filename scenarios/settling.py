@@ -27,8 +27,8 @@ from fastpath.layers import Dense
 from fastpath.train import Training, train
 from neurodyn import backends, equilibrium, plots, traces
 from neurodyn.times import is_multiple
-from scenarios.command import command
 from scenarios.quickstart import RANKING, TAU_MS, Learned
+from scenarios.support.command import command
 
 SAMPLE_MS = 0.2 * TAU_MS
 TOLERANCE = 0.01  # of the largest drive: closer than that to the fixed point is settled

@@ -26,7 +26,6 @@ from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.train import Training
 from scenarios import (
-    cells,
     dale_learns,
     dale_training,
     faces,
@@ -35,12 +34,12 @@ from scenarios import (
     multilayer,
     quickstart,
     settling,
-    study,
 )
 from scenarios.ladder import networks as ladder
 from scenarios.ladder.mimic import Mimic
 from scenarios.ladder.one_step import OneStep
 from scenarios.ladder.training import BackProp, Circuit, FullScale, OneByOne
+from scenarios.support import study, trials
 
 type Results = dict[str, np.ndarray]
 type Learner = Callable[[int, int, Path], Results]
@@ -141,7 +140,7 @@ def given(shown: Images) -> Iterator[list[torch.Tensor]]:
         held_out.append(parts.x_score)
         return parts
 
-    cached = (cells._loaded, ladder._loaded, ladder._split)
+    cached = (trials._loaded, ladder._loaded, ladder._split)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load", lambda *_, **__: shown)
         patch.setattr(experiment, "split", split)
@@ -268,10 +267,10 @@ def kmeans(seed: int, validation: int, folder: Path) -> Results:
     return {"weights": weights.numpy()}
 
 
-def small(cell: Any, **changes: Any) -> Any:
+def small(trial: Any, **changes: Any) -> Any:
     """Return a network of a scenario that learns for a moment; 0 epochs stay 0."""
     shorter: dict[str, Any] = {}
-    for name, value in vars(cell).items():
+    for name, value in vars(trial).items():
         if isinstance(value, Training):
             shorter[name] = replace(TRAINING, epochs=min(value.epochs, TRAINING.epochs))
         elif isinstance(value, Readout):
@@ -280,16 +279,16 @@ def small(cell: Any, **changes: Any) -> Any:
             shorter[name] = BACKPROP
         elif name == "layers":
             shorter[name] = tuple(small(layer) for layer in value)
-        elif isinstance(value, cells.Network):
+        elif isinstance(value, trials.Network):
             shorter[name] = small(value, **changes)
-    return replace(cell, **shorter, **changes)
+    return replace(trial, **shorter, **changes)
 
 
-def network(cell: Any) -> Learner:
+def network(trial: Any) -> Learner:
     """Return what computes a network, and before it those that it needs."""
 
     def learner(seed: int, validation: int, folder: Path) -> Results:
-        mine = small(cell, seed=seed, validation=validation)
+        mine = small(trial, seed=seed, validation=validation)
         found: dict[Any, xr.Dataset] = {}
 
         def computed(one: Any) -> xr.Dataset:
@@ -309,16 +308,16 @@ def network(cell: Any) -> Learner:
 
 def networks() -> dict[str, Learner]:
     """Return all networks of the studies, as the studies themselves make them."""
-    source = cells.Source(name="given", path="given")
+    source = trials.Source(name="given", path="given")
     quick: dict[str, Any] = {"preset": "quick", "units": UNITS, "seeds": 1}
     with given(images()):
         made = {
-            "hidden_size": hidden_size.cells(
+            "hidden_size": hidden_size.trials(
                 hidden_size.Config(**quick | {"units": (UNITS,)}), source
             ),
-            "faces": faces.cells(faces.Config(**quick), faces.Faces(**vars(source))),
-            "multilayer": multilayer.cells(multilayer.Config(**quick), source),
-            "dale_training": dale_training.cells(
+            "faces": faces.trials(faces.Config(**quick), faces.Faces(**vars(source))),
+            "multilayer": multilayer.trials(multilayer.Config(**quick), source),
+            "dale_training": dale_training.trials(
                 dale_training.Config(**quick, interneurons=7), source
             ),
             "hebbian_first_layer": [
@@ -329,9 +328,9 @@ def networks() -> dict[str, Learner]:
             ],
         }
     return {
-        f"{study}: {cell.network}": network(cell)
+        f"{study}: {trial.network}": network(trial)
         for study, found in made.items()
-        for cell in found
+        for trial in found
     }
 
 
@@ -342,8 +341,8 @@ def ladder_source(seed: int) -> ladder.Source:
 def of_the_ladder(kind: Callable[..., Any], **settings: Any) -> Learner:
     def learner(seed: int, validation: int, folder: Path) -> Results:
         more = {} if kind is BackProp else {"validation": validation > 0}
-        cell = kind(source=ladder_source(seed), num_units=UNITS, **settings, **more)
-        return numbers(cell.compute())
+        trial = kind(source=ladder_source(seed), num_units=UNITS, **settings, **more)
+        return numbers(trial.compute())
 
     return learner
 
@@ -374,8 +373,8 @@ def ladder_circuit(seed: int, validation: int, folder: Path) -> Results:
     level = Circuit(
         w_inh=0.7, h_star=0.3, delta=0.4, duration=0.5, continuous=False, backend="numpy"
     )
-    cell = {"name": "circuit", "level": level, **LEVEL, **JUDGED}
-    return of_the_ladder(OneByOne, **cell)(seed, validation, folder)
+    trial = {"name": "circuit", "level": level, **LEVEL, **JUDGED}
+    return of_the_ladder(OneByOne, **trial)(seed, validation, folder)
 
 
 def train_command(*flags: str) -> Learner:

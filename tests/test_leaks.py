@@ -83,10 +83,10 @@ def changed(monkeypatch, which):
 def test_the_threshold_of_the_ladder_is_chosen_on_images_that_are_not_shown(
     trained, monkeypatch
 ):
-    cell = learners.one_step("late", 5)
-    before = Step.of(cell, trained)
+    trial = learners.one_step("late", 5)
+    before = Step.of(trial, trained)
     changed(monkeypatch, slice(None, 5))
-    after = Step.of(cell, trained)
+    after = Step.of(trial, trained)
     assert not torch.equal(after.v, before.v)
     np.testing.assert_array_equal(after.thresholds[FIXED], before.thresholds[FIXED])
     assert after.num_ranks == before.num_ranks

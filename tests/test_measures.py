@@ -10,9 +10,10 @@ import xarray as xr
 from fastpath.competition import Equilibrium, Ranking
 from fastpath.layers import Dense
 from neurodyn import equilibrium
-from scenarios import cells, hysteresis, multilayer, settling
+from scenarios import hysteresis, multilayer, settling
 from scenarios.ladder import mimic, study, training
 from scenarios.ladder.training import FullScale, OneByOne
+from scenarios.support import trials
 from tests import learners
 from tests.learners import images, ladder_source
 
@@ -41,7 +42,7 @@ def test_trainings_one_by_one_are_compared_row_by_row():
     made, found, weights = [], [], {}
     for seed in range(SEEDS):
         for rule in rules:
-            cell = OneByOne(
+            trial = OneByOne(
                 name=rule,
                 source=ladder_source(seed),
                 presentations=20,
@@ -60,7 +61,7 @@ def test_trainings_one_by_one_are_compared_row_by_row():
                 },
                 coords={"snapshot": [0, 20]},
             )
-            made.append(cell)
+            made.append(trial)
             found.append(result)
     result = study.one_by_one_results(made, found)
     for (rule, seed), (start, last) in weights.items():
@@ -86,7 +87,7 @@ def test_trainings_at_full_scale_are_compared_by_the_median_unit():
     made, found, weights = [], [], {}
     for seed in range(SEEDS):
         for name in (*names, "back-propagation"):
-            cell = FullScale(
+            trial = FullScale(
                 name=name,
                 level=Ranking(),
                 source=ladder_source(seed),
@@ -99,7 +100,7 @@ def test_trainings_at_full_scale_are_compared_by_the_median_unit():
             if name in names:
                 weights[name, seed] = (2 + seed) * rows(rng, rng.permutation(UNITS))
                 result["weights"] = (("unit", "pixel"), weights[name, seed])
-            made.append(cell)
+            made.append(trial)
             found.append(result)
     result = study.full_results_of(made, found).sel(num_units=UNITS)
     for (name, seed), mine in weights.items():
@@ -134,10 +135,10 @@ def test_learning_one_by_one_is_a_loop_whose_snapshots_stay(rule):
 
 
 def test_snapshots_are_labelled_by_the_presentations_before():
-    cell = {"name": "ranking", "level": Ranking(), "num_units": UNITS, "rate": 0.1}
+    trial = {"name": "ranking", "level": Ranking(), "num_units": UNITS, "rate": 0.1}
     judged = {"head_epochs": 1, "probe_w_inh": 0.5, "presentations": 30}
     with learners.given(images()):
-        found = OneByOne(source=ladder_source(0), **cell, **judged).compute()
+        found = OneByOne(source=ladder_source(0), **trial, **judged).compute()
     assert found["snapshot"].values.tolist() == [*range(0, 31, 3)]
     np.testing.assert_array_equal(found["weights"], found["snapshots"][-1])
 
@@ -153,10 +154,10 @@ def test_an_imitation_is_the_best_of_all_that_are_tried(trained, monkeypatch):
     """Chosen by cos(ΔW) on the first half of the images, scored on the second."""
     monkeypatch.setattr(mimic, "STRENGTHS", (0.5, 0.9))
     monkeypatch.setattr(mimic, "SHARES", (0.4, 0.8))
-    cell = learners.imitation()
-    found = cell.compute(trained).sel(k=2, delta=0.4, threshold="share")
+    trial = learners.imitation()
+    found = trial.compute(trained).sel(k=2, delta=0.4, threshold="share")
     w = trained["weights"].sel(stage="late").values.astype(float)
-    source = cell.network.source
+    source = trial.network.source
     v = source.seen(source.validation().x_score[:22]).numpy()
     halves = (v[:11], v[11:])
 
@@ -187,9 +188,9 @@ def test_an_imitation_is_the_best_of_all_that_are_tried(trained, monkeypatch):
 
 def test_a_stack_is_read_out_as_its_last_layer_sees_and_took_the_time_of_all(monkeypatch):
     with learners.given(images()):
-        source = cells.Source(name="given", path="given")
+        source = trials.Source(name="given", path="given")
         config = multilayer.Config(preset="quick", seeds=1, units=learners.UNITS)
-        (deep,) = (c for c in multilayer.cells(config, source) if c.network == "3 layers")
+        (deep,) = (c for c in multilayer.trials(config, source) if c.network == "3 layers")
         deep = learners.small(deep)
         assert deep.preprocess != deep.layers[-1].preprocess
         towers = []
@@ -218,7 +219,7 @@ def test_units_that_learned_nothing_in_the_last_epoch_are_dead():
     for learning, dead in (([1.0, 0.75], 25.0), ([], np.nan)):
         history = xr.Dataset({"learning": ("epoch", learning)})
         trained = SimpleNamespace(history=history, metrics=metrics)
-        found = cells.Local.worth(None, trained, parts)
+        found = trials.Local.score(None, trained, parts)
         np.testing.assert_equal([float(found["dead"]), float(found["error"])], [dead, 3])
 
 

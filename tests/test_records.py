@@ -13,8 +13,8 @@ import xarray as xr
 from fastpath.baselines import Backprop
 from fastpath.preprocess import Preprocess
 from scenarios import faces
-from scenarios.cells import EndToEnd, Source
 from scenarios.support import settings
+from scenarios.support.trials import EndToEnd, Source
 
 RECORDS = {
     "dale_training": 36,
@@ -128,5 +128,7 @@ def test_a_study_finds_all_of_its_committed_results(name, monkeypatch):
         sources = [Source(name=data, path=data) for data in sets]
     monkeypatch.setattr(Source, "load", stub := lambda self: images_of(self.name))
     monkeypatch.setattr(faces.Faces, "load", stub)
-    found = [settings.canonical(cell) for s in sources for cell in study.cells(config, s)]
+    found = [
+        settings.canonical(trial) for s in sources for trial in study.trials(config, s)
+    ]
     assert sorted(found) == sorted(committed(name))

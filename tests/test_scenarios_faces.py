@@ -1,4 +1,4 @@
-"""Faces: gray images, mirror images, what tells cells apart, and the study in small."""
+"""Faces: gray images, mirror images, what tells trials apart, and the study in small."""
 
 import os
 import runpy
@@ -13,9 +13,10 @@ import xarray as xr
 
 from fastpath.defaults import defaults_for
 from fastpath.train import Training
-from scenarios import face_figure, faces, grid
-from scenarios.cells import GRAY, Source
+from scenarios import face_figure, faces
 from scenarios.faces import Config, Faces, LargestClass
+from scenarios.support import grid
+from scenarios.support.trials import GRAY, Source
 
 SIDE = 6
 
@@ -63,14 +64,14 @@ def test_gray_is_the_weighted_sum_of_the_channels(tiny):
 def test_other_images_of_the_same_name_are_other_cells(tmp_path):
     def path_of(data, **changes):
         source = Faces.of(data, None, **changes)
-        cell = LargestClass(
+        trial = LargestClass(
             network="largest class",
             source=source,
             num_units=0,
             seed=0,
             preprocess=defaults_for(source.name).preprocess,
         )
-        return grid.path_of(cell, tmp_path)
+        return grid.path_of(trial, tmp_path)
 
     first = path_of(save_tiny(tmp_path / "first"))
     assert path_of(save_tiny(tmp_path / "copy")) == first
@@ -80,7 +81,7 @@ def test_other_images_of_the_same_name_are_other_cells(tmp_path):
 
 def test_mirror_images_are_learned_but_not_of_those_scored_on(tiny):
     source = Faces.of(tiny, None)
-    cell = LargestClass(
+    trial = LargestClass(
         network="largest class",
         source=source,
         num_units=0,
@@ -88,7 +89,7 @@ def test_mirror_images_are_learned_but_not_of_those_scored_on(tiny):
         preprocess=defaults_for("tiny").preprocess,
         validation=10,
     )
-    _, parts, _ = cell.begin()
+    _, parts, _ = trial.begin()
     x, y = parts.x_learn.numpy(), parts.y_learn.numpy()
     assert (len(x), len(parts.x_score)) == (60, 10)
     for i in range(30):
@@ -98,7 +99,7 @@ def test_mirror_images_are_learned_but_not_of_those_scored_on(tiny):
     for image in parts.x_score.numpy():
         assert image.tobytes() not in learned
         assert image[:, ::-1].tobytes() not in learned
-    plain = replace(cell, source=Source.of(tiny, None))
+    plain = replace(trial, source=Source.of(tiny, None))
     assert len(plain.begin()[1].x_learn) == 30
 
 
@@ -109,8 +110,8 @@ def test_largest_class_is_that_of_the_training_images(tmp_path):
     arrays["y_train"][:10] = 1
     arrays["y_test"] = np.array([1] * 5 + [0] * 15)
     np.savez(path, **arrays)
-    cell = faces.network("largest class", Faces.of(path, None), 0, small(tmp_path))
-    assert cell.compute()["error"] == pytest.approx(75)
+    trial = faces.network("largest class", Faces.of(path, None), 0, small(tmp_path))
+    assert trial.compute()["error"] == pytest.approx(75)
 
 
 def test_known_sets_have_names_of_classes_unless_the_file_has(tmp_path):
@@ -152,7 +153,7 @@ def test_a_study_writes_what_it_found_and_continues(tmp_path, tiny, capsys, monk
     monkeypatch.setattr(LargestClass, "compute", interrupted)
     with pytest.raises(KeyboardInterrupt):
         faces.main(small(tmp_path, tiny))
-    kept = {path.name for path in (tmp_path / "out" / "cells").iterdir()}
+    kept = {path.name for path in (tmp_path / "out" / "trials").iterdir()}
     assert len(kept) == 10  # both seeds of the five networks, in gray
 
     monkeypatch.setattr(LargestClass, "compute", stop)
@@ -172,9 +173,9 @@ def test_a_study_writes_what_it_found_and_continues(tmp_path, tiny, capsys, monk
 
 
 def test_receptive_fields_are_those_of_the_first_units(tmp_path, tiny):
-    cell = faces.network("local rule", Faces.of(tiny, None), 0, small(tmp_path))
-    cell = replace(cell, training=Training(epochs=0, batch_size=40), fields=3)
-    fields = cell.compute()["fields"].values
+    trial = faces.network("local rule", Faces.of(tiny, None), 0, small(tmp_path))
+    trial = replace(trial, training=Training(epochs=0, batch_size=40), fields=3)
+    fields = trial.compute()["fields"].values
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(10, SIDE * SIDE * 3, generator=generator).numpy()[:3]
     scaled = weights / abs(weights).max(axis=1, keepdims=True)
@@ -210,8 +211,8 @@ def test_fewer_clusters_than_images(tmp_path, tiny):
     config = small(tmp_path, tiny, units=100)
     result = faces.main(replace(config, seeds=1))
     assert result["error"].sel(network="k-means").notnull().all()
-    cell = faces.network("k-means", Faces.of(tiny, None), 0, config)
-    assert cell.num_units == 40 // faces.IMAGES_PER_CLUSTER
+    trial = faces.network("k-means", Faces.of(tiny, None), 0, config)
+    assert trial.num_units == 40 // faces.IMAGES_PER_CLUSTER
 
 
 def test_table_shows_mean_and_spread_of_the_seeds():
@@ -233,8 +234,8 @@ def test_gender_is_told_far_better_than_by_the_largest_class(data_root, tmp_path
         (pytest.fail if os.environ.get("NEURODYN_REQUIRE_DATA") else pytest.skip)(reason)
     config = small(tmp_path, data_root=data_root, units=100)
     source = Faces.of(str(path), None, gray=True)
-    cell = faces.network("local rule", source, 0, config)
-    cell = replace(cell, training=replace(cell.training, epochs=2))
+    trial = faces.network("local rule", source, 0, config)
+    trial = replace(trial, training=replace(trial.training, epochs=2))
     largest = faces.network("largest class", source, 0, config)
-    gained = largest.compute()["error"] - cell.compute()["error"]
+    gained = largest.compute()["error"] - trial.compute()["error"]
     assert gained > 10  # of 45; one sd of 1935 test images is 1.1

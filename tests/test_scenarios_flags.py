@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import pytest
 import xarray as xr
 
-from scenarios import dale_learns, dale_training, grid, hysteresis, multilayer, settling
+from scenarios import dale_learns, dale_training, hysteresis, multilayer, settling
 from scenarios.bench.__main__ import Config as Bench
 from scenarios.ladder.config import QUICK, Config
+from scenarios.support import grid
 
 SCENARIOS = (
     "bench",
@@ -133,11 +134,11 @@ def test_beside_quick_the_defaults_of_a_full_study_count_where_they_are_given(mo
 
 def test_a_study_says_how_long_the_rest_will_take(tmp_path, monkeypatch, capsys):
     @dataclass
-    class Cell:
+    class Trial:
         number: int
 
         @property
-        def at(self):
+        def coords(self):
             return {"number": self.number}
 
     def share(tasks):
@@ -146,7 +147,7 @@ def test_a_study_says_how_long_the_rest_will_take(tmp_path, monkeypatch, capsys)
 
     clock = iter([0.0, 30.0, 90.0, 4000.0])
     monkeypatch.setattr(grid.time, "perf_counter", lambda: next(clock))
-    grid.filled([(Cell(n), ()) for n in range(3)], tmp_path, share)
+    grid.filled([(Trial(n), ()) for n in range(3)], tmp_path, share)
     first, second, last = capsys.readouterr().out.splitlines()
     assert first.endswith("30.0 s, 30 s in all, about 1 min left")  # 2 of 30 s
     assert second.endswith("30.0 s, 2 min in all, about 45 s left")

@@ -10,7 +10,7 @@ import pytest
 import torch
 import xarray as xr
 
-from scenarios import grid, ladder
+from scenarios import ladder
 from scenarios.ladder import answers, plan, study
 from scenarios.ladder.config import QUICK, chosen
 from scenarios.ladder.networks import Network, Source
@@ -24,6 +24,7 @@ from scenarios.ladder.one_step import (
     time_above,
     who_learns,
 )
+from scenarios.support import grid
 
 SMALL = {
     "units": (8,),
@@ -61,9 +62,9 @@ def step(**changes):
 
 
 def test_levels_are_compared_as_loops_would():
-    cell, given = step(), network().compute()
-    result = cell.compute(given)
-    start = Step.of(cell, given)
+    trial, given = step(), network().compute()
+    result = trial.compute(given)
+    start = Step.of(trial, given)
     v, weights = start.v.numpy(), start.weights.numpy()
     drive, threshold = v @ weights.T, 0.5 * start.settled.max(axis=1)
     g = {name: np.zeros_like(drive) for name in ("equilibrium", "ranking", "Hebb only")}
@@ -180,7 +181,7 @@ def test_the_whole_in_small(tmp_path, capsys, monkeypatch):
     xr.testing.assert_allclose(again, result)
 
 
-def cells():
+def trials():
     return [network(seed) for seed in (0, 1)]
 
 
@@ -189,20 +190,20 @@ def test_an_interrupted_grid_goes_on_where_it_was(tmp_path):
         yield from list(grid.in_turn(tasks[:1]))
         raise KeyboardInterrupt
 
-    tasks = [(cell, ()) for cell in cells()]
+    tasks = [(trial, ()) for trial in trials()]
     with pytest.raises(KeyboardInterrupt):
         grid.filled(tasks, tmp_path, interrupted)
     [kept] = tmp_path.iterdir()
     asked = []
 
     def counted(tasks):
-        asked.extend(cell for cell, _ in tasks)
+        asked.extend(trial for trial, _ in tasks)
         return grid.in_turn(tasks)
 
     results = grid.filled(tasks, tmp_path, counted)
-    assert asked == [cells()[1]]
-    assert grid.path_of(cells()[0], tmp_path) == kept
-    stacked = grid.stacked(cells(), results)
+    assert asked == [trials()[1]]
+    assert grid.path_of(trials()[0], tmp_path) == kept
+    stacked = grid.stacked(trials(), results)
     assert dict(stacked.sizes)["seed"] == 2
     for seed, result in enumerate(results):
         xr.testing.assert_equal(
@@ -217,8 +218,8 @@ def test_an_interrupted_grid_goes_on_where_it_was(tmp_path):
 
 def test_settings_name_the_file(tmp_path):
     names = {
-        grid.path_of(cell, tmp_path)
-        for cell in (step(), step(w_inh=0.7), step(ks=(2,)), step(stage="early"))
+        grid.path_of(trial, tmp_path)
+        for trial in (step(), step(w_inh=0.7), step(ks=(2,)), step(stage="early"))
     }
     assert len(names) == 4
     elsewhere = replace(network(), source=replace(network().source, root=tmp_path))

@@ -1,4 +1,4 @@
-"""Studies of whole trainings: cells against loops, records, and all of them in small."""
+"""Studies of whole trainings: trials against loops, records, and all of them in small."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +14,10 @@ from fastpath.defaults import defaults_for
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.train import Training
-from scenarios import dale_training, grid, hidden_size, multilayer, records, study
-from scenarios.cells import Local, Source
+from scenarios import dale_training, hidden_size, multilayer
 from scenarios.dale_training import Signed
-from scenarios.support import settings
+from scenarios.support import grid, records, settings, study
+from scenarios.support.trials import Local, Source
 
 DIGITS = Source.of("digits", None)
 KNOWN = defaults_for("digits")
@@ -44,13 +44,13 @@ def small(module, tmp_path, **changes):
 
 
 def test_the_name_of_a_cell_follows_its_settings_and_not_the_machine():
-    cell = local()
-    same = replace(cell, device="cuda", source=replace(DIGITS, root=Path("elsewhere")))
-    assert grid.path_of(cell, Path()) == grid.path_of(same, Path())
+    trial = local()
+    same = replace(trial, device="cuda", source=replace(DIGITS, root=Path("elsewhere")))
+    assert grid.path_of(trial, Path()) == grid.path_of(same, Path())
     names = {
         grid.path_of(other, Path())
         for other in (
-            cell,
+            trial,
             local(seed=1),
             local(readout=Readout(epochs=3)),
             local(training=Training(epochs=2, lr=0.05)),
@@ -58,20 +58,22 @@ def test_the_name_of_a_cell_follows_its_settings_and_not_the_machine():
         )
     }
     assert len(names) == 5
-    slashed = grid.path_of(local(network="80/20 by ../input"), Path("cells"))
-    assert slashed.parent == Path("cells")
+    slashed = grid.path_of(local(network="80/20 by ../input"), Path("trials"))
+    assert slashed.parent == Path("trials")
 
 
 def test_a_record_gives_back_each_result(tmp_path):
-    cells = [local(seed=seed, num_units=units) for seed, units in ((0, 8), (1, 8), (0, 12))]
-    results = [grid.compute(cell, ()) for cell in cells]
+    trials = [
+        local(seed=seed, num_units=units) for seed, units in ((0, 8), (1, 8), (0, 12))
+    ]
+    results = [grid.compute(trial, ()) for trial in trials]
     results[2] = results[2].assign(extra=("pixel", [1.0, 2.0]))
-    dims = list(cells[0].at)
-    new = dict(records.labelled(*pair) for pair in zip(cells, results, strict=True))
+    dims = list(trials[0].coords)
+    new = dict(records.labelled(*pair) for pair in zip(trials, results, strict=True))
     path = tmp_path / "record.nc"
     study.checkpoint.save_dataset(path, records.merged({}, new, dims))
     known = records.known(path, dims)
-    texts = [settings.canonical(cell) for cell in cells]
+    texts = [settings.canonical(trial) for trial in trials]
     assert set(known) == set(texts)
     for text, result in zip(texts, results, strict=True):
         kept = known[text]
@@ -98,16 +100,16 @@ def test_a_study_goes_on_from_its_record_and_its_cells(tmp_path, monkeypatch):
     counted = []
     compute = Local.compute
     monkeypatch.setattr(
-        Local, "compute", lambda cell: counted.append(cell) or compute(cell)
+        Local, "compute", lambda trial: counted.append(trial) or compute(trial)
     )
-    for file in (tmp_path / "run" / "cells").glob("Local*-20-*"):
+    for file in (tmp_path / "run" / "trials").glob("Local*-20-*"):
         file.unlink()  # then the record has it
     again = hidden_size.main(replace(config, units=(10, 20, 30)))
-    assert [cell.num_units for cell in counted] == [30]
+    assert [trial.num_units for trial in counted] == [30]
     both = again.sel(num_units=[0, 10, 20])
     xr.testing.assert_identical(both["error"].drop_attrs(), first["error"].drop_attrs())
     hidden_size.main(replace(config, units=(10,), overwrite=True))
-    assert [cell.num_units for cell in counted] == [30, 10]
+    assert [trial.num_units for trial in counted] == [30, 10]
     table = hidden_size.table(again)
     assert (
         f"{first['error'].sel(network='local rule', num_units=10).item():.2f} (1)" in table
@@ -119,11 +121,11 @@ def test_a_study_goes_on_from_its_record_and_its_cells(tmp_path, monkeypatch):
 def test_local_cell_is_what_the_command_trains(tmp_path):
     from fastpath.cli import main
 
-    cell = local(training=KNOWN.training, readout=KNOWN.readout)
+    trial = local(training=KNOWN.training, readout=KNOWN.readout)
     flags = ["--data", "digits", "--units", "8", "--out", str(tmp_path / "run")]
     main(["train", *flags, "--threads", "1"])
     metrics = study.checkpoint.load_json(tmp_path / "run" / "metrics.json")
-    assert float(cell.compute()["error"]) == metrics["test_error"]
+    assert float(trial.compute()["error"]) == metrics["test_error"]
 
 
 def signed(signs, **changes):
@@ -154,11 +156,11 @@ def test_signs_hold_and_break_where_nothing_keeps_them(signs, monkeypatch):
 
 
 def test_interneurons_are_non_negative_and_balanced():
-    cell = signed("interneurons", preprocess=Preprocess())
-    _, parts, generator = cell.begin()
+    trial = signed("interneurons", preprocess=Preprocess())
+    _, parts, generator = trial.begin()
     wrong: list[int] = []
-    relay = cell.interneurons(parts, generator, wrong).balanced(parts.x_learn)
-    assert wrong == [0] * cell.training.epochs
+    relay = trial.interneurons(parts, generator, wrong).balanced(parts.x_learn)
+    assert wrong == [0] * trial.training.epochs
     assert (relay.weights >= 0).all()
     inputs = relay.beside(parts.x_learn[:50])
     pixels = parts.x_learn[:50].flatten(1) / 255
@@ -166,7 +168,7 @@ def test_interneurons_are_non_negative_and_balanced():
     torch.testing.assert_close(inputs, torch.cat([pixels, rates], dim=1))
     norms = [part.norm(dim=1).mean() for part in relay.beside(parts.x_learn).split(64, 1)]
     assert float(norms[0] / norms[1]) == pytest.approx(1, rel=1e-5)
-    signs = cell.constraint(64 + 5, generator).signs[0]
+    signs = trial.constraint(64 + 5, generator).signs[0]
     assert signs.tolist() == [1] * 64 + [-1] * 5
     units = torch.rand(3, 69) * signs
     drive = relay.effective(units) @ pixels.T
@@ -174,19 +176,19 @@ def test_interneurons_are_non_negative_and_balanced():
 
 
 def test_share_of_signs_is_that_of_dales_law():
-    cell = signed("by input")
+    trial = signed("by input")
     generator = torch.Generator().manual_seed(0)
-    signs = cell.constraint(5000, generator).signs
+    signs = trial.constraint(5000, generator).signs
     assert signs.shape == (1, 5000)
     assert float((signs == 1).float().mean()) == pytest.approx(0.8, abs=0.02)
-    rows = replace(cell, signs="by unit").constraint(5000, generator).signs
+    rows = replace(trial, signs="by unit").constraint(5000, generator).signs
     assert rows.shape == (12, 1)
 
 
 @pytest.mark.slow
 def test_a_layer_on_top_sees_the_rates_of_the_one_below():
-    cells = multilayer.cells(multilayer.Config(preset="quick", seeds=1, units=30), DIGITS)
-    deep = next(cell for cell in cells if cell.network == "3 layers")
+    trials = multilayer.trials(multilayer.Config(preset="quick", seeds=1, units=30), DIGITS)
+    deep = next(trial for trial in trials if trial.network == "3 layers")
     towers: list[xr.Dataset] = []
     for tower in deep.needs:
         towers.append(tower.compute(*towers))
@@ -221,10 +223,10 @@ def test_decorrelated_rates_have_the_covariance_that_ridge_leaves():
 @pytest.mark.slow
 def test_three_layers_share_the_first(tmp_path):
     result = multilayer.main(small(multilayer, tmp_path, units=30))
-    layers = list((tmp_path / "run" / "cells").glob("Tower-*"))
+    layers = list((tmp_path / "run" / "trials").glob("Tower-*"))
     heights = [
-        len(cell.needs)
-        for cell in multilayer.cells(small(multilayer, tmp_path, units=30), DIGITS)
+        len(trial.needs)
+        for trial in multilayer.trials(small(multilayer, tmp_path, units=30), DIGITS)
     ]
     assert len(layers) == 8  # a first, six seconds, a third: 16 if each had its own
     assert sum(heights) == 16
@@ -235,8 +237,8 @@ def test_seeds_that_learned_otherwise_are_not_averaged_with_new_ones():
     dims = ["data", "network", "num_units", "seed"]
 
     def results(seeds, **changes):
-        cells = [local(seed=seed, **changes) for seed in seeds]
-        return dict(records.labelled(cell, grid.compute(cell, ())) for cell in cells)
+        trials = [local(seed=seed, **changes) for seed in seeds]
+        return dict(records.labelled(trial, grid.compute(trial, ())) for trial in trials)
 
     longer = Training(epochs=3)
     before = results(range(2)) | results(range(2), num_units=12)
@@ -253,10 +255,10 @@ def test_what_another_process_found_in_the_meantime_is_kept(tmp_path, monkeypatc
     config = small(hidden_size, tmp_path, units=(10,), methods=("local rule",))
     compute = Local.compute
 
-    def slowly(cell):
+    def slowly(trial):
         monkeypatch.setattr(Local, "compute", compute)
         hidden_size.main(replace(config, units=(20,)))
-        return compute(cell)
+        return compute(trial)
 
     monkeypatch.setattr(Local, "compute", slowly)
     result = hidden_size.main(config)
@@ -269,7 +271,7 @@ def test_a_figure_elsewhere_begins_with_what_is_known(tmp_path, monkeypatch):
     config = small(hidden_size, tmp_path, units=(10,), methods=("local rule",))
     first = hidden_size.main(config)
     monkeypatch.delattr(Local, "compute")
-    for file in (tmp_path / "run" / "cells").iterdir():
+    for file in (tmp_path / "run" / "trials").iterdir():
         file.unlink()
     again = hidden_size.main(replace(config, figure=tmp_path / "other" / "mine.png"))
     xr.testing.assert_identical(again["error"], first["error"])
@@ -338,7 +340,7 @@ def test_a_file_called_like_a_known_set_has_a_line_of_its_own(tmp_path):
 def test_no_more_clusters_than_images(tmp_path):
     config = small(hidden_size, tmp_path, units=(10, 200), methods=("k-means",))
     source = Source.of(few_digits(tmp_path, "few.npz"), None)
-    assert [cell.num_units for cell in hidden_size.cells(config, source)] == [10]
+    assert [trial.num_units for trial in hidden_size.trials(config, source)] == [10]
     with pytest.raises(ValueError, match="there is nothing to train"):
         study.check_distinct([])
 
@@ -346,9 +348,9 @@ def test_no_more_clusters_than_images(tmp_path):
 def test_inputs_of_dales_law_are_not_negative(tmp_path):
     config = small(dale_training, tmp_path, units=10)
     for source in (DIGITS, Source.of(few_digits(tmp_path, "few.npz"), None)):
-        for cell in dale_training.cells(config, source):
-            inhibited = cell.signs == "inhibitory"
-            assert (cell.preprocess == Preprocess()) != inhibited
+        for trial in dale_training.trials(config, source):
+            inhibited = trial.signs == "inhibitory"
+            assert (trial.preprocess == Preprocess()) != inhibited
 
 
 @pytest.mark.slow

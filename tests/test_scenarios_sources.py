@@ -7,8 +7,8 @@ from fastpath import datasets
 from fastpath.competition import Ranking
 from fastpath.defaults import defaults_for
 from scenarios import faces
-from scenarios.cells import Source
 from scenarios.faces import Faces
+from scenarios.support.trials import Source
 
 NAMES = ["mnist", "digits", "cifar10", "fashion_mnist", "faces_utk", "x"]
 
@@ -56,8 +56,8 @@ def test_a_file_that_is_called_like_the_faces_has_none_of_their_settings(
 ):
     source = kind.of(str(same_images / "faces_utk.npz"), None)
     config = faces.Config(preset="quick", out=tmp_path)
-    cells = [faces.network(method, source, 0, config) for method in faces.METHODS]
-    by_name = {cell.network: cell for cell in cells}
+    trials = [faces.network(method, source, 0, config) for method in faces.METHODS]
+    by_name = {trial.network: trial for trial in trials}
     others = defaults_for("")
     assert by_name["local rule"].competition == others.competition
     assert by_name["local rule"].readout == others.readout
@@ -69,5 +69,5 @@ def test_the_faces_are_known_by_their_content(monkeypatch, same_images, tmp_path
     source = Faces.of(str(same_images / "x.npz"), None)
     monkeypatch.setitem(faces.KNOWN, source.digest, "faces_real_fake")
     assert source.known == "faces_real_fake"
-    cell = faces.network("local rule", source, 0, faces.Config(out=tmp_path))
-    assert (cell.p, cell.competition) == (2.0, Ranking(k=2, delta=0.2))
+    trial = faces.network("local rule", source, 0, faces.Config(out=tmp_path))
+    assert (trial.p, trial.competition) == (2.0, Ranking(k=2, delta=0.2))

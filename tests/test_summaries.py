@@ -15,10 +15,10 @@ from scenarios import (
     hidden_size,
     multilayer,
     quickstart,
-    study,
 )
 from scenarios.ladder import answers, tables, training
 from scenarios.ladder.networks import Source
+from scenarios.support import study
 
 SEEDS, UNITS = 3, (10, 20)
 

@@ -17,9 +17,9 @@ import torch
 
 from fastpath import checkpoint, checks
 from neurodyn.flags import refuse_in_vain
-from scenarios import hardware
 from scenarios.bench import circuit, cuda, learning
-from scenarios.command import command
+from scenarios.support import hardware
+from scenarios.support.command import command
 
 STEPS = 10_000  # of each circuit
 

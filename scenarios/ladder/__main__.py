@@ -3,8 +3,8 @@
 import sys
 
 from scenarios import ladder
-from scenarios.command import command
 from scenarios.ladder.config import Config, chosen
+from scenarios.support.command import command
 
 if __name__ == "__main__":
     # So that what is given counts, the defaults of a full study included.

@@ -62,8 +62,8 @@ class Cost:
     """In a process of its own; else memory is not known."""
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {"num_units": self.num_units, "way": self.way}
 
     def compute(self) -> xr.Dataset:

@@ -99,8 +99,8 @@ class Network:
     epochs: int
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {
             "num_units": self.num_units,
             "images": self.source.images,

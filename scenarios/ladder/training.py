@@ -64,8 +64,8 @@ class OneByOne:
     """Score on validation images; the test images are not looked at."""
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {"level": self.name, "seed": self.source.seed}
 
     def compute(self) -> xr.Dataset:
@@ -166,8 +166,8 @@ class FullScale:
     validation: bool = False
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {
             "num_units": self.num_units,
             "level": self.name,
@@ -202,8 +202,8 @@ class BackProp:
     epochs: int
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {
             "num_units": self.num_units,
             "level": "back-propagation",

@@ -1,6 +1,6 @@
 """Parts of a study that are computed once, kept, and shared among processes.
 
-A cell is a frozen dataclass whose fields are all that its result depends on, the data set
+A trial is a frozen dataclass whose fields are all that its result depends on, the data set
 and the versions of the packages apart; its file is named by them. A study that was
 interrupted, or asks for more, computes what has no file yet.
 """
@@ -18,40 +18,39 @@ import xarray as xr
 
 from fastpath import checkpoint
 from neurodyn.progress import duration
-from scenarios import hardware
-from scenarios.support import settings
+from scenarios.support import hardware, settings
 
 ANSWER_SECONDS = 10  # within which a scheduler has to answer
 
 
-class Cell(Protocol):
-    """A part of the study; the cells that it needs results of may be its `needs`."""
+class Trial(Protocol):
+    """A part of the study; the trials that it needs results of may be its `needs`."""
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place: the values of the dims along which cells are stacked."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its place: the values of the dims along which trials are stacked."""
         ...
 
     @property
     def compute(self) -> Callable[..., xr.Dataset]:
-        """What returns its result, given those of other cells that it needs."""
+        """What returns its result, given those of other trials that it needs."""
         ...
 
 
-type Task = tuple[Cell, tuple[xr.Dataset, ...]]
+type Task = tuple[Trial, tuple[xr.Dataset, ...]]
 type Share = Callable[[Sequence[Task]], Iterator[tuple[int, xr.Dataset]]]
 
 
-def path_of(cell: Cell, folder: Path) -> Path:
-    """Return the file of a cell: its kind, its place, and the key of its settings."""
-    place = "-".join(str(value) for value in cell.at.values())
+def path_of(trial: Trial, folder: Path) -> Path:
+    """Return the file of a trial: its kind, its place, and the key of its settings."""
+    place = "-".join(str(value) for value in trial.coords.values())
     place = re.sub(r"[^\w.,+-]+", "_", place)  # as a part of a file name
-    return folder / f"{type(cell).__name__}-{place}-{settings.key(cell)}.nc"
+    return folder / f"{type(trial).__name__}-{place}-{settings.key(trial)}.nc"
 
 
-def is_known(cell: Cell, folder: Path, known: Mapping[str, xr.Dataset]) -> bool:
-    """Return whether `filled` would have nothing to compute for a cell."""
-    return path_of(cell, folder).exists() or settings.canonical(cell) in known
+def is_known(trial: Trial, folder: Path, known: Mapping[str, xr.Dataset]) -> bool:
+    """Return whether `filled` would have nothing to compute for a trial."""
+    return path_of(trial, folder).exists() or settings.canonical(trial) in known
 
 
 def filled(
@@ -62,11 +61,11 @@ def filled(
     known: Mapping[str, xr.Dataset] | None = None,
     overwrite: bool = False,
 ) -> list[xr.Dataset]:
-    """Return the results of all cells; compute, and save at once, those without a file.
+    """Return the results of all trials; compute, and save at once, those without a file.
 
     `known` holds results from elsewhere, by their settings.
     """
-    paths = [path_of(cell, folder) for cell, _ in tasks]
+    paths = [path_of(trial, folder) for trial, _ in tasks]
     results = {}
     for i, path in enumerate(paths):
         if overwrite:
@@ -110,28 +109,28 @@ def read(path: Path) -> xr.Dataset:
         raise ValueError(f"{path} is damaged ({error}): delete it") from error
 
 
-def compute(cell: Cell, given: tuple[xr.Dataset, ...]) -> xr.Dataset:
-    """Return the result of a cell, with its settings and the seconds it took."""
+def compute(trial: Trial, given: tuple[xr.Dataset, ...]) -> xr.Dataset:
+    """Return the result of a trial, with its settings and the seconds it took."""
     torch.set_num_threads(1)
     start = time.perf_counter()
-    result = cell.compute(*given)
+    result = trial.compute(*given)
     seconds = time.perf_counter() - start
     return result.assign_attrs(
-        settings=settings.canonical(cell),
+        settings=settings.canonical(trial),
         seconds=seconds,
-        hardware=hardware.described(getattr(cell, "device", "cpu")),
+        hardware=hardware.described(getattr(trial, "device", "cpu")),
     )
 
 
 def in_turn(tasks: Sequence[Task]) -> Iterator[tuple[int, xr.Dataset]]:
-    """Compute the cells one after another in this process."""
-    for which, (cell, given) in enumerate(tasks):
-        yield which, compute(cell, given)
+    """Compute the trials one after another in this process."""
+    for which, (trial, given) in enumerate(tasks):
+        yield which, compute(trial, given)
 
 
 @contextmanager
 def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
-    """Yield what shares cells among processes of this machine, or of a dask cluster.
+    """Yield what shares trials among processes of this machine, or of a dask cluster.
 
     A cluster's workers need these packages and, under the same path, the data sets; files
     are written by this process alone. Start them with `dask worker HOST:PORT --nthreads 1
@@ -154,8 +153,8 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
 
     def share(tasks: Sequence[Task]) -> Iterator[tuple[int, xr.Dataset]]:
         futures: dict[Any, int] = {
-            client.submit(compute, cell, given, pure=False): which
-            for which, (cell, given) in enumerate(tasks)
+            client.submit(compute, trial, given, pure=False): which
+            for which, (trial, given) in enumerate(tasks)
         }
         try:
             for future in as_completed(futures, loop=client.loop):
@@ -187,9 +186,9 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
             yield share
 
 
-def stacked(cells: Sequence[Cell], results: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Return the results with the dims of the cells' places; NaN where there is no cell."""
-    return stacked_at([(dict(c.at), r) for c, r in zip(cells, results, strict=True)])
+def stacked(trials: Sequence[Trial], results: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return the results stacked along the dims of the trials; NaN where there is none."""
+    return stacked_at([(dict(t.coords), r) for t, r in zip(trials, results, strict=True)])
 
 
 def stacked_at(placed: list[tuple[dict[str, Hashable], xr.Dataset]]) -> xr.Dataset:

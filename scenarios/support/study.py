@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from fastpath import checkpoint, fonts
 from fastpath.machine import Machine
 from neurodyn import traces
-from scenarios import grid, records
-from scenarios.command import command
-from scenarios.grid import Cell, Share, Task
+from scenarios.support import grid, records
+from scenarios.support.command import command
+from scenarios.support.grid import Share, Task, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Study:
 class Places:
     """Where a study keeps and shows what it finds."""
 
-    cells: Path
+    trials: Path
     record: Path
     figure: Path
     committed: Path
@@ -108,32 +108,32 @@ def places(study: Study, name: str) -> Places:
     checkpoint.prepare(out, overwrite=True)
     for file in (record, figure):
         traces.check_writable(file)
-    return Places(out / "cells", record, figure, beside / "data" / f"{name}.nc")
+    return Places(out / "trials", record, figure, beside / "data" / f"{name}.nc")
 
 
 def filled(
     study: Study,
     where: Places,
-    cells: Sequence[Cell],
+    trials: Sequence[Trial],
     *,
     title: str,
     protocol: str,
 ) -> xr.Dataset:
-    """Return all results known, with those of these cells; compute what is missing.
+    """Return all results known, with those of these trials; compute what is missing.
 
-    What the missing ones need of other cells is kept in files, not in the record.
+    What the missing ones need of other trials is kept in files, not in the record.
 
     Raises
     ------
     ValueError
-        If there are no cells, or different ones have one place.
+        If there are no trials, or different ones have one place.
     """
-    check_distinct(cells)
-    dims = list(cells[0].at)
+    check_distinct(trials)
+    dims = list(trials[0].coords)
     before = known(where, dims)
     with grid.sharing(study.workers, study.scheduler) as share:
-        results = _results(study, where.cells, cells, share, before)
-    new = dict(records.labelled(*pair) for pair in zip(cells, results, strict=True))
+        results = _results(study, where.trials, trials, share, before)
+    new = dict(records.labelled(*pair) for pair in zip(trials, results, strict=True))
     # Read again: another process may have added to it in the meantime.
     stacked = records.merged(known(where, dims), new, dims)
     stacked.attrs = {"title": title, "protocol": protocol, "source": "neurodyn, scenarios"}
@@ -148,14 +148,14 @@ def known(where: Places, dims: Sequence[str]) -> records.Known:
     return {text: result for known in found for text, result in known.items()}
 
 
-def check_distinct(cells: Sequence[Cell]) -> None:
-    """Raise ValueError if there are no cells, or if different ones have one place."""
-    if not cells:
+def check_distinct(trials: Sequence[Trial]) -> None:
+    """Raise ValueError if there are no trials, or if different ones have one place."""
+    if not trials:
         raise ValueError("there is nothing to train: no network fits what is asked for")
-    placed: dict[tuple, Cell] = {}
-    for cell in cells:
-        place = tuple(cell.at.values())
-        if placed.setdefault(place, cell) != cell:
+    placed: dict[tuple, Trial] = {}
+    for trial in trials:
+        place = tuple(trial.coords.values())
+        if placed.setdefault(place, trial) != trial:
             raise ValueError(
                 f"two different data sets are called {place[0]}: rename the file or folder "
                 "of one of them"
@@ -163,31 +163,33 @@ def check_distinct(cells: Sequence[Cell]) -> None:
 
 
 def _results(
-    study: Study, folder: Path, cells: Sequence[Cell], share: Share, before: records.Known
+    study: Study, folder: Path, trials: Sequence[Trial], share: Share, before: records.Known
 ) -> list[xr.Dataset]:
-    """Return the results of cells, those of what the missing ones need computed first."""
+    """Return the results of trials, those of what the missing ones need computed first."""
     left = [
-        cell for cell in cells if study.overwrite or not grid.is_known(cell, folder, before)
+        trial
+        for trial in trials
+        if study.overwrite or not grid.is_known(trial, folder, before)
     ]
-    needed = list(dict.fromkeys(need for cell in left for need in needs(cell)))
-    given: dict[Cell, xr.Dataset] = {}
+    needed = list(dict.fromkeys(need for trial in left for need in needs(trial)))
+    given: dict[Trial, xr.Dataset] = {}
     if needed:
         found = _results(study, folder, needed, share, {})
         given = dict(zip(needed, found, strict=True))
-    # Of a cell that is known already, what it was computed from may not be.
+    # Of a trial that is known already, what it was computed from may not be.
     tasks: list[Task] = [
-        (cell, tuple(given[need] for need in needs(cell) if need in given))
-        for cell in cells
-        if cell not in given
+        (trial, tuple(given[need] for need in needs(trial) if need in given))
+        for trial in trials
+        if trial not in given
     ]
     found = grid.filled(tasks, folder, share, known=before, overwrite=study.overwrite)
     results = given | {task[0]: result for task, result in zip(tasks, found, strict=True)}
-    return [results[cell] for cell in cells]
+    return [results[trial] for trial in trials]
 
 
-def needs(cell: Cell) -> tuple[Cell, ...]:
-    """Return the cells whose results a cell is computed from."""
-    return getattr(cell, "needs", ())
+def needs(trial: Trial) -> tuple[Trial, ...]:
+    """Return the trials whose results a trial is computed from."""
+    return getattr(trial, "needs", ())
 
 
 def entry(values: NDArray) -> str:

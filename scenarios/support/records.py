@@ -1,6 +1,6 @@
 """Numbers of a study as they are committed: one small netCDF file beside its figure.
 
-Finished cells are kept twice: each in a file of its own while a study is under way (see
+Finished trials are kept twice: each in a file of its own while a study is under way (see
 `grid`), and all of them, stacked, in `figures/data`. A study begins with what stands
 there, so that a table of many hours is filled in pieces, on whatever machine is free.
 """
@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from scenarios import grid
-from scenarios.grid import Cell
-from scenarios.support import settings
+from scenarios.support import grid, settings
+from scenarios.support.grid import Trial
 
 # What every result says of itself, beside its numbers and how long they took: its settings,
 # by which it is found again (see `settings`), and what it was computed on.
@@ -43,7 +42,7 @@ def known(path: Path, dims: Sequence[str]) -> Known:
 
 
 def _only_its_own(result: xr.Dataset) -> xr.Dataset:
-    """Return a result without what stacking added: variables of other cells, and NaN."""
+    """Return a result without what stacking added: variables of other trials, and NaN."""
     empty = [
         name
         for name, values in result.items()
@@ -52,14 +51,14 @@ def _only_its_own(result: xr.Dataset) -> xr.Dataset:
     return result.drop_vars(empty)
 
 
-def labelled(cell: Cell, result: xr.Dataset) -> tuple[str, xr.Dataset]:
+def labelled(trial: Trial, result: xr.Dataset) -> tuple[str, xr.Dataset]:
     """Return the settings of a result, and the result at its place with its labels."""
-    text = settings.canonical(cell)
+    text = settings.canonical(trial)
     if "settings" in result:
         return text, result
     labels = {label: result.attrs[label] for label in (*LABELS, "seconds")}
     placed = result.drop_attrs(deep=False).assign(labels)
-    return text, placed.assign_coords(cell.at)
+    return text, placed.assign_coords(trial.coords)
 
 
 def merged(before: Mapping[str, xr.Dataset], new: Known, dims: Sequence[str]) -> xr.Dataset:
@@ -83,7 +82,7 @@ def merged(before: Mapping[str, xr.Dataset], new: Known, dims: Sequence[str]) ->
     stacked = grid.stacked_at(
         [(dict(zip(dims, place, strict=True)), result) for place, result in placed.items()]
     )
-    for name in LABELS:  # where there is no cell
+    for name in LABELS:  # where there is no trial
         stacked[name] = stacked[name].where(stacked["seconds"].notnull(), "").astype(str)
     return stacked.sortby([dim for dim in dims if stacked[dim].dtype.kind in "iuf"])
 

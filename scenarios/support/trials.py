@@ -1,6 +1,6 @@
-"""Networks that are trained and scored, each a cell of a study: see `grid`.
+"""Networks that are trained and scored, each a trial of a study: see `grid`.
 
-The settings of a cell are all that its result depends on. What computes it, and where the
+The settings of a trial are all that its result depends on. What computes it, and where the
 images lie, may change from one machine to the next and is not among them.
 """
 
@@ -114,8 +114,8 @@ class Network(ABC):
     device: str = field(default="cpu", repr=False, compare=False)
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {
             "data": self.source.label,
             "network": self.network,
@@ -125,7 +125,7 @@ class Network(ABC):
 
     @abstractmethod
     def compute(self) -> xr.Dataset:
-        """Return what it is worth."""
+        """Return its errors."""
 
     def begin(self) -> tuple[datasets.Images, Split, torch.Generator]:
         """Return the images, those to learn from and to score on, and random numbers."""
@@ -146,7 +146,7 @@ class Local(Network):
     readout: Readout
 
     def compute(self) -> xr.Dataset:
-        """Return what the network is worth."""
+        """Return its errors."""
         images, parts, generator = self.begin()
         trained = experiment.learn(
             parts,
@@ -160,9 +160,9 @@ class Local(Network):
             generator=generator,
             progress=False,
         )
-        return self.worth(trained, parts)
+        return self.score(trained, parts)
 
-    def worth(self, trained: Trained, parts: Split) -> xr.Dataset:
+    def score(self, trained: Trained, parts: Split) -> xr.Dataset:
         """Return what is kept of a trained network."""
         learning = trained.history["learning"]
         return scored(
@@ -181,7 +181,7 @@ class Clusters(Network):
     readout: Readout
 
     def compute(self) -> xr.Dataset:
-        """Return what the network is worth."""
+        """Return its errors."""
         images, parts, generator = self.begin()
         mean = self.preprocess.fit(parts.x_learn)
         weights, seconds = experiment.timed(
@@ -214,7 +214,7 @@ class EndToEnd(Network):
     backprop: Backprop
 
     def compute(self) -> xr.Dataset:
-        """Return what the network is worth."""
+        """Return its errors."""
         images, parts, generator = self.begin()
         errors, seconds = experiment.timed(
             lambda: baselines.backprop(
@@ -237,7 +237,7 @@ class Pixels(Network):
     readout: Readout
 
     def compute(self) -> xr.Dataset:
-        """Return what the classifier is worth."""
+        """Return its errors."""
         images, parts, generator = self.begin()
         errors, seconds = experiment.timed(
             lambda: baselines.linear(
