@@ -19,6 +19,8 @@ from fastpath.baselines import KMeans
 from fastpath.defaults import Defaults, defaults_for
 from fastpath.readout import Readout
 from scenarios.support import study
+from scenarios.support.checks import check_counts
+from scenarios.support.statistics import entry
 from scenarios.support.study import Study
 from scenarios.support.trials import Clusters, EndToEnd, Local, Network, Pixels, Source
 
@@ -54,7 +56,7 @@ class Config(Study):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_positive("units")
+        check_counts(self, "units")
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -166,8 +168,7 @@ def table(result: xr.Dataset) -> str:
             if method in result["network"]:
                 errors = result["error"].sel(data=data, network=method)
                 entries = [
-                    study.entry(errors.sel(num_units=k).values)
-                    for k in sizes(result, method)
+                    entry(errors.sel(num_units=k).values) for k in sizes(result, method)
                 ]
                 lines.append(
                     f"{data:<15}{method:<17}" + "".join(f"{entry:>15}" for entry in entries)

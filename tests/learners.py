@@ -315,7 +315,9 @@ def networks() -> dict[str, Learner]:
             "hidden_size": hidden_size.trials(
                 hidden_size.Config(**quick | {"units": (UNITS,)}), source
             ),
-            "faces": faces.trials(faces.Config(**quick), faces.Faces(**vars(source))),
+            "faces": faces.trials(
+                faces.Config(**quick), faces.networks.Faces(**vars(source))
+            ),
             "multilayer": multilayer.trials(multilayer.Config(**quick), source),
             "dale_training": dale_training.trials(
                 dale_training.Config(**quick, interneurons=7), source
@@ -409,18 +411,15 @@ def backprop_command(seed: int, validation: int, folder: Path) -> Results:
 def quick_start(seed: int, validation: int, folder: Path) -> Results:
     """Without a split of its own: its seeds are counted from 0."""
     config = quickstart.Config(units=UNITS, epochs=2, seeds=1 + seed, num_images=5)
-    learned = quickstart.learn(config, datasets.load("given"))
-    found = vars(learned) | {
-        "h_star": quickstart.single_winner_threshold(learned, w_inh=0.7)
-    }
-    errors = [error[-1] for error in found.pop("test_error").values()]
+    learned, by_network = quickstart.experiment.learn(config, datasets.load("given"))
+    found = vars(learned) | {"h_star": learned.threshold(w_inh=0.7)}
+    errors = [error[-1] for error in by_network.values()]
     return {"test_error": np.array(errors)} | {k: np.asarray(v) for k, v in found.items()}
 
 
 def settle(seed: int, validation: int, folder: Path) -> Results:
-    learned = settling.learn(
-        datasets.load("given"), units=UNITS, epochs=2, seed=seed, num_images=5
-    )
+    config = settling.Config(units=UNITS, epochs=2, num_images=5)
+    learned = config.learn(datasets.load("given"), seed=seed)
     found = {name: np.asarray(getattr(learned, name)) for name in ("weights", "seen")}
     return found | {"held_out": learned.held_out.numpy()}
 
@@ -437,15 +436,15 @@ def dale_circuit(seed: int, validation: int, folder: Path) -> Results:
         validation=validation,
         backend="numpy",
     )
-    parts = dale_learns.split(config, datasets.load("given"), seed)
-    run = dale_learns.simulate(config, parts, seed)
-    weights = {dale_learns.DALE: torch.from_numpy(run["weights"].values).float()}
-    weights |= dale_learns.rivals(config, parts, seed)
+    parts = dale_learns.experiment.split(config, datasets.load("given"), seed)
+    run = dale_learns.experiment.simulate(config, parts, seed)
+    weights = {dale_learns.experiment.DALE: torch.from_numpy(run["weights"].values).float()}
+    weights |= dale_learns.experiment.rivals(config, parts, seed)
     errors = [
-        dale_learns.read_out(config, parts, name, one, seed)
+        dale_learns.experiment.read_out(config, parts, name, one, seed)
         for name, one in weights.items()
     ]
-    errors.append(dale_learns.back_propagated(config, parts, seed))
+    errors.append(dale_learns.experiment.back_propagated(config, parts, seed))
     found = {name: one.numpy() for name, one in weights.items()}
     return found | {"error": np.array(errors), "weights_ie": run["weights_ie"].values}
 

@@ -89,7 +89,7 @@ def test_the_power_of_random_weights_is_1_for_every_data_set(monkeypatch):
     for origin in KNOWN:
         for num_units in (200, 2000, 8000):
             assert defaults_for(origin, num_units).random.power == 1
-    for settings in faces.SETTINGS.values():
+    for settings in faces.defaults.SETTINGS.values():
         assert settings.random.power == 1
     powers = []
 
@@ -125,7 +125,7 @@ def test_random_weights_of_the_quickstart_are_read_out_their_own_way(monkeypatch
             raise Enough
         return SimpleNamespace(metrics={"test_error": 0.0})
 
-    monkeypatch.setattr(quick.experiment, "learn", learn)
+    monkeypatch.setattr(quick.experiment.experiment, "learn", learn)
     with pytest.raises(Enough):
         quick.learn(quick.Config(epochs=3), quick.datasets.load("digits"))
     known = defaults_for("digits")

@@ -14,6 +14,7 @@ from scenarios import hysteresis, multilayer, settling
 from scenarios.ladder import mimic, study, training
 from scenarios.ladder.training import FullScale, OneByOne
 from scenarios.support import trials
+from scenarios.support.circuit import TAU_MS
 from tests import learners
 from tests.learners import images, ladder_source
 
@@ -198,13 +199,13 @@ def test_a_stack_is_read_out_as_its_last_layer_sees_and_took_the_time_of_all(mon
             seconds = {"train_seconds": 10.0 ** len(towers)}
             towers.append(tower.compute(*towers).assign(seconds))
         asked = {}
-        read_out = multilayer.experiment.read_out
+        read_out = multilayer.networks.experiment.read_out
 
         def noted(weights, parts, **settings):
             asked.update(settings, weights=weights)
             return read_out(weights, parts, **settings)
 
-        monkeypatch.setattr(multilayer.experiment, "read_out", noted)
+        monkeypatch.setattr(multilayer.networks.experiment, "read_out", noted)
         result = deep.compute(*towers)
     assert float(result["learn_seconds"]) == 111
     assert asked["preprocess"] == deep.layers[-1].preprocess
@@ -229,8 +230,8 @@ def test_activity_is_measured_at_the_ends_of_the_durations():
     drive = np.array([[1.0, 0.9, 0.1], [0.5, 0.2, 0.4]])
     settled = equilibrium.settle(drive, w_inh=0.5)
     end = settled + np.array([0.01, -0.02, 0.0])
-    per_image = round(20 * settling.TAU_MS / settling.SAMPLE_MS)
-    early = round(5 * settling.TAU_MS / settling.SAMPLE_MS)
+    per_image = round(20 * TAU_MS / settling.experiment.SAMPLE_MS)
+    early = round(5 * TAU_MS / settling.experiment.SAMPLE_MS)
     h = np.full((2, per_image, 3), 9.0)
     h[:, early - 1], h[:, -1] = 2.0, end
     activity = np.concatenate([np.zeros((1, 3)), h.reshape(-1, 3)])
@@ -238,7 +239,7 @@ def test_activity_is_measured_at_the_ends_of_the_durations():
         {"drive": (("image", "unit"), drive), "activity": (("time", "unit"), activity)},
         attrs={"config": '{"dt_ms": 0.5}'},
     )
-    found = settling.measure(config, run, 0.5)
+    found = settling.experiment.measure(config, run, 0.5)
     last = (end > 0).sum(axis=1)
     np.testing.assert_array_equal(found["active_units"], np.stack([[3, 3], last], axis=1))
     first = abs(2 - settled).max(axis=1) / drive.max(axis=1)

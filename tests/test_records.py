@@ -119,15 +119,15 @@ def test_a_study_finds_all_of_its_committed_results(name, monkeypatch):
     config = study.Config()
     if name == "faces":
         sources = [
-            faces.Faces(name=known, digest=digest, gray=gray, path="")
-            for digest, known in faces.KNOWN.items()
+            faces.networks.Faces(name=known, digest=digest, gray=gray, path="")
+            for digest, known in faces.defaults.KNOWN.items()
             for gray in (True, False)
         ]
     else:
         sets = config.sets
         sources = [Source(name=data, path=data) for data in sets]
     monkeypatch.setattr(Source, "load", stub := lambda self: images_of(self.name))
-    monkeypatch.setattr(faces.Faces, "load", stub)
+    monkeypatch.setattr(faces.networks.Faces, "load", stub)
     found = [
         settings.canonical(trial) for s in sources for trial in study.trials(config, s)
     ]

@@ -22,7 +22,7 @@ def saved(config, result) -> xr.Dataset:
     assert json.loads((config.out / "config.json").read_text())["units"] == config.units
     assert config.figure.stat().st_size > 20_000
     with pytest.raises(ValueError, match="already holds a run"):
-        settling.places(config, "any")
+        config.places("any")
     return read
 
 
@@ -36,9 +36,7 @@ def settling_config(folder, **settings):
 def test_the_circuit_settles_to_the_closed_form(tmp_path, capsys):
     config = settling_config(tmp_path)
     result = saved(config, settling.main(config))
-    learned = settling.learn(
-        datasets.load("digits"), units=12, epochs=3, seed=0, num_images=6
-    )
+    learned = config.learn(datasets.load("digits"), seed=0)
     drive = (learned.held_out @ learned.weights.T).numpy()
     for w_inh in config.w_inh:
         at_w = result.sel(w_inh=w_inh, weights="trained")
@@ -57,8 +55,12 @@ def test_the_circuit_settles_to_the_closed_form(tmp_path, capsys):
 
 def test_settling_time_is_from_when_all_stay_near():
     away = np.array([[1.0, 0.001, 1.0, 0.001], [0.001] * 4, [1.0] * 4])
-    times = settling.settling_ms(away)
-    assert times.tolist() == [4 * settling.SAMPLE_MS, settling.SAMPLE_MS, np.inf]
+    times = settling.experiment.settling_ms(away)
+    assert times.tolist() == [
+        4 * settling.experiment.SAMPLE_MS,
+        settling.experiment.SAMPLE_MS,
+        np.inf,
+    ]
 
 
 def plasticity_config(folder, **settings):
@@ -72,7 +74,7 @@ def plasticity_config(folder, **settings):
 def test_plastic_synapses_change_as_the_traces_say(tmp_path, capsys):
     config = plasticity_config(tmp_path)
     result = saved(config, continuous_plasticity.main(config))
-    assert result["plastic_error"].max() < continuous_plasticity.RELATIVE_CHANGE
+    assert result["plastic_error"].max() < continuous_plasticity.config.RELATIVE_CHANGE
     assert (result["plastic_error_halved"] < result["plastic_error"]).all()
     settled = result.sel(timing="settled", duration=40)
     np.testing.assert_allclose(settled["cosine"], 1, atol=1e-12)
@@ -92,7 +94,7 @@ def test_learning_is_averaged_over_its_window():
     h[:, 1] = -1.0
     h[:2, 1] = 0.5
     g = np.where(h >= 1, 1.0, np.where(h >= 0, -0.4, 0.0))
-    means, wasted, spent = continuous_plasticity.averages(g, h, config, dt_ms)
+    means, wasted, spent = continuous_plasticity.traces.averages(g, h, config, dt_ms)
     np.testing.assert_allclose(means["continuous"], [[1, -0.08], [1, -0.02]])
     np.testing.assert_allclose(means["gated"], [[1, 0], [1, 0]])
     np.testing.assert_allclose(means["settled"], [[1, 0], [1, 0]])
@@ -116,9 +118,7 @@ def test_the_largest_drive_wins_unless_activity_is_carried_over(tmp_path, capsys
     assert right.isel(image=0).all()
     held = hysteresis.shares(result)["held"].sel(rest=0)
     assert held.sel(w_inh=5) > 0
-    learned = settling.learn(
-        datasets.load("digits"), units=12, epochs=3, seed=0, num_images=6
-    )
+    learned = config.learn(datasets.load("digits"), seed=0)
     drive = (learned.held_out @ learned.weights.T).numpy()
     for w_inh in config.w_inh:
         eligible = hysteresis.eligible_winners(drive, w_inh=w_inh)

@@ -15,19 +15,21 @@ def oscillating(**settings):
 
 
 def near_onset(config, w):
-    pairs = [(w, ratio * config.onset_ms(w)) for ratio in dale_oscillations.NEAR_ONSET]
-    return dale_oscillations.measure(config, pairs)[0]
+    pairs = [
+        (w, ratio * config.onset_ms(w)) for ratio in dale_oscillations.experiment.NEAR_ONSET
+    ]
+    return dale_oscillations.experiment.measure(config, pairs)[0]
 
 
 @pytest.mark.parametrize("w", [1.5, 3.0])
 def test_oscillation_sets_in_where_linear_theory_says(w):
     config = oscillating()
     measured = near_onset(config, w)
-    found = dale_oscillations.onset(measured, w)
+    found = dale_oscillations.summary.onset(measured, w)
     assert found == pytest.approx(config.onset_ms(w), rel=0.05)
     # Of Euler's method, to which 0.1 % is added by interpolation.
     assert found == pytest.approx((10.0 - 0.1) / (w - 1), rel=0.002)
-    assert dale_oscillations.largest_error(measured, "frequency") < 0.05
+    assert dale_oscillations.summary.largest_error(measured, "frequency") < 0.05
 
 
 @pytest.mark.parametrize("num_active", [1, 5])
@@ -35,7 +37,7 @@ def test_modes_are_those_of_eulers_method(num_active):
     """Measured modes are ln(1 + λ dt) / dt, with λ of linear theory."""
     config = oscillating(duration_ms=60.0)
     pairs = [(0.7, 6.0), (0.3, 12.0)]
-    measured, _ = dale_oscillations.measure(config, pairs, num_active=num_active)
+    measured, _ = dale_oscillations.experiment.measure(config, pairs, num_active=num_active)
     for trial, (w, tau_inh) in enumerate(pairs):
         frequency, damping = oscillation(
             tau_exc_ms=10.0, tau_inh_ms=tau_inh, w=w, num_active=num_active
@@ -49,7 +51,7 @@ def test_modes_are_those_of_eulers_method(num_active):
 @pytest.mark.slow
 def test_limit_cycles_start_with_the_linear_frequency_and_are_slower_further_on():
     config = oscillating(duration_ms=900.0)
-    measured, _ = dale_oscillations.measure(config, [(2.0, 10.5), (2.0, 20.0)])
+    measured, _ = dale_oscillations.experiment.measure(config, [(2.0, 10.5), (2.0, 20.0)])
     near, far = measured["cycle_frequency"] / measured["frequency_theory"]
     assert float(near) == pytest.approx(1, abs=0.05)
     assert 0.8 < float(far) < 0.92  # 0.88
@@ -57,7 +59,7 @@ def test_limit_cycles_start_with_the_linear_frequency_and_are_slower_further_on(
 
 @pytest.mark.slow
 def test_circuits_run_away_beyond_the_border_only():
-    rows, _ = dale_oscillations.border(oscillating())
+    rows, _ = dale_oscillations.experiment.border(oscillating())
     for row in rows:
         assert row["falls_back"] == (row["theory"] == "oscillates")
         assert (row["largest"] > 1e6) == (row["theory"] == "runs away")
@@ -65,7 +67,7 @@ def test_circuits_run_away_beyond_the_border_only():
 
 def test_circuits_that_run_away_are_left_out():
     config = oscillating(duration_ms=20.0)
-    measured, runs = dale_oscillations.measure(config, [(3.0, 60.0), (0.5, 1.0)])
+    measured, runs = dale_oscillations.experiment.measure(config, [(3.0, 60.0), (0.5, 1.0)])
     assert np.isnan(measured["damping"]).values.tolist() == [True, False]
     assert runs[0] is None
 
@@ -138,7 +140,7 @@ def test_a_circuit_that_learns_keeps_its_signs(learned):
         assert not saved[name].isel(snapshot=0).equals(saved[name].isel(snapshot=-1))
     wrong = saved["weights_snapshots"].copy()
     wrong[3, 2, 1] = -0.1
-    assert dale_learns.violated(wrong).values.tolist() == [0, 0, 0, 1] + 9 * [0]
+    assert dale_learns.summary.violated(wrong).values.tolist() == [0, 0, 0, 1] + 9 * [0]
 
 
 @pytest.mark.slow
@@ -147,7 +149,10 @@ def test_learning_writes_what_it_says(learned):
     summary = json.loads((folder / "run/summary.json").read_text())
     assert summary["presentations"] == 100
     assert summary["scored_on"] == "test"
-    assert set(summary["error"]) == {*dale_learns.POWER, dale_learns.BACKPROP}
+    assert set(summary["error"]) == {
+        *dale_learns.experiment.POWER,
+        dale_learns.experiment.BACKPROP,
+    }
     weights = checkpoint.load_tensors(folder / "run/weights.safetensors")
     assert weights["Dale circuit 0"].shape == (10, 64)
     assert all(
@@ -166,12 +171,12 @@ def test_the_verdict_says_when_learning_is_worth_nothing():
 
     summary = {
         "error": {
-            dale_learns.DALE: error(5.0, 0.4),
-            dale_learns.RANDOM: error(4.0, 0.5),
-            dale_learns.RANKED: error(5.2, 0.1),
+            dale_learns.experiment.DALE: error(5.0, 0.4),
+            dale_learns.experiment.RANDOM: error(4.0, 0.5),
+            dale_learns.experiment.RANKED: error(5.2, 0.1),
         }
     }
-    assert dale_learns.verdict(summary) == (
+    assert dale_learns.summary.verdict(summary) == (
         "The Dale circuit is 1.0 points worse than 'random >= 0', within the seeds' spread "
         "of 'ranking >= 0'."
     )

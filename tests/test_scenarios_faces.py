@@ -13,8 +13,9 @@ import xarray as xr
 
 from fastpath.defaults import defaults_for
 from fastpath.train import Training
-from scenarios import face_figure, faces
-from scenarios.faces import Config, Faces, LargestClass
+from scenarios import faces
+from scenarios.faces import Config
+from scenarios.faces.networks import Faces, LargestClass
 from scenarios.support import grid
 from scenarios.support.trials import GRAY, Source
 
@@ -179,7 +180,9 @@ def test_receptive_fields_are_those_of_the_first_units(tmp_path, tiny):
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(10, SIDE * SIDE * 3, generator=generator).numpy()[:3]
     scaled = weights / abs(weights).max(axis=1, keepdims=True)
-    np.testing.assert_allclose(fields, scaled, atol=0.5 / faces.FIELD_LEVELS + 1e-6)
+    np.testing.assert_allclose(
+        fields, scaled, atol=0.5 / faces.networks.FIELD_LEVELS + 1e-6
+    )
 
 
 @pytest.mark.slow
@@ -199,7 +202,7 @@ def test_fields_of_one_set_are_drawn_beside_a_set_without(tmp_path, tiny, monkey
         name: Faces.of(tiny, None, gray="gray" in name).load()
         for name in ("tiny gray", "tiny")
     }
-    figure = face_figure.draw(result, images, "")
+    figure = faces.figure.draw(result, images, "")
     assert [ax.axison for ax in figure.axes[2:]] == [False, False]
     assert len(figure.axes[2].images) == 1
     assert not figure.axes[3].images
@@ -221,7 +224,7 @@ def test_table_shows_mean_and_spread_of_the_seeds():
         dims=("data", "network", "seed"),
         coords={"data": ["a"], "network": ["local rule", "largest class"]},
     )
-    lines = face_figure.table(xr.Dataset({"error": errors})).splitlines()
+    lines = faces.figure.table(xr.Dataset({"error": errors})).splitlines()
     assert lines[1].split() == ["local", "rule", "85.00", "±", "7.07"]
     assert lines[2].split() == ["largest", "class", "50.00", "±", "0.00"]
 

@@ -8,25 +8,12 @@ import pytest
 import xarray as xr
 
 from scenarios import dale_learns, dale_training, hysteresis, multilayer, settling
+from scenarios.__main__ import GROUPS
 from scenarios.bench.__main__ import Config as Bench
 from scenarios.ladder.config import QUICK, Config
 from scenarios.support import grid
 
-SCENARIOS = (
-    "bench",
-    "continuous_plasticity",
-    "dale_learns",
-    "dale_oscillations",
-    "dale_training",
-    "faces",
-    "hebbian_first_layer",
-    "hidden_size",
-    "hysteresis",
-    "ladder",
-    "multilayer",
-    "quickstart",
-    "settling",
-)
+SCENARIOS = [name for names in GROUPS.values() for name in names]
 
 
 def refused(name: str, flags: list[str], monkeypatch, capsys) -> str:
@@ -92,12 +79,12 @@ def test_mistakes_of_scenarios_get_one_line(
             "--interneurons 200 has no effect with --signs free",
         ),
         (
-            lambda: dale_learns.Config(target=0, target_rate=1e-4),
-            "--target-rate 0.0001 has no effect with --target 0",
+            lambda: dale_learns.Config(target_rate=0, inh_lr=1e-4),
+            "--inh-lr 0.0001 has no effect with --target-rate 0",
         ),
         (
-            lambda: dale_learns.Config(target_rate=0.0),
-            "target_rate 0.0: steps are positive",
+            lambda: dale_learns.Config(inh_lr=0.0),
+            "inh_lr 0.0: steps are positive",
         ),
         (lambda: multilayer.Config(depth=4), "depth is 4"),
         (lambda: hysteresis.Config(seed=2**63), "seed is 9223372036854775808: 0 to 2"),
@@ -110,11 +97,9 @@ def test_settings_without_effect_are_refused(settings, message):
 
 
 def test_without_a_rate_inhibition_has_that_of_the_study():
-    assert dale_learns.Config(target=0).rules().keys() == {"feedforward"}
+    assert dale_learns.Config(target_rate=0).rules().keys() == {"feedforward"}
     rule = dale_learns.Config().rules()["inh_to_exc"]
-    assert (
-        rule.tau_l_ms == dale_learns.Config(target_rate=1e-4).rules()["inh_to_exc"].tau_l_ms
-    )
+    assert rule.tau_l_ms == dale_learns.Config(inh_lr=1e-4).rules()["inh_to_exc"].tau_l_ms
     assert rule.tau_l_ms == pytest.approx(50.0 / 1e-4)
 
 
@@ -124,7 +109,7 @@ def test_beside_quick_the_defaults_of_a_full_study_count_where_they_are_given(mo
     given = []
     monkeypatch.setattr(ladder, "run", given.append)
     monkeypatch.setattr(
-        sys, "argv", ["ladder", "--quick", "--epochs", "10", "--seeds", "3"]
+        sys, "argv", ["ladder", "--preset", "quick", "--epochs", "10", "--seeds", "3"]
     )
     runpy.run_module("scenarios.ladder", run_name="__main__")
     assert (given[0].epochs, given[0].seeds) == (Config.epochs, Config.seeds) == (10, 3)

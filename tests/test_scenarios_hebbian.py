@@ -13,8 +13,8 @@ from fastpath import baselines, experiment
 from fastpath.baselines import Backprop
 from fastpath.defaults import defaults_for
 from scenarios import hebbian_first_layer
-from scenarios.curves import Curve, Layer, OwnReadout, Perceptron
 from scenarios.hebbian_first_layer import NAMES, Config, network
+from scenarios.hebbian_first_layer.networks import Curve, Layer, OwnReadout, Perceptron
 from scenarios.support import grid, study
 from scenarios.support.trials import Source
 

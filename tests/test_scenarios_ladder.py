@@ -20,11 +20,11 @@ from scenarios.ladder.one_step import (
     Step,
     Trace,
     circuit_shares,
-    single_winner_threshold,
     time_above,
     who_learns,
 )
 from scenarios.support import grid
+from scenarios.support.circuit import single_winner_threshold
 
 SMALL = {
     "units": (8,),
@@ -137,7 +137,7 @@ def test_features_are_matched_whatever_their_order():
 
 def folder_of(tmp_path, **settings):
     config = ladder.Config(
-        quick=True,
+        preset="quick",
         **SMALL | settings,
         seeds=settings.pop("seeds", 1),
         out=tmp_path / "run",
@@ -241,7 +241,7 @@ def test_two_processes_give_the_same_result(tmp_path):
 
 
 def test_quick_leaves_what_is_given():
-    config = chosen(ladder.Config(quick=True, seeds=5))
+    config = chosen(ladder.Config(preset="quick", seeds=5))
     assert config.seeds == 5
     assert config.data == "digits"
     assert config.units == QUICK.units

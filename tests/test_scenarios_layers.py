@@ -15,7 +15,8 @@ from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.train import Training
 from scenarios import dale_training, hidden_size, multilayer
-from scenarios.dale_training import Signed
+from scenarios.dale_training import SIGNS
+from scenarios.dale_training.networks import Signed
 from scenarios.support import grid, records, settings, study
 from scenarios.support.trials import Local, Source
 
@@ -145,7 +146,7 @@ def signed(signs, **changes):
     return Signed(**made | changes)
 
 
-@pytest.mark.parametrize("signs", dale_training.SIGNS)
+@pytest.mark.parametrize("signs", SIGNS)
 def test_signs_hold_and_break_where_nothing_keeps_them(signs, monkeypatch):
     assert float(signed(signs).compute()["wrong_signs"]) == 0
     if signs == "free":
@@ -202,7 +203,7 @@ def test_a_layer_on_top_sees_the_rates_of_the_one_below():
         cosine = (v / v.norm(dim=1, keepdim=True)) @ (w / w.norm(dim=1, keepdim=True)).T
         v = cosine.clamp(min=0) ** layer.power
     assert [layer.decorrelate for layer in deep.layers] == [None, 0.1, 0.1]
-    seen = multilayer.climbed(parts, deep.layers, tuple(towers[:-1]))
+    seen = multilayer.networks.climbed(parts, deep.layers, tuple(towers[:-1]))
     torch.testing.assert_close(seen.x_learn.double(), v, rtol=1e-3, atol=1e-5)
     result = deep.compute(*towers)
     assert float(result["error"]) < 60  # chance: 90
@@ -212,7 +213,7 @@ def test_decorrelated_rates_have_the_covariance_that_ridge_leaves():
     """(C/c + ε)^(−1/2) C (C/c + ε)^(−1/2) = c C (C + ε c)^(−1), from NumPy's inverse."""
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(500, 8, generator=generator) @ torch.rand(8, 8, generator=generator)
-    mixing = multilayer.decorrelation(x, 0.3)
+    mixing = multilayer.networks.decorrelation(x, 0.3)
     torch.testing.assert_close(mixing, mixing.T)
     before, after = (np.cov(v.double().numpy().T, bias=True) for v in (x, x @ mixing))
     mean = before.trace() / 8

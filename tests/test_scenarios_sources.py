@@ -7,7 +7,7 @@ from fastpath import datasets
 from fastpath.competition import Ranking
 from fastpath.defaults import defaults_for
 from scenarios import faces
-from scenarios.faces import Faces
+from scenarios.faces.networks import Faces
 from scenarios.support.trials import Source
 
 NAMES = ["mnist", "digits", "cifar10", "fashion_mnist", "faces_utk", "x"]
@@ -61,13 +61,16 @@ def test_a_file_that_is_called_like_the_faces_has_none_of_their_settings(
     others = defaults_for("")
     assert by_name["local rule"].competition == others.competition
     assert by_name["local rule"].readout == others.readout
-    assert by_name["back-propagation"].backprop != faces.SETTINGS["faces_utk"].backprop
-    assert by_name["pixels"].readout != faces.PIXELS_HEAD["faces_utk"]
+    assert (
+        by_name["back-propagation"].backprop
+        != faces.defaults.SETTINGS["faces_utk"].backprop
+    )
+    assert by_name["pixels"].readout != faces.defaults.PIXELS_HEAD["faces_utk"]
 
 
 def test_the_faces_are_known_by_their_content(monkeypatch, same_images, tmp_path):
     source = Faces.of(str(same_images / "x.npz"), None)
-    monkeypatch.setitem(faces.KNOWN, source.digest, "faces_real_fake")
+    monkeypatch.setitem(faces.defaults.KNOWN, source.digest, "faces_real_fake")
     assert source.known == "faces_real_fake"
     trial = faces.network("local rule", source, 0, faces.Config(out=tmp_path))
     assert (trial.p, trial.competition) == (2.0, Ranking(k=2, delta=0.2))

@@ -1,10 +1,4 @@
-"""How far is each step from its floor?
-
-A learning step beside the forward matrix product alone, the published NumPy form and a
-dense PyTorch form; each competition beside the ranking; one thread beside two; a time step
-of the circuit beside the time that its bytes would take; on CUDA a whole epoch beside its
-products, its bytes and its launches.
-"""
+"""The command: python -m scenarios.bench, or make bench."""
 
 import json
 import platform
@@ -17,6 +11,7 @@ import torch
 
 from fastpath import checkpoint, checks
 from neurodyn.flags import refuse_in_vain
+from scenarios import bench
 from scenarios.bench import circuit, cuda, learning
 from scenarios.support import hardware
 from scenarios.support.command import command
@@ -121,4 +116,4 @@ def cell(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    command("bench", main, Config, __doc__)
+    command("bench", main, Config, bench.__doc__)

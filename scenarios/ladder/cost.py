@@ -23,8 +23,8 @@ import neurodyn
 from fastpath.competition import Equilibrium
 from fastpath.kernels import Learners
 from fastpath.plasticity import Normalize
-from scenarios.ladder.networks import RANKING, Source
-from scenarios.ladder.one_step import TAU_MS
+from scenarios.ladder.networks import Source
+from scenarios.support.circuit import RANKING, TAU_MS
 
 SHORT, LONG = 10.0, 100.0  # T/τ of the circuit: two, so that steps are told from the rest
 EQUILIBRIUM = Equilibrium(w_inh=0.9, h_star=0.3, delta=0.4)

@@ -14,13 +14,13 @@ import xarray as xr
 import neurodyn
 from scenarios.ladder.one_step import (
     FIXED,
-    TAU_MS,
     OneStep,
     Step,
     circuit_shares,
     simulated,
     who_learns,
 )
+from scenarios.support.circuit import TAU_MS
 
 NUMBERS = (
     *("ei_bounded", "ei_distance", "ei_distance_from_lateral"),

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastpath import datasets, experiment
-from fastpath.competition import Competition, Ranking
+from fastpath.competition import Competition
 from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
 from fastpath.train import Training, train
+from scenarios.support.circuit import RANKING
 
 STAGES = ("initial", "early", "late")
-RANKING = Ranking(k=2, delta=0.4)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ synapses that learn while the circuit runs is ΔW of the averaged g (`Plastic` s
 synapses that do). So one simulation with static weights serves every h*, T and Δ.
 """
 
-import json
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -23,8 +22,8 @@ from fastpath.plasticity import delta_w
 from neurodyn import equilibrium
 from neurodyn.network import AnyCircuit
 from scenarios.ladder.networks import Network
+from scenarios.support.circuit import TAU_MS, single_winner_threshold, step_ms
 
-TAU_MS = 10.0
 SAMPLE_MS = TAU_MS / 20
 FIXED = "fixed"
 LEVELS = (
@@ -33,7 +32,6 @@ LEVELS = (
 )
 REFERENCES = ("equilibrium", "ranking")
 SAME = 0.05  # of g: averages over time are seldom the same to the last digit
-CANDIDATES = 201  # thresholds tried
 DENSE = 20  # τ for which all samples are kept; later, what moves is slow
 
 type Array = NDArray[np.floating]
@@ -84,7 +82,7 @@ class OneStep:
             fixed_h_star=float(step.thresholds[FIXED][0]),
             largest_drive=step.drive.max(axis=1).mean(),
             m=float(step.num_ranks),
-            dt_ms=json.loads(run.attrs["config"])["dt_ms"],
+            dt_ms=step_ms(run),
             run_seconds=run.attrs["run_seconds"],
         )
 
@@ -299,14 +297,6 @@ def ranked(drive: Tensor, rank: int) -> Array:
     return torch.zeros_like(drive).scatter_(1, units, 1.0).numpy()
 
 
-def single_winner_threshold(h: Array) -> float:
-    """Return the h* that the activities of most images pass with exactly one unit."""
-    candidates = np.quantile(h.max(axis=1), np.linspace(0, 1, CANDIDATES))
-    top = np.sort(h, axis=1)[:, -2:]
-    single = [((top >= c).sum(axis=1) == 1).mean() for c in candidates]
-    return float(candidates[np.argmax(single)])
-
-
 TIMINGS = ("continuous", "gated", "settled")
 
 
@@ -356,7 +346,7 @@ class Plastic:
             stimulus=neurodyn.Presentation(image_ms=image_ms),
             recording=neurodyn.Recording(activity_ms=None, images_every=None),
             backend=trial.backend,
-            dt_ms=json.loads(run.attrs["config"])["dt_ms"],
+            dt_ms=step_ms(run),
         )
         moved = (plastic["weights"].values - weights) * (tau_l_ms / learning_ms)
         inner = (moved * expected).sum()

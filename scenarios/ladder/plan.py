@@ -10,15 +10,15 @@ from scenarios.ladder.config import Config
 from scenarios.ladder.cost import QUICK_WAYS, WAYS, Cost
 from scenarios.ladder.exc_inh import ExcInh
 from scenarios.ladder.mimic import Mimic
-from scenarios.ladder.networks import RANKING, STAGES, Network, Source
+from scenarios.ladder.networks import STAGES, Network, Source
 from scenarios.ladder.one_step import TIMINGS, OneStep, Plastic
 from scenarios.ladder.training import (
-    HEBB_ONLY,
     Circuit,
     FullScale,
     OneByOne,
     controls,
 )
+from scenarios.support.circuit import HEBB_ONLY, RANKING
 from scenarios.support.grid import Task, Trial
 
 # Tried on validation images of a seed of their own: images of unit norm, so that a drive

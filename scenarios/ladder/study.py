@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
-from scipy.optimize import linear_sum_assignment
 
 from fastpath import checkpoint, datasets
-from neurodyn import backends, traces
+from neurodyn import analysis, backends, traces
 from scenarios.ladder import plan
 from scenarios.ladder.config import Config, chosen
 from scenarios.ladder.labels import described
@@ -231,13 +230,9 @@ def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def matched(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the cosine of each row with its match in another network (unit,).
-
-    One to one, with the largest sum of cosines.
-    """
-    rows = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in (first, second)]
-    table = rows[0] @ rows[1].T
-    return table[linear_sum_assignment(table, maximize=True)]
+    """Return the cosine of each row with its match in another network (unit,)."""
+    both = (xr.DataArray(one, dims=("unit", "pixel")) for one in (first, second))
+    return analysis.receptive_field_similarity(*both).values
 
 
 def between_seeds(weights: np.ndarray) -> np.ndarray:

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 import matplotlib.pyplot as plt
-import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from fastpath import checkpoint, fonts
 from fastpath.machine import Machine
 from neurodyn import traces
 from scenarios.support import grid, records
+from scenarios.support.checks import check_counts, check_sharing
 from scenarios.support.command import command
 from scenarios.support.grid import Share, Task, Trial
 
@@ -45,26 +44,11 @@ class Study:
     """Compute finished parts again."""
 
     def __post_init__(self) -> None:
-        if self.seeds is not None and self.seeds < 1:
-            raise ValueError(f"seeds is {self.seeds}: at least 1 is needed")
-        if self.workers < 0:
-            raise ValueError(f"workers is {self.workers}: 0 or more processes can work")
-        if self.workers and self.scheduler:
-            raise ValueError(
-                f"workers is {self.workers} and scheduler {self.scheduler}: give one of "
-                "them, processes of this machine or a running cluster"
-            )
+        check_counts(self, "seeds")
+        check_sharing(self)
         for name, value in vars(self).items():
             if value == ():
                 raise ValueError(f"{name} is empty: name at least one")
-
-    def check_positive(self, *names: str) -> None:
-        """Raise ValueError if one of these settings, or of their parts, is below 1."""
-        for name in names:
-            value = getattr(self, name)
-            for part in value if isinstance(value, tuple) else (value,):
-                if part is not None and part < 1:
-                    raise ValueError(f"{name} is {part}: at least 1 is needed")
 
     @property
     def quick(self) -> bool:
@@ -190,18 +174,6 @@ def _results(
 def needs(trial: Trial) -> tuple[Trial, ...]:
     """Return the trials whose results a trial is computed from."""
     return getattr(trial, "needs", ())
-
-
-def entry(values: NDArray) -> str:
-    """Return mean ± sd of the seeds that there are; of one seed, that and (1)."""
-    values = values[np.isfinite(values)]
-    match len(values):
-        case 0:
-            return "-"
-        case 1:
-            return f"{values[0]:.2f} (1)"
-        case _:
-            return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
 
 
 def caption(figure: Figure, result: xr.Dataset) -> None:

@@ -13,31 +13,43 @@ from dataclasses import dataclass, replace
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 import xarray as xr
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from fastpath import datasets, experiment
-from fastpath.competition import Ranking
+from fastpath import datasets
 from fastpath.defaults import Defaults, defaults_for
-from fastpath.experiment import Split
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.train import Training
+from scenarios.multilayer.networks import Deep, Layer
 from scenarios.support import study
+from scenarios.support.checks import check_counts
+from scenarios.support.statistics import entry
 from scenarios.support.study import Study
-from scenarios.support.trials import Network, Source, scored
+from scenarios.support.trials import Source
 
 UPPER = Training(epochs=8, lr=0.2)
+
+
 UPPER_DELTA = 0.4
+
+
 UPPER_READOUT = Readout(epochs=12, scaling="set", loss="cross-entropy", smoothing=0.1)
+
+
 UPPER_QUICK = Training(epochs=20, lr=0.1)  # of the few digits larger steps are too noisy
+
+
 RATE_POWER = {"fashion_mnist": 2.0}  # n of the first layer's rates; else its readout's
+
+
 BEST = "decorrelated"
+
+
 DEPTH = 3  # of the largest network
+
+
 PROTOCOL = (
     "Test error of the last epoch. The first layer learns as it would alone, the others "
     "with its rule, from rates max(cos, 0)^n. Where nothing else is said, rates are "
@@ -62,163 +74,14 @@ class Between:
 
 
 CENTRED = Preprocess(subtract_mean=True, unit_norm=True)
+
+
 BETWEEN = {
     "as they are": Between(preprocess=Preprocess(), power=2.0),
     "unit norm": Between(preprocess=Preprocess(unit_norm=True), power=2.0),
     "centred": Between(preprocess=CENTRED, power=2.0),
     BEST: Between(preprocess=CENTRED, decorrelate=0.1, power=1.0),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """How one layer learns, from what it sees to the rates that it passes on."""
-
-    num_units: int
-    preprocess: Preprocess
-    decorrelate: float | None = None
-    """ε of the mixing that decorrelates what it sees, before anything else."""
-    p: float
-    competition: Ranking
-    training: Training
-    power: float
-    """n of the rates max(cos, 0)^n that the next layer sees."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tower(Network):
-    """Layers that learned one after another; its result holds the weights of the last."""
-
-    layers: tuple[Layer, ...]
-
-    @property
-    def needs(self) -> "tuple[Tower, ...]":
-        """The towers of fewer layers on which this one stands."""
-        return tuple(
-            replace(self, layers=self.layers[:height])
-            for height in range(1, len(self.layers))
-        )
-
-    def compute(self, *below: xr.Dataset) -> xr.Dataset:
-        """Return the weights of the last layer, given the towers of fewer layers."""
-        _, parts, _ = self.begin()
-        parts = climbed(parts, self.layers, below)
-        last = self.layers[-1]
-        mixing = {}
-        if last.decorrelate is not None:
-            mixed = decorrelation(parts.x_learn, last.decorrelate)
-            mixing = {"mixing": (("pixel", "rate"), mixed.cpu().numpy())}
-        parts = seen(parts, xr.Dataset(mixing))
-        layer, mean, history = experiment.learn_features(
-            parts,
-            num_units=last.num_units,
-            p=last.p,
-            competition=last.competition,
-            training=last.training,
-            preprocess=last.preprocess,
-            generator=torch.Generator().manual_seed(1000 * len(self.layers) + self.seed),
-            progress=False,
-        )
-        learning = history["learning"]
-        return xr.Dataset(
-            {
-                "weights": (("unit", "pixel"), layer.weights.cpu().numpy()),
-                "mean": ("pixel", mean.cpu().numpy()),
-                **mixing,
-                "dead": 100 * (1 - float(learning[-1])) if learning.size else np.nan,
-                "train_seconds": experiment.speed(history, len(parts.x_learn))[
-                    "train_seconds"
-                ],
-            }
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deep(Network):
-    """What can be read out of the last of several layers."""
-
-    layers: tuple[Layer, ...]
-    readout: Readout
-
-    @property
-    def needs(self) -> tuple[Tower, ...]:
-        """The layers."""
-        place = {name: getattr(self, name) for name in Network.__dataclass_fields__}
-        whole = Tower(**place | {"network": "tower"}, layers=self.layers)
-        return (*whole.needs, whole)
-
-    def compute(self, *towers: xr.Dataset) -> xr.Dataset:
-        """Return the error, given the towers of 1, 2, ... layers."""
-        images, parts, generator = self.begin()
-        parts = seen(climbed(parts, self.layers, towers[:-1]), towers[-1])
-        weights, mean = tensors(towers[-1], "weights", "mean", device=self.device)
-        _, errors = experiment.read_out(
-            weights,
-            parts,
-            num_classes=len(images.classes),
-            preprocess=self.layers[-1].preprocess,
-            mean=mean,
-            head=self.readout,
-            generator=generator,
-            progress=False,
-        )
-        seconds = sum(float(tower["train_seconds"]) for tower in towers)
-        dead = float(towers[-1]["dead"])
-        return scored(errors, parts, learn_seconds=seconds, dead=dead)
-
-
-def climbed(
-    parts: Split, layers: tuple[Layer, ...], towers: tuple[xr.Dataset, ...]
-) -> Split:
-    """Return the rates that some trained layers pass on, for images."""
-    for layer, tower in zip(layers, towers, strict=False):
-        device = str(parts.x_learn.device)
-        weights, mean = tensors(tower, "weights", "mean", device=device)
-        parts = seen(parts, tower)
-        parts = replace(
-            parts,
-            x_learn=rates(parts.x_learn, layer, weights, mean),
-            x_score=rates(parts.x_score, layer, weights, mean),
-        )
-    return parts
-
-
-def seen(parts: Split, tower: xr.Dataset) -> Split:
-    """Return what the last layer of a tower sees of the rates that come to it."""
-    if "mixing" not in tower:
-        return parts
-    [mixing] = tensors(tower, "mixing", device=str(parts.x_learn.device))
-    return replace(parts, x_learn=parts.x_learn @ mixing, x_score=parts.x_score @ mixing)
-
-
-def decorrelation(
-    x: Float[Tensor, "image rate"], ridge: float
-) -> Float[Tensor, "rate rate"]:
-    """Return S = (C/c + ε)^(−1/2), C the covariance of rates and c their mean variance.
-
-    Symmetric: of all decorrelations the one that changes the rates least (Kessy, Lewin &
-    Strimmer 2018). With ε the weakest directions, mostly noise, stay weak.
-    """
-    deviations = x - x.mean(dim=0, dtype=torch.float64).to(x.dtype)
-    covariance = (deviations.T @ deviations).double() / len(x)
-    values, vectors = torch.linalg.eigh(covariance)
-    values = (values / values.mean()).clamp(min=0) + ridge
-    return ((vectors * values.rsqrt()) @ vectors.T).to(x.dtype)
-
-
-def tensors(tower: xr.Dataset, *names: str, device: str) -> list[Tensor]:
-    """Return arrays of a tower: weights of its last layer, mean of what it sees."""
-    return [torch.from_numpy(tower[name].values).to(device) for name in names]
-
-
-def rates(
-    x: Tensor, layer: Layer, weights: Tensor, mean: Tensor
-) -> Float[Tensor, "image unit"]:
-    """Return max(cos, 0)^n of each unit (eq. 1)."""
-    head = Readout(power=layer.power, scaling="set")
-    return torch.cat(
-        list(experiment.Streamed(weights, x, layer.preprocess, mean, head).blocks())
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +97,7 @@ class Config(Study):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_positive("units", "depth")
+        check_counts(self, "units", "depth")
         if self.depth > DEPTH:
             raise ValueError(f"depth is {self.depth}: there are 1 to {DEPTH} layers")
 
@@ -349,7 +212,7 @@ def table(result: xr.Dataset) -> str:
     lines = [f"{'':<38}" + "".join(f"{data:>16}" for data in sets)]
     for name in names(result):
         errors = (result["error"].sel(network=name, data=data) for data in sets)
-        entries = "".join(f"{study.entry(e.values.ravel()):>16}" for e in errors)
+        entries = "".join(f"{entry(e.values.ravel()):>16}" for e in errors)
         lines.append(f"{name:<38}{entries}")
     return "\n".join(lines)
 
@@ -388,12 +251,8 @@ def draw_set(ax: Axes, result: xr.Dataset) -> None:
         ],
         capsize=3,
     )
-    ax.bar_label(bars, [study.entry(values) for values in errors], fontsize=8, padding=4)
+    ax.bar_label(bars, [entry(values) for values in errors], fontsize=8, padding=4)
     ax.set_yticks(range(len(shown)), shown, fontsize=8)
     ax.invert_yaxis()
     ax.margins(x=0.3)
     ax.set_xlabel("test error [%]")
-
-
-if __name__ == "__main__":
-    study.command("multilayer", main, Config, __doc__)

@@ -21,8 +21,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from fastpath import datasets
 from fastpath.baselines import Backprop
 from fastpath.defaults import Defaults, defaults_for
-from scenarios.curves import Layer, OwnReadout, Perceptron
+from scenarios.hebbian_first_layer.networks import Layer, OwnReadout, Perceptron
 from scenarios.support import study
+from scenarios.support.checks import check_counts
+from scenarios.support.statistics import entry
 from scenarios.support.study import Study
 from scenarios.support.trials import Network, Source
 
@@ -65,7 +67,7 @@ class Config(Study):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_positive("units", "epochs", "learning_epochs")
+        check_counts(self, "units", "epochs", "learning_epochs")
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -162,7 +164,7 @@ def table(result: xr.Dataset) -> str:
         lines.append(f"{title:<30}" + "".join(f"{f'epoch {e}':>15}" for e in epochs))
         for name in networks(result):
             errors = shown.sel(network=name)
-            entries = [study.entry(errors.sel(epoch=epoch).values) for epoch in epochs]
+            entries = [entry(errors.sel(epoch=epoch).values) for epoch in epochs]
             lines.append(f"  {name:<28}" + "".join(f"{text:>15}" for text in entries))
     return "\n".join(lines)
 
@@ -269,7 +271,3 @@ def draw_table(ax: Axes, accuracy: xr.DataArray, norm: Normalize) -> None:
         fontsize=9,
     )
     ax.set_yticks([])
-
-
-if __name__ == "__main__":
-    study.command("hebbian_first_layer", main, Config, __doc__)

@@ -9,83 +9,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-import torch
 import xarray as xr
 
 from fastpath import datasets
-from fastpath.baselines import Backprop, KMeans
-from fastpath.competition import Ranking
-from fastpath.defaults import COLOUR, Defaults, defaults_for
-from fastpath.experiment import Split, Trained
+from fastpath.baselines import KMeans
+from fastpath.defaults import Defaults, defaults_for
 from fastpath.readout import Readout
 from fastpath.train import Training
-from scenarios import face_figure
+from scenarios.faces.defaults import CLASSES, PIXELS_HEAD, SETTINGS
+from scenarios.faces.figure import CHANCE, draw, table
+from scenarios.faces.networks import Faces, LargestClass, Shown
 from scenarios.support import records, settings, study
+from scenarios.support.checks import check_counts
 from scenarios.support.study import Study
 from scenarios.support.trials import (
     Clusters,
     EndToEnd,
-    Local,
     Network,
     Pixels,
     Source,
-    scored,
 )
 
 type Method = Literal[
     "local rule", "back-propagation", "random weights", "k-means", "pixels"
 ]
+
+
 METHODS: tuple[Method, ...] = Method.__value__.__args__
-# What the labels of the known sets, 0 and 1, stand for.
-CLASSES = {"faces_utk": ("male", "female"), "faces_real_fake": ("real", "fake")}
-# Which they are is told by their content (`trials.Source.digest`), not by a file's name.
-KNOWN = {"aedbea0ba9": "faces_utk", "0d3e994f1f": "faces_real_fake"}
+
+
 NUM_FIELDS = 16
-FIELD_LEVELS = 64  # a weight is kept as a multiple of 1/64 of its unit's largest
-UTK = Readout(epochs=30, power=2.0, scaling="set", lr=5e-2, batch_size=400)
-REAL_FAKE = Readout(epochs=10, power=1.0, scaling="set", batch_size=400)
-# What they are learned with: 20 % of the training images held out, gray, 2000 units; what
-# is learned from is mirrored too.
-SETTINGS = {
-    # Gender, one split (sd 1.0), n = 2: 79.8 %; 79.0 at lr 0.02, 78.0 after 10 epochs at
-    # 0.005; n = 1 and 3, p = 2 with k = 2 no better. k-means: 78.3, 78.7, 78.5 % for n = 1,
-    # 2, 3; random weights want n = 1 (79.2 %).
-    "faces_utk": Defaults(
-        preprocess=COLOUR,
-        p=3.0,
-        competition=Ranking(k=7, delta=0.4),
-        training=Training(epochs=6, lr=1.0),
-        readout=UTK,
-        random=replace(UTK, power=1.0, epochs=8, lr=5e-3),
-        kmeans=UTK,
-        # The same split, in gray: 80.9 %; 78.8 at lr 3e-4.
-        backprop=Backprop(epochs=4, batch_size=200, lr=1e-3),
-        backprop_preprocess=COLOUR,
-    ),
-    # Real or fake, two splits (sd 2.7 each): 63 % for n = 1 and 2, and for p = 3 with
-    # k = 7; 60 for n = 3, and at most that after 30 epochs at lr 0.02. k-means, one split:
-    # 62.3, 66.6, 59.2 % for n = 1, 2, 3; random 60.5 for n = 1, 59 for n = 2.
-    "faces_real_fake": Defaults(
-        preprocess=COLOUR,
-        p=2.0,
-        competition=Ranking(k=2, delta=0.2),
-        training=Training(epochs=12, lr=2.0),
-        readout=REAL_FAKE,
-        random=replace(REAL_FAKE, epochs=8),
-        kmeans=replace(REAL_FAKE, power=2.0),
-        # One split, in gray: 62.5 %; 60.5 at lr 1e-4.
-        backprop=Backprop(epochs=6, batch_size=200, lr=3e-4),
-        backprop_preprocess=COLOUR,
-    ),
-}
-# Chosen like these settings: on the same splits in gray 79.4 and 63.2 % (55.8 after 10
-# epochs at 1e-3).
-PIXELS_HEAD = {
-    "faces_utk": Readout(loss="cross-entropy", epochs=10, lr=1e-3),
-    "faces_real_fake": Readout(loss="cross-entropy", epochs=3, lr=1e-4),
-}
+
+
 IMAGES_PER_CLUSTER = 2  # at least, so that a cluster is more than one image
+
+
 PROTOCOL = (
     "Accuracy on the test set after the last epoch. Preprocessing, exponents, step sizes "
     "and numbers of epochs were chosen with held-out training images; the test chose "
@@ -108,7 +66,7 @@ class Config(Study):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_positive("units")
+        check_counts(self, "units")
 
     @property
     def num_units(self) -> int:
@@ -142,65 +100,6 @@ class Config(Study):
         return str(path)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Faces(Source):
-    """Images that show the same when mirrored, as faces do and digits do not."""
-
-    @property
-    def known(self) -> str:
-        """The known set of faces that it is, or empty."""
-        return KNOWN.get(self.digest, "")
-
-    def load(self) -> datasets.Images:
-        """Return the images, with names of the classes that are known."""
-        images = super().load()
-        if images.classes != ("0", "1"):  # the file has names of its own
-            return images
-        name = self.known or images.name
-        return replace(images, classes=CLASSES.get(name, images.classes))
-
-    def to_learn(self, parts: Split) -> Split:
-        """Add the mirror images; those scored on stay as they are, and out of it."""
-        x, y = parts.x_learn, parts.y_learn
-        return replace(parts, x_learn=torch.cat([x, x.flip(2)]), y_learn=torch.cat([y, y]))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown(Local):
-    """A network some receptive fields of which are kept."""
-
-    fields: int
-    """Keep those of so many units, the first ones: units are in no order."""
-
-    def score(self, trained: Trained, parts: Split) -> xr.Dataset:
-        """Return what is kept of the network, the receptive fields in few levels.
-
-        Units that learned from few faces show them: those of the known sets, people who
-        did not ask for it, are not kept.
-        """
-        if {self.source.known, self.source.name} & CLASSES.keys():
-            return super().score(trained, parts)
-        fields = trained.weights[: self.fields].cpu()
-        fields = fields / fields.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)
-        kept = np.rint(fields.numpy() * FIELD_LEVELS) / FIELD_LEVELS
-        return super().score(trained, parts).assign(fields=(("unit", "pixel"), kept))
-
-
-@dataclass(frozen=True, kw_only=True)
-class LargestClass(Network):
-    """No network at all: every image is said to be of the class most trained with."""
-
-    def compute(self) -> xr.Dataset:
-        """Return its errors."""
-        _, parts, _ = self.begin()
-        said = parts.y_learn.mode().values
-        errors = {
-            f"{parts.scored_on}_error": 100 * float((parts.y_score != said).float().mean()),
-            "train_error": 100 * float((parts.y_learn != said).float().mean()),
-        }
-        return scored(errors, parts, learn_seconds=0.0)
-
-
 def main(config: Config) -> xr.Dataset:
     """Train what is missing, print the table, draw the figure; return what they show."""
     sources = [version for path in config.sets for version in versions(path, config)]
@@ -216,8 +115,8 @@ def main(config: Config) -> xr.Dataset:
         protocol=PROTOCOL,
     )
     result = only(known, asked)
-    print(face_figure.table(result))
-    figure = face_figure.draw(result, {s.label: s.load() for s in sources}, PROTOCOL)
+    print(table(result))
+    figure = draw(result, {s.label: s.load() for s in sources}, PROTOCOL)
     study.save(figure, where.figure)
     print(f"wrote {where.record} and {where.figure}")
     return result
@@ -235,7 +134,7 @@ def versions(path: str, config: Config) -> list[Source]:
 def trials(config: Config, source: Source) -> list[Network]:
     """Return the networks of a data set."""
     seeds = config.seeds_of(config.num_units)
-    names = (*config.methods, face_figure.CHANCE)
+    names = (*config.methods, CHANCE)
     return [network(name, source, seed, config) for name in names for seed in seeds]
 
 
@@ -304,7 +203,3 @@ def only(known: xr.Dataset, asked: Sequence[Network]) -> xr.Dataset:
         dim: [trial.coords[dim] for trial in asked] for dim in ("data", "network", "seed")
     }
     return shown.sel({dim: list(dict.fromkeys(at)) for dim, at in places.items()})
-
-
-if __name__ == "__main__":
-    study.command("faces", main, Config, __doc__)

@@ -8,40 +8,32 @@ inputs, all inhibitory, W = W_EX − W_EI W_IX with all three non-negative (Corn
 ICLR 2021).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 import xarray as xr
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
-from numpy.typing import NDArray
-from torch import Tensor
 
-from fastpath import datasets, experiment
-from fastpath.competition import Ranking
-from fastpath.constraints import Constraint, column_signs, row_signs, same_sign
+from fastpath import datasets
 from fastpath.defaults import CENTRED, defaults_for
-from fastpath.experiment import Split
-from fastpath.layers import Dense
 from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
-from fastpath.train import Training
 from neurodyn import plots
 from neurodyn.flags import refuse_in_vain
+from scenarios.dale_training.networks import Signed, Signs
 from scenarios.support import study
+from scenarios.support.checks import check_counts
+from scenarios.support.statistics import entry
 from scenarios.support.study import Study
-from scenarios.support.trials import Network, Source, scored
+from scenarios.support.trials import Source
 
-type Signs = Literal[
-    "free", "excitatory", "inhibitory", "by input", "interneurons", "by unit"
-]
 SIGNS: tuple[Signs, ...] = Signs.__value__.__args__
+
+
 TITLES = {
     "free": "no signs",
     "excitatory": "excitatory only",
@@ -50,8 +42,8 @@ TITLES = {
     "interneurons": "excitatory + interneurons",
     "by unit": "80/20 by unit (not Dale)",
 }
-EXCITATORY = 0.8  # the share of inputs, or of units, with excitatory synapses
-FIELDS = 16
+
+
 # Raw pixels, rates, are what a law about cells that send is about. A layer of 2000 units
 # without signs learns about as well from them: 1.8 to 1.9 % of held-out images of MNIST.
 # That they serve better under signs was seen on the test set, and then on held-out images
@@ -62,6 +54,8 @@ READOUTS = {
         "random": Readout(power=1.0, scaling="set"),
     }
 }
+
+
 PROTOCOL = (
     "Test error of the last epoch. Inputs are raw pixels, with the settings of the layer "
     "without signs for all. Not blind: raw pixels took the place of centred ones after the "
@@ -73,154 +67,6 @@ PROTOCOL = (
     "Signs are counted after every epoch. Readout weights have both signs. Random weights: "
     "n = 1, which is best for them without signs."
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Signed(Network):
-    """Units that learned under signs; after 0 epochs their control, random weights."""
-
-    signs: Signs
-    p: float
-    competition: Ranking
-    training: Training
-    readout: Readout
-    num_interneurons: int = 0
-
-    def compute(self) -> xr.Dataset:
-        """Return its errors, how many signs were wrong, and some fields."""
-        images, parts, generator = self.begin()
-        relay, wrong = None, []
-        if self.signs == "interneurons":
-            relay = self.interneurons(parts, generator, wrong).balanced(parts.x_learn)
-            parts = Split(
-                relay.beside(parts.x_learn),
-                parts.y_learn,
-                relay.beside(parts.x_score),
-                parts.y_score,
-                parts.scored_on,
-            )
-        constraint = self.constraint(parts.x_learn[0].numel(), generator)
-        signs = constraint.signs.numpy() if constraint else np.zeros((1, 1))
-        preprocess = self.preprocess if relay is None else Preprocess()
-        layer, mean, history = experiment.learn_features(
-            parts,
-            num_units=self.num_units,
-            p=self.p,
-            competition=self.competition,
-            training=self.training,
-            preprocess=preprocess,
-            generator=generator,
-            progress=False,
-            constraint=constraint,
-            watch=counting(signs, wrong),
-        )
-        counting(signs, wrong)(0, layer)
-        trained = experiment.finish(
-            layer,
-            mean,
-            history,
-            parts,
-            num_classes=len(images.classes),
-            preprocess=preprocess,
-            head=self.readout,
-            generator=generator,
-            progress=False,
-        )
-        shown = trained.weights if relay is None else relay.effective(trained.weights)
-        return scored(
-            trained.metrics,
-            parts,
-            learn_seconds=trained.metrics["train_seconds"],
-            wrong_signs=float(max(wrong)),
-            fields=(("unit", "pixel"), shown[:FIELDS].cpu().numpy().astype(np.float16)),
-        )
-
-    def constraint(self, num_inputs: int, generator: torch.Generator) -> Constraint | None:
-        """Return the signs, drawn at random where they differ."""
-
-        def drawn(count: int) -> Tensor:
-            positive = torch.rand(count, generator=generator) < EXCITATORY
-            return torch.where(positive, 1, -1)
-
-        match self.signs:
-            case "free":
-                return None
-            case "excitatory":
-                return same_sign(1)
-            case "inhibitory":
-                return same_sign(-1)
-            case "by input":
-                return column_signs(drawn(num_inputs))
-            case "by unit":
-                return row_signs(drawn(self.num_units))
-            case "interneurons":
-                signs = torch.ones(num_inputs, dtype=torch.int64)
-                signs[-self.num_interneurons :] = -1
-                return column_signs(signs)
-
-    def interneurons(
-        self, parts: Split, generator: torch.Generator, wrong: list[int]
-    ) -> "Relay":
-        """Return interneurons that learned non-negative weights by the same rule.
-
-        Weights of the wrong sign are counted to `wrong` after every epoch.
-        """
-        layer, mean, _ = experiment.learn_features(
-            parts,
-            num_units=self.num_interneurons,
-            p=self.p,
-            competition=self.competition,
-            training=self.training,
-            preprocess=self.preprocess,
-            generator=generator,
-            progress=False,
-            constraint=same_sign(1),
-            watch=counting(np.ones((1, 1)), wrong),
-        )
-        return Relay(layer.weights, self.preprocess, mean)
-
-
-def counting(signs: NDArray, wrong: list[int]) -> Callable[[int, Dense], None]:
-    """Return what notes how many weights of a layer have another sign than these."""
-
-    def count(epoch: int, layer: Dense) -> None:
-        wrong.append(int((layer.weights.cpu().numpy() * signs < 0).sum()))
-
-    return count
-
-
-@dataclass(frozen=True)
-class Relay:
-    """Interneurons between the pixels and the units."""
-
-    weights: Float[Tensor, "interneuron pixel"]
-    """W_IX, not negative."""
-    preprocess: Preprocess
-    mean: Float[Tensor, " pixel"]
-    gain: float = 1.0
-
-    def balanced(self, x: Tensor) -> "Relay":
-        """Return interneurons whose rates have, on average, the norm of the pixels."""
-        inputs = self.beside(x)
-        pixels, rates = inputs.split([x[0].numel(), len(self.weights)], dim=1)
-        gain = pixels.norm(dim=1).mean() / rates.norm(dim=1).mean()
-        return replace(self, gain=float(gain))
-
-    def beside(self, x: Tensor) -> Float[Tensor, "image input"]:
-        """Return the pixels of images, and the rates of the interneurons after them."""
-        blocks = []
-        for block in x.split(4096):
-            v = self.preprocess(block, self.mean)
-            rates = (v @ self.weights.T).clamp_(min=0).mul_(self.gain)
-            blocks.append(torch.cat([v, rates], dim=1))
-        return torch.cat(blocks)
-
-    def effective(
-        self, weights: Float[Tensor, "unit input"]
-    ) -> Float[Tensor, "unit pixel"]:
-        """Return W_EX − W_EI W_IX of units: their fields, interneurons included."""
-        exc, inh = weights.split([self.weights.shape[1], len(self.weights)], dim=1)
-        return exc + self.gain * inh @ self.weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +84,7 @@ class Config(Study):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_positive("units", "interneurons")
+        check_counts(self, "units", "interneurons")
         if "interneurons" not in self.signs:
             refuse_in_vain(
                 self,
@@ -337,7 +183,7 @@ def table(result: xr.Dataset) -> str:
     lines = [f"{'':<28}{'learned':>15}{'random':>15}{'wrong signs':>13}"]
     for title in shown(result):
         errors = (result["error"].sel(network=title + tail) for tail in ("", ", random"))
-        entries = "".join(f"{study.entry(e):>15}" for e in map(np.ravel, errors))
+        entries = "".join(f"{entry(e):>15}" for e in map(np.ravel, errors))
         wrong = int(result["wrong_signs"].sel(network=title).max())
         lines.append(f"{title:<28}{entries}{wrong:>13}")
     return "\n".join(lines)
@@ -392,7 +238,3 @@ def draw_errors(ax: Axes, result: xr.Dataset, titles: list[str]) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.margins(y=0.1)
     ax.legend(fontsize=8)
-
-
-if __name__ == "__main__":
-    study.command("dale_training", main, Config, __doc__)
