@@ -1,8 +1,6 @@
 """Faces: gray images, mirror images, what tells trials apart, and the study in small."""
 
 import os
-import runpy
-import sys
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -18,6 +16,7 @@ from scenarios.faces import Config
 from scenarios.faces.networks import Faces, LargestClass
 from scenarios.support import grid
 from scenarios.support.trials import GRAY, Source
+from tests.helpers import figures_saved, heights, mistake, panels
 
 SIDE = 6
 
@@ -124,15 +123,9 @@ def test_known_sets_have_names_of_classes_unless_the_file_has(tmp_path):
     assert Faces.of(unknown, None).load().classes == ("0", "1")
 
 
-def test_missing_faces_are_one_line_that_helps(tmp_path, monkeypatch, capsys):
-    arguments = ["faces", "--data-root", str(tmp_path), "--out", str(tmp_path / "out")]
-    monkeypatch.setattr(sys, "argv", arguments)
-    monkeypatch.delitem(sys.modules, "scenarios.faces")
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_module("scenarios.faces", run_name="__main__")
-    assert stopped.value.code == 2
-    message = capsys.readouterr().err
-    assert message.count("\n") == 1
+def test_missing_faces_are_one_line_that_helps(tmp_path, capsys):
+    flags = ["--data-root", str(tmp_path), "--out", str(tmp_path / "out")]
+    message = mistake(capsys, "faces", *flags)
     for part in (str(tmp_path / "faces_utk.npz"), "--data-root", "--data", "x_train"):
         assert part in message
 
@@ -159,13 +152,18 @@ def test_a_study_writes_what_it_found_and_continues(tmp_path, tiny, capsys, monk
 
     monkeypatch.setattr(LargestClass, "compute", stop)
     capsys.readouterr()
-    result = faces.main(small(tmp_path, tiny))
+    with figures_saved() as figures:
+        result = faces.main(small(tmp_path, tiny))
     printed = capsys.readouterr().out
     assert "14/14" in printed
     assert not any(f" {name}" in printed for name in kept)
     assert list(result["data"].values) == ["tiny gray", "tiny"]
     assert result["error"].notnull().all()
-    assert (tmp_path / "out" / "faces_quick.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "faces_quick.png").exists()
+    bars = panels(*figures)["0 or 1, gray\n(tiny, 20 test images)"]
+    accuracy = 100 - result["error"].sel(data="tiny gray").mean("seed")
+    methods = [tick.get_text() for tick in bars.get_xticklabels()]
+    np.testing.assert_allclose(heights(bars)[: len(methods)], accuracy.sel(network=methods))
 
     with xr.open_dataset(tmp_path / "out" / "data" / "faces_quick.nc") as record:
         assert {"title", "protocol"} <= set(record.attrs)

@@ -12,27 +12,15 @@ from scenarios.__main__ import GROUPS
 from scenarios.bench.__main__ import Config as Bench
 from scenarios.ladder.config import QUICK, Config
 from scenarios.support import grid
+from tests.helpers import mistake
 
 SCENARIOS = [name for names in GROUPS.values() for name in names]
-
-
-def refused(name: str, flags: list[str], monkeypatch, capsys) -> str:
-    """Return the one line that a mistake gets, with exit code 2."""
-    monkeypatch.setattr(sys, "argv", [name, *flags])
-    for module in (f"scenarios.{name}", f"scenarios.{name}.__main__"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_module(f"scenarios.{name}", run_name="__main__")
-    assert stopped.value.code == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    return said
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_no_scenario_takes_an_empty_folder(tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
-    said = refused(name, ["--out", ""], monkeypatch, capsys)
+    said = mistake(capsys, name, "--out", "")
     assert said.startswith(f"{name}: --out is empty: give a value")
     assert not list(tmp_path.iterdir())
 
@@ -54,7 +42,7 @@ def test_mistakes_of_scenarios_get_one_line(
     tmp_path, monkeypatch, capsys, name, flags, message
 ):
     monkeypatch.chdir(tmp_path)
-    assert message in refused(name, flags, monkeypatch, capsys)
+    assert message in mistake(capsys, name, *flags)
     assert not list(tmp_path.iterdir())
 
 
@@ -111,6 +99,7 @@ def test_beside_quick_the_defaults_of_a_full_study_count_where_they_are_given(mo
     monkeypatch.setattr(
         sys, "argv", ["ladder", "--preset", "quick", "--epochs", "10", "--seeds", "3"]
     )
+    monkeypatch.delitem(sys.modules, "scenarios.ladder.__main__", raising=False)
     runpy.run_module("scenarios.ladder", run_name="__main__")
     assert (given[0].epochs, given[0].seeds) == (Config.epochs, Config.seeds) == (10, 3)
     assert given[0].quick

@@ -1,8 +1,6 @@
 """The ladder: its parts against loops, its grid, and the whole of it in small."""
 
 import json
-import runpy
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +11,7 @@ import xarray as xr
 from scenarios import ladder
 from scenarios.ladder import answers, plan, study
 from scenarios.ladder.config import QUICK, chosen
+from scenarios.ladder.figure import PANELS
 from scenarios.ladder.networks import Network, Source
 from scenarios.ladder.one_step import (
     LEVELS,
@@ -25,6 +24,7 @@ from scenarios.ladder.one_step import (
 )
 from scenarios.support import grid
 from scenarios.support.circuit import single_winner_threshold
+from tests.helpers import figures_saved, mistake
 
 SMALL = {
     "units": (8,),
@@ -159,11 +159,15 @@ def few_ways(monkeypatch):
 @pytest.mark.usefixtures("few_ways")
 def test_the_whole_in_small(tmp_path, capsys, monkeypatch):
     config = folder_of(tmp_path)
-    result = ladder.main(config)
+    with figures_saved() as figures:
+        result = ladder.main(config)
     said = capsys.readouterr().out
     assert "What follows" in said
     assert (tmp_path / "run/summary.txt").read_text() in said
-    assert (tmp_path / "ladder.png").stat().st_size > 50_000
+    assert (tmp_path / "ladder.png").exists()
+    whole, *alone = figures
+    assert len(alone) == len(PANELS)
+    assert all(ax.has_data() for ax in whole.axes)
     saved = xr.load_dataset(tmp_path / "run/ladder.nc", engine="h5netcdf")
     xr.testing.assert_allclose(saved, result)
     for variable in saved.variables.values():
@@ -321,13 +325,7 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
 )
 def test_mistakes_get_one_line(tmp_path, monkeypatch, capsys, arguments, said):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["ladder", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_module("scenarios.ladder", run_name="__main__")
-    assert stopped.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith(said)
-    assert error.count("\n") == 1
+    assert mistake(capsys, "ladder", *arguments).startswith(said)
 
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch):

@@ -19,6 +19,7 @@ from scenarios.dale_training import SIGNS
 from scenarios.dale_training.networks import Signed
 from scenarios.support import grid, records, settings, study
 from scenarios.support.trials import Local, Source
+from tests.helpers import figures_saved, heights, panels
 
 DIGITS = Source.of("digits", None)
 KNOWN = defaults_for("digits")
@@ -97,7 +98,8 @@ def test_a_record_gives_back_each_result(tmp_path):
 @pytest.mark.slow
 def test_a_study_goes_on_from_its_record_and_its_cells(tmp_path, monkeypatch):
     config = small(hidden_size, tmp_path, units=(10, 20), methods=("local rule", "pixels"))
-    first = hidden_size.main(config)
+    with figures_saved() as figures:
+        first = hidden_size.main(config)
     counted = []
     compute = Local.compute
     monkeypatch.setattr(
@@ -115,7 +117,10 @@ def test_a_study_goes_on_from_its_record_and_its_cells(tmp_path, monkeypatch):
     assert (
         f"{first['error'].sel(network='local rule', num_units=10).item():.2f} (1)" in table
     )
-    assert (tmp_path / "run" / "hidden_size_quick.png").stat().st_size > 10_000
+    assert (tmp_path / "run" / "hidden_size_quick.png").exists()
+    line = panels(*figures)["digits"].containers[0].lines[0].get_ydata()
+    errors = first["error"].sel(network="local rule", num_units=[10, 20])
+    np.testing.assert_array_equal(line, errors.values.ravel())
 
 
 @pytest.mark.slow
@@ -356,10 +361,16 @@ def test_inputs_of_dales_law_are_not_negative(tmp_path):
 
 @pytest.mark.slow
 def test_dale_main_draws_and_tells(tmp_path, capsys):
-    dale_training.main(small(dale_training, tmp_path, units=10))
+    with figures_saved() as figures:
+        result = dale_training.main(small(dale_training, tmp_path, units=10))
     shown = capsys.readouterr().out
     assert "80/20 by unit (not Dale)" in shown
-    assert (tmp_path / "run" / "dale_training_quick.png").stat().st_size > 10_000
+    assert (tmp_path / "run" / "dale_training_quick.png").exists()
+    titles = list(dale_training.TITLES.values())
+    bars, *fields = figures[0].axes
+    assert [ax.get_title() for ax in fields] == titles
+    learned = result["error"].sel(network=titles).values.ravel()
+    np.testing.assert_array_equal(heights(bars)[: len(titles)], learned)
 
 
 @pytest.mark.parametrize(
