@@ -18,11 +18,11 @@ from torch.nn import functional
 
 from fastpath import checks, readout
 from fastpath.ambient import adam, isolated
+from fastpath.compute import check_memory, enough_threads, free_memory
+from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split
-from fastpath.machine import check_memory, enough_threads, free_memory
-from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
-from fastpath.train import checked_size
+from fastpath.training.loop import checked_size
 from neurodyn.progress import shown
 
 # Called after each epoch, from 1, with the network as it is then.

@@ -17,21 +17,22 @@ import xarray as xr
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from fastpath import checks, datasets, readout
+from fastpath import checks, readout
 from fastpath.ambient import isolated
-from fastpath.board import Board
 from fastpath.competition import Competition
-from fastpath.constraints import Constraint
-from fastpath.distributed import Team
-from fastpath.history import ReadoutLog
-from fastpath.keeper import Checkpoints
+from fastpath.compute import check_memory, free_memory
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Name
 from fastpath.layers import Dense
-from fastpath.machine import check_memory, free_memory
-from fastpath.preprocess import Preprocess
+from fastpath.layers.constraints import Constraint
 from fastpath.readout import Head, Readout, Streamed, Watch
-from fastpath.snapshots import Snapshots
-from fastpath.train import Training, train
+from fastpath.training.checkpointing import Checkpoints
+from fastpath.training.distributed import Team
+from fastpath.training.history import ReadoutLog
+from fastpath.training.loop import Training, train
+from fastpath.training.snapshots import Snapshots
+from fastpath.training.tensorboard import Board
 
 
 @dataclass(frozen=True)

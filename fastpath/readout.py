@@ -20,9 +20,9 @@ from torch.nn import functional
 
 from fastpath import checks
 from fastpath.ambient import adam, isolated
-from fastpath.history import ReadoutLog
-from fastpath.machine import enough_threads
-from fastpath.preprocess import Preprocess
+from fastpath.compute import enough_threads
+from fastpath.data.preprocess import Preprocess
+from fastpath.training.history import ReadoutLog
 from neurodyn.progress import shown
 
 BLOCK = 4096  # images at a time, where all at once would take too much memory

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from fastpath import datasets
 from fastpath.baselines import KMeans
-from fastpath.defaults import Defaults, defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import Defaults, defaults_for
 from fastpath.readout import Readout
 from scenarios.support import study
 from scenarios.support.checks import check_counts

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import neurodyn
-from fastpath import checks, datasets
+from fastpath import checks
+from fastpath.data import datasets
 from neurodyn import analysis, backends
 from scenarios.support.checks import check_increasing
 from scenarios.support.circuit import RANKING, TAU_MS, CircuitConfig, Learned

@@ -18,13 +18,15 @@ import torch
 import xarray as xr
 from torch.overrides import TorchFunctionMode
 
-from fastpath import baselines, checkpoint, cli, datasets, experiment
+from fastpath import baselines, cli, experiment
 from fastpath.baselines import Backprop, KMeans
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.datasets import Images
-from fastpath.preprocess import Preprocess
+from fastpath.data import datasets
+from fastpath.data.datasets import Images
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.runs import storage
+from fastpath.training.loop import Training
 from scenarios import (
     dale_learns,
     dale_training,
@@ -386,10 +388,10 @@ def train_command(*flags: str) -> Learner:
         settings += ["--out", str(folder / "run"), "--overwrite", "--head-epochs", "1"]
         cli.main(["train", *settings, *flags])
         run = folder / "run"
-        tensors = checkpoint.load_tensors(run / checkpoint.WEIGHTS)
+        tensors = storage.load_tensors(run / storage.WEIGHTS)
         results = {name: tensor.numpy() for name, tensor in tensors.items()}
-        metrics = checkpoint.load_json(run / checkpoint.METRICS)
-        history = numbers(checkpoint.load_dataset(run / checkpoint.HISTORY))
+        metrics = storage.load_json(run / storage.METRICS)
+        history = numbers(storage.load_dataset(run / storage.HISTORY))
         return results | history | {k: np.array(v) for k, v in metrics.items()}
 
     return learner

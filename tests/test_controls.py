@@ -14,8 +14,8 @@ import torch
 from fastpath import baselines, experiment, readout
 from fastpath.baselines import Backprop
 from fastpath.commands.train import Train
-from fastpath.defaults import defaults_for
-from fastpath.preprocess import Preprocess
+from fastpath.data.defaults import defaults_for
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
 from scenarios import dale_training, faces, hebbian_first_layer, hidden_size, multilayer
 from scenarios import quickstart as quick

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from fastpath import checkpoint
+from fastpath.runs import storage
 from neurodyn import traces
 from scenarios.quickstart import Config, main
 from tests.helpers import figures_saved, heights, mistake, panels
@@ -25,9 +25,7 @@ def test_the_quickstart_writes_what_it_says(tmp_path, monkeypatch, capsys):
     saved = traces.open("runs/quickstart/traces.nc")
     assert saved.sizes["trial"] == 2
     assert saved["w_inh"].values.tolist() == [0.5, 0.9]
-    weights = checkpoint.load_tensors(Path("runs/quickstart/weights.safetensors"))[
-        "weights"
-    ]
+    weights = storage.load_tensors(Path("runs/quickstart/weights.safetensors"))["weights"]
     assert weights.shape == (20, 64)
     assert Path("runs/quickstart/quickstart.png").exists()
     shown = panels(*figures)

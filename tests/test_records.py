@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from fastpath.baselines import Backprop
-from fastpath.preprocess import Preprocess
+from fastpath.data.preprocess import Preprocess
 from scenarios import faces
 from scenarios.support import settings
 from scenarios.support.trials import EndToEnd, Source

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 
-from fastpath import datasets
+from fastpath.data import datasets
 from neurodyn import equilibrium
 from scenarios import continuous_plasticity, hysteresis, settling
 from tests.helpers import figures_saved, mistake, panels

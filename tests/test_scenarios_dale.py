@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastpath import checkpoint
+from fastpath.runs import storage
 from neurodyn import traces
 from neurodyn.circuits.dale import oscillation
 from scenarios import dale_learns, dale_oscillations
@@ -161,7 +161,7 @@ def test_learning_writes_what_it_says(learned):
         *dale_learns.experiment.POWER,
         dale_learns.experiment.BACKPROP,
     }
-    weights = checkpoint.load_tensors(folder / "run/weights.safetensors")
+    weights = storage.load_tensors(folder / "run/weights.safetensors")
     assert weights["Dale circuit 0"].shape == (10, 64)
     assert all(
         (weights[f"{name} 0"] >= 0).all() for name in ("ranking >= 0", "random >= 0")

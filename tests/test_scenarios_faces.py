@@ -9,8 +9,8 @@ import pytest
 import torch
 import xarray as xr
 
-from fastpath.defaults import defaults_for
-from fastpath.train import Training
+from fastpath.data.defaults import defaults_for
+from fastpath.training.loop import Training
 from scenarios import faces
 from scenarios.faces import Config
 from scenarios.faces.networks import Faces, LargestClass

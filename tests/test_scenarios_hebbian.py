@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from fastpath import baselines, experiment
 from fastpath.baselines import Backprop
-from fastpath.defaults import defaults_for
+from fastpath.data.defaults import defaults_for
 from scenarios import hebbian_first_layer
 from scenarios.hebbian_first_layer import NAMES, Config, network
 from scenarios.hebbian_first_layer.networks import Curve, Layer, OwnReadout, Perceptron

@@ -8,12 +8,12 @@ import pytest
 import torch
 import xarray as xr
 
-from fastpath import datasets
 from fastpath.competition import Ranking
-from fastpath.defaults import defaults_for
-from fastpath.preprocess import Preprocess
+from fastpath.data import datasets
+from fastpath.data.defaults import defaults_for
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 from scenarios import dale_training, hidden_size, multilayer
 from scenarios.dale_training import SIGNS
 from scenarios.dale_training.networks import Signed
@@ -73,7 +73,7 @@ def test_a_record_gives_back_each_result(tmp_path):
     dims = list(trials[0].coords)
     new = dict(records.labelled(*pair) for pair in zip(trials, results, strict=True))
     path = tmp_path / "record.nc"
-    study.checkpoint.save_dataset(path, records.merged({}, new, dims))
+    study.storage.save_dataset(path, records.merged({}, new, dims))
     known = records.known(path, dims)
     texts = [settings.canonical(trial) for trial in trials]
     assert set(known) == set(texts)
@@ -130,7 +130,7 @@ def test_local_cell_is_what_the_command_trains(tmp_path):
     trial = local(training=KNOWN.training, readout=KNOWN.readout)
     flags = ["--data", "digits", "--units", "8", "--out", str(tmp_path / "run")]
     main(["train", *flags, "--threads", "1"])
-    metrics = study.checkpoint.load_json(tmp_path / "run" / "metrics.json")
+    metrics = study.storage.load_json(tmp_path / "run" / "metrics.json")
     assert float(trial.compute()["error"]) == metrics["test_error"]
 
 

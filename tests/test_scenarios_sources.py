@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fastpath import datasets
 from fastpath.competition import Ranking
-from fastpath.defaults import defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import defaults_for
 from scenarios import faces
 from scenarios.faces.networks import Faces
 from scenarios.support.trials import Source

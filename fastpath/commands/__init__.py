@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from fastpath import ambient, checkpoint
+from fastpath import ambient
 from fastpath.commands.backprop import BackpropControl, backprop_control
 from fastpath.commands.evaluate import Evaluate, evaluate
 from fastpath.commands.export import Export, export
 from fastpath.commands.plot import Plot, plot
 from fastpath.commands.resume import Resume, resume
 from fastpath.commands.train import Train, train
+from fastpath.runs import storage
 from neurodyn.exits import Ending, mistake
 from neurodyn.flags import parsed
 
@@ -70,10 +71,10 @@ def _what_is_left(command: Any, before: dict[Path, Any]) -> str:
     written = [path for path, state in _files(command).items() if state != before.get(path)]
     match command:
         case Train(out=folder) | Resume(run=folder):
-            path = folder / checkpoint.CHECKPOINT
+            path = folder / storage.CHECKPOINT
             if path.exists() and (path in written or isinstance(command, Resume)):
                 return f"go on from its last checkpoint by `fastpath resume {folder}`"
-            if folder / checkpoint.METRICS in written:
+            if folder / storage.METRICS in written:
                 return f"the run is finished, and saved to {folder}"
         case Plot() | Export() if written:
             return f"saved {', '.join(map(str, written))}"
@@ -84,9 +85,9 @@ def _files(command: Any) -> dict[Path, Any]:
     """Return the files that there are, of those that a command writes; and their state."""
     match command:
         case Train(out=folder) | Resume(run=folder):
-            paths = [folder / name for name in (checkpoint.CHECKPOINT, checkpoint.METRICS)]
+            paths = [folder / name for name in (storage.CHECKPOINT, storage.METRICS)]
         case Plot(out=folder):
-            paths = [(folder or command.run) / name for name in checkpoint.PICTURES]
+            paths = [(folder or command.run) / name for name in storage.PICTURES]
         case Export(out=path):
             paths = [path]
         case _:

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import torch
 
-from fastpath import baselines, checks, datasets, experiment
+from fastpath import baselines, checks, experiment
 from fastpath.commands.report import report
 from fastpath.commands.train import changed
-from fastpath.defaults import defaults_for, taken
-from fastpath.machine import Processor
-from fastpath.train import checked_size
+from fastpath.compute import Processor
+from fastpath.data import datasets
+from fastpath.data.defaults import defaults_for, taken
+from fastpath.training.loop import checked_size
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 import tyro
 
-from fastpath import datasets, readout
+from fastpath import readout
 from fastpath.commands.report import report, say_without_sums
-from fastpath.machine import Cores, Processor
-from fastpath.readback import Saved, open_run
+from fastpath.compute import Cores, Processor
+from fastpath.data import datasets
+from fastpath.runs.folder import Saved, open_run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
-from fastpath import checkpoint, checks
+from fastpath import checks
 from fastpath.commands.evaluate import OfRun, opened
+from fastpath.runs import storage
 from neurodyn.files import tidy
 
 
@@ -43,7 +44,7 @@ def export(command: Export) -> None:
     chosen = torch.randperm(len(images.x_test), generator=generator)[: command.num_images]
     v = run.preprocess(torch.from_numpy(images.x_test)[chosen], run.mean)
     tidy(command.out.parent, command.out.name)
-    checkpoint.save_arrays(
+    storage.save_arrays(
         command.out, {"images": v.numpy(), "labels": images.y_test[chosen.numpy()]}
     )
     print(f"saved {command.num_images} images to {command.out}")

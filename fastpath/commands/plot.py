@@ -24,9 +24,11 @@ class Plot:
 
 def plot(command: Plot) -> None:
     """Run `fastpath plot`."""
-    from fastpath import pictures  # matplotlib takes its time, which no other command needs
+    from fastpath.runs import (
+        figures,  # matplotlib takes its time, which no other command needs
+    )
 
-    files = pictures.open_files(command.run)
+    files = figures.open_files(command.run)
     say_without_sums(command.run, has_sums=files.has_sums)
-    for path, left_out in pictures.draw(files, command.out or command.run):
+    for path, left_out in figures.draw(files, command.out or command.run):
         print(f"left out {path}: {left_out}" if left_out else f"wrote {path}")

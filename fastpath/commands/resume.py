@@ -8,10 +8,12 @@ from typing import Literal
 import torch
 import tyro
 
-from fastpath import board, datasets, distributed, kernels
+from fastpath import kernels
 from fastpath.commands.train import Saving, carry_out
-from fastpath.machine import Machine
-from fastpath.run import unfinished
+from fastpath.compute import Machine
+from fastpath.data import datasets
+from fastpath.runs.execute import unfinished
+from fastpath.training import distributed, tensorboard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ def resume(command: Resume) -> None:
     """Run `fastpath resume`."""
     plan, before = unfinished(command.run)
     if plan.tensorboard:
-        board.check_installed()
+        tensorboard.check_installed()
     root = command.data_root or before["data_root"]
     device = command.device or before["device"]
     where = torch.device(device), torch.float32

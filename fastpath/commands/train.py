@@ -7,14 +7,17 @@ from typing import Any, Literal
 
 import tyro
 
-from fastpath import board, checkpoint, checks, datasets, distributed
+from fastpath import checks
 from fastpath.commands.report import report
 from fastpath.competition import KINDS, Equilibrium, Ranking, Soft, check_rank
-from fastpath.defaults import Defaults, defaults_for, taken
-from fastpath.machine import Machine
+from fastpath.compute import Machine
+from fastpath.data import datasets
+from fastpath.data.defaults import Defaults, defaults_for, taken
 from fastpath.readout import NOT_OF_LOSS, Readout
-from fastpath.run import Plan, run, save
-from fastpath.train import checked_size
+from fastpath.runs import storage
+from fastpath.runs.execute import Plan, run, save
+from fastpath.training import distributed, tensorboard
+from fastpath.training.loop import checked_size
 from neurodyn.flags import refuse_in_vain
 
 RANKING = "ranking"  # the competition where none is given
@@ -183,7 +186,7 @@ def train(command: Train) -> None:
     """Run `fastpath train`."""
     device = command.ready()
     if command.tensorboard:
-        board.check_installed()
+        tensorboard.check_installed()
     checks.count("units", command.units)
     checks.seed("seed", command.seed)
     datasets.check_root(command, command.data)
@@ -197,7 +200,7 @@ def train(command: Train) -> None:
         checked_size(command.batch_size, num_images)
     team = distributed.join(device)
     if team is None or team.rank == 0:
-        checkpoint.prepare(command.out, overwrite=command.overwrite)
+        storage.prepare(command.out, overwrite=command.overwrite)
     carry_out(plan, images, command.out, command, command, team, anew=True)
 
 
@@ -240,7 +243,7 @@ def carry_out(
     """Run a plan to its end, in its folder; only the leader of a team reports."""
     minutes = saving.checkpoint_minutes
     leads = team is None or team.rank == 0
-    with checkpoint.alone(folder) if leads else nullcontext():
+    with storage.alone(folder) if leads else nullcontext():
         trained = run(
             plan,
             images,

@@ -4,9 +4,9 @@ A step is: `prepare` a mini-batch from the uint8 images, multiply it by the weig
 who learns (`learners`), add up what changes (`changes`, eq. 3), `apply` it. Three
 implementations of these four do the same:
 
-- `plain`: PyTorch, on any device; the reference, and what runs when nothing better can.
-- `compiled`: C++, on the CPU; built once where there is a compiler, then cached.
-- `fused`: Triton, on CUDA.
+- `pytorch`: PyTorch, on any device; the reference, and what runs when nothing better can.
+- `cpp`: C++, on the CPU; built once where there is a compiler, then cached.
+- `triton`: Triton, on CUDA.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ from torch import Tensor
 
 from fastpath import checks
 from fastpath.competition import Competition
+from fastpath.data.preprocess import Preprocess
 from fastpath.plasticity import Normalize
-from fastpath.preprocess import Preprocess
 
-type Name = Literal["fused", "compiled", "plain"]
+type Name = Literal["triton", "cpp", "pytorch"]
 
 
 class Learners(NamedTuple):
@@ -48,7 +48,7 @@ class Changes(NamedTuple):
 
 @runtime_checkable
 class Kernels(Protocol):
-    """What `plain`, `compiled` and `fused` have in common."""
+    """What `pytorch`, `cpp` and `triton` have in common."""
 
     name: str
 
@@ -108,12 +108,12 @@ def choose(device: torch.device, dtype: torch.dtype, name: Name | None = None) -
     ValueError
         If there is none of this name, or it does not work here.
     """
-    from fastpath.kernels import compiled, fused, plain
+    from fastpath.kernels import cpp, pytorch, triton
 
     makers: dict[Name, Callable[[torch.device, torch.dtype], Kernels]] = {
-        "fused": fused.Fused,
-        "compiled": compiled.Compiled,
-        "plain": plain.Plain,
+        "triton": triton.TritonKernels,
+        "cpp": cpp.CppKernels,
+        "pytorch": pytorch.PyTorchKernels,
     }
 
     if name is not None:
@@ -121,7 +121,7 @@ def choose(device: torch.device, dtype: torch.dtype, name: Name | None = None) -
         if reason := why_not(name, device, dtype):
             raise ValueError(f"kernels is '{name}', but {reason}: leave it away")
         return makers[name](device, dtype)
-    # To ask `compiled` is to build it.
+    # To ask `cpp` is to build it.
     return next(
         make(device, dtype)
         for name, make in makers.items()
@@ -131,7 +131,7 @@ def choose(device: torch.device, dtype: torch.dtype, name: Name | None = None) -
 
 def why_not(name: Name, device: torch.device, dtype: torch.dtype) -> str | None:
     """Return why an implementation cannot serve here, or None if it can."""
-    from fastpath.kernels import compiled, fused
+    from fastpath.kernels import cpp, triton
 
-    known = {"fused": fused.why_not, "compiled": compiled.why_not}
+    known = {"triton": triton.why_not, "cpp": cpp.why_not}
     return known[name](device, dtype) if name in known else None

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from fastpath import checkpoint, checks
+from fastpath import checks
+from fastpath.runs import storage
 from neurodyn.flags import refuse_in_vain
 from scenarios import bench
 from scenarios.bench import circuit, cuda, learning
@@ -75,7 +76,7 @@ def main(config: Config) -> None:
         "date": date.today().isoformat(),
         **(cuda.machine() if config.device == "cuda" else {}),
     }
-    checkpoint.save_json(config.out, {"machine": machine, **tables})
+    storage.save_json(config.out, {"machine": machine, **tables})
     print(json.dumps(machine))
     for name, rows in tables.items():
         print(f"\n{name}")

@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 
-from fastpath import ambient, datasets, experiment
+from fastpath import ambient, experiment
 from fastpath.competition import Ranking
-from fastpath.graph import Replayed
-from fastpath.preprocess import Preprocess
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.cuda_graph import Replayed
+from fastpath.training.loop import Training
 from scenarios.bench.learning import PREPROCESS, SHAPES, Step
 
 NUM_BATCHES = {"mnist": 600, "cifar10": 50}

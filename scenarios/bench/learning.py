@@ -17,9 +17,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from fastpath.competition import Competition, Equilibrium, Ranking, Soft
+from fastpath.compute import enough_threads
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.machine import enough_threads
-from fastpath.preprocess import Preprocess
 from scenarios.bench import rivals
 
 SHAPES = {"mnist": (784, 100), "cifar10": (3072, 1000)}  # pixels, images of a mini-batch

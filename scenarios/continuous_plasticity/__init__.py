@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 
 import neurodyn
-from fastpath import datasets
+from fastpath.data import datasets
 from neurodyn import backends
 from scenarios.continuous_plasticity.config import Config
 from scenarios.continuous_plasticity.figure import draw, table

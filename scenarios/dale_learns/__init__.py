@@ -12,7 +12,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from fastpath import checkpoint, datasets
+from fastpath.data import datasets
+from fastpath.runs import storage
 from neurodyn import animation, backends, traces
 from scenarios.dale_learns.experiment import (
     BACKPROP,
@@ -33,7 +34,7 @@ def main(config: Config) -> None:
     """Run the scenario and write its results, figure and moving picture."""
     torch.set_num_threads(1)
     backends.resolve(config.backend)  # a mistake should not cost the training
-    checkpoint.prepare(config.out, overwrite=config.overwrite)
+    storage.prepare(config.out, overwrite=config.overwrite)
     moving = config.figure.with_suffix(".gif")
     traces.check_writable(config.figure)
     images = datasets.load("digits")
@@ -53,14 +54,14 @@ def main(config: Config) -> None:
     summary = summarise(config, runs, weights, errors, num_images=num_images)
     run = runs[0]
     traces.save(run, config.out / "traces.nc")
-    checkpoint.save_json(config.out / "summary.json", summary)
+    storage.save_json(config.out / "summary.json", summary)
     draw(config, run, weights, summary, images.shape).savefig(config.figure, dpi=110)
     snapshots = run["weights_snapshots"].rename(snapshot="image")
     chosen = np.unique(np.geomspace(1, snapshots.sizes["image"], 24).astype(int) - 1)
     animation.weight_evolution(
         snapshots.isel(image=chosen), images.shape, moving, frames_per_second=4.0
     )
-    checkpoint.save_tensors(  # last, as they say that a run is complete
+    storage.save_tensors(  # last, as they say that a run is complete
         config.out / "weights.safetensors",
         {f"{name} {i}": one for name in weights for i, one in enumerate(weights[name])},
     )

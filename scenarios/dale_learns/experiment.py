@@ -9,13 +9,14 @@ import torch
 import xarray as xr
 
 import neurodyn
-from fastpath import baselines, datasets, experiment
+from fastpath import baselines, experiment
 from fastpath.competition import Ranking
-from fastpath.constraints import Constraint, same_sign
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
+from fastpath.layers.constraints import Constraint, same_sign
 from fastpath.readout import Readout
-from fastpath.train import Training, train
+from fastpath.training.loop import Training, train
 from neurodyn import stimulus
 from neurodyn.flags import refuse_in_vain
 from scenarios.support.checks import check_counts

@@ -24,7 +24,7 @@ from dataclasses import asdict
 
 import xarray as xr
 
-from fastpath import checkpoint
+from fastpath.runs import storage
 from neurodyn import backends, traces
 from scenarios.dale_oscillations.experiment import Config, measure_all
 from scenarios.dale_oscillations.figure import draw
@@ -40,7 +40,7 @@ def main(config: Config) -> None:
             f"{config.out} already holds a run: choose another --out, or give --overwrite "
             "to replace it"
         )
-    checkpoint.prepare(config.out, overwrite=True)
+    storage.prepare(config.out, overwrite=True)
     traces.check_writable(config.figure)
     found = measure_all(config)
     summary = summarise(config, found)
@@ -55,7 +55,7 @@ def main(config: Config) -> None:
         "config": json.dumps(asdict(config), default=str),
     }
     traces.save(everything, saved)
-    checkpoint.save_json(config.out / "summary.json", summary)
+    storage.save_json(config.out / "summary.json", summary)
     draw(config, found, summary).savefig(config.figure, dpi=110)
     print(table(summary))
     print(f"\nWrote {config.out}/{{circuits.nc,summary.json}} and {config.figure}")

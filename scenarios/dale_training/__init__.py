@@ -18,9 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from fastpath import datasets
-from fastpath.defaults import CENTRED, defaults_for
-from fastpath.preprocess import Preprocess
+from fastpath.data import datasets
+from fastpath.data.defaults import CENTRED, defaults_for
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
 from neurodyn import plots
 from neurodyn.flags import refuse_in_vain

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from fastpath import experiment
 from fastpath.competition import Ranking
-from fastpath.constraints import Constraint, column_signs, row_signs, same_sign
+from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
+from fastpath.layers.constraints import Constraint, column_signs, row_signs, same_sign
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 from scenarios.support.trials import Network, scored
 
 type Signs = Literal[

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import xarray as xr
 
-from fastpath import datasets
 from fastpath.baselines import KMeans
-from fastpath.defaults import Defaults, defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import Defaults, defaults_for
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 from scenarios.faces.defaults import CLASSES, PIXELS_HEAD, SETTINGS
 from scenarios.faces.figure import CHANCE, draw, table
 from scenarios.faces.networks import Faces, LargestClass, Shown

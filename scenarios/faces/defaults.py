@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from fastpath.baselines import Backprop
 from fastpath.competition import Ranking
-from fastpath.defaults import COLOUR, Defaults
+from fastpath.data.defaults import COLOUR, Defaults
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 
 # What the labels of the known sets, 0 and 1, stand for.
 CLASSES = {"faces_utk": ("male", "female"), "faces_real_fake": ("real", "fake")}

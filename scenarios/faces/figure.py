@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fastpath.datasets import Images
+from fastpath.data.datasets import Images
 from neurodyn import plots
 from scenarios.support.statistics import entry
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from fastpath import datasets
+from fastpath.data import datasets
 from fastpath.experiment import Split, Trained
 from scenarios.faces.defaults import CLASSES, KNOWN
 from scenarios.support.trials import (

@@ -18,9 +18,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from fastpath import datasets
 from fastpath.baselines import Backprop
-from fastpath.defaults import Defaults, defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import Defaults, defaults_for
 from scenarios.hebbian_first_layer.networks import Layer, OwnReadout, Perceptron
 from scenarios.support import study
 from scenarios.support.checks import check_counts

@@ -18,7 +18,7 @@ from fastpath import baselines, experiment
 from fastpath.baselines import Backprop
 from fastpath.competition import Ranking
 from fastpath.readout import BLOCK, Readout, Streamed
-from fastpath.train import Training
+from fastpath.training.loop import Training
 from scenarios.support.trials import Network, scored
 
 

@@ -17,11 +17,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fastpath import datasets, experiment
+from fastpath import experiment
 from fastpath.competition import Competition
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
-from fastpath.train import Training, train
+from fastpath.training.loop import Training, train
 from scenarios.support.circuit import RANKING
 
 STAGES = ("initial", "early", "late")

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from fastpath import checkpoint, datasets
+from fastpath.data import datasets
+from fastpath.runs import storage
 from neurodyn import analysis, backends, traces
 from scenarios.ladder import plan
 from scenarios.ladder.config import Config, chosen
@@ -36,7 +37,7 @@ def places(config: Config) -> tuple[Path, Path]:
     out = config.out or Path("runs") / name
     beside = out / "ladder.png" if config.quick else Path("figures") / f"{name}.png"
     figure = config.figure or beside
-    checkpoint.prepare(out, overwrite=True)
+    storage.prepare(out, overwrite=True)
     traces.check_writable(figure)
     return out, figure
 
@@ -262,7 +263,7 @@ def run(config: Config) -> xr.Dataset:
         backends.resolve(backend)
     out, figure = places(config)
     result = results(config, out)
-    checkpoint.save_dataset(out / "ladder.nc", result)
+    storage.save_dataset(out / "ladder.nc", result)
     text = summary.text(result)
     (out / "summary.txt").write_text(text + "\n")
     drawn = drawing.draw(result, figure)

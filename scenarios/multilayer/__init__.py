@@ -17,11 +17,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fastpath import datasets
-from fastpath.defaults import Defaults, defaults_for
-from fastpath.preprocess import Preprocess
+from fastpath.data import datasets
+from fastpath.data.defaults import Defaults, defaults_for
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 from scenarios.multilayer.networks import Deep, Layer
 from scenarios.support import study
 from scenarios.support.checks import check_counts

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from fastpath import experiment
 from fastpath.competition import Ranking
+from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split
-from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 from scenarios.support.trials import Network, scored
 
 

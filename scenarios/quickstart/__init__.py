@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 import xarray as xr
 
-from fastpath import checkpoint, datasets
-from fastpath.defaults import defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import defaults_for
+from fastpath.runs import storage
 from neurodyn import backends, traces
 from scenarios.quickstart.experiment import Config, compare, cost, learn, simulate
 from scenarios.quickstart.figure import draw, table
@@ -29,7 +30,7 @@ def main(config: Config) -> None:
     out = config.out or Path("runs") / config.name
     backends.resolve(config.backend)  # a mistake should not cost the training
     datasets.check_root(config, config.data)
-    checkpoint.prepare(out, overwrite=config.overwrite)
+    storage.prepare(out, overwrite=config.overwrite)
     figure = config.figure or out / f"{config.name}.png"
     traces.check_writable(figure)
     images = datasets.load(config.data, config.data_root)
@@ -59,8 +60,8 @@ def main(config: Config) -> None:
     )
     trials.attrs["config"] = json.dumps([json.loads(run.attrs["config"]) for run in runs])
     traces.save(trials, out / "traces.nc")
-    checkpoint.save_tensors(out / "weights.safetensors", {"weights": learned.weights})
-    checkpoint.save_json(out / "summary.json", summary)
+    storage.save_tensors(out / "weights.safetensors", {"weights": learned.weights})
+    storage.save_json(out / "summary.json", summary)
     draw(trials, summary, images.shape).savefig(figure, dpi=110)
     print(table(summary))
     print(f"\nWrote {out}/{{traces.nc,weights.safetensors,summary.json}} and {figure}")

@@ -12,13 +12,14 @@ import torch
 import xarray as xr
 
 import neurodyn
-from fastpath import baselines, datasets, experiment
+from fastpath import baselines, experiment
 from fastpath.competition import Equilibrium
-from fastpath.defaults import defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import defaults_for
 from fastpath.layers import Dense
 from fastpath.plasticity import delta_w
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 from neurodyn import analysis, equilibrium
 from scenarios.support.checks import check_counts
 from scenarios.support.circuit import (

@@ -11,7 +11,7 @@ One long presentation serves all T: its activity is sampled, not simulated again
 import torch
 import xarray as xr
 
-from fastpath import datasets
+from fastpath.data import datasets
 from neurodyn import backends
 from scenarios.settling.experiment import (
     KINDS,

@@ -9,12 +9,13 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from fastpath import checkpoint, datasets
 from fastpath.competition import Ranking
-from fastpath.defaults import defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import defaults_for
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
-from fastpath.train import Training, train
+from fastpath.runs import storage
+from fastpath.training.loop import Training, train
 from neurodyn import equilibrium, traces
 from scenarios.support.checks import check_counts
 
@@ -64,7 +65,7 @@ class CircuitConfig:
         name = name if stem == "digits" else f"{name}_{stem}"
         out = self.out or Path("runs") / name
         figure = self.figure or Path("figures") / f"{name}.png"
-        checkpoint.prepare(out, overwrite=self.overwrite)
+        storage.prepare(out, overwrite=self.overwrite)
         traces.check_writable(figure)
         return out, figure
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from fastpath import checkpoint
+from fastpath.runs import storage
 from neurodyn.progress import duration
 from scenarios.support import hardware, settings
 
@@ -77,7 +77,7 @@ def filled(
     left = [i for i in range(len(tasks)) if i not in results]
     start = time.perf_counter()
     for done, (which, result) in enumerate(share([tasks[i] for i in left]), start=1):
-        checkpoint.save_dataset(paths[left[which]], result)
+        storage.save_dataset(paths[left[which]], result)
         results[left[which]] = result
         spent = time.perf_counter() - start
         print(

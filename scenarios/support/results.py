@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from fastpath import checkpoint
+from fastpath.runs import storage
 
 LONG_NAMES = {
     "weights": "weights",
@@ -57,9 +57,9 @@ def write(result: xr.Dataset, config: Any, out: Path) -> None:
         missing = {"units", "long_name"} - set(variable.attrs)
         if missing:
             raise ValueError(f"'{name}' has no attribute {' and '.join(sorted(missing))}")
-    checkpoint.save_dataset(out / "results.nc", result)
+    storage.save_dataset(out / "results.nc", result)
     settings = {
         key: str(value) if isinstance(value, Path) else value
         for key, value in asdict(config).items()
     }
-    checkpoint.save_json(out / checkpoint.CONFIG, settings)
+    storage.save_json(out / storage.CONFIG, settings)

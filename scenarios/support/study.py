@@ -11,8 +11,9 @@ import matplotlib.pyplot as plt
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fastpath import checkpoint, fonts
-from fastpath.machine import Machine
+from fastpath import fonts
+from fastpath.compute import Machine
+from fastpath.runs import storage
 from neurodyn import traces
 from scenarios.support import grid, records
 from scenarios.support.checks import check_counts, check_sharing
@@ -89,7 +90,7 @@ def places(study: Study, name: str) -> Places:
     beside = out if study.quick else Path("figures")
     figure = study.figure or beside / f"{name}.png"
     record = figure.parent / "data" / f"{figure.stem}.nc"
-    checkpoint.prepare(out, overwrite=True)
+    storage.prepare(out, overwrite=True)
     for file in (record, figure):
         traces.check_writable(file)
     return Places(out / "trials", record, figure, beside / "data" / f"{name}.nc")
@@ -121,7 +122,7 @@ def filled(
     # Read again: another process may have added to it in the meantime.
     stacked = records.merged(known(where, dims), new, dims)
     stacked.attrs = {"title": title, "protocol": protocol, "source": "neurodyn, scenarios"}
-    checkpoint.save_dataset(where.record, stacked)
+    storage.save_dataset(where.record, stacked)
     return stacked
 
 
@@ -186,7 +187,7 @@ def caption(figure: Figure, result: xr.Dataset) -> None:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure, whole or not at all, and close it."""
     fonts.make_drawable(figure)  # data sets are called as their files are
-    with checkpoint.whole(path) as part:
+    with storage.whole(path) as part:
         figure.savefig(part, dpi=110, format="png")
     plt.close(figure)
 

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 import xarray as xr
 
-from fastpath import baselines, datasets, experiment
+from fastpath import baselines, experiment
 from fastpath.baselines import Backprop, KMeans
 from fastpath.competition import Ranking
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split, Trained
-from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 
 GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in PNG readers
 

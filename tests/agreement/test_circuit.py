@@ -5,11 +5,12 @@ import pytest
 import torch
 
 import neurodyn
-from fastpath import competition, datasets
+from fastpath import competition
 from fastpath.competition import Ranking
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
-from fastpath.train import Training, train
+from fastpath.training.loop import Training, train
 from neurodyn import traces
 
 W_INH = 0.5

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import neurodyn
-from fastpath import competition, datasets, kernels
+from fastpath import competition, kernels
 from fastpath.competition import Equilibrium, Ranking
-from fastpath.kernels import compiled, plain
+from fastpath.data import datasets
+from fastpath.kernels import cpp, pytorch
 from fastpath.layers import Dense
 from fastpath.plasticity import delta_w
 from neurodyn import backends, equilibrium
@@ -252,8 +253,8 @@ def settled_with(num_peers):
 RIGHT = {
     "equilibrium": competition.equilibrium,
     "ranking": competition.ranking,
-    "changes": plain.Plain.changes,
-    "rank": plain.rank,
+    "changes": pytorch.PyTorchKernels.changes,
+    "rank": pytorch.rank,
 }
 
 
@@ -303,16 +304,16 @@ def plain_decay_of_the_wrong_sign(monkeypatch):
         turned = learners._replace(drive=-learners.drive)
         return RIGHT["changes"](self, turned, images, weights)
 
-    compute_with(monkeypatch, "plain")
-    monkeypatch.setattr(plain.Plain, "changes", wrong)
+    compute_with(monkeypatch, "pytorch")
+    monkeypatch.setattr(pytorch.PyTorchKernels, "changes", wrong)
 
 
 def plain_rank_too_far(monkeypatch):
     def wrong(rule, drive):
         return RIGHT["rank"](Ranking(k=rule.k + 1, delta=rule.delta), drive)
 
-    compute_with(monkeypatch, "plain")
-    monkeypatch.setattr(plain, "rank", wrong)
+    compute_with(monkeypatch, "pytorch")
+    monkeypatch.setattr(pytorch, "rank", wrong)
 
 
 # In the source of the compiled kernels: what stands there, and what shall not.
@@ -333,14 +334,14 @@ COMPILED = {
 
 def built_with(monkeypatch, folder, right, wrong):
     """Build the compiled kernels from a source with a fault."""
-    text = compiled.SOURCE.read_text()
+    text = cpp.SOURCE.read_text()
     assert text.count(right) == 1
     (folder / "faulty.cpp").write_text(text.replace(right, wrong))
-    monkeypatch.setattr(compiled, "SOURCE", folder / "faulty.cpp")
+    monkeypatch.setattr(cpp, "SOURCE", folder / "faulty.cpp")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    compute_with(monkeypatch, "compiled")
-    uncached = compiled._library.__wrapped__
-    monkeypatch.setattr(compiled, "_library", functools.cache(uncached))
+    compute_with(monkeypatch, "cpp")
+    uncached = cpp._library.__wrapped__
+    monkeypatch.setattr(cpp, "_library", functools.cache(uncached))
 
 
 def circuit_of_the_wrong_sign(monkeypatch):
@@ -409,19 +410,17 @@ def test_a_fault_breaks_an_agreement(digits, monkeypatch, fault):
 def test_a_fault_in_the_compiled_kernels_breaks_an_agreement(
     digits, monkeypatch, tmp_path, fault
 ):
-    if reason := compiled.why_not(torch.device("cpu"), torch.float64):
+    if reason := cpp.why_not(torch.device("cpu"), torch.float64):
         pytest.skip(reason)
     built_with(monkeypatch, tmp_path, *COMPILED[fault])
-    assert start().kernels.name == "compiled"
+    assert start().kernels.name == "cpp"
     with pytest.raises(AssertionError):
         agreements(digits)
 
 
-@pytest.mark.parametrize("name", ["plain", "compiled"])
+@pytest.mark.parametrize("name", ["pytorch", "cpp"])
 def test_without_a_fault_all_agree(digits, monkeypatch, name):
-    if name == "compiled" and (
-        reason := compiled.why_not(torch.device("cpu"), torch.float64)
-    ):
+    if name == "cpp" and (reason := cpp.why_not(torch.device("cpu"), torch.float64)):
         pytest.skip(reason)
     compute_with(monkeypatch, name)
     agreements(digits)

@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from fastpath import baselines, competition, constraints, datasets, experiment, readout
+from fastpath import baselines, competition, experiment, readout
 from fastpath.baselines import Backprop, KMeans
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.keeper import Checkpoints
-from fastpath.layers import Dense
-from fastpath.machine import Machine
+from fastpath.compute import Machine
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
+from fastpath.layers import Dense, constraints
 from fastpath.plasticity import delta_w
-from fastpath.preprocess import Preprocess
 from fastpath.readout import Head, Readout, Streamed
-from fastpath.run import Plan
-from fastpath.snapshots import Snapshots, check_number, spread
-from fastpath.train import Training, train
+from fastpath.runs.execute import Plan
+from fastpath.training.checkpointing import Checkpoints
+from fastpath.training.loop import Training, train
+from fastpath.training.snapshots import Snapshots, check_number, spread
 
 DIGITS = datasets.load("digits")
 
@@ -193,7 +194,7 @@ def test_arrays_are_taken_for_tensors():
         torch.nn.Parameter,
         lambda x: x.clone().requires_grad_(),
     ):
-        layer = Dense(convert(weights), kernels="plain")
+        layer = Dense(convert(weights), kernels="pytorch")
         layer.learn(convert(images), Ranking(), lr=np.float64(0.02))
         features = readout.features(convert(weights), convert(images), Readout())
         grown.append([layer.weights, layer.drive(convert(images)), features])

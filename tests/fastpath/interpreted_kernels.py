@@ -1,6 +1,6 @@
-"""The Triton kernels against `plain`, in Triton's interpreter: no GPU is needed.
+"""The Triton kernels against `pytorch`, in Triton's interpreter: no GPU is needed.
 
-`test_fused.py` runs this file in a process of its own, because Triton decides when it is
+`test_triton.py` runs this file in a process of its own, because Triton decides when it is
 imported whether it interprets.
 
 Tolerances: 0 where nothing is rounded differently. Elsewhere sums run in another order:
@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.kernels import Changes, Learners, fused
-from fastpath.kernels.fused import Fused
-from fastpath.kernels.plain import Plain
+from fastpath.data.preprocess import Preprocess
+from fastpath.kernels import Changes, Learners, triton
+from fastpath.kernels.pytorch import PyTorchKernels
+from fastpath.kernels.triton import TritonKernels
 from fastpath.layers import Dense
 from fastpath.plasticity import conjugate
-from fastpath.preprocess import Preprocess
 
 assert os.environ.get("TRITON_INTERPRET") == "1", "set TRITON_INTERPRET=1"
 
@@ -35,16 +35,16 @@ def dtype(request):
 
 @pytest.fixture
 def kernels(dtype):
-    plain = Plain(CPU, dtype)
+    plain = PyTorchKernels(CPU, dtype)
     plain.fixed_sizes = True
-    return Fused(CPU, dtype), plain
+    return TritonKernels(CPU, dtype), plain
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
     """53 pixels are two blocks, the entries of 17 images too."""
-    monkeypatch.setattr(fused, "MOST_PIXELS", 32)
-    monkeypatch.setattr(fused, "MOST_ENTRIES", 32)
+    monkeypatch.setattr(triton, "MOST_PIXELS", 32)
+    monkeypatch.setattr(triton, "MOST_ENTRIES", 32)
 
 
 def assert_close(actual, expected):
@@ -144,7 +144,7 @@ def some_learners(dtype, num_images, num_units=37):
     """Units that win several images, that win one and are second of another, and both."""
     drive = random(num_images, num_units, dtype=dtype)
     drive[: num_images // 2, 3] += 3
-    return Plain(CPU, dtype).learners(Ranking(k=2, delta=0.4), drive)
+    return PyTorchKernels(CPU, dtype).learners(Ranking(k=2, delta=0.4), drive)
 
 
 def first_places(rows):

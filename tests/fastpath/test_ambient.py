@@ -22,26 +22,18 @@ import pytest
 import torch
 import xarray as xr
 
-from fastpath import (
-    ambient,
-    baselines,
-    checkpoint,
-    competition,
-    constraints,
-    datasets,
-    experiment,
-    plots,
-    readout,
-)
+from fastpath import ambient, baselines, competition, experiment, plots, readout
 from fastpath.cli import main
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.layers import Dense
-from fastpath.machine import Machine
+from fastpath.compute import Machine
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
+from fastpath.layers import Dense, constraints
 from fastpath.plasticity import delta_w
-from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout, Streamed
-from fastpath.snapshots import Snapshots, spread
-from fastpath.train import Training, train
+from fastpath.runs import storage
+from fastpath.training.loop import Training, train
+from fastpath.training.snapshots import Snapshots, spread
 
 PREPROCESS = Preprocess(subtract_mean=True, center_images=True, unit_norm=True)
 HEAD = Readout(epochs=2)
@@ -122,7 +114,7 @@ def fitted(split, x, **settings):
     )
 
 
-def own_loop(kernels="plain", rule=None):
+def own_loop(kernels="pytorch", rule=None):
     """A loop of the user's own through Dense.learn."""
     split = parts()
     mean = PREPROCESS.fit(split.x_learn)
@@ -240,8 +232,8 @@ def drawn():
 
 ENTRIES = {
     "learn": lambda: results(learned()),
-    "learn, plain": lambda: results(learned(kernels="plain")),
-    "learn, equilibrium": lambda: results(learned(Equilibrium(), kernels="plain")),
+    "learn, pytorch": lambda: results(learned(kernels="pytorch")),
+    "learn, equilibrium": lambda: results(learned(Equilibrium(), kernels="pytorch")),
     "learn, a rule of one's own": lambda: results(learned(user_rule)),
     "train": trained,
     "own loop": own_loop,
@@ -533,7 +525,7 @@ def test_gradients_are_neither_needed_nor_recorded():
     grown = []
     for grad in (False, True):
         given = torch.nn.Parameter(start.clone()) if grad else start
-        layer = Dense(given, p=3.0, kernels="plain")
+        layer = Dense(given, p=3.0, kernels="pytorch")
         seen = images.clone().requires_grad_(grad)
         layer.learn(seen, Ranking(), lr=0.02)
         layer.learn(seen, Soft(), lr=torch.tensor(0.02, requires_grad=grad))
@@ -621,9 +613,9 @@ def test_a_command_leaves_the_process_of_a_notebook_as_it_was(
         if command == "train":
             break
     if command == "train":
-        for name, tensor in checkpoint.load_tensors(folder / checkpoint.WEIGHTS).items():
-            path = tmp_path / "run" / checkpoint.WEIGHTS
-            assert torch.equal(checkpoint.load_tensors(path)[name], tensor)
+        for name, tensor in storage.load_tensors(folder / storage.WEIGHTS).items():
+            path = tmp_path / "run" / storage.WEIGHTS
+            assert torch.equal(storage.load_tensors(path)[name], tensor)
     elif command == "export":
         one, other = (dict(np.load(tmp_path / name)) for name in ("a.npz", "b.npz"))
         assert_same([*one.values()], [*other.values()])
@@ -641,7 +633,7 @@ def test_pictures_are_the_same_whatever_matplotlib_was_told(run, tmp_path):
             before = state()
             main(["plot", str(run[1]), "--out", str(folder)])
             assert changed(before) == []
-    for name in checkpoint.PICTURES:
+    for name in storage.PICTURES:
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
@@ -661,7 +653,7 @@ IMPORTED = """
 import os
 before = dict(os.environ)
 {}
-import fastpath.run, fastpath.baselines, fastpath.pictures
+import fastpath.runs.execute, fastpath.baselines, fastpath.runs.figures
 import torch
 assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from fastpath import baselines, datasets, experiment
+from fastpath import baselines, experiment
 from fastpath.baselines import KMeans
-from fastpath.preprocess import Preprocess
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
 
 CENTRED = Preprocess(subtract_mean=True, unit_norm=True)

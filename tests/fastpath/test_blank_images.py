@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from fastpath import baselines, datasets, experiment, readout
+from fastpath import baselines, experiment, readout
 from fastpath.cli import main
 from fastpath.competition import Ranking
-from fastpath.defaults import CENTRED, COLOUR
+from fastpath.data import datasets
+from fastpath.data.defaults import CENTRED, COLOUR
+from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split
-from fastpath.kernels.compiled import Compiled, why_not
-from fastpath.kernels.plain import Plain
-from fastpath.preprocess import Preprocess
+from fastpath.kernels.cpp import CppKernels, why_not
+from fastpath.kernels.pytorch import PyTorchKernels
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 
 RAW = Preprocess()
 CPU = torch.device("cpu")
@@ -168,10 +169,10 @@ def test_a_scored_image_without_content_gets_an_answer():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(1, 1), (7, 9), (28, 28), (32, 96)])
-@pytest.mark.parametrize("kind", [Plain, Compiled])
+@pytest.mark.parametrize("kind", [PyTorchKernels, CppKernels])
 def test_of_a_flat_image_nothing_is_left_to_scale_up(kind, shape, dtype):
     """Rounding of its mean would be: up to an image of norm 1 that is noise."""
-    if kind is Compiled and why_not(CPU, dtype) is not None:
+    if kind is CppKernels and why_not(CPU, dtype) is not None:
         pytest.skip("no compiler")
     levels = torch.arange(256, dtype=torch.uint8)[:, None].repeat(1, shape[0] * shape[1])
     preprocess = Preprocess(center_images=True, unit_norm=True)

@@ -7,44 +7,44 @@ import pytest
 import torch
 import xarray as xr
 
-from fastpath import checkpoint
+from fastpath.runs import storage
 
 
 def test_tensors_round_trip(tmp_path):
     tensors = {"weights": torch.randn(3, 4), "view": torch.randn(4, 3).T}
-    checkpoint.save_tensors(tmp_path / "w.safetensors", tensors)
-    read = checkpoint.load_tensors(tmp_path / "w.safetensors")
+    storage.save_tensors(tmp_path / "w.safetensors", tensors)
+    read = storage.load_tensors(tmp_path / "w.safetensors")
     assert read.keys() == tensors.keys()
     assert all(torch.equal(read[name], tensors[name]) for name in tensors)
 
 
 def test_files_are_readable_by_others(tmp_path):
-    checkpoint.save_tensors(tmp_path / "w.safetensors", {"weights": torch.zeros(1)})
-    checkpoint.save_json(tmp_path / "c.json", {})
+    storage.save_tensors(tmp_path / "w.safetensors", {"weights": torch.zeros(1)})
+    storage.save_json(tmp_path / "c.json", {})
     for file in tmp_path.iterdir():
         assert file.stat().st_mode & stat.S_IRGRP
 
 
 def test_json_and_history_round_trip(tmp_path):
-    checkpoint.save_json(tmp_path / "c.json", {"units": 3, "classes": ["a"]})
-    assert checkpoint.load_json(tmp_path / "c.json") == {"units": 3, "classes": ["a"]}
+    storage.save_json(tmp_path / "c.json", {"units": 3, "classes": ["a"]})
+    assert storage.load_json(tmp_path / "c.json") == {"units": 3, "classes": ["a"]}
     history = xr.Dataset({"lr": ("epoch", [0.1, 0.2], {"units": "1"})})
-    checkpoint.save_dataset(tmp_path / "h.nc", history)
+    storage.save_dataset(tmp_path / "h.nc", history)
     xr.testing.assert_identical(xr.load_dataset(tmp_path / "h.nc"), history)
-    xr.testing.assert_identical(checkpoint.load_dataset(tmp_path / "h.nc"), history)
+    xr.testing.assert_identical(storage.load_dataset(tmp_path / "h.nc"), history)
 
 
 def write_half(path):
-    with checkpoint.whole(path) as part:
+    with storage.whole(path) as part:
         part.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "c.json"
-    checkpoint.save_json(path, {"old": True})
+    storage.save_json(path, {"old": True})
     with pytest.raises(TypeError):
-        checkpoint.save_json(path, {"new": object()})
+        storage.save_json(path, {"new": object()})
     with pytest.raises(ValueError, match=r"cannot write .*No space left"):
         write_half(path)
     assert json.loads(path.read_text()) == {"old": True}
@@ -54,9 +54,9 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 @pytest.mark.parametrize(
     ("load", "name"),
     [
-        (checkpoint.load_tensors, "weights.safetensors"),
-        (checkpoint.load_json, "config.json"),
-        (checkpoint.load_dataset, "history.nc"),
+        (storage.load_tensors, "weights.safetensors"),
+        (storage.load_json, "config.json"),
+        (storage.load_dataset, "history.nc"),
     ],
 )
 def test_missing_and_damaged_files_are_refused(tmp_path, load, name):
@@ -70,28 +70,28 @@ def test_missing_and_damaged_files_are_refused(tmp_path, load, name):
 
 def test_truncated_weights_are_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
-    checkpoint.save_tensors(path, {"weights": torch.randn(30, 40)})
+    storage.save_tensors(path, {"weights": torch.randn(30, 40)})
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="damaged"):
-        checkpoint.load_tensors(path)
+        storage.load_tensors(path)
 
 
 def test_a_folder_that_holds_a_run_is_refused_but_for_overwrite(tmp_path):
     folder = tmp_path / "deep" / "run"
-    checkpoint.prepare(folder, overwrite=False)
-    checkpoint.prepare(folder, overwrite=False)
+    storage.prepare(folder, overwrite=False)
+    storage.prepare(folder, overwrite=False)
     (folder / "metrics.json").write_text("{}")
     with pytest.raises(
         ValueError, match=r"already holds a run \(metrics.json\).*--overwrite"
     ):
-        checkpoint.prepare(folder, overwrite=False)
-    checkpoint.prepare(folder, overwrite=True)
+        storage.prepare(folder, overwrite=False)
+    storage.prepare(folder, overwrite=True)
     assert (folder / "metrics.json").exists()  # until the new one is there
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"cannot write to .*choose another --out"):
-        checkpoint.prepare(tmp_path / "file" / "run", overwrite=False)
+        storage.prepare(tmp_path / "file" / "run", overwrite=False)
     with pytest.raises(ValueError, match="cannot write"):
-        checkpoint.save_arrays(tmp_path / "file" / "x.npz", {"x": np.zeros(1)})
+        storage.save_arrays(tmp_path / "file" / "x.npz", {"x": np.zeros(1)})

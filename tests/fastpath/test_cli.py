@@ -8,10 +8,12 @@ import pytest
 import torch
 import xarray as xr
 
-from fastpath import checkpoint, datasets, experiment
+from fastpath import experiment
 from fastpath.cli import main
 from fastpath.commands.train import Train
-from fastpath.defaults import defaults_for
+from fastpath.data import datasets
+from fastpath.data.defaults import defaults_for
+from fastpath.runs import storage
 
 QUICK = ["--data", "digits", "--units", "15", "--epochs", "3", "--head-epochs", "4"]
 
@@ -48,7 +50,7 @@ def test_train_writes_the_five_files(run):
         "unit": 15,
         "pixel": 64,
     }
-    assert checkpoint.load_tensors(run / "weights.safetensors")["weights"].shape == (15, 64)
+    assert storage.load_tensors(run / "weights.safetensors")["weights"].shape == (15, 64)
     assert xr.load_dataset(run / "history.nc").sizes["epoch"] == 3
     config = json.loads((run / "config.json").read_text())
     assert config["competition"] == {"name": "Ranking", "k": 2, "delta": 0.4}
@@ -67,7 +69,7 @@ def test_evaluate_finds_the_same_error(run, capsys):
 def test_the_same_seed_gives_the_same_files(run, tmp_path):
     main(["train", *QUICK, "--out", str(tmp_path / "again")])
     first, second = (
-        checkpoint.load_tensors(folder / "weights.safetensors")
+        storage.load_tensors(folder / "weights.safetensors")
         for folder in (run, tmp_path / "again")
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -202,16 +204,14 @@ def test_an_unwritable_folder_is_refused(tmp_path, capsys):
 def test_evaluate_refuses_what_is_not_a_run(run, tmp_path, capsys):
     assert "there is no file" in refused(capsys, "evaluate", tmp_path)
     assert "damaged" in refused(capsys, "evaluate", run / "weights.safetensors")
-    checkpoint.save_json(tmp_path / "metrics.json", {})
+    storage.save_json(tmp_path / "metrics.json", {})
     assert "config.json" in refused(capsys, "evaluate", tmp_path)
     config = json.loads((run / "config.json").read_text())
-    checkpoint.save_json(tmp_path / "config.json", config)
-    weights = checkpoint.load_tensors(run / "weights.safetensors")
-    checkpoint.save_tensors(
-        tmp_path / "weights.safetensors", {"weights": weights["weights"]}
-    )
+    storage.save_json(tmp_path / "config.json", config)
+    weights = storage.load_tensors(run / "weights.safetensors")
+    storage.save_tensors(tmp_path / "weights.safetensors", {"weights": weights["weights"]})
     assert "is not a complete run" in refused(capsys, "evaluate", tmp_path)
-    checkpoint.save_tensors(
+    storage.save_tensors(
         tmp_path / "weights.safetensors",
         weights | {"weights": torch.ones(15, 60), "mean": torch.zeros(60)},
     )

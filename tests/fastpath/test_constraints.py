@@ -4,12 +4,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastpath import datasets
 from fastpath.competition import Ranking
-from fastpath.constraints import column_signs, row_signs, same_sign
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
-from fastpath.train import Training, train
+from fastpath.layers.constraints import column_signs, row_signs, same_sign
+from fastpath.training.loop import Training, train
 
 SIGNS = torch.tensor([1, -1, 0] * 21 + [1])
 X = torch.from_numpy(datasets.load("digits").x_train)

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.kernels.fused import Fused
+from fastpath.data.preprocess import Preprocess
+from fastpath.kernels.triton import TritonKernels
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
-from fastpath.snapshots import Snapshots
+from fastpath.training.snapshots import Snapshots
 
 pytestmark = pytest.mark.gpu
 
@@ -43,9 +43,9 @@ def test_the_fused_step_agrees_with_the_plain_one_and_the_cpu(p, k):
     preprocess = Preprocess(subtract_mean=True, center_images=True, unit_norm=True)
     mean = preprocess.fit(x).double()
     layers = [
-        layer_with("plain", start.clone(), p),
-        layer_with("plain", start.cuda(), p),
-        layer_with("fused", start.cuda(), p),
+        layer_with("pytorch", start.clone(), p),
+        layer_with("pytorch", start.cuda(), p),
+        layer_with("triton", start.cuda(), p),
     ]
     for layer in layers:
         device = layer.weights.device
@@ -66,14 +66,18 @@ def test_the_fused_equilibrium_is_the_sorted_one(w_inh):
     for dtype in (torch.float32, torch.float64):
         drive = torch.randn(100, 2000, generator=torch.Generator().manual_seed(0)).to(dtype)
         drive[1], drive[2] = -drive[1].abs() - 0.1, (2 * drive[2]).round()
-        g = Fused(torch.device("cuda:0"), dtype).activation(rule, drive.cuda()).cpu()
+        g = (
+            TritonKernels(torch.device("cuda:0"), dtype)
+            .activation(rule, drive.cuda())
+            .cpu()
+        )
         # A sum in another order may push an activity over a threshold: in float32, one in
         # 10^7 lies as near to one.
         assert (g != rule(drive)).sum() <= (2 if dtype == torch.float32 else 0)
 
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
-@pytest.mark.parametrize("kernels", ["fused", "plain"])
+@pytest.mark.parametrize("kernels", ["triton", "pytorch"])
 @pytest.mark.parametrize(
     "rule", [Ranking(k=7), Equilibrium(w_inh=0.8), Soft(), Soft(anti=True)], ids=str
 )
@@ -115,7 +119,7 @@ def test_large_layers_and_images_fit(rule, dtype):
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(16_000, 12_288, generator=generator).to("cuda", dtype)
     before = weights.clone()
-    layer = layer_with("fused", weights, 3.0)
+    layer = layer_with("triton", weights, 3.0)
     x = torch.randint(0, 256, (20, 12_288), generator=generator).to("cuda", torch.uint8)
     mean = torch.zeros(12_288, device="cuda", dtype=dtype)
     index = torch.arange(20, device="cuda")

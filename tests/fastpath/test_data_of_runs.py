@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastpath import checkpoint, datasets
 from fastpath.cli import main
 from fastpath.commands.train import Train
-from fastpath.defaults import defaults_for, taken
+from fastpath.data import datasets
+from fastpath.data.defaults import defaults_for, taken
+from fastpath.runs import storage
 
 LEVELS = {"cat": 40, "dog": 200}
 SMALL = ["--units", "8", "--epochs", "2", "--k", "2", "--batch-size", "10"]
@@ -152,14 +153,14 @@ def test_as_many_pixels_of_another_shape_are_refused(tmp_path, capsys):
 @pytest.fixture
 def interrupted(tmp_path, monkeypatch):
     """A run that was interrupted after its first checkpoint."""
-    save = checkpoint.save_state
+    save = storage.save_state
 
     def stop(*args):
         save(*args)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "save_state", stop)
+        patched.setattr(storage, "save_state", stop)
         flags = ["--data", "digits", "--units", "8", "--epochs", "2", "--head-epochs", "1"]
         with pytest.raises(SystemExit):
             main(["train", *flags, "--out", str(tmp_path / "run")])
@@ -190,11 +191,11 @@ def test_a_run_goes_on_with_its_own_test_set_alone(
 
 
 def test_a_checkpoint_that_did_not_note_the_test_set_says_so(interrupted, capsys):
-    path = interrupted / checkpoint.CHECKPOINT
-    state, config = checkpoint.load_state(path)
-    for name in checkpoint.NOTED_LATER:
+    path = interrupted / storage.CHECKPOINT
+    state, config = storage.load_state(path)
+    for name in storage.NOTED_LATER:
         del config[name]
-    checkpoint.save_state(path, state, config)
+    storage.save_state(path, state, config)
     capsys.readouterr()
     main(["resume", str(interrupted)])
     said = capsys.readouterr()

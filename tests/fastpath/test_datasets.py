@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastpath import datasets
+from fastpath.data import datasets
 
 
 def arrays(**changes):

@@ -12,9 +12,9 @@ import pytest
 import torch
 import xarray as xr
 
-from fastpath import checkpoint
 from fastpath.cli import main
-from fastpath.distributed import Team
+from fastpath.runs import storage
+from fastpath.training.distributed import Team
 from tests.fastpath import worker
 
 ROOT = Path(__file__).parents[2]
@@ -62,8 +62,7 @@ def agree(tmp_path, processes, device, *, atol):
     _, said = started.communicate()
     assert started.returncode == 0, said
     by_rank = [
-        checkpoint.load_tensors(tmp_path / f"{rank}.safetensors")
-        for rank in range(processes)
+        storage.load_tensors(tmp_path / f"{rank}.safetensors") for rank in range(processes)
     ]
     for name in worker.RULES:
         for p in (2.0, 2.5, 3.0):
@@ -87,7 +86,7 @@ def test_the_first_of_a_team_keeps_what_one_process_does(tmp_path):
     assert team.returncode == 0, said
     main(["train", *flags, "--out", str(tmp_path / "alone")])
     ours, alone = (
-        checkpoint.load_dataset(tmp_path / name / checkpoint.SNAPSHOTS)
+        storage.load_dataset(tmp_path / name / storage.SNAPSHOTS)
         for name in ("team", "alone")
     )
     assert ours["epoch"].values.tolist() == [0, 1, 2, 3, 4]
@@ -101,8 +100,8 @@ def test_a_process_that_dies_stops_the_others_and_the_run_goes_on(tmp_path, caps
     out = tmp_path / "run"
     flags = [*QUICK, "--epochs", "100000", "--checkpoint-minutes", "0.001"]
     team = torchrun(2, "train", *flags, "--out", str(out))
-    path = out / checkpoint.CHECKPOINT
-    while not (path.exists() and checkpoint.load_state(path)[0].epoch):
+    path = out / storage.CHECKPOINT
+    while not (path.exists() and storage.load_state(path)[0].epoch):
         assert team.poll() is None, team.communicate()[1]
         time.sleep(0.05)
     os.kill(_process_of_rank(team.pid, 1), signal.SIGKILL)
@@ -112,11 +111,11 @@ def test_a_process_that_dies_stops_the_others_and_the_run_goes_on(tmp_path, caps
     lost = "process 0 of 2 has lost the others: one of them died"
     assert lost in said or "fastpath: terminated" in said
     assert f"go on from its last checkpoint by `fastpath resume {out}`" in said
-    state, config = checkpoint.load_state(path)
+    state, config = storage.load_state(path)
     assert state.epoch > 0
     # The same run, but for its length: what is left is quick.
     config["training"]["epochs"] = state.epoch + 2
-    checkpoint.save_state(path, state, config)
+    storage.save_state(path, state, config)
     capsys.readouterr()
     main(["resume", str(out)])
     assert "test error" in capsys.readouterr().out

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
-from fastpath import datasets
+from fastpath.data import datasets
 from neurodyn import exits, progress
 
 needs_locks = pytest.mark.skipif(
@@ -134,7 +134,7 @@ def test_a_broken_download_leaves_no_data_set(server, tmp_path, capfd):
 
 
 def test_a_server_that_falls_silent_is_given_up(server, tmp_path, monkeypatch):
-    from fastpath import download
+    from fastpath.data import download
 
     silent = threading.Event()
     server.wait = silent.wait

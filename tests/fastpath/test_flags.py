@@ -10,14 +10,16 @@ import pytest
 import torch
 from sklearn.cluster import MiniBatchKMeans
 
-from fastpath import baselines, checkpoint, datasets, experiment
+from fastpath import baselines, experiment
 from fastpath.cli import main
 from fastpath.commands.train import HEAD_FLAGS, Train
 from fastpath.competition import KINDS, Ranking, ranking
-from fastpath.defaults import defaults_for
-from fastpath.preprocess import Preprocess
+from fastpath.data import datasets
+from fastpath.data.defaults import defaults_for
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import NOT_OF_LOSS
-from fastpath.train import Training
+from fastpath.runs import storage
+from fastpath.training.loop import Training
 from neurodyn.flags import refuse_in_vain
 
 QUICK = ["--data", "digits", "--units", "15", "--epochs", "1", "--head-epochs", "1"]
@@ -81,7 +83,7 @@ def test_settings_of_another_competition_are_refused_by_default_too(
         (["--epochs", "0", "--checkpoint-minutes", "5"], "--checkpoint-minutes 5.0 has"),
         (["--epochs", "0", "--snapshots", "25"], "--snapshots 25 has no effect"),
         (["--epochs", "0", "--batch-size", "100"], "--batch-size 100 has no effect"),
-        (["--epochs", "0", "--kernels", "plain"], "--kernels plain has no effect"),
+        (["--epochs", "0", "--kernels", "pytorch"], "--kernels pytorch has no effect"),
         (["--k", "2", "--delta", "0"], "--k 2 has no effect with --delta 0"),
         (["--head-smoothing", "0.1"], "no effect with --head-loss tanh, the default here"),
         (["--head-loss", "tanh", "--head-smoothing", "0"], "with --head-loss tanh: leave"),
@@ -138,7 +140,7 @@ def test_one_rule_for_all_seeds(tmp_path, capsys, command, seed):
 
 @pytest.mark.parametrize(
     "args",
-    [["evaluate", "run", "--kernels", "plain"], ["export", "run", "--device", "cpu"]],
+    [["evaluate", "run", "--kernels", "pytorch"], ["export", "run", "--device", "cpu"]],
 )
 def test_what_a_command_does_not_use_it_does_not_offer(capsys, args):
     with pytest.raises(SystemExit) as stopped:
@@ -150,7 +152,7 @@ def test_what_a_command_does_not_use_it_does_not_offer(capsys, args):
 def test_one_random_unit_needs_no_rank(tmp_path):
     flags = ["--data", "digits", "--units", "1", "--head-epochs", "1", "--epochs", "0"]
     main(["train", *flags, "--out", str(tmp_path / "run")])
-    weights = checkpoint.load_tensors(tmp_path / "run" / "weights.safetensors")["weights"]
+    weights = storage.load_tensors(tmp_path / "run" / "weights.safetensors")["weights"]
     assert weights.shape == (1, 64)
 
 
@@ -241,7 +243,7 @@ def test_commands_take_a_small_set_whole_unless_they_are_told(tmp_path, capsys):
 @pytest.mark.parametrize("competition", [Ranking(delta=300.0), Ranking(delta=0.0)])
 @pytest.mark.parametrize("normalize", ["max", None])
 def test_the_cure_of_divergence_is_none_that_is_taken_already(competition, normalize):
-    from fastpath.train import _against_divergence
+    from fastpath.training.loop import _against_divergence
 
     cure = _against_divergence(competition, Training(normalize=normalize))
     assert ("delta" in cure) == bool(competition.delta)

@@ -11,9 +11,10 @@ import pytest
 import torch
 import xarray as xr
 
-from fastpath import board, checkpoint, history, pictures
 from fastpath.cli import main
-from fastpath.snapshots import Snapshots
+from fastpath.runs import figures, storage
+from fastpath.training import history, tensorboard
+from fastpath.training.snapshots import Snapshots
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.random((60, 100))  # not to be compressed
@@ -33,37 +34,37 @@ def no_file_over(size: int):
 
 
 def tensors(path):
-    checkpoint.save_tensors(path, {"weights": torch.from_numpy(NOISE)})
+    storage.save_tensors(path, {"weights": torch.from_numpy(NOISE)})
 
 
 def numbers(path):
-    checkpoint.save_json(path, {"values": NOISE.tolist()})
+    storage.save_json(path, {"values": NOISE.tolist()})
 
 
 def arrays(path):
-    checkpoint.save_arrays(path, {"images": NOISE})
+    storage.save_arrays(path, {"images": NOISE})
 
 
 def dataset(path):
-    checkpoint.save_dataset(path, xr.Dataset({"weights": (("unit", "pixel"), NOISE)}))
+    storage.save_dataset(path, xr.Dataset({"weights": (("unit", "pixel"), NOISE)}))
 
 
-def files(history_of=None) -> pictures.Files:
+def files(history_of=None) -> figures.Files:
     fields = xr.DataArray(
         NOISE.reshape(3, -1)[:, :64], dims=("unit", "pixel"), coords={"unit": [0, 1, 2]}
     )
     snapshots = xr.concat([fields] * 3, xr.DataArray([0, 1, 2], dims="epoch", name="epoch"))
-    return pictures.Files(
+    return figures.Files(
         fields, snapshots, history.as_dataset([]), (8, 8, 1), "title", [], {}, has_sums=True
     )
 
 
 def picture(path):
-    pictures.draw_fields(files(), path)
+    figures.draw_fields(files(), path)
 
 
 def film(path):
-    pictures.draw_film(files(), path)
+    figures.draw_film(files(), path)
 
 
 WRITERS = [tensors, numbers, arrays, dataset, picture, film]
@@ -92,7 +93,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, write):
 def test_a_full_disk_ends_the_events_of_tensorboard_in_one_line(tmp_path, recwarn):
     """Its own writer would do so in a thread, with a traceback."""
     entry = dict.fromkeys(history.DESCRIBED, 1.0)
-    follower = board.Board(tmp_path, (8, 8, 1))
+    follower = tensorboard.Board(tmp_path, (8, 8, 1))
     with (
         no_file_over(300),
         pytest.raises(ValueError, match=r"cannot write .*tfevents.*: File too large"),
@@ -139,13 +140,13 @@ def test_a_file_or_a_link_to_nothing_is_no_folder_of_a_run(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name, what in (("file", "a file, not a folder"), ("link", "a link to nothing")):
         with pytest.raises(ValueError, match=f"cannot write to .*{name}: it is {what}"):
-            checkpoint.prepare(tmp_path / name, overwrite=False)
+            storage.prepare(tmp_path / name, overwrite=False)
 
 
 def test_a_disk_that_cannot_be_written_to(tiny):
     subprocess.run(["mount", "-o", "remount,ro", str(tiny)], check=True)
     for folder in (tiny, tiny / "run"):
         with pytest.raises(ValueError, match=r"cannot write to .*: Read-only file system"):
-            checkpoint.prepare(folder, overwrite=False)
+            storage.prepare(folder, overwrite=False)
     with pytest.raises(ValueError, match=r"cannot write .*: Read-only file system"):
         arrays(tiny / "x.npz")

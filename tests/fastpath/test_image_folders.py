@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastpath import datasets
 from fastpath.cli import main
+from fastpath.data import datasets
 
 GRAY = np.random.default_rng(0).integers(0, 255, (6, 5), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (6, 5, 3), dtype=np.uint8)

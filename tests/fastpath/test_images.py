@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from fastpath import datasets, experiment
-from fastpath.datasets import Images
+from fastpath import experiment
+from fastpath.data import datasets
+from fastpath.data.datasets import Images
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (12, 6, 5, 3), dtype=np.uint8)

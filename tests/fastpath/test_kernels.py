@@ -12,30 +12,30 @@ from hypothesis import strategies as st
 
 from fastpath import kernels
 from fastpath.competition import Equilibrium, Ranking, Soft, equilibrium
-from fastpath.kernels import Learners, compiled, plain
+from fastpath.data.preprocess import Preprocess
+from fastpath.kernels import Learners, cpp, pytorch
 from fastpath.layers import Dense
 from fastpath.plasticity import conjugate, delta_w
-from fastpath.preprocess import Preprocess
 
 CPU = torch.device("cpu")
 needs_compiler = pytest.mark.skipif(
-    compiled.why_not(CPU, torch.float64) is not None,
-    reason=str(compiled.why_not(CPU, torch.float64)),
+    cpp.why_not(CPU, torch.float64) is not None,
+    reason=str(cpp.why_not(CPU, torch.float64)),
 )
 
 
 def make(name: str, dtype=torch.float64) -> kernels.Kernels:
-    if name == "compiled":
-        return compiled.Compiled(CPU, dtype)
-    made = plain.Plain(CPU, dtype)
-    made.fixed_sizes = name == "plain, as on CUDA"
+    if name == "cpp":
+        return cpp.CppKernels(CPU, dtype)
+    made = pytorch.PyTorchKernels(CPU, dtype)
+    made.fixed_sizes = name == "pytorch, as on CUDA"
     return made
 
 
 ALL = [
-    pytest.param("compiled", marks=needs_compiler),
-    "plain",
-    "plain, as on CUDA",
+    pytest.param("cpp", marks=needs_compiler),
+    "pytorch",
+    "pytorch, as on CUDA",
 ]
 
 
@@ -55,9 +55,9 @@ def dense(learners: Learners, drive: torch.Tensor) -> torch.Tensor:
 def test_where_there_is_a_compiler_the_step_is_compiled():
     """On the project's own machines, that is: nothing below may be skipped by accident."""
     if os.environ.get("CI"):
-        assert compiled.why_not(CPU, torch.float32) is None
+        assert cpp.why_not(CPU, torch.float32) is None
     name = Dense(normal(3, 4)).kernels.name
-    assert name == ("plain" if compiled.why_not(CPU, torch.float64) else "compiled")
+    assert name == ("pytorch" if cpp.why_not(CPU, torch.float64) else "cpp")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -117,15 +117,15 @@ def test_a_ranking_with_ties_takes_the_first_of_equal_units(units, seed):
     generator = torch.Generator().manual_seed(seed)
     drive = torch.randint(-2, 3, (6, units), generator=generator).double()
     k = 2 + seed % (units - 1)
-    found = make("compiled").learners(Ranking(k=k, delta=0.5), drive)
+    found = make("cpp").learners(Ranking(k=k, delta=0.5), drive)
     order = np.argsort(-drive.numpy(), axis=1, kind="stable")
     np.testing.assert_array_equal(found.unit.view(6, 2), order[:, [0, k - 1]])
 
 
 def test_no_unit_is_punished_where_delta_is_zero():
     drive = normal(5, 9)
-    for name in ("plain", "plain, as on CUDA", "compiled"):
-        if name == "compiled" and compiled.why_not(CPU, torch.float64):
+    for name in ("pytorch", "pytorch, as on CUDA", "cpp"):
+        if name == "cpp" and cpp.why_not(CPU, torch.float64):
             continue
         g = dense(make(name).learners(Ranking(delta=0.0), drive), drive)
         assert torch.equal(g, Ranking(delta=0.0)(drive))
@@ -151,7 +151,7 @@ def test_learners_of_the_equilibrium(w_inh, kind, delta):
     for h_star in (0.3, 1.0, 2.0):
         rule = Equilibrium(w_inh=w_inh, h_star=h_star, delta=delta)
         expected = equilibrium(drive, w_inh=w_inh, h_star=h_star, delta=delta)
-        assert torch.equal(dense(make("compiled").learners(rule, drive), drive), expected)
+        assert torch.equal(dense(make("cpp").learners(rule, drive), drive), expected)
 
 
 @needs_compiler
@@ -160,10 +160,10 @@ def test_learners_of_the_equilibrium(w_inh, kind, delta):
 def test_learners_of_any_equilibrium(units, w_inh, h_star, seed):
     drive = normal(4, units, seed=seed)
     rule = Equilibrium(w_inh=w_inh, h_star=h_star)
-    assert torch.equal(dense(make("compiled").learners(rule, drive), drive), rule(drive))
+    assert torch.equal(dense(make("cpp").learners(rule, drive), drive), rule(drive))
 
 
-@pytest.mark.parametrize("name", ["plain", pytest.param("compiled", marks=needs_compiler)])
+@pytest.mark.parametrize("name", ["pytorch", pytest.param("cpp", marks=needs_compiler)])
 def test_learners_of_a_competition_of_the_users_own(name):
     drive = normal(5, 9)
 
@@ -210,14 +210,14 @@ def test_drives_that_are_not_numbers_do_no_harm(rule):
     """Training that diverges is reported at the end of its epoch: it must get there."""
     drive = normal(4, 100)
     drive[0], drive[1, 5], drive[2, ::2] = torch.nan, torch.inf, torch.nan
-    learners = make("compiled").learners(rule, drive)
+    learners = make("cpp").learners(rule, drive)
     assert (learners.unit >= 0).all()
     assert (learners.unit < 100).all()
 
 
 def test_layers_of_other_numbers_learn_with_plain_kernels():
     layer = Dense(torch.ones(3, 4, dtype=torch.bfloat16))
-    assert layer.kernels.name == "plain"
+    assert layer.kernels.name == "pytorch"
     layer.learn(torch.rand(2, 4).bfloat16(), Ranking(), lr=0.1)
 
 
@@ -227,8 +227,8 @@ def test_layers_of_other_numbers_learn_with_plain_kernels():
 )
 def test_plain_and_compiled_kernels_train_alike(rule, p):
     layers = {}
-    for name in ("plain", "compiled"):
-        if name == "compiled" and (reason := compiled.why_not(CPU, torch.float64)):
+    for name in ("pytorch", "cpp"):
+        if name == "cpp" and (reason := cpp.why_not(CPU, torch.float64)):
             pytest.skip(reason)
         layers[name] = Dense(normal(40, 30), p=p, kernels=name)
         assert layers[name].kernels.name == name
@@ -236,7 +236,7 @@ def test_plain_and_compiled_kernels_train_alike(rule, p):
             layers[name].learn(normal(10, 30, seed=seed).abs(), rule, lr=0.02)
     # Measured 8.9e-16.
     torch.testing.assert_close(
-        layers["plain"].weights, layers["compiled"].weights, rtol=0, atol=1e-12
+        layers["pytorch"].weights, layers["cpp"].weights, rtol=0, atol=1e-12
     )
 
 
@@ -274,29 +274,29 @@ def test_views_are_prepared_like_copies_and_other_formats_refused():
 @needs_compiler
 def test_inhibition_that_rounds_to_one_lets_the_winner_take_all():
     drive = normal(5, 9, dtype=torch.float32)
-    found = make("compiled", torch.float32).learners(Equilibrium(w_inh=1 - 1e-9), drive)
+    found = make("cpp", torch.float32).learners(Equilibrium(w_inh=1 - 1e-9), drive)
     winners = Equilibrium(w_inh=1.0)(drive)
     assert torch.equal(dense(found, drive), winners)
 
 
 def test_kernels_by_name():
-    message = r"kernels is 'fast': give one of 'fused', 'compiled', 'plain'|Type-check"
+    message = r"kernels is 'fast': give one of 'triton', 'cpp', 'pytorch'|Type-check"
     with pytest.raises((ValueError, TypeError), match=message):
         Dense(normal(3, 4), kernels="fast")
     with pytest.raises(ValueError, match="it runs on CUDA, not on 'cpu': leave it away"):
-        Dense(normal(3, 4), kernels="fused")
+        Dense(normal(3, 4), kernels="triton")
     with pytest.raises(ValueError, match=r"not for torch\.bfloat16"):
-        Dense(torch.ones(3, 4, dtype=torch.bfloat16), kernels="compiled")
+        Dense(torch.ones(3, 4, dtype=torch.bfloat16), kernels="cpp")
 
 
 BUILD = """
 import torch
-from fastpath.kernels import compiled
+from fastpath.kernels import cpp
 from fastpath.layers import Dense
 from fastpath.competition import Ranking
 layer = Dense(torch.randn(5, 6, generator=torch.Generator().manual_seed(0)))
 layer.learn(torch.ones(2, 6), Ranking(), lr=0.1)
-print(layer.kernels.name, compiled.why_not(torch.device("cpu"), torch.float32))
+print(layer.kernels.name, cpp.why_not(torch.device("cpu"), torch.float32))
 """
 
 
@@ -314,7 +314,7 @@ def build(cache, **environment) -> subprocess.Popen:
 @needs_compiler
 def test_two_processes_build_at_once_and_leave_one_library(tmp_path):
     both = [build(tmp_path) for _ in range(2)]
-    assert [process.communicate()[0] for process in both] == ["compiled None\n"] * 2
+    assert [process.communicate()[0] for process in both] == ["cpp None\n"] * 2
     assert len([*(tmp_path / "neurodyn" / "kernels").iterdir()]) == 1
 
 
@@ -332,5 +332,5 @@ def test_without_a_compiler_or_a_cache_training_goes_on(tmp_path, lack):
     }[lack]
     with build(tmp_path / "cache", **environment) as process:
         said = process.communicate()[0]
-    assert said.startswith("plain ")
+    assert said.startswith("pytorch ")
     assert reason in said

@@ -7,14 +7,16 @@ import pytest
 import torch
 import xarray as xr
 
-from fastpath import baselines, checkpoint, datasets, experiment, machine
+from fastpath import baselines, compute, experiment
 from fastpath.cli import main
 from fastpath.competition import Ranking
-from fastpath.datasets import Images
+from fastpath.data import datasets
+from fastpath.data.datasets import Images
+from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split
-from fastpath.preprocess import Preprocess
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.runs import storage
+from fastpath.training.loop import Training
 
 X = np.random.default_rng(0).integers(0, 256, (12, 5, 4), dtype=np.uint8)
 Y = np.arange(12) % 3
@@ -192,7 +194,7 @@ def test_a_label_beyond_the_number_of_classes_is_refused(learn):
 
 @pytest.mark.parametrize("learn", [by_local_rule, by_backprop, by_pixels])
 def test_too_many_classes_are_refused_before_the_training(learn, monkeypatch):
-    monkeypatch.setattr(machine, "free_memory", lambda device: 10**9)
+    monkeypatch.setattr(compute, "free_memory", lambda device: 10**9)
     with pytest.raises(ValueError, match=r"156.80 GB.*confusion of 140001 classes"):
         learn(parts(Y), 140_001)
 
@@ -212,7 +214,7 @@ def test_a_run_tells_its_classes_by_their_names(tmp_path, capsys):
         settings = ["--units", "12", "--epochs", "2", "--k", "2", "--head-epochs", "3"]
         main(["train", "--data", str(path), "--out", str(out), *settings])
         config = json.loads((out / "config.json").read_text())
-        history = checkpoint.load_dataset(out / "history.nc")
+        history = storage.load_dataset(out / "history.nc")
         assert config["classes"] == [str(label) for label in labels]
         assert list(history["label"].values) == list(history["answer"].values)
         assert list(history["label"].values) == config["classes"]
@@ -241,7 +243,7 @@ def test_every_name_that_is_accepted_can_be_written_and_drawn(tmp_path):
     with xr.open_dataset(run / "history.nc", engine="h5netcdf") as history:
         assert list(history["label"].values) == names
     main(["plot", str(run)])
-    assert (run / checkpoint.CONFUSION).exists()
+    assert (run / storage.CONFUSION).exists()
 
 
 def test_a_folder_that_could_not_be_read_again_is_refused(tmp_path, capsys):

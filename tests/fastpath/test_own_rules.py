@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from fastpath import constraints, kernels
+from fastpath import kernels
 from fastpath.competition import Equilibrium, Ranking, Soft, built_in
-from fastpath.kernels import compiled
-from fastpath.kernels.plain import Plain
-from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
+from fastpath.data.preprocess import Preprocess
+from fastpath.kernels import cpp
+from fastpath.kernels.pytorch import PyTorchKernels
+from fastpath.layers import Dense, constraints
 from fastpath.readout import Head
-from fastpath.train import Training, train
+from fastpath.training.loop import Training, train
 
 CPU = torch.device("cpu")
-ALL = ["plain", "fixed sizes", "compiled"]
+ALL = ["pytorch", "fixed sizes", "cpp"]
 
 
 def normal(*shape, seed=0):
@@ -72,11 +72,11 @@ OWN = [MyRanking(), MyEquilibrium(), MySoft(), InPlace(), least_learns]
 
 
 def layer_with(name, weights, p=2.0):
-    if name == "compiled" and (reason := compiled.why_not(CPU, torch.float64)):
+    if name == "cpp" and (reason := cpp.why_not(CPU, torch.float64)):
         pytest.skip(reason)
     layer = Dense(weights, p=p, kernels=None if name == "fixed sizes" else name)
     if name == "fixed sizes":  # as on CUDA
-        layer.kernels = Plain(CPU, torch.float64)
+        layer.kernels = PyTorchKernels(CPU, torch.float64)
         layer.kernels.fixed_sizes = True
     return layer
 
@@ -185,7 +185,7 @@ def test_a_ranking_of_ones_own_may_have_fewer_units_than_k():
 
 
 def test_kernels_that_are_asked_for_are_those_that_compute():
-    for name in ("plain", "compiled"):
+    for name in ("pytorch", "cpp"):
         if kernels.why_not(name, CPU, torch.float32) is None:
             generator = torch.Generator().manual_seed(0)
             layer = Dense.random(5, 6, kernels=name, generator=generator)

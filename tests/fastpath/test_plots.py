@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
-from fastpath import checkpoint, datasets, plots, readout
+from fastpath import plots, readout
 from fastpath.cli import main
-from fastpath.run import open_run
+from fastpath.data import datasets
+from fastpath.runs import storage
+from fastpath.runs.execute import open_run
 
 NAMES = {
     "receptive_fields.png",
@@ -149,10 +151,10 @@ def test_plot_draws_everything_without_the_data(run, capsys, monkeypatch):
 
 def test_the_film_has_the_fields_of_the_snapshots(run):
     """Each weight is a square of its colour, as near as 256 colours of a frame come."""
-    snapshots = checkpoint.load_dataset(run / "snapshots.nc")
+    snapshots = storage.load_dataset(run / "snapshots.nc")
     weights = snapshots["weights"]
     weights[:] = np.random.default_rng(0).normal(size=weights.shape)  # frames all unlike
-    checkpoint.save_dataset(run / "snapshots.nc", snapshots)
+    storage.save_dataset(run / "snapshots.nc", snapshots)
     main(["plot", str(run)])
     with Image.open(run / "receptive_fields.gif") as film:
         for place, field in enumerate(weights):
@@ -209,9 +211,9 @@ def test_a_run_without_training_has_no_course(tmp_path, capsys):
 
 
 def test_an_old_run_gets_what_it_has(run, capsys):
-    history = checkpoint.load_dataset(run / "history.nc")
+    history = storage.load_dataset(run / "history.nc")
     old = history[["lr", "norm_mean", "norm_max", "learning", "images_per_second"]]
-    checkpoint.save_dataset(run / "history.nc", old)
+    storage.save_dataset(run / "history.nc", old)
     (run / "snapshots.nc").unlink()
     reasons = left_out(run, capsys)
     assert "history.nc holds no head_loss, head_error" in reasons["learning_curve.png"]
@@ -221,8 +223,8 @@ def test_an_old_run_gets_what_it_has(run, capsys):
 
 @pytest.mark.slow
 def test_two_channels_are_left_out(run, capsys):
-    config = checkpoint.load_json(run / "config.json")
-    checkpoint.save_json(run / "config.json", config | {"image_shape": [4, 8, 2]})
+    config = storage.load_json(run / "config.json")
+    storage.save_json(run / "config.json", config | {"image_shape": [4, 8, 2]})
     reasons = left_out(run, capsys)
     assert reasons.keys() == {"receptive_fields.png", "receptive_fields.gif"}
     assert "images of 2 channels cannot be shown" in reasons["receptive_fields.png"]
@@ -247,7 +249,7 @@ def test_what_is_no_run_is_refused(tmp_path, run, capsys):
 
 
 def test_an_unfinished_run_is_refused(run, capsys):
-    (run / checkpoint.CHECKPOINT).touch()
+    (run / storage.CHECKPOINT).touch()
     assert f"go on with it by `fastpath resume {run}`" in refused(capsys, "plot", run)
 
 
@@ -269,9 +271,9 @@ def test_altered_snapshots_are_refused(run, capsys):
 
 
 def test_a_config_that_lacks_something_is_refused(run, capsys):
-    config = checkpoint.load_json(run / "config.json")
+    config = storage.load_json(run / "config.json")
     del config["image_shape"]
-    checkpoint.save_json(run / "config.json", config)
+    storage.save_json(run / "config.json", config)
     assert "is not a complete run: 'image_shape'" in refused(capsys, "plot", run)
 
 

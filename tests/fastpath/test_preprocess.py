@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from fastpath.defaults import defaults_for
-from fastpath.preprocess import Preprocess
+from fastpath.data.defaults import defaults_for
+from fastpath.data.preprocess import Preprocess
 
 X = torch.randint(
     0, 256, (7, 4, 3, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)

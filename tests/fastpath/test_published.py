@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from fastpath import datasets
 from fastpath.competition import Ranking
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
 from scenarios.bench import rivals
 
 BATCH = 100

@@ -12,9 +12,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from fastpath import checkpoint, datasets, pictures
 from fastpath.cli import main
-from fastpath.readback import open_run
+from fastpath.data import datasets
+from fastpath.runs import figures, storage
+from fastpath.runs.folder import open_run
 from neurodyn import files
 
 SMALL = ["--units", "8", "--epochs", "2", "--head-epochs", "2"]
@@ -50,7 +51,7 @@ def run(finished, tmp_path):
 
 def everything(folder) -> list:
     """Return all that is read back from a run."""
-    saved, drawn = open_run(folder), pictures.open_files(folder)
+    saved, drawn = open_run(folder), figures.open_files(folder)
     held = asdict(saved)
     head = held.pop("head")
     tensors = [held.pop("weights"), held.pop("mean"), *head.values()]
@@ -103,7 +104,7 @@ def test_a_value_that_was_altered_is_noticed(run, capsys):
 
 def test_files_of_a_run_are_readable_by_others(run):
     with safetensors.safe_open(run / "weights.safetensors", "np") as file:
-        assert file.metadata()["p"] == str(checkpoint.load_json(run / "config.json")["p"])
+        assert file.metadata()["p"] == str(storage.load_json(run / "config.json")["p"])
         assert file.get_tensor("weights").shape == (UNITS, PIXELS)
     xr = pytest.importorskip("xarray")
     assert xr.load_dataset(run / "history.nc").sizes["epoch"] == 2
@@ -118,10 +119,10 @@ def test_a_run_of_an_older_version_has_no_sums_and_is_told_of(run, capsys):
     config = json.loads((run / "config.json").read_text())
     del config["sha256"], config["metrics_sha256"]
     (run / "config.json").write_text(json.dumps(config))
-    tensors = checkpoint.load_tensors(run / "weights.safetensors")
+    tensors = storage.load_tensors(run / "weights.safetensors")
     safetensors.torch.save_file(tensors, run / "weights.safetensors")
     for name in ("history.nc", "snapshots.nc"):
-        content, *_ = (run / name).read_bytes().rpartition(checkpoint.TRAILER)
+        content, *_ = (run / name).read_bytes().rpartition(storage.TRAILER)
         (run / name).write_bytes(content)
     capsys.readouterr()
     for command in ("evaluate", "plot"):
@@ -165,11 +166,11 @@ def with_nan(tensor):
 def test_weights_that_do_not_fit_are_refused(run, capsys, name, change, message, ours):
     """Also where the sum is right, or there is none: another program wrote them."""
     path = run / "weights.safetensors"
-    tensors = checkpoint.load_tensors(path)
+    tensors = storage.load_tensors(path)
     changed = change(tensors.pop(name))
     if changed is not None:
         tensors[name] = changed.contiguous()
-    save = checkpoint.save_tensors if ours else safetensors.torch.save_file
+    save = storage.save_tensors if ours else safetensors.torch.save_file
     save(*((path, tensors) if ours else (tensors, path)))
     for command in (["evaluate"], ["plot"], ["export", "--out", run / "x.npz"]):
         assert message in refused(capsys, command[0], run, *command[1:])
@@ -225,14 +226,14 @@ def test_settings_of_another_version_are_named_with_the_versions(run, capsys):
 @pytest.fixture
 def interrupted(finished, tmp_path, monkeypatch):
     """A run that was interrupted after its first checkpoint."""
-    save = checkpoint.save_state
+    save = storage.save_state
 
     def stop(*args):
         save(*args)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "save_state", stop)
+        patched.setattr(storage, "save_state", stop)
         batch = ["--batch-size", "500", "--data", str(finished / "set.npz")]
         with pytest.raises(SystemExit):
             main(["train", *SMALL, *batch, "--out", str(tmp_path / "going")])
@@ -241,12 +242,12 @@ def interrupted(finished, tmp_path, monkeypatch):
 
 def altered(folder, change, **tensors):
     """Save the checkpoint of a run again, with another configuration or state."""
-    path = folder / checkpoint.CHECKPOINT
-    state, config = checkpoint.load_state(path)
+    path = folder / storage.CHECKPOINT
+    state, config = storage.load_state(path)
     change(config)
     for name, tensor in tensors.items():
         state.layer[name] = tensor
-    checkpoint.save_state(path, state, config)
+    storage.save_state(path, state, config)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +278,7 @@ def altered(folder, change, **tensors):
 def test_a_checkpoint_of_another_version_is_refused_by_its_fields(
     interrupted, capsys, change, message
 ):
-    assert checkpoint.load_state(interrupted / "checkpoint.safetensors")[1]["fastpath"]
+    assert storage.load_state(interrupted / "checkpoint.safetensors")[1]["fastpath"]
     altered(interrupted, change)
     line = refused(capsys, "resume", interrupted)
     assert message in line
@@ -316,8 +317,8 @@ def moved(finished, tmp_path):
     """The data set in another place, beside a copy of the run that looks for it in vain."""
     shutil.copy(finished / "set.npz", tmp_path / "elsewhere.npz")
     run = shutil.copytree(finished / "run", tmp_path / "run")
-    config = checkpoint.load_json(run / "config.json")
-    checkpoint.save_json(run / "config.json", config | {"data": str(tmp_path / "gone.npz")})
+    config = storage.load_json(run / "config.json")
+    storage.save_json(run / "config.json", config | {"data": str(tmp_path / "gone.npz")})
     return tmp_path
 
 
@@ -371,11 +372,11 @@ def test_an_interrupted_run_goes_on_with_images_that_were_moved(
     assert "what differs: images (" in line
     main(["resume", str(interrupted), "--data", str(tmp_path / "elsewhere.npz")])
     ours, whole = (
-        checkpoint.load_tensors(folder / checkpoint.WEIGHTS)
+        storage.load_tensors(folder / storage.WEIGHTS)
         for folder in (interrupted, finished / "run")
     )
     assert all(torch.equal(ours[name], whole[name]) for name in whole)
-    config = checkpoint.load_json(interrupted / "config.json")
+    config = storage.load_json(interrupted / "config.json")
     assert config["data"] == str(tmp_path / "elsewhere.npz")
 
 
@@ -384,7 +385,7 @@ def test_an_interrupted_run_goes_on_with_images_that_were_moved(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 def test_two_processes_do_not_train_into_one_folder(interrupted, capsys):
-    before = (interrupted / checkpoint.CHECKPOINT).read_bytes()
+    before = (interrupted / storage.CHECKPOINT).read_bytes()
     read, write = os.pipe()
     if not (child := os.fork()):  # holds the folder until it is killed
         with files.held(interrupted):
@@ -399,7 +400,7 @@ def test_two_processes_do_not_train_into_one_folder(interrupted, capsys):
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    assert (interrupted / checkpoint.CHECKPOINT).read_bytes() == before
+    assert (interrupted / storage.CHECKPOINT).read_bytes() == before
     main(["resume", str(interrupted)])
 
 
@@ -421,7 +422,7 @@ def test_a_stopped_plot_names_the_pictures_that_are_whole(run, capsys, monkeypat
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pictures, "draw_curve", stop)
+    monkeypatch.setattr(figures, "draw_curve", stop)
     with pytest.raises(SystemExit):
         main(["plot", str(run)])
     saved = f"saved {run / 'receptive_fields.png'}, {run / 'training.png'}"

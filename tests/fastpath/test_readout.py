@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from fastpath import readout
-from fastpath.history import ReadoutLog
-from fastpath.preprocess import Preprocess
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
+from fastpath.training.history import ReadoutLog
 
 GENERATOR = torch.Generator().manual_seed(0)
 W = torch.randn(6, 10, generator=GENERATOR, dtype=torch.float64)

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from fastpath import datasets
 from fastpath.cli import main
+from fastpath.data import datasets
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,15 @@ import time
 import pytest
 import torch
 
-from fastpath import checkpoint, datasets
 from fastpath.cli import main
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.keeper import Checkpoints
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
-from fastpath.snapshots import Snapshots
-from fastpath.train import Training, train
+from fastpath.runs import storage
+from fastpath.training.checkpointing import Checkpoints
+from fastpath.training.loop import Training, train
+from fastpath.training.snapshots import Snapshots
 
 X = torch.from_numpy(datasets.load("digits").x_train)
 CONFIG = {"units": 20, "training": {"lr": 0.04}}
@@ -44,7 +45,7 @@ def run(
     """Train, or go on; raise Stopped once `stop` checkpoints are written."""
     layer = Dense.random(20, 64, p=p, generator=(g := torch.Generator().manual_seed(0)))
     checkpoints = folder and Checkpoints(folder=folder, config=config or CONFIG, **often)
-    save, written = checkpoint.save_state, []
+    save, written = storage.save_state, []
 
     def counted(*args):
         save(*args)
@@ -53,7 +54,7 @@ def run(
             raise Stopped
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(checkpoint, "save_state", counted)
+        patched.setattr(storage, "save_state", counted)
         history = train(
             layer,
             X,
@@ -139,7 +140,7 @@ def test_the_machine_may_be_another(tmp_path):
 @pytest.mark.parametrize("damage", ["truncated", "a weight", "the epoch", "no checksum"])
 def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
     run(tmp_path)
-    path = tmp_path / checkpoint.CHECKPOINT
+    path = tmp_path / storage.CHECKPOINT
     content = bytearray(path.read_bytes())
     match damage:
         case "truncated":
@@ -160,7 +161,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     """The operating system refuses the write, half-way through the file."""
     with pytest.raises(Stopped):
         run(tmp_path, stop=3, minutes=0.0)
-    before = (tmp_path / checkpoint.CHECKPOINT).read_bytes()
+    before = (tmp_path / storage.CHECKPOINT).read_bytes()
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
@@ -170,8 +171,8 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    assert [file.name for file in tmp_path.iterdir()] == [checkpoint.CHECKPOINT]
-    assert (tmp_path / checkpoint.CHECKPOINT).read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [storage.CHECKPOINT]
+    assert (tmp_path / storage.CHECKPOINT).read_bytes() == before
     assert torch.equal(run(tmp_path)[0], run(None)[0])
 
 
@@ -201,7 +202,7 @@ def refused(capsys, *args) -> str:
 
 def interrupt(folder, capsys, monkeypatch, number=signal.SIGINT) -> tuple[int, str]:
     """Start a run and send it a signal when its second checkpoint is written."""
-    save, written = checkpoint.save_state, []
+    save, written = storage.save_state, []
 
     def interrupted(*args):
         save(*args)
@@ -210,7 +211,7 @@ def interrupt(folder, capsys, monkeypatch, number=signal.SIGINT) -> tuple[int, s
             signal.raise_signal(number)
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "save_state", interrupted)
+        patched.setattr(storage, "save_state", interrupted)
         with pytest.raises(SystemExit) as exit_:
             main(["train", *QUICK, "--checkpoint-epochs", "2", "--out", str(folder)])
     return exit_.value.code, capsys.readouterr().err
@@ -233,14 +234,13 @@ def test_the_command_goes_on_to_the_same_files(tmp_path, capsys, monkeypatch):
     code, said = interrupt(tmp_path / "run", capsys, monkeypatch)
     assert code == 130
     assert f"go on from its last checkpoint by `fastpath resume {tmp_path / 'run'}`" in said
-    assert [file.name for file in (tmp_path / "run").iterdir()] == [checkpoint.CHECKPOINT]
+    assert [file.name for file in (tmp_path / "run").iterdir()] == [storage.CHECKPOINT]
     line = refused(capsys, "train", *QUICK, "--out", tmp_path / "run")
     assert "holds a run that is not finished" in line
     main(["resume", str(tmp_path / "run")])
     main(["train", *QUICK, "--out", str(tmp_path / "whole")])
     ours, whole = (
-        checkpoint.load_tensors(tmp_path / name / checkpoint.WEIGHTS)
-        for name in ("run", "whole")
+        storage.load_tensors(tmp_path / name / storage.WEIGHTS) for name in ("run", "whole")
     )
     assert all(torch.equal(ours[name], whole[name]) for name in whole)
     names = {file.name for file in (tmp_path / "whole").iterdir()}
@@ -251,9 +251,9 @@ def test_the_command_goes_on_to_the_same_files(tmp_path, capsys, monkeypatch):
         "snapshots.nc",
         "weights.safetensors",
     }
-    for name in (checkpoint.SNAPSHOTS, checkpoint.HISTORY):
+    for name in (storage.SNAPSHOTS, storage.HISTORY):
         ours, whole = (
-            checkpoint.load_dataset(tmp_path / folder / name) for folder in ("run", "whole")
+            storage.load_dataset(tmp_path / folder / name) for folder in ("run", "whole")
         )
         assert ours.drop_vars("images_per_second", errors="ignore").identical(
             whole.drop_vars("images_per_second", errors="ignore")
@@ -270,9 +270,9 @@ def test_a_mistake_with_overwrite_does_not_cost_the_checkpoint(
     tmp_path, capsys, monkeypatch, mistake
 ):
     interrupt(tmp_path / "run", capsys, monkeypatch)
-    before = (tmp_path / "run" / checkpoint.CHECKPOINT).read_bytes()
+    before = (tmp_path / "run" / storage.CHECKPOINT).read_bytes()
     refused(capsys, "train", *QUICK, "--out", tmp_path / "run", "--overwrite", *mistake)
-    assert (tmp_path / "run" / checkpoint.CHECKPOINT).read_bytes() == before
+    assert (tmp_path / "run" / storage.CHECKPOINT).read_bytes() == before
 
 
 def test_overwrite_begins_anew(tmp_path, capsys, monkeypatch):
@@ -281,13 +281,13 @@ def test_overwrite_begins_anew(tmp_path, capsys, monkeypatch):
     main(["train", *again, "--overwrite"])
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["seed"] == 1
-    assert not (tmp_path / "run" / checkpoint.CHECKPOINT).exists()
+    assert not (tmp_path / "run" / storage.CHECKPOINT).exists()
 
 
 def test_an_unfinished_run_is_not_evaluated(tmp_path, capsys, monkeypatch):
     """Nor is the finished one taken for it whose place it takes."""
     interrupt(tmp_path / "run", capsys, monkeypatch)
-    checkpoint.save_json(tmp_path / "run" / checkpoint.METRICS, {})
+    storage.save_json(tmp_path / "run" / storage.METRICS, {})
     line = refused(capsys, "evaluate", tmp_path / "run")
     assert f"not finished: go on with it by `fastpath resume {tmp_path / 'run'}`" in line
 
@@ -295,21 +295,21 @@ def test_an_unfinished_run_is_not_evaluated(tmp_path, capsys, monkeypatch):
 @pytest.mark.slow
 def test_other_kernels_are_named_when_a_run_goes_on(tmp_path, capsys, monkeypatch):
     interrupt(tmp_path / "run", capsys, monkeypatch)
-    path = tmp_path / "run" / checkpoint.CHECKPOINT
-    state, config = checkpoint.load_state(path)
-    config["machine"]["kernels"] = "fused"
-    checkpoint.save_state(path, state, config)
+    path = tmp_path / "run" / storage.CHECKPOINT
+    state, config = storage.load_state(path)
+    config["machine"]["kernels"] = "triton"
+    storage.save_state(path, state, config)
     main(["resume", str(tmp_path / "run")])
-    assert "begun with the kernels 'fused', now" in capsys.readouterr().err
+    assert "begun with the kernels 'triton', now" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_tf32_run_goes_on_on_the_cpu_in_float32(tmp_path, capsys, monkeypatch):
     interrupt(tmp_path / "run", capsys, monkeypatch)
-    path = tmp_path / "run" / checkpoint.CHECKPOINT
-    state, config = checkpoint.load_state(path)
+    path = tmp_path / "run" / storage.CHECKPOINT
+    state, config = storage.load_state(path)
     config["machine"] |= {"device": "cuda", "precision": "tf32"}
-    checkpoint.save_state(path, state, config)
+    storage.save_state(path, state, config)
     main(["resume", str(tmp_path / "run"), "--device", "cpu"])
     assert "test error" in capsys.readouterr().out
 
@@ -355,7 +355,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(tmp_pat
     next_command = start
     for _ in range(5):
         process = subprocess.Popen(next_command, env=environment, stderr=subprocess.PIPE)
-        path = tmp_path / "run" / checkpoint.CHECKPOINT
+        path = tmp_path / "run" / storage.CHECKPOINT
         while not path.exists() and process.poll() is None:
             time.sleep(0.01)
         try:
@@ -364,23 +364,22 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(tmp_pat
             process.kill()
             process.communicate()
             assert process.returncode == -signal.SIGKILL
-            epochs.append(checkpoint.load_state(path)[0].epoch)  # whole at any moment
+            epochs.append(storage.load_state(path)[0].epoch)  # whole at any moment
             next_command = resume
             continue
         break
     assert len(epochs) >= 3
     assert epochs == sorted(epochs)
-    if not (tmp_path / "run" / checkpoint.METRICS).exists():
+    if not (tmp_path / "run" / storage.METRICS).exists():
         subprocess.run(next_command, env=environment, check=True)
     undisturbed = [*command, "train", *flags, "--out", str(tmp_path / "whole")]
     subprocess.run(undisturbed, env=environment, check=True)
     ours, whole = (
-        checkpoint.load_tensors(tmp_path / name / checkpoint.WEIGHTS)
-        for name in ("run", "whole")
+        storage.load_tensors(tmp_path / name / storage.WEIGHTS) for name in ("run", "whole")
     )
     assert all(torch.equal(ours[name], whole[name]) for name in whole)
     errors = [
-        json.loads((tmp_path / name / checkpoint.METRICS).read_text())["test_error"]
+        json.loads((tmp_path / name / storage.METRICS).read_text())["test_error"]
         for name in ("run", "whole")
     ]
     assert errors[0] == errors[1]

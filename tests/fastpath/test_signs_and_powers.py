@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.constraints import column_signs
-from fastpath.kernels import compiled
-from fastpath.kernels.plain import Plain
+from fastpath.data.preprocess import Preprocess
+from fastpath.kernels import cpp
+from fastpath.kernels.pytorch import PyTorchKernels
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
-from fastpath.train import Training, train
+from fastpath.layers.constraints import column_signs
+from fastpath.training.loop import Training, train
 
 CPU = torch.device("cpu")
 POWERS = (2.0, 2.5, 3.0, 4.0)
@@ -75,14 +75,14 @@ def given():
 
 
 def layer_with(kernels, weights, **settings):
-    if kernels == "compiled" and (reason := compiled.why_not(CPU, torch.float64)):
+    if kernels == "cpp" and (reason := cpp.why_not(CPU, torch.float64)):
         pytest.skip(reason)
-    fixed = kernels == "plain, as on CUDA"
+    fixed = kernels == "pytorch, as on CUDA"
     layer = Dense(
-        torch.from_numpy(weights), kernels="plain" if fixed else kernels, **settings
+        torch.from_numpy(weights), kernels="pytorch" if fixed else kernels, **settings
     )
     if fixed:
-        layer.kernels = Plain(CPU, torch.float64)
+        layer.kernels = PyTorchKernels(CPU, torch.float64)
         layer.kernels.fixed_sizes = True
     return layer
 
@@ -108,7 +108,7 @@ def steps(weights, batches, learns, p, lr, signs=None):
 
 @pytest.mark.parametrize("p", POWERS)
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("kernels", ["plain", "plain, as on CUDA", "compiled"])
+@pytest.mark.parametrize("kernels", ["pytorch", "pytorch, as on CUDA", "cpp"])
 def test_mini_batches_are_loops_of_the_equations(kernels, rule, p, given):
     """Several: what is derived from the weights is renewed with them."""
     weights, batches = given
@@ -130,7 +130,7 @@ def test_signs_of_inputs_are_kept_in_every_step(rule, p, given):
     signs = np.array([1, -1, 0, 1, -1])
     start = np.where(weights * signs < 0, -weights, weights)
     competition, learns = RULES[rule]
-    layer = layer_with("plain", start, p=p, constraint=column_signs(torch.tensor(signs)))
+    layer = layer_with("pytorch", start, p=p, constraint=column_signs(torch.tensor(signs)))
     for batch in torch.from_numpy(batches):
         layer.learn(batch, competition, lr=1.5)
     expected = steps(start, batches, learns, p, 1.5, signs)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from fastpath import checkpoint, datasets
 from fastpath.competition import Ranking
-from fastpath.keeper import Checkpoints
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
-from fastpath.snapshots import Snapshots, shown, spread
-from fastpath.train import Training, train
+from fastpath.runs import storage
+from fastpath.training.checkpointing import Checkpoints
+from fastpath.training.loop import Training, train
+from fastpath.training.snapshots import Snapshots, shown, spread
 
 X = torch.from_numpy(datasets.load("digits").x_train)
 
@@ -73,13 +74,13 @@ def trained(snapshots=None, checkpoints=None, units=130, epochs=6):
 
 def test_snapshots_are_the_weights_at_their_epochs(tmp_path, monkeypatch):
     """Compared with the states that checkpoints of every epoch hold."""
-    save, weights = checkpoint.save_state, {}
+    save, weights = storage.save_state, {}
 
     def copied(path, state, config):
         weights[state.epoch] = state.layer["weights"].clone()
         save(path, state, config)
 
-    monkeypatch.setattr(checkpoint, "save_state", copied)
+    monkeypatch.setattr(storage, "save_state", copied)
     snapshots = Snapshots([0, 2, 5, 6])
     trained(snapshots, Checkpoints(folder=tmp_path, epochs=1))
     kept = snapshots.as_dataset()["weights"]

@@ -5,11 +5,11 @@ import threading
 import pytest
 import torch
 
-from fastpath import distributed
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.distributed import Team
 from fastpath.kernels import Learners
 from fastpath.layers import Dense
+from fastpath.training import distributed
+from fastpath.training.distributed import Team
 
 UNITS, PIXELS, IMAGES = 6, 5, 7
 

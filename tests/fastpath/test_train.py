@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from fastpath import datasets
 from fastpath.competition import Ranking
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
-from fastpath.train import Training, train
+from fastpath.training.loop import Training, train
 
 X = torch.from_numpy(datasets.load("digits").x_train)
 

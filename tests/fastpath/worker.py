@@ -5,11 +5,13 @@ from pathlib import Path
 
 import torch
 
-from fastpath import checkpoint, datasets, distributed
 from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
-from fastpath.train import Training, train
+from fastpath.runs import storage
+from fastpath.training import distributed
+from fastpath.training.loop import Training, train
 
 RULES = {
     "ranking": Ranking(k=3),
@@ -52,7 +54,7 @@ def main(out: Path, device: str) -> None:
         for name in RULES
         for p in (2.0, 2.5, 3.0)
     }
-    checkpoint.save_tensors(out / f"{team.rank}.safetensors", trained)
+    storage.save_tensors(out / f"{team.rank}.safetensors", trained)
     team.leave()
 
 

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from safetensors.numpy import save_file
 
-from fastpath import checkpoint
+from fastpath.runs import storage
 from neurodyn import LateralInhibition, Presentation, backends, simulate, traces
 from neurodyn.cli import main
 
@@ -211,7 +211,7 @@ def test_numbers_that_numpy_does_not_have_are_one_line(files, capsys):
 def test_weights_that_do_not_match_their_checksum_are_refused(files, capsys, changed):
     path = files / "summed.safetensors"
     given = torch.tensor(WEIGHTS, dtype=torch.float32)
-    checkpoint.save_tensors(path, {"weights": given}, {"p": "2.0"})
+    storage.save_tensors(path, {"weights": given}, {"p": "2.0"})
     main(command(files, weights=path.name))
     (files / "traces.nc").unlink()
     capsys.readouterr()

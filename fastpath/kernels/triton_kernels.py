@@ -1,4 +1,4 @@
-"""The Triton kernels of `fused`: one program an image, or one a changed row of W.
+"""The Triton kernels of `triton`: one program an image, or one a changed row of W.
 
 A program holds the whole row that it works on, an image or the drives of an image, in
 registers: a block of the next power of two, 16,384 for 16,000 units. So each kernel reads

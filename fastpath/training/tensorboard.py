@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from fastpath.snapshots import Snapshots
+from fastpath.training.snapshots import Snapshots
 from neurodyn import files
 
 FOLDER = "tensorboard"

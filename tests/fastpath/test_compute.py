@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from fastpath import datasets, experiment, machine, readout
+from fastpath import compute, experiment, readout
 from fastpath.cli import main
-from fastpath.machine import Machine, check_memory, enough_threads
-from fastpath.preprocess import Preprocess
+from fastpath.compute import Machine, check_memory, enough_threads
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout, Streamed
 from tests.fastpath.test_resume import refused
 
@@ -40,19 +41,19 @@ def test_the_number_of_threads_is_restored_after_an_error():
 
 @pytest.mark.usefixtures("two_threads")
 def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):
-    alone = machine.num_cores()
+    alone = compute.num_cores()
     Machine().ready()
     assert torch.get_num_threads() == alone
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(alone))
-    assert machine.num_cores() == 1
+    assert compute.num_cores() == 1
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(10 * alone))
-    assert machine.num_cores() == 1
+    assert compute.num_cores() == 1
     Machine(threads=2).ready()
     assert torch.get_num_threads() == 2
 
 
 def test_what_does_not_fit_is_refused_with_the_sizes():
-    free = machine.free_memory(CPU)
+    free = compute.free_memory(CPU)
     assert free is None or free > 1e8
     check_memory({"images": 1}, "lower it", CPU)
     if free is None:
@@ -79,7 +80,7 @@ def test_tf32_is_for_cuda(tmp_path, capsys):
 
 
 def test_more_processes_than_devices_are_refused(monkeypatch):
-    from fastpath import distributed
+    from fastpath.training import distributed
 
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
@@ -123,5 +124,5 @@ def test_streamed_features_are_read_out_like_those_in_memory(scaling, monkeypatc
 
 def test_the_command_names_its_kernels(tmp_path):
     flags = ["--data", "digits", "--units", "9", "--epochs", "1", "--head-epochs", "1"]
-    main(["train", *flags, "--kernels", "plain", "--out", str(tmp_path / "run")])
-    assert '"kernels": "plain"' in (tmp_path / "run" / "config.json").read_text()
+    main(["train", *flags, "--kernels", "pytorch", "--out", str(tmp_path / "run")])
+    assert '"kernels": "pytorch"' in (tmp_path / "run" / "config.json").read_text()

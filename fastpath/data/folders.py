@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from fastpath.images import SPLITS, Images, check_names
+from fastpath.data.images import SPLITS, Images, check_names
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 LAYOUT = "an image folder is laid out as train/<class>/*.png|jpg and test/<class>/*.png|jpg"

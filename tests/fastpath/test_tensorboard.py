@@ -10,8 +10,9 @@ import xarray as xr
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fastpath import board, checkpoint
 from fastpath.cli import main
+from fastpath.runs import storage
+from fastpath.training import tensorboard
 
 QUICK = ["--data", "digits", "--units", "15", "--epochs", "6", "--head-epochs", "3"]
 FLAGS = [*QUICK, "--snapshots", "3", "--tensorboard"]
@@ -69,7 +70,7 @@ def test_fields_are_there_at_the_epochs_of_the_snapshots(run):
 def test_it_does_not_change_the_run(run, tmp_path):
     main(["train", *QUICK, "--snapshots", "0", "--out", str(tmp_path / "plain")])
     ours, plain = (
-        checkpoint.load_tensors(folder / checkpoint.WEIGHTS)
+        storage.load_tensors(folder / storage.WEIGHTS)
         for folder in (run, tmp_path / "plain")
     )
     assert all(torch.equal(ours[name], plain[name]) for name in plain)
@@ -78,7 +79,7 @@ def test_it_does_not_change_the_run(run, tmp_path):
 
 def test_an_interrupted_run_is_written_whole(tmp_path, monkeypatch):
     """What was written before the interruption is there once, and nothing is missing."""
-    save, written = checkpoint.save_state, []
+    save, written = storage.save_state, []
 
     def interrupted(*args):
         save(*args)
@@ -88,7 +89,7 @@ def test_an_interrupted_run_is_written_whole(tmp_path, monkeypatch):
 
     run = tmp_path / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "save_state", interrupted)
+        patched.setattr(storage, "save_state", interrupted)
         with pytest.raises(SystemExit):
             main(["train", *FLAGS, "--checkpoint-epochs", "2", "--out", str(run)])
     assert scalars(events(run), "training/lr")[0] == [1, 2, 3]
@@ -109,7 +110,7 @@ def test_overwrite_begins_anew(tmp_path):
 
 
 def test_without_the_package_nothing_is_begun(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(board, "find_spec", lambda name: None)
+    monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
     with pytest.raises(SystemExit) as exit_:
         main(["train", *FLAGS, "--out", str(tmp_path / "run")])
     assert exit_.value.code == 2

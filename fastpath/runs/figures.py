@@ -11,10 +11,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fastpath import checkpoint, plots
+from fastpath import plots
 from fastpath.fonts import drawable
-from fastpath.readback import open_run
-from fastpath.snapshots import UNIT, shown
+from fastpath.runs import storage
+from fastpath.runs.folder import open_run
+from fastpath.training.snapshots import UNIT, shown
 from neurodyn.files import tidy, whole
 
 DPI = 150
@@ -58,9 +59,9 @@ def open_files(folder: Path) -> Files:
         If it is no run, or not finished, or a file is missing or damaged.
     """
     run = open_run(folder)
-    history = checkpoint.load_dataset(folder / checkpoint.HISTORY)
-    path = folder / checkpoint.SNAPSHOTS
-    snapshots = checkpoint.load_dataset(path) if path.exists() else None
+    history = storage.load_dataset(folder / storage.HISTORY)
+    path = folder / storage.SNAPSHOTS
+    snapshots = storage.load_dataset(path) if path.exists() else None
     units = shown(len(run.weights))
     fields = xr.DataArray(
         run.weights[units].numpy(),
@@ -97,13 +98,13 @@ def draw(files: Files, out: Path) -> Iterator[tuple[Path, str | None]]:
     ValueError
         If a picture cannot be written.
     """
-    checkpoint.check_writable(out)
+    storage.check_writable(out)
     for name, make in (
-        (checkpoint.FIELDS, draw_fields),
-        (checkpoint.TRAINING, draw_training),
-        (checkpoint.CURVE, draw_curve),
-        (checkpoint.CONFUSION, draw_confusion),
-        (checkpoint.FILM, draw_film),
+        (storage.FIELDS, draw_fields),
+        (storage.TRAINING, draw_training),
+        (storage.CURVE, draw_curve),
+        (storage.CONFUSION, draw_confusion),
+        (storage.FILM, draw_film),
     ):
         tidy(out, name)
         left_out = make(files, out / name)
@@ -195,7 +196,7 @@ def _no_colours(files: Files) -> str:
 def _missing(history: xr.Dataset, *names: str) -> str | None:
     """Return what a history lacks, as runs of older versions do."""
     missing = [name for name in names if name not in history]
-    return f"{checkpoint.HISTORY} holds no {', '.join(missing)}" if missing else None
+    return f"{storage.HISTORY} holds no {', '.join(missing)}" if missing else None
 
 
 def _mosaic_figure(files: Files, fields: xr.DataArray, title: str, near: int) -> Figure:

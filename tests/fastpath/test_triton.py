@@ -12,8 +12,9 @@ import torch
 
 from fastpath import kernels
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.kernels import Changes, fused
-from fastpath.preprocess import Preprocess
+from fastpath.data.preprocess import Preprocess
+from fastpath.kernels import Changes
+from fastpath.kernels import triton as step
 
 triton = pytest.importorskip("triton")
 
@@ -39,8 +40,8 @@ POINTERS = {
 }
 
 
-class Compiling(fused.Fused):
-    """Compiles for an H100 or H200, with ptxas, what `Fused` would launch."""
+class Compiling(step.TritonKernels):
+    """Compiles for an H100 or H200, with ptxas, what `TritonKernels` would launch."""
 
     def __init__(self, dtype):
         super().__init__(torch.device("meta"), dtype)
@@ -71,7 +72,7 @@ class Compiling(fused.Fused):
         source = triton.compiler.ASTSource(
             kernel, {name: types[name] for name in names}, constants, aligned
         )
-        options = fused._options(sizes)
+        options = step._options(sizes)
         target = GPUTarget("cuda", 90, 32)
         built = triton.compile(source, target=target, options=options)
         assert built.asm["cubin"]
@@ -130,23 +131,23 @@ def test_every_kernel_compiles(
 
 def test_it_says_why_it_cannot_serve(monkeypatch):
     cuda = torch.device("cuda")
-    assert fused.why_not(cuda, torch.float32) is None
-    assert "not on 'cpu'" in fused.why_not(torch.device("cpu"), torch.float32)
-    assert "not for torch.float16" in fused.why_not(cuda, torch.float16)
-    monkeypatch.setattr(fused.importlib.util, "find_spec", lambda name: None)
-    assert "not installed" in fused.why_not(cuda, torch.float32)
+    assert step.why_not(cuda, torch.float32) is None
+    assert "not on 'cpu'" in step.why_not(torch.device("cpu"), torch.float32)
+    assert "not for torch.float16" in step.why_not(cuda, torch.float16)
+    monkeypatch.setattr(step.importlib.util, "find_spec", lambda name: None)
+    assert "not installed" in step.why_not(cuda, torch.float32)
 
 
 def test_it_is_refused_where_it_cannot_serve():
     with pytest.raises(ValueError, match="it runs on CUDA, not on 'cpu': leave it away"):
-        kernels.choose(torch.device("cpu"), torch.float32, "fused")
+        kernels.choose(torch.device("cpu"), torch.float32, "triton")
 
 
 def test_triton_is_imported_by_no_module_but_the_kernels():
-    package = Path(fused.__file__).parents[1]
+    package = Path(step.__file__).parents[1]
     for file in package.rglob("*.py"):
         for node in ast.parse(file.read_text()).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 loaded = ast.unparse(node)
-                assert file.stem == "fused_kernels" or "triton" not in loaded, file
-                assert "fused_kernels" not in loaded, file
+                assert file.stem == "triton_kernels" or "triton" not in loaded, file
+                assert "triton_kernels" not in loaded, file

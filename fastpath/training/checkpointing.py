@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from fastpath import checkpoint, checks
-from fastpath.distributed import Team
-from fastpath.history import DESCRIBED, Log
+from fastpath import checks
 from fastpath.layers import Dense
-from fastpath.snapshots import Snapshots, shown
+from fastpath.runs import storage
+from fastpath.training.distributed import Team
+from fastpath.training.history import DESCRIBED, Log
+from fastpath.training.snapshots import Snapshots, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class Checkpoints:
     @property
     def path(self) -> Path:
         """The file of the checkpoint."""
-        return self.folder / checkpoint.CHECKPOINT
+        return self.folder / storage.CHECKPOINT
 
     def due(self, epoch: int, since: float) -> bool:
         """Tell whether to save after this epoch, `since` seconds after the last time."""
@@ -79,7 +80,7 @@ class Keeper:
             return
         state = None
         if self._own is not None and self._own.path.exists() and not self._own.anew:
-            state, config = checkpoint.load_state(self._own.path)
+            state, config = storage.load_state(self._own.path)
             _check_same(config, self._own.config, self._own.path)
             self._check_fits(state, self._own.path)
         if team is not None:
@@ -112,7 +113,7 @@ class Keeper:
             name: torch.tensor([entry[name] for entry in entries], dtype=torch.float64)
             for name in DESCRIBED
         }
-        state = checkpoint.State(
+        state = storage.State(
             len(entries),
             self._log.limit,
             self._layer.state,
@@ -120,10 +121,10 @@ class Keeper:
             history,
             self._snapshots.kept,
         )
-        checkpoint.save_state(checkpoints.path, state, checkpoints.config)
+        storage.save_state(checkpoints.path, state, checkpoints.config)
         self._saved = time.monotonic()
 
-    def _check_fits(self, state: checkpoint.State, path: Path) -> None:
+    def _check_fits(self, state: storage.State, path: Path) -> None:
         """Raise ValueError unless `_restore` can put everything where the state says."""
         epochs = torch.empty(state.epoch, dtype=torch.float64, device="meta")
         weights = self._layer.weights
@@ -134,9 +135,9 @@ class Keeper:
             ({"generator": state.generator}, {"generator": self._generator.get_state()}),
             (state.snapshots, dict.fromkeys(state.snapshots, fields.half())),
         ):
-            checkpoint.check_tensors(path, held, needed, f" at epoch {state.epoch}")
+            storage.check_tensors(path, held, needed, f" at epoch {state.epoch}")
 
-    def _restore(self, state: checkpoint.State) -> None:
+    def _restore(self, state: storage.State) -> None:
         for name, tensor in self._layer.state.items():
             tensor.copy_(state.layer[name])
         self._generator.set_state(state.generator)
@@ -157,7 +158,7 @@ def _check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> No
     left_out = {
         "machine",
         "fastpath",
-        *(n for n in checkpoint.NOTED_LATER if n not in found),
+        *(n for n in storage.NOTED_LATER if n not in found),
     }
     if found.get("images") is not None:
         left_out |= {"data"}

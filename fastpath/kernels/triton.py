@@ -1,8 +1,8 @@
 """The learning step in Triton, on CUDA: a step of a ranking is four kernels and a product.
 
 Nothing here waits for the device or asks it how many units learn, and memory is kept by
-size, never replaced: a whole epoch can be captured (`fastpath.graph`). Triton is imported
-by the first layer on a CUDA device, never by `import fastpath`.
+size, never replaced: a whole epoch can be captured (`training.cuda_graph`). Triton is
+imported by the first layer on a CUDA device, never by `import fastpath`.
 
 Bytes of a step of B images, K units, N pixels in float32: the product reads W, 4 K N. The
 rest is 5 B N (prepare), 8 B K (the drives, written and read) and 24 N for each of the up to
@@ -25,16 +25,16 @@ from fastpath.competition import (
     activation,
     built_in,
 )
+from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
 from fastpath.plasticity import Normalize
-from fastpath.preprocess import Preprocess
 
 MOST_PIXELS = 1024  # of one program, where a row can be cut
 MOST_ENTRIES = 1024
 
 
 def why_not(device: torch.device, dtype: torch.dtype) -> str | None:
-    """Return why the fused step cannot serve here, or None if it can."""
+    """Return why the Triton step cannot serve here, or None if it can."""
     if device.type != "cuda":
         return f"it runs on CUDA, not on '{device.type}'"
     if dtype not in (torch.float32, torch.float64):
@@ -44,15 +44,15 @@ def why_not(device: torch.device, dtype: torch.dtype) -> str | None:
     return None
 
 
-class Fused:
+class TritonKernels:
     """The four parts of a step in Triton."""
 
-    name = "fused"
+    name = "triton"
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        from fastpath.kernels import fused_kernels
+        from fastpath.kernels import triton_kernels
 
-        self._kernels = fused_kernels
+        self._kernels = triton_kernels
         self._device = device
         self._dtype = dtype
         self._buffers: dict[tuple[str, int], Tensor] = {}

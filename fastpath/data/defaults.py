@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from fastpath.baselines import Backprop
 from fastpath.competition import Ranking
-from fastpath.images import Images
-from fastpath.preprocess import Preprocess
+from fastpath.data.images import Images
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
-from fastpath.train import Training
+from fastpath.training.loop import Training
 
 OTHERS = "fashion_mnist"  # whose settings all sets get for which none were chosen
 CENTRED = Preprocess(subtract_mean=True, unit_norm=True)

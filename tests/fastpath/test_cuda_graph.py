@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.graph import Replayed
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.preprocess import Preprocess
+from fastpath.training.cuda_graph import Replayed
 
 
 def test_a_graph_needs_a_cuda_device():
@@ -31,7 +31,7 @@ def start(p, kernels=None):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("kernels", ["fused", "plain"])
+@pytest.mark.parametrize("kernels", ["triton", "pytorch"])
 @pytest.mark.parametrize("p", [2.0, 3.0])
 @pytest.mark.parametrize("rule", [Ranking(k=3), Equilibrium(w_inh=0.8), Soft()], ids=str)
 def test_a_replay_equals_the_eager_epoch_bit_for_bit(rule, p, kernels):

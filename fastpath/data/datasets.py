@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastpath import folders
-from fastpath.images import Images, check_learnable, numbered
+from fastpath.data import folders
+from fastpath.data.images import Images, check_learnable, numbered
 from neurodyn.flags import refuse_in_vain
 
 TORCHVISION = ("mnist", "fashion_mnist", "cifar10", "cifar100")
@@ -143,7 +143,7 @@ def _digits() -> Images:
 def _torchvision(name: str, root: Path, download: bool) -> Images:
     from torchvision import datasets  # takes its time, which not every set needs
 
-    from fastpath.download import fetched
+    from fastpath.data.download import fetched
 
     kind = {
         "mnist": datasets.MNIST,

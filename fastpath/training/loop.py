@@ -12,17 +12,17 @@ from torch import Tensor
 
 from fastpath import checks
 from fastpath.ambient import isolated
-from fastpath.board import Board
 from fastpath.competition import Competition, built_in
-from fastpath.distributed import Team
-from fastpath.graph import Replayed
-from fastpath.history import Log, as_dataset
-from fastpath.keeper import Checkpoints, Keeper
+from fastpath.compute import enough_threads
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.machine import enough_threads
 from fastpath.plasticity import Normalize, annealed, check_normalize
-from fastpath.preprocess import Preprocess
-from fastpath.snapshots import Snapshots
+from fastpath.training.checkpointing import Checkpoints, Keeper
+from fastpath.training.cuda_graph import Replayed
+from fastpath.training.distributed import Team
+from fastpath.training.history import Log, as_dataset
+from fastpath.training.snapshots import Snapshots
+from fastpath.training.tensorboard import Board
 from neurodyn.progress import shown
 
 

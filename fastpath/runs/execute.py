@@ -8,21 +8,23 @@ from typing import Any
 
 import torch
 
-from fastpath import __version__, board, checkpoint, checks, experiment, kernels
+from fastpath import __version__, checks, experiment, kernels
 from fastpath.ambient import isolated
-from fastpath.board import Board
 from fastpath.competition import Equilibrium, Ranking, Soft, built_in
-from fastpath.datasets import Images
-from fastpath.distributed import Team
+from fastpath.compute import Machine, check_memory
+from fastpath.data.datasets import Images
+from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Trained
-from fastpath.keeper import Checkpoints
-from fastpath.machine import Machine, check_memory
-from fastpath.preprocess import Preprocess
-from fastpath.readback import METRICS_SUM, SETTINGS, check_known, named
-from fastpath.readback import open_run as open_run
 from fastpath.readout import Readout
-from fastpath.snapshots import Snapshots, check_number, spread
-from fastpath.train import Training
+from fastpath.runs import storage
+from fastpath.runs.folder import METRICS_SUM, SETTINGS, check_known, named
+from fastpath.runs.folder import open_run as open_run
+from fastpath.training import tensorboard
+from fastpath.training.checkpointing import Checkpoints
+from fastpath.training.distributed import Team
+from fastpath.training.loop import Training
+from fastpath.training.snapshots import Snapshots, check_number, spread
+from fastpath.training.tensorboard import Board
 from neurodyn import files
 
 COMPETITIONS = {kind.__name__: kind for kind in (Ranking, Equilibrium, Soft)}
@@ -217,9 +219,9 @@ def save(
     folder: Path, trained: Trained, plan: Plan, images: Images, machine: Machine
 ) -> None:
     """Write a run: metrics last, so that a folder with metrics is a complete run."""
-    _clear(folder, tensorboard=plan.tensorboard)
-    checkpoint.save_tensors(
-        folder / checkpoint.WEIGHTS,
+    _clear(folder, keep_events=plan.tensorboard)
+    storage.save_tensors(
+        folder / storage.WEIGHTS,
         {
             "weights": trained.weights,
             "mean": trained.mean,
@@ -228,12 +230,12 @@ def save(
         {"p": str(plan.p)},
     )
     classes = list(images.classes)
-    checkpoint.save_dataset(
-        folder / checkpoint.HISTORY,
+    storage.save_dataset(
+        folder / storage.HISTORY,
         trained.history.assign_coords(label=classes, answer=classes),
     )
     if trained.snapshots is not None:
-        checkpoint.save_dataset(folder / checkpoint.SNAPSHOTS, trained.snapshots)
+        storage.save_dataset(folder / storage.SNAPSHOTS, trained.snapshots)
     config = {
         "fastpath": __version__,
         "torch": torch.__version__,
@@ -243,21 +245,21 @@ def save(
         "threads": torch.get_num_threads(),
         "precision": machine.precision,
         "kernels": computing(machine),
-        METRICS_SUM: checkpoint.json_sum(trained.metrics),
-        checkpoint.SHA256: "",
+        METRICS_SUM: storage.json_sum(trained.metrics),
+        storage.SHA256: "",
     }
-    checkpoint.save_json(folder / checkpoint.CONFIG, config)
-    checkpoint.save_json(folder / checkpoint.METRICS, trained.metrics)
-    (folder / checkpoint.CHECKPOINT).unlink(missing_ok=True)
+    storage.save_json(folder / storage.CONFIG, config)
+    storage.save_json(folder / storage.METRICS, trained.metrics)
+    (folder / storage.CHECKPOINT).unlink(missing_ok=True)
 
 
-def _clear(folder: Path, *, tensorboard: bool) -> None:
+def _clear(folder: Path, *, keep_events: bool) -> None:
     """Remove what tells of the run that this one replaces, and may not be replaced."""
-    (folder / checkpoint.METRICS).unlink(missing_ok=True)
-    for name in (checkpoint.SNAPSHOTS, *checkpoint.PICTURES):
+    (folder / storage.METRICS).unlink(missing_ok=True)
+    for name in (storage.SNAPSHOTS, *storage.PICTURES):
         (folder / name).unlink(missing_ok=True)
-    if not tensorboard:
-        board.clear(folder)
+    if not keep_events:
+        tensorboard.clear(folder)
 
 
 def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:
@@ -272,21 +274,21 @@ def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:
         If the run is finished or under way, or never saved a checkpoint, or that is
         damaged or of another version.
     """
-    path = folder / checkpoint.CHECKPOINT
-    if not path.exists() and (folder / checkpoint.METRICS).exists():
+    path = folder / storage.CHECKPOINT
+    if not path.exists() and (folder / storage.METRICS).exists():
         raise ValueError(
             f"{folder} holds a finished run: there is nothing to go on with (look at it by "
             f"`fastpath evaluate {folder}`)"
         )
     if not path.exists():
         raise ValueError(
-            f"{folder} holds no {checkpoint.CHECKPOINT}: is this the folder of a run that "
+            f"{folder} holds no {storage.CHECKPOINT}: is this the folder of a run that "
             "was interrupted? Begin one by `fastpath train`"
         )
-    with checkpoint.alone(folder):
+    with storage.alone(folder):
         files.tidy(folder)
-    _, config = checkpoint.load_state(path)
-    of_images = ("images", *checkpoint.NOTED_LATER)
+    _, config = storage.load_state(path)
+    of_images = ("images", *storage.NOTED_LATER)
     noted = {name: config.pop(name) for name in of_images if name in config}
     machine = config.pop("machine", {})
     plan = Plan.from_json(config, path)

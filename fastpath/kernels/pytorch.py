@@ -5,19 +5,19 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fastpath.competition import Competition, Ranking, Soft, activation, built_in
+from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
 from fastpath.plasticity import Normalize, conjugate, step_size
-from fastpath.preprocess import Preprocess
 
 
-class Plain:
+class PyTorchKernels:
     """The four parts of a step in PyTorch.
 
     On CUDA nothing waits for the device: tensors have sizes that the host knows, so a unit
     that learns from several images has several rows in `changes`, all the same.
     """
 
-    name = "plain"
+    name = "pytorch"
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self.fixed_sizes = device.type == "cuda"

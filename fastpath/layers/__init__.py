@@ -13,12 +13,12 @@ import fastpath.kernels
 from fastpath import checks
 from fastpath.ambient import isolated
 from fastpath.competition import Competition, Ranking, built_in, check_rank
-from fastpath.constraints import Constraint
-from fastpath.distributed import Team
+from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Name
-from fastpath.kernels.plain import largest
+from fastpath.kernels.pytorch import largest
+from fastpath.layers.constraints import Constraint
 from fastpath.plasticity import Normalize, check_normalize, conjugate, delta_w
-from fastpath.preprocess import Preprocess
+from fastpath.training.distributed import Team
 
 
 class Dense:

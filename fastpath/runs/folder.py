@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fastpath import __version__, checkpoint, checks
-from fastpath.images import check_names
-from fastpath.preprocess import Preprocess
+from fastpath import __version__, checks
+from fastpath.data.images import check_names
+from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Head, Readout
-from fastpath.train import Training
+from fastpath.runs import storage
+from fastpath.training.loop import Training
 
 SETTINGS: dict[str, Any] = {
     "training": Training,
@@ -49,7 +50,7 @@ class Saved:
 
 def check_finished(folder: Path) -> None:
     """Raise ValueError where a run is not finished."""
-    if (folder / checkpoint.CHECKPOINT).exists():
+    if (folder / storage.CHECKPOINT).exists():
         raise ValueError(
             f"{folder} holds a run that is not finished: go on with it by `fastpath resume "
             f"{folder}`"
@@ -65,15 +66,15 @@ def open_run(folder: Path) -> Saved:
         If a file is missing, damaged or of another version, or they do not fit together.
     """
     check_finished(folder)
-    metrics = checkpoint.load_json(folder / checkpoint.METRICS)  # the last that is written
-    path = folder / checkpoint.CONFIG
-    config = checkpoint.load_json(path)
-    tensors = checkpoint.load_tensors(folder / checkpoint.WEIGHTS)
+    metrics = storage.load_json(folder / storage.METRICS)  # the last that is written
+    path = folder / storage.CONFIG
+    config = storage.load_json(path)
+    tensors = storage.load_tensors(folder / storage.WEIGHTS)
     wanted = ("units", "preprocess", "readout", "data", "classes", "image_shape")
     if missing := [name for name in wanted if name not in config]:
         raise ValueError(
             f"{folder} is not a complete run: {', '.join(map(repr, missing))} missing in "
-            f"{checkpoint.CONFIG}"
+            f"{storage.CONFIG}"
         )
     kinds = {name: SETTINGS[name] for name in ("preprocess", "readout")}
     check_known(config, kinds, path, config.get("fastpath"))
@@ -85,11 +86,11 @@ def open_run(folder: Path) -> Saved:
         data = checks.instance("data", config["data"], str)
     _check_tensors(folder, tensors, units, shape, len(classes))
     head = Head(*(tensors[f"head.{name}"] for name in HEAD))
-    with named(folder / checkpoint.METRICS):
+    with named(folder / storage.METRICS):
         metrics = {name: checks.number(name, value) for name, value in metrics.items()}
-    checkpoint.check_json(path, config, config.get(checkpoint.SHA256))
+    storage.check_json(path, config, config.get(storage.SHA256))
     sum_of_metrics = config.get(METRICS_SUM)
-    checkpoint.check_json(folder / checkpoint.METRICS, metrics, sum_of_metrics)
+    storage.check_json(folder / storage.METRICS, metrics, sum_of_metrics)
     return Saved(
         tensors["weights"],
         tensors["mean"],
@@ -114,7 +115,7 @@ def _check_tensors(
     num_classes: int,
 ) -> None:
     """Raise ValueError unless weights and head are those that a configuration describes."""
-    pixels, path = math.prod(shape), folder / checkpoint.WEIGHTS
+    pixels, path = math.prod(shape), folder / storage.WEIGHTS
     shapes = {
         "weights": (units, pixels),
         "mean": (pixels,),
@@ -126,20 +127,20 @@ def _check_tensors(
     if missing := [name for name in shapes if name not in tensors]:
         raise ValueError(
             f"{folder} is not a complete run: {', '.join(map(repr, missing))} missing in "
-            f"{checkpoint.WEIGHTS}"
+            f"{storage.WEIGHTS}"
         )
     weights = tensors["weights"]
     if weights.ndim == 2 and weights.shape[1] != pixels:
         raise ValueError(
             f"{path}: the weights have {weights.shape[1]} pixels per unit, but images of "
-            f"{shape} (height, width, channels; {checkpoint.CONFIG}) have {pixels}"
+            f"{shape} (height, width, channels; {storage.CONFIG}) have {pixels}"
         )
     needed = {
         name: torch.empty(size, dtype=torch.float32, device="meta")
         for name, size in shapes.items()
     }
     reason = f": {units} units, {num_classes} classes, images of {shape}"
-    checkpoint.check_tensors(path, tensors, needed, reason)
+    storage.check_tensors(path, tensors, needed, reason)
 
 
 def _title(config: dict[str, Any]) -> str:

@@ -1,9 +1,9 @@
-"""The learning step in C++, on one CPU core: `compiled.cpp`, built once and cached.
+"""The learning step in C++, on one CPU core: `step.cpp`, built once and cached.
 
 The shared library goes to the user's cache folder, under a name made of its source, the
 compiler and the processor; without a compiler, or where that folder cannot be written,
-`why_not` says so and `plain` serves. The library is plain C functions on pointers: nothing
-of PyTorch is compiled, so the build takes two seconds and outlives its versions.
+`why_not` says so and `pytorch` serves. The library is plain C functions on pointers:
+nothing of PyTorch is compiled, so the build takes two seconds and outlives its versions.
 """
 
 import ctypes
@@ -28,12 +28,12 @@ from fastpath.competition import (
     activation,
     built_in,
 )
+from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
-from fastpath.kernels.plain import of_activation
+from fastpath.kernels.pytorch import of_activation
 from fastpath.plasticity import Normalize, step_size
-from fastpath.preprocess import Preprocess
 
-SOURCE = Path(__file__).with_name("compiled.cpp")
+SOURCE = Path(__file__).with_name("step.cpp")
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -48,7 +48,7 @@ FUNCTIONS: dict[str, tuple[type | None, list[type]]] = {
 
 
 def why_not(device: torch.device, dtype: torch.dtype) -> str | None:
-    """Return why the compiled step cannot serve here, or None if it can."""
+    """Return why the C++ step cannot serve here, or None if it can."""
     if device.type != "cpu":
         return f"it runs on the CPU, not on '{device.type}'"
     if dtype not in DTYPES:
@@ -117,10 +117,10 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     return library
 
 
-class Compiled:
+class CppKernels:
     """The four parts of a step in C++, with every buffer kept from one step to the next."""
 
-    name = "compiled"
+    name = "cpp"
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         library = _library()

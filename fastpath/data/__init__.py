@@ -1,0 +1,1 @@
+"""Image sets: read, checked, preprocessed; and the default settings of each."""

@@ -1,0 +1,1 @@
+"""The unsupervised loop, and what watches it: history, snapshots, checkpoints, events."""
