@@ -1,13 +1,18 @@
-"""What several tests share: commands that end with a mistake, figures as they are drawn."""
+"""What several tests share: short studies, mistakes at the command line, drawn figures."""
 
 import runpy
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from fastpath.data import datasets
 
 
 def run_scenario(name: str, *flags: str) -> None:
@@ -56,3 +61,26 @@ def panels(figure: Figure) -> dict[str, Axes]:
 def heights(ax: Axes) -> list[float]:
     """Return the heights of the bars of a panel."""
     return [bar.get_height() for bar in ax.patches]
+
+
+def small_study(module: Any, tmp_path: Path, **changes: Any) -> Any:
+    """Return the settings of a study on the digits, with one seed."""
+    given = {"preset": "quick", "seeds": 1, "out": tmp_path / "run"}
+    return module.Config(**given | changes)
+
+
+def few_digits(tmp_path: Path, name: str) -> str:
+    """Return the path of a file of 7 x 7 pixels of four classes of the digits."""
+    images = datasets.load("digits")
+    arrays = {
+        f"{kind}_{part}": getattr(images, f"{kind}_{part}")[
+            getattr(images, f"y_{part}") < 4
+        ][:120]
+        for kind in "xy"
+        for part in ("train", "test")
+    }
+    arrays |= {part: arrays[part][:, 1:, 1:] for part in ("x_train", "x_test")}
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    np.savez(path, **arrays)
+    return str(path)

@@ -15,8 +15,9 @@ from scenarios.ladder import mimic, study, training
 from scenarios.ladder.training import FullScale, OneByOne
 from scenarios.support import trials
 from scenarios.support.circuit import TAU_MS
-from tests import learners
-from tests.learners import images, ladder_source
+from tests import learners, watching
+from tests.learners import ladder_source
+from tests.watching import images
 
 SEEDS, UNITS, PIXELS = 3, 4, 6
 NUMBERS = {"error": 5.0, "dead": 1, "used": 2.0, "active": 1.5, "learn_seconds": 0.1}
@@ -138,7 +139,7 @@ def test_learning_one_by_one_is_a_loop_whose_snapshots_stay(rule):
 def test_snapshots_are_labelled_by_the_presentations_before():
     trial = {"name": "ranking", "level": Ranking(), "num_units": UNITS, "rate": 0.1}
     judged = {"head_epochs": 1, "probe_w_inh": 0.5, "presentations": 30}
-    with learners.given(images()):
+    with watching.given(images()):
         found = OneByOne(source=ladder_source(0), **trial, **judged).compute()
     assert found["snapshot"].values.tolist() == [*range(0, 31, 3)]
     np.testing.assert_array_equal(found["weights"], found["snapshots"][-1])
@@ -147,7 +148,7 @@ def test_snapshots_are_labelled_by_the_presentations_before():
 @pytest.fixture
 def trained():
     """The weights of a network of the ladder, before and after learning."""
-    with learners.given(images()):
+    with watching.given(images()):
         yield learners.one_step("late", 5).network.compute()
 
 
@@ -188,7 +189,7 @@ def test_an_imitation_is_the_best_of_all_that_are_tried(trained, monkeypatch):
 
 
 def test_a_stack_is_read_out_as_its_last_layer_sees_and_took_the_time_of_all(monkeypatch):
-    with learners.given(images()):
+    with watching.given(images()):
         source = trials.Source(name="given", path="given")
         config = multilayer.Config(preset="quick", seeds=1, units=learners.UNITS)
         (deep,) = (c for c in multilayer.trials(config, source) if c.network == "3 layers")
