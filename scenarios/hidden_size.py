@@ -44,7 +44,7 @@ PROTOCOL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Study):
-    """Which networks; those that are known already are shown with them."""
+    """Which networks to train. Results already on record are shown too."""
 
     data: tuple[str, ...] | None = None
     """Data sets, by name or path [mnist fashion_mnist cifar10; quick: digits]."""
@@ -74,9 +74,9 @@ class Config(Study):
 
 
 def main(config: Config) -> xr.Dataset:
-    """Train what is missing, print the table, draw the figure; return all that is known."""
+    """Train what is missing, print the table, draw the figure; return all on record."""
     datasets.check_root(config, *config.sets)
-    where = study.places(config, "hidden_size")
+    where = study.paths(config, "hidden_size")
     sources = [Source.of(path, config.data_root) for path in config.sets]
     result = study.filled(
         config,
@@ -100,7 +100,7 @@ def trials(config: Config, source: Source) -> list[Network]:
     return [
         network(
             method,
-            defaults_for(source.known, num_units or max(config.sizes)),
+            defaults_for(source.origin, num_units or max(config.sizes)),
             source,
             num_units,
             seed,
@@ -115,14 +115,14 @@ def trials(config: Config, source: Source) -> list[Network]:
 
 def network(
     method: Method,
-    known: Defaults,
+    defaults: Defaults,
     source: Source,
     num_units: int,
     seed: int,
     config: Config,
 ) -> Network:
     """Return one network."""
-    place = {
+    common = {
         "network": method,
         "source": source,
         "num_units": num_units,
@@ -133,29 +133,31 @@ def network(
         case "local rule" | "random weights":
             random = method == "random weights"
             return Local(
-                **place,
-                preprocess=known.preprocess,
-                p=known.p,
-                competition=known.competition,
-                training=replace(known.training, epochs=0) if random else known.training,
-                readout=known.random if random else known.readout,
+                **common,
+                preprocess=defaults.preprocess,
+                p=defaults.p,
+                competition=defaults.competition,
+                training=replace(defaults.training, epochs=0)
+                if random
+                else defaults.training,
+                readout=defaults.random if random else defaults.readout,
             )
         case "k-means":
             return Clusters(
-                **place,
-                preprocess=known.preprocess,
+                **common,
+                preprocess=defaults.preprocess,
                 kmeans=KMeans(passes=3 if num_units > 2000 else 5),
-                readout=known.kmeans,
+                readout=defaults.kmeans,
             )
         case "back-propagation":
             return EndToEnd(
-                **place,
-                preprocess=known.backprop_preprocess,
-                backprop=known.backprop,
+                **common,
+                preprocess=defaults.backprop_preprocess,
+                backprop=defaults.backprop,
             )
         case "pixels":
             linear = Readout(epochs=20, loss="cross-entropy", lr=1e-3)
-            return Pixels(**place, preprocess=known.preprocess, readout=linear)
+            return Pixels(**common, preprocess=defaults.preprocess, readout=linear)
 
 
 def table(result: xr.Dataset) -> str:

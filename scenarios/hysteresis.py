@@ -63,7 +63,7 @@ def main(config: Config) -> xr.Dataset:
     """Run the scenario, write its results and figure, and return the results."""
     torch.set_num_threads(1)
     backend = backends.resolve(config.backend)  # a mistake should not cost the training
-    out, figure = config.places("hysteresis")
+    out, figure = config.paths("hysteresis")
     images = datasets.load(config.data, config.data_root)
     learned = config.learn(images, seed=config.seed)
     rests = [*config.rests, RESET]

@@ -24,7 +24,7 @@ def saved(config, main) -> tuple[xr.Dataset, dict[str, Axes]]:
     assert json.loads((config.out / "config.json").read_text())["units"] == config.units
     assert config.figure.exists()
     with pytest.raises(ValueError, match="already holds a run"):
-        config.places("any")
+        config.paths("any")
     return read, panels(*figures)
 
 

@@ -25,9 +25,9 @@ def same_images(tmp_path_factory):
 
 def test_a_study_takes_no_settings_by_the_name_of_a_file(same_images):
     for name in NAMES:
-        assert Source.of(str(same_images / f"{name}.npz"), None).known == ""
+        assert Source.of(str(same_images / f"{name}.npz"), None).origin == ""
     digits = Source.of("digits", None)
-    assert digits.known == "digits"
+    assert digits.origin == "digits"
     assert repr(digits) == "Source(name='digits', gray=False, digest='')"
 
 
@@ -71,6 +71,6 @@ def test_a_file_that_is_called_like_the_faces_has_none_of_their_settings(
 def test_the_faces_are_known_by_their_content(monkeypatch, same_images, tmp_path):
     source = Faces.of(str(same_images / "x.npz"), None)
     monkeypatch.setitem(faces.defaults.KNOWN, source.digest, "faces_real_fake")
-    assert source.known == "faces_real_fake"
+    assert source.origin == "faces_real_fake"
     trial = faces.network("local rule", source, 0, faces.Config(out=tmp_path))
     assert (trial.p, trial.competition) == (2.0, Ranking(k=2, delta=0.2))

@@ -65,7 +65,7 @@ def test_a_record_gives_back_each_result(tmp_path):
     new = dict(records.labelled(*pair) for pair in zip(trials, results, strict=True))
     path = tmp_path / "record.nc"
     study.storage.save_dataset(path, records.merged({}, new, dims))
-    known = records.known(path, dims)
+    known = records.read(path, dims)
     texts = [settings.canonical(trial) for trial in trials]
     assert set(known) == set(texts)
     for text, result in zip(texts, results, strict=True):
@@ -83,7 +83,7 @@ def test_a_record_gives_back_each_result(tmp_path):
     assert not (records.merged(known, {}, dims)["settings"] == "nan").any()
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(ValueError, match="damaged"):
-        records.known(path, dims)
+        records.read(path, dims)
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def main(config: Config) -> xr.Dataset:
     """Run the scenario, write its results and figure, and return the results."""
     torch.set_num_threads(1)
     backend = backends.resolve(config.backend)  # a mistake should not cost the training
-    out, figure = config.places("continuous_plasticity")
+    out, figure = config.paths("continuous_plasticity")
     images = datasets.load(config.data, config.data_root)
     by_seed, check = [], xr.Dataset()
     for seed in range(config.seeds):

@@ -71,7 +71,7 @@ PROTOCOL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Study):
-    """Which networks; those that are known already are shown with them."""
+    """Which networks to train. Results already on record are shown too."""
 
     data: str | None = None
     """Data set, by name or path [mnist; quick: digits]."""
@@ -108,16 +108,16 @@ def main(config: Config) -> xr.Dataset:
     """Train what is missing, print the table, draw the figure; return what they show."""
     [data] = config.sets
     datasets.check_root(config, data)
-    where = study.places(config, "dale_training")
+    where = study.paths(config, "dale_training")
     source = Source.of(data, config.data_root)
-    known = study.filled(
+    recorded = study.filled(
         config,
         where,
         trials(config, source),
         title="What Dale's law costs",
         protocol=PROTOCOL,
     )
-    result = only(known, source, config.num_units)
+    result = only(recorded, source, config.num_units)
     print(table(result))
     study.save(draw(result, source.load().shape), where.figure)
     print(f"wrote {where.record} and {where.figure}")
@@ -136,7 +136,7 @@ def trials(config: Config, source: Source) -> list[Signed]:
             device=config.device,
             signs=signs,
             num_interneurons=interneurons(config, signs),
-            **recipe(source.known, units, signs, random=random),
+            **recipe(source.origin, units, signs, random=random),
         )
         for signs in SIGNS
         if signs in config.signs
@@ -145,9 +145,9 @@ def trials(config: Config, source: Source) -> list[Signed]:
     ]
 
 
-def only(known: xr.Dataset, source: Source, num_units: int) -> xr.Dataset:
-    """Return what is known of one data set and size."""
-    result = known.sel(data=source.label, num_units=num_units)
+def only(recorded: xr.Dataset, source: Source, num_units: int) -> xr.Dataset:
+    """Return what is on record of one data set and size."""
+    result = recorded.sel(data=source.label, num_units=num_units)
     there = result["error"].notnull().any("seed")
     result = result.isel(network=there.values)
     return result.dropna("unit", how="all", subset=["fields"]).dropna(
@@ -164,17 +164,17 @@ def interneurons(config: Config, signs: Signs) -> int:
 
 def recipe(origin: str, units: int, signs: Signs, *, random: bool) -> dict[str, Any]:
     """Return what is learned from and how, and how it is read out."""
-    known = defaults_for(origin, units)
+    defaults = defaults_for(origin, units)
     if signs == "inhibitory":
-        known = replace(known, preprocess=CENTRED)
+        defaults = replace(defaults, preprocess=CENTRED)
     else:
-        known = replace(known, preprocess=Preprocess(), **READOUTS.get(origin, {}))
+        defaults = replace(defaults, preprocess=Preprocess(), **READOUTS.get(origin, {}))
     return {
-        "preprocess": known.preprocess,
-        "p": known.p,
-        "competition": known.competition,
-        "training": replace(known.training, epochs=0) if random else known.training,
-        "readout": known.random if random else known.readout,
+        "preprocess": defaults.preprocess,
+        "p": defaults.p,
+        "competition": defaults.competition,
+        "training": replace(defaults.training, epochs=0) if random else defaults.training,
+        "readout": defaults.random if random else defaults.readout,
     }
 
 

@@ -105,16 +105,16 @@ def main(config: Config) -> xr.Dataset:
     sources = [version for path in config.sets for version in versions(path, config)]
     if config.data and not {*config.data} & CLASSES.keys():
         datasets.check_root(config, *config.data)
-    where = study.places(config, "faces")
+    where = study.paths(config, "faces")
     asked = [trial for source in sources for trial in trials(config, source)]
-    known = study.filled(
+    recorded = study.filled(
         config,
         where,
         asked,
         title="Faces: accuracy of competing units and of their controls",
         protocol=PROTOCOL,
     )
-    result = only(known, asked)
+    result = only(recorded, asked)
     print(table(result))
     figure = draw(result, {s.label: s.load() for s in sources}, PROTOCOL)
     study.save(figure, where.figure)
@@ -140,51 +140,51 @@ def trials(config: Config, source: Source) -> list[Network]:
 
 def network(method: str, source: Source, seed: int, config: Config) -> Network:
     """Return one network."""
-    known = SETTINGS.get(source.known, defaults_for(source.known))
+    defaults = SETTINGS.get(source.origin, defaults_for(source.origin))
     num_images = len(source.load().x_train)
-    place: dict[str, Any] = {
+    common: dict[str, Any] = {
         "network": method,
         "source": source,
         "num_units": config.num_units,
         "seed": seed,
-        "preprocess": known.preprocess,
+        "preprocess": defaults.preprocess,
         "device": config.device,
     }
     match method:
         case "local rule" | "random weights":
             random = method == "random weights"
             return Shown(
-                **place,
-                p=known.p,
-                competition=known.competition,
-                training=training(known, num_images, random=random),
-                readout=known.random if random else known.readout,
+                **common,
+                p=defaults.p,
+                competition=defaults.competition,
+                training=training(defaults, num_images, random=random),
+                readout=defaults.random if random else defaults.readout,
                 fields=0 if random or seed else NUM_FIELDS,
             )
         case "k-means":
             most = max(1, num_images // IMAGES_PER_CLUSTER)
             return Clusters(
-                **place | {"num_units": min(config.num_units, most)},
+                **common | {"num_units": min(config.num_units, most)},
                 kmeans=KMeans(passes=3),
-                readout=known.kmeans,
+                readout=defaults.kmeans,
             )
         case "back-propagation":
-            batch_size = min(known.backprop.batch_size, num_images)
+            batch_size = min(defaults.backprop.batch_size, num_images)
             return EndToEnd(
-                **place | {"preprocess": known.backprop_preprocess},
-                backprop=replace(known.backprop, batch_size=batch_size),
+                **common | {"preprocess": defaults.backprop_preprocess},
+                backprop=replace(defaults.backprop, batch_size=batch_size),
             )
         case "pixels":
             linear = Readout(loss="cross-entropy", lr=1e-3)
-            head = PIXELS_HEAD.get(source.known, linear)
-            return Pixels(**place | {"num_units": 0}, readout=head)
+            head = PIXELS_HEAD.get(source.origin, linear)
+            return Pixels(**common | {"num_units": 0}, readout=head)
         case _:
-            return LargestClass(**place | {"num_units": 0})
+            return LargestClass(**common | {"num_units": 0})
 
 
-def training(known: Defaults, num_images: int, *, random: bool) -> Training:
-    """Return how a layer is trained: as known, in smaller batches of few images."""
-    training = known.training
+def training(defaults: Defaults, num_images: int, *, random: bool) -> Training:
+    """Return the default training of a layer, in smaller batches of few images."""
+    training = defaults.training
     return replace(
         training,
         epochs=0 if random else training.epochs,
@@ -192,13 +192,13 @@ def training(known: Defaults, num_images: int, *, random: bool) -> Training:
     )
 
 
-def only(known: xr.Dataset, asked: Sequence[Network]) -> xr.Dataset:
+def only(recorded: xr.Dataset, asked: Sequence[Network]) -> xr.Dataset:
     """Return the results of the networks asked for, one size for each set and method.
 
     k-means has fewer units than the others where there are few images.
     """
-    mine = known["settings"].isin([settings.canonical(trial) for trial in asked])
-    shown = known.drop_vars([*records.LABELS, "seconds"]).where(mine).max("num_units")
+    mine = recorded["settings"].isin([settings.canonical(trial) for trial in asked])
+    shown = recorded.drop_vars([*records.LABELS, "seconds"]).where(mine).max("num_units")
     places = {
         dim: [trial.coords[dim] for trial in asked] for dim in ("data", "network", "seed")
     }

@@ -24,7 +24,7 @@ class Faces(Source):
     """Images that show the same when mirrored, as faces do and digits do not."""
 
     @property
-    def known(self) -> str:
+    def origin(self) -> str:
         """The known set of faces that it is, or empty."""
         return KNOWN.get(self.digest, "")
 
@@ -33,7 +33,7 @@ class Faces(Source):
         images = super().load()
         if images.classes != ("0", "1"):  # the file has names of its own
             return images
-        name = self.known or images.name
+        name = self.origin or images.name
         return replace(images, classes=CLASSES.get(name, images.classes))
 
     def to_learn(self, parts: Split) -> Split:
@@ -55,7 +55,7 @@ class Shown(Local):
         Units that learned from few faces show them: those of the known sets, people who
         did not ask for it, are not kept.
         """
-        if {self.source.known, self.source.name} & CLASSES.keys():
+        if {self.source.origin, self.source.name} & CLASSES.keys():
             return super().score(trained, parts)
         fields = trained.weights[: self.fields].cpu()
         fields = fields / fields.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)

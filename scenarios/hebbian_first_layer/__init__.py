@@ -54,7 +54,7 @@ PROTOCOL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Study):
-    """Which networks; those that are known already are shown with them."""
+    """Which networks to train. Results already on record are shown too."""
 
     data: tuple[str, ...] | None = None
     """Data sets, by name or path [mnist fashion_mnist; quick: digits]."""
@@ -63,7 +63,7 @@ class Config(Study):
     epochs: int | None = None
     """Epochs of supervised training [20; quick: 40]."""
     learning_epochs: int | None = None
-    """Epochs in which the Hebbian layer learns before [what is known to be good]."""
+    """Epochs in which the Hebbian layer learns before [the default of the data set]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,9 +86,9 @@ class Config(Study):
 
 
 def main(config: Config) -> xr.Dataset:
-    """Train what is missing, print the table, draw the figure; return all that is known."""
+    """Train what is missing, print the table, draw the figure; return all on record."""
     datasets.check_root(config, *config.sets)
-    where = study.places(config, "hebbian_first_layer")
+    where = study.paths(config, "hebbian_first_layer")
     sources = [Source.of(path, config.data_root) for path in config.sets]
     result = study.filled(
         config,
@@ -114,40 +114,40 @@ def trials(config: Config, source: Source) -> list[Network]:
 
 def network(name: Name, source: Source, seed: int, config: Config) -> Network:
     """Return one network."""
-    known = defaults_for(source.known, config.num_units)
-    place = {
+    defaults = defaults_for(source.origin, config.num_units)
+    common = {
         "network": name,
         "source": source,
         "num_units": config.num_units,
         "seed": seed,
-        "preprocess": known.preprocess,
+        "preprocess": defaults.preprocess,
         "device": config.device,
     }
     backprop = Backprop(epochs=config.num_epochs)
-    random, hebbian = layers(known, place, config)
+    random, hebbian = layers(defaults, common, config)
     match name:
         case "end to end":
-            return Perceptron(**place, backprop=backprop)
+            return Perceptron(**common, backprop=backprop)
         case "random frozen":
-            return Perceptron(**place, backprop=backprop, layer=random, frozen=True)
+            return Perceptron(**common, backprop=backprop, layer=random, frozen=True)
         case "Hebbian frozen":
-            return Perceptron(**place, backprop=backprop, layer=hebbian, frozen=True)
+            return Perceptron(**common, backprop=backprop, layer=hebbian, frozen=True)
         case "Hebbian start":
-            return Perceptron(**place, backprop=backprop, layer=hebbian)
+            return Perceptron(**common, backprop=backprop, layer=hebbian)
         case "Hebbian own readout":
-            readout = replace(known.readout, epochs=config.num_epochs)
-            return OwnReadout(**place, readout=readout, layer=hebbian)
+            readout = replace(defaults.readout, epochs=config.num_epochs)
+            return OwnReadout(**common, readout=readout, layer=hebbian)
 
 
-def layers(known: Defaults, place: dict, config: Config) -> tuple[Layer, Layer]:
+def layers(defaults: Defaults, common: dict, config: Config) -> tuple[Layer, Layer]:
     """Return a layer that learns nothing, random directions, and one that learns."""
-    epochs = config.learning_epochs or known.training.epochs
+    epochs = config.learning_epochs or defaults.training.epochs
     random, hebbian = (
         Layer(
-            **place | {"network": name},
-            p=known.p,
-            competition=known.competition,
-            training=replace(known.training, epochs=epochs),
+            **common | {"network": name},
+            p=defaults.p,
+            competition=defaults.competition,
+            training=replace(defaults.training, epochs=epochs),
         )
         for name, epochs in (("random layer", 0), ("Hebbian layer", epochs))
     )
@@ -170,18 +170,18 @@ def table(result: xr.Dataset) -> str:
 
 
 def groups(result: xr.Dataset) -> list[tuple[str, int]]:
-    """Return the data sets and sizes of which networks are known."""
-    known = result["error"].notnull().any(("network", "seed", "epoch"))
+    """Return the data sets and sizes that have results."""
+    there = result["error"].notnull().any(("network", "seed", "epoch"))
     return [
         (data, int(num_units))
         for data in result["data"].values
         for num_units in result["num_units"].values
-        if known.sel(data=data, num_units=num_units)
+        if there.sel(data=data, num_units=num_units)
     ]
 
 
 def networks(result: xr.Dataset) -> list[Name]:
-    """Return the names of the networks that are known."""
+    """Return the names of the networks that have results."""
     return [name for name in NAMES if name in result["network"]]
 
 

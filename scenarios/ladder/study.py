@@ -23,7 +23,7 @@ from scenarios.support.grid import Task, Trial
 NUMBERS = ("error", "dead", "used", "active", "learn_seconds")
 
 
-def places(config: Config) -> tuple[Path, Path]:
+def paths(config: Config) -> tuple[Path, Path]:
     """Return the folder of results and the file of the figure, both checked.
 
     Raises
@@ -261,7 +261,7 @@ def run(config: Config) -> xr.Dataset:
     torch.set_num_threads(1)
     for backend in (config.step_backend, config.backend):
         backends.resolve(backend)
-    out, figure = places(config)
+    out, figure = paths(config)
     result = results(config, out)
     storage.save_dataset(out / "ladder.nc", result)
     text = summary.text(result)

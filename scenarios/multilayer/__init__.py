@@ -86,7 +86,7 @@ BETWEEN = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Study):
-    """Which networks; those that are known already are shown with them."""
+    """Which networks to train. Results already on record are shown too."""
 
     data: tuple[str, ...] | None = None
     """Data sets, by name or path [mnist fashion_mnist; quick: digits]."""
@@ -115,16 +115,16 @@ class Config(Study):
 def main(config: Config) -> xr.Dataset:
     """Train what is missing, print the table, draw the figure; return what they show."""
     datasets.check_root(config, *config.sets)
-    where = study.places(config, "multilayer")
+    where = study.paths(config, "multilayer")
     sources = [Source.of(path, config.data_root) for path in config.sets]
-    known = study.filled(
+    recorded = study.filled(
         config,
         where,
         [trial for source in sources for trial in trials(config, source)],
         title="Error against the number of layers",
         protocol=PROTOCOL,
     )
-    result = of_size(known, config.num_units)
+    result = of_size(recorded, config.num_units)
     print(table(result))
     study.save(draw(result), where.figure)
     print(f"wrote {where.record} and {where.figure}")
@@ -134,14 +134,14 @@ def main(config: Config) -> xr.Dataset:
 def trials(config: Config, source: Source) -> list[Deep]:
     """Return the networks of a data set."""
     units = config.num_units
-    known = defaults_for(source.known, units)
+    defaults = defaults_for(source.origin, units)
     first = Layer(
         num_units=units,
-        preprocess=known.preprocess,
-        p=known.p,
-        competition=known.competition,
-        training=known.training,
-        power=RATE_POWER.get(source.known, known.readout.power),
+        preprocess=defaults.preprocess,
+        p=defaults.p,
+        competition=defaults.competition,
+        training=defaults.training,
+        power=RATE_POWER.get(source.origin, defaults.readout.power),
     )
     return [
         Deep(
@@ -149,19 +149,19 @@ def trials(config: Config, source: Source) -> list[Deep]:
             source=source,
             num_units=units,
             seed=seed,
-            preprocess=known.preprocess,
+            preprocess=defaults.preprocess,
             device=config.device,
             layers=layers,
             readout=readout,
         )
-        for name, (layers, readout) in towers(first, known, config.quick).items()
+        for name, (layers, readout) in towers(first, defaults, config.quick).items()
         for seed in config.seeds_of(units)
         if len(layers) <= config.depth
     ]
 
 
 def towers(
-    first: Layer, known: Defaults, quick: bool
+    first: Layer, defaults: Defaults, quick: bool
 ) -> dict[str, tuple[tuple[Layer, ...], Readout]]:
     """Return the layers of each network, and its readout."""
     training = UPPER_QUICK if quick else UPPER
@@ -182,23 +182,23 @@ def towers(
 
     (_, best), readout = two(BEST)
     return {
-        "1 layer": ((first,), known.readout),
+        "1 layer": ((first,), defaults.readout),
         "2 layers": two(BEST),
         "3 layers": ((first, best, best), readout),
         **{f"2 layers, rates {name}": two(name) for name in BETWEEN if name != BEST},
         **{
             f"2 layers, rates {name}, random": (
                 (first, upper(name, learns=False)),
-                known.random,
+                defaults.random,
             )
             for name in ("centred", BEST)
         },
     }
 
 
-def of_size(known: xr.Dataset, num_units: int) -> xr.Dataset:
-    """Return what is known of networks with so many units a layer."""
-    result = known.sel(num_units=num_units)
+def of_size(recorded: xr.Dataset, num_units: int) -> xr.Dataset:
+    """Return what is on record of networks with so many units a layer."""
+    result = recorded.sel(num_units=num_units)
     there = result["error"].notnull()
     return result.isel(
         data=there.any(("network", "seed")).values,

@@ -74,14 +74,14 @@ def learn(
 
     Return the first one, to be simulated, and the test errors in percent by kind.
     """
-    known = defaults_for(images.origin)
+    defaults = defaults_for(images.origin)
     epochs = config.epochs_on(images)
     errors: dict[str, list[float]] = {"ranking": [], "random weights": [], "back-prop": []}
     trained = []
     for seed in range(config.seeds):
         for name, passes, power in (
-            ("ranking", epochs, known.readout.power),
-            ("random weights", 0, known.random.power),
+            ("ranking", epochs, defaults.readout.power),
+            ("random weights", 0, defaults.random.power),
         ):
             generator = torch.Generator().manual_seed(seed)
             run = experiment.learn(
@@ -91,7 +91,7 @@ def learn(
                 p=2.0,
                 competition=RANKING,
                 training=Training(epochs=passes),
-                preprocess=known.preprocess,
+                preprocess=defaults.preprocess,
                 head=Readout(epochs=epochs, power=power),
                 generator=generator,
             )
@@ -102,14 +102,14 @@ def learn(
             experiment.split(images, validation=0, generator=generator),
             num_units=config.units,
             num_classes=len(images.classes),
-            backprop=replace(known.backprop, epochs=epochs),
-            preprocess=known.backprop_preprocess,
+            backprop=replace(defaults.backprop, epochs=epochs),
+            preprocess=defaults.backprop_preprocess,
             generator=generator,
         )
         errors["back-prop"].append(score["test_error"])
     first = trained[0]
     learned = Learned.of(
-        first.weights, images, known.preprocess, first.mean, config.num_images
+        first.weights, images, defaults.preprocess, first.mean, config.num_images
     )
     return learned, errors
 

@@ -28,7 +28,7 @@ def main(config: Config) -> xr.Dataset:
     """Run the scenario, write its results and figure, and return the results."""
     torch.set_num_threads(1)
     backends.resolve(config.backend)  # a mistake should not cost the training
-    out, figure = config.places("settling")
+    out, figure = config.paths("settling")
     images = datasets.load(config.data, config.data_root)
     measured, examples = [], {}
     for kind in KINDS:

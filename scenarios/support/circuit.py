@@ -51,7 +51,7 @@ class CircuitConfig:
     def __post_init__(self) -> None:
         check_counts(self, "units", "epochs", "num_images")
 
-    def places(self, name: str) -> tuple[Path, Path]:
+    def paths(self, name: str) -> tuple[Path, Path]:
         """Return the folder of results and the file of the figure, both checked.
 
         Raises

@@ -28,7 +28,7 @@ class Trial(Protocol):
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its place: the values of the dims along which trials are stacked."""
+        """Its values of the dims along which trials are stacked."""
         ...
 
     @property
@@ -42,15 +42,15 @@ type Share = Callable[[Sequence[Task]], Iterator[tuple[int, xr.Dataset]]]
 
 
 def path_of(trial: Trial, folder: Path) -> Path:
-    """Return the file of a trial: its kind, its place, and the key of its settings."""
+    """Return the file of a trial, named by its class, coordinates and key."""
     place = "-".join(str(value) for value in trial.coords.values())
     place = re.sub(r"[^\w.,+-]+", "_", place)  # as a part of a file name
     return folder / f"{type(trial).__name__}-{place}-{settings.key(trial)}.nc"
 
 
-def is_known(trial: Trial, folder: Path, known: Mapping[str, xr.Dataset]) -> bool:
+def is_there(trial: Trial, folder: Path, recorded: Mapping[str, xr.Dataset]) -> bool:
     """Return whether `filled` would have nothing to compute for a trial."""
-    return path_of(trial, folder).exists() or settings.canonical(trial) in known
+    return path_of(trial, folder).exists() or settings.canonical(trial) in recorded
 
 
 def filled(
@@ -58,12 +58,12 @@ def filled(
     folder: Path,
     share: Share,
     *,
-    known: Mapping[str, xr.Dataset] | None = None,
+    recorded: Mapping[str, xr.Dataset] | None = None,
     overwrite: bool = False,
 ) -> list[xr.Dataset]:
     """Return the results of all trials; compute, and save at once, those without a file.
 
-    `known` holds results from elsewhere, by their settings.
+    `recorded` holds results from elsewhere, by their settings.
     """
     paths = [path_of(trial, folder) for trial, _ in tasks]
     results = {}
@@ -72,8 +72,8 @@ def filled(
             break
         if path.exists():
             results[i] = read(path)
-        elif known and (text := settings.canonical(tasks[i][0])) in known:
-            results[i] = known[text]
+        elif recorded and (text := settings.canonical(tasks[i][0])) in recorded:
+            results[i] = recorded[text]
     left = [i for i in range(len(tasks)) if i not in results]
     start = time.perf_counter()
     for done, (which, result) in enumerate(share([tasks[i] for i in left]), start=1):
@@ -192,7 +192,7 @@ def stacked(trials: Sequence[Trial], results: Sequence[xr.Dataset]) -> xr.Datase
 
 
 def stacked_at(placed: list[tuple[dict[str, Hashable], xr.Dataset]]) -> xr.Dataset:
-    """Return results with the dims of the places given with them."""
+    """Return results with the dims of the coordinates given with them."""
     dims = list(placed[0][0])
     if not dims:
         [(_, result)] = placed

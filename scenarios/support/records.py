@@ -19,10 +19,10 @@ from scenarios.support.grid import Trial
 # What every result says of itself, beside its numbers and how long they took: its settings,
 # by which it is found again (see `settings`), and what it was computed on.
 LABELS = ("settings", "hardware")
-type Known = dict[str, xr.Dataset]
+type Results = dict[str, xr.Dataset]
 
 
-def known(path: Path, dims: Sequence[str]) -> Known:
+def read(path: Path, dims: Sequence[str]) -> Results:
     """Return the results in a file by their settings.
 
     Raises
@@ -52,7 +52,7 @@ def _only_its_own(result: xr.Dataset) -> xr.Dataset:
 
 
 def labelled(trial: Trial, result: xr.Dataset) -> tuple[str, xr.Dataset]:
-    """Return the settings of a result, and the result at its place with its labels."""
+    """Return the settings of a result, and the result with its coordinates and labels."""
     text = settings.canonical(trial)
     if "settings" in result:
         return text, result
@@ -61,8 +61,10 @@ def labelled(trial: Trial, result: xr.Dataset) -> tuple[str, xr.Dataset]:
     return text, placed.assign_coords(trial.coords)
 
 
-def merged(before: Mapping[str, xr.Dataset], new: Known, dims: Sequence[str]) -> xr.Dataset:
-    """Return all results stacked along `dims`; where two have one place, the new one.
+def merged(
+    before: Mapping[str, xr.Dataset], new: Results, dims: Sequence[str]
+) -> xr.Dataset:
+    """Return all results stacked along `dims`; of two at the same coordinates, the new one.
 
     So that no mean is one of networks that were made differently, an older result goes as
     well where a new one of another seed has other settings.
@@ -76,7 +78,7 @@ def merged(before: Mapping[str, xr.Dataset], new: Known, dims: Sequence[str]) ->
     placed: dict[tuple, xr.Dataset] = {}
     for result in (*kept, *new.values()):
         place = tuple(result[dim].item() for dim in dims)
-        # By their places arrays of different sizes can be stacked.
+        # By these coordinates arrays of different sizes can be stacked.
         numbered = {d: np.arange(n) for d, n in result.sizes.items() if d not in result}
         placed[place] = result.drop_vars(dims).assign_coords(numbered)
     stacked = grid.stacked_at(

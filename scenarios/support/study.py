@@ -1,4 +1,4 @@
-"""What studies of whole trainings have in common: settings, places, their command."""
+"""What studies of whole trainings have in common: settings, paths, their command."""
 
 import functools
 import textwrap
@@ -66,18 +66,18 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a study keeps and shows what it finds."""
+class Paths:
+    """Where a study keeps its results and its figure."""
 
     trials: Path
     record: Path
     figure: Path
     committed: Path
-    """What stands beside the figure's usual place: it is begun with, too."""
+    """The record beside the usual figure, from which a study starts as well."""
 
 
-def places(study: Study, name: str) -> Places:
-    """Return them, made and checked.
+def paths(study: Study, name: str) -> Paths:
+    """Return the paths of a study, made and checked.
 
     Raises
     ------
@@ -93,48 +93,48 @@ def places(study: Study, name: str) -> Places:
     storage.prepare(out, overwrite=True)
     for file in (record, figure):
         traces.check_writable(file)
-    return Places(out / "trials", record, figure, beside / "data" / f"{name}.nc")
+    return Paths(out / "trials", record, figure, beside / "data" / f"{name}.nc")
 
 
 def filled(
     study: Study,
-    where: Places,
+    where: Paths,
     trials: Sequence[Trial],
     *,
     title: str,
     protocol: str,
 ) -> xr.Dataset:
-    """Return all results known, with those of these trials; compute what is missing.
+    """Return all results on record and those of these trials; compute what is missing.
 
     What the missing ones need of other trials is kept in files, not in the record.
 
     Raises
     ------
     ValueError
-        If there are no trials, or different ones have one place.
+        If there are no trials, or two have the same coordinates.
     """
     check_distinct(trials)
     dims = list(trials[0].coords)
-    before = known(where, dims)
+    before = on_record(where, dims)
     with grid.sharing(study.workers, study.scheduler) as share:
         results = _results(study, where.trials, trials, share, before)
     new = dict(records.labelled(*pair) for pair in zip(trials, results, strict=True))
     # Read again: another process may have added to it in the meantime.
-    stacked = records.merged(known(where, dims), new, dims)
+    stacked = records.merged(on_record(where, dims), new, dims)
     stacked.attrs = {"title": title, "protocol": protocol, "source": "neurodyn, scenarios"}
     storage.save_dataset(where.record, stacked)
     return stacked
 
 
-def known(where: Places, dims: Sequence[str]) -> records.Known:
-    """Return what is known already, by their settings."""
+def on_record(where: Paths, dims: Sequence[str]) -> records.Results:
+    """Return the results on record by their settings."""
     files = dict.fromkeys((where.committed, where.record))  # mostly one and the same
-    found = (records.known(file, dims) for file in files)
-    return {text: result for known in found for text, result in known.items()}
+    found = (records.read(file, dims) for file in files)
+    return {text: result for results in found for text, result in results.items()}
 
 
 def check_distinct(trials: Sequence[Trial]) -> None:
-    """Raise ValueError if there are no trials, or if different ones have one place."""
+    """Raise ValueError if there are no trials, or two at the same coordinates."""
     if not trials:
         raise ValueError("there is nothing to train: no network fits what is asked for")
     placed: dict[tuple, Trial] = {}
@@ -148,26 +148,30 @@ def check_distinct(trials: Sequence[Trial]) -> None:
 
 
 def _results(
-    study: Study, folder: Path, trials: Sequence[Trial], share: Share, before: records.Known
+    study: Study,
+    folder: Path,
+    trials: Sequence[Trial],
+    share: Share,
+    before: records.Results,
 ) -> list[xr.Dataset]:
     """Return the results of trials, those of what the missing ones need computed first."""
     left = [
         trial
         for trial in trials
-        if study.overwrite or not grid.is_known(trial, folder, before)
+        if study.overwrite or not grid.is_there(trial, folder, before)
     ]
     needed = list(dict.fromkeys(need for trial in left for need in needs(trial)))
     given: dict[Trial, xr.Dataset] = {}
     if needed:
         found = _results(study, folder, needed, share, {})
         given = dict(zip(needed, found, strict=True))
-    # Of a trial that is known already, what it was computed from may not be.
+    # Of a trial on record, what it was computed from may not be there.
     tasks: list[Task] = [
         (trial, tuple(given[need] for need in needs(trial) if need in given))
         for trial in trials
         if trial not in given
     ]
-    found = grid.filled(tasks, folder, share, known=before, overwrite=study.overwrite)
+    found = grid.filled(tasks, folder, share, recorded=before, overwrite=study.overwrite)
     results = given | {task[0]: result for task, result in zip(tasks, found, strict=True)}
     return [results[trial] for trial in trials]
 

@@ -55,8 +55,8 @@ class Source:
         return cls(name=images.name, gray=gray, digest=digest, path=path, root=root)
 
     @property
-    def known(self) -> str:
-        """The known set that it is, by which its settings are chosen, or empty."""
+    def origin(self) -> str:
+        """The name of a built-in set, which chooses its settings; empty for a file."""
         return "" if self.digest else self.name
 
     @property
