@@ -4,8 +4,7 @@ The local rule beside the same network trained by back-propagation, units with r
 weights, units at the centres of clusters, and a linear classifier of the pixels.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,18 +15,14 @@ from matplotlib.ticker import LogLocator
 
 from fastpath.baselines import KMeans
 from fastpath.data import datasets
-from fastpath.data.defaults import Defaults, defaults_for
+from fastpath.data.defaults import defaults_for
 from fastpath.readout import Readout
 from scenarios.support import study
 from scenarios.support.checks import check_counts
 from scenarios.support.statistics import entry
 from scenarios.support.study import Study
-from scenarios.support.trials import Clusters, EndToEnd, Local, Network, Pixels, Source
+from scenarios.support.trials import METHODS, Method, Network, Source, network
 
-type Method = Literal[
-    "local rule", "back-propagation", "random weights", "k-means", "pixels"
-]
-METHODS: tuple[Method, ...] = Method.__value__.__args__
 COLORS = dict(zip(METHODS, ("C0", "C3", "0.5", "C2", "k"), strict=True))
 PROTOCOL = (
     "Test error of the last epoch. Preprocessing, exponents, step sizes and numbers of "
@@ -101,63 +96,18 @@ def trials(config: Config, source: Source) -> list[Network]:
         network(
             method,
             defaults_for(source.origin, num_units or max(config.sizes)),
-            source,
-            num_units,
-            seed,
-            config,
+            linear=Readout(epochs=20, loss="cross-entropy", lr=1e-3),
+            kmeans=KMeans(passes=3 if num_units > 2000 else 5),
+            source=source,
+            num_units=num_units,
+            seed=seed,
+            device=config.device,
         )
         for method in METHODS
         if method in config.methods
         for num_units in sizes[method]
         for seed in config.seeds_of(num_units)
     ]
-
-
-def network(
-    method: Method,
-    defaults: Defaults,
-    source: Source,
-    num_units: int,
-    seed: int,
-    config: Config,
-) -> Network:
-    """Return one network."""
-    common = {
-        "network": method,
-        "source": source,
-        "num_units": num_units,
-        "seed": seed,
-        "device": config.device,
-    }
-    match method:
-        case "local rule" | "random weights":
-            random = method == "random weights"
-            return Local(
-                **common,
-                preprocess=defaults.preprocess,
-                p=defaults.p,
-                competition=defaults.competition,
-                training=replace(defaults.training, epochs=0)
-                if random
-                else defaults.training,
-                readout=defaults.random if random else defaults.readout,
-            )
-        case "k-means":
-            return Clusters(
-                **common,
-                preprocess=defaults.preprocess,
-                kmeans=KMeans(passes=3 if num_units > 2000 else 5),
-                readout=defaults.kmeans,
-            )
-        case "back-propagation":
-            return EndToEnd(
-                **common,
-                preprocess=defaults.backprop_preprocess,
-                backprop=defaults.backprop,
-            )
-        case "pixels":
-            linear = Readout(epochs=20, loss="cross-entropy", lr=1e-3)
-            return Pixels(**common, preprocess=defaults.preprocess, readout=linear)
 
 
 def table(result: xr.Dataset) -> str:

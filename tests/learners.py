@@ -197,11 +197,7 @@ def of_the_ladder(kind: Callable[..., Any], **settings: Any) -> Learner:
 
 
 LEVEL = {"presentations": 20, "rate": 0.05}
-
-
 JUDGED = {"head_epochs": 1, "probe_w_inh": 0.7}
-
-
 LADDER: dict[str, Learner] = {
     **{
         f"ladder: one by one, {name}": of_the_ladder(
@@ -328,7 +324,7 @@ LEARNERS: dict[str, Learner] = {
 # One of each kind; the others differ in settings alone, or build a circuit.
 OFTEN = (
     *("learn", "learn, equilibrium", "backprop", "linear", "kmeans"),
-    *(f"hidden_size: {method}" for method in hidden_size.METHODS),
+    *(f"hidden_size: {method}" for method in trials.METHODS),
     *("faces: local rule", "faces: back-propagation", "faces: largest class"),
     *("multilayer: 3 layers", "multilayer: 2 layers, rates centred, random"),
     *("dale_training: excitatory + interneurons", "dale_training: 80/20 by input"),

@@ -15,8 +15,6 @@ from scenarios import __main__ as listing
 from scenarios.__main__ import GROUPS
 
 ROOT = Path(__file__).parents[1]
-
-
 SHARED = {
     f"neurodyn.{name}" for name in ("checksum", "exits", "files", "flags", "progress")
 }

@@ -110,7 +110,7 @@ def test_largest_class_is_that_of_the_training_images(tmp_path):
     arrays["y_train"][:10] = 1
     arrays["y_test"] = np.array([1] * 5 + [0] * 15)
     np.savez(path, **arrays)
-    trial = faces.network("largest class", Faces.of(path, None), 0, small(tmp_path))
+    trial = faces.trial("largest class", Faces.of(path, None), 0, small(tmp_path))
     assert trial.compute()["error"] == pytest.approx(75)
 
 
@@ -172,7 +172,7 @@ def test_a_study_writes_what_it_found_and_continues(tmp_path, tiny, capsys, monk
 
 
 def test_receptive_fields_are_those_of_the_first_units(tmp_path, tiny):
-    trial = faces.network("local rule", Faces.of(tiny, None), 0, small(tmp_path))
+    trial = faces.trial("local rule", Faces.of(tiny, None), 0, small(tmp_path))
     trial = replace(trial, training=Training(epochs=0, batch_size=40), fields=3)
     fields = trial.compute()["fields"].values
     generator = torch.Generator().manual_seed(0)
@@ -212,7 +212,7 @@ def test_fewer_clusters_than_images(tmp_path, tiny):
     config = small(tmp_path, tiny, units=100)
     result = faces.main(replace(config, seeds=1))
     assert result["error"].sel(network="k-means").notnull().all()
-    trial = faces.network("k-means", Faces.of(tiny, None), 0, config)
+    trial = faces.trial("k-means", Faces.of(tiny, None), 0, config)
     assert trial.num_units == 40 // faces.IMAGES_PER_CLUSTER
 
 
@@ -235,8 +235,8 @@ def test_gender_is_told_far_better_than_by_the_largest_class(data_root, tmp_path
         (pytest.fail if os.environ.get("NEURODYN_REQUIRE_DATA") else pytest.skip)(reason)
     config = small(tmp_path, data_root=data_root, units=100)
     source = Faces.of(str(path), None, gray=True)
-    trial = faces.network("local rule", source, 0, config)
+    trial = faces.trial("local rule", source, 0, config)
     trial = replace(trial, training=replace(trial.training, epochs=2))
-    largest = faces.network("largest class", source, 0, config)
+    largest = faces.trial("largest class", source, 0, config)
     gained = largest.compute()["error"] - trial.compute()["error"]
     assert gained > 10  # of 45; one sd of 1935 test images is 1.1

@@ -8,7 +8,7 @@ from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
 from scenarios import faces
 from scenarios.faces.networks import Faces
-from scenarios.support.trials import Source
+from scenarios.support.trials import METHODS, Source
 
 NAMES = ["mnist", "digits", "cifar10", "fashion_mnist", "faces_utk", "x"]
 
@@ -56,7 +56,7 @@ def test_a_file_that_is_called_like_the_faces_has_none_of_their_settings(
 ):
     source = kind.of(str(same_images / "faces_utk.npz"), None)
     config = faces.Config(preset="quick", out=tmp_path)
-    trials = [faces.network(method, source, 0, config) for method in faces.METHODS]
+    trials = [faces.trial(method, source, 0, config) for method in METHODS]
     by_name = {trial.network: trial for trial in trials}
     others = defaults_for("")
     assert by_name["local rule"].competition == others.competition
@@ -72,5 +72,5 @@ def test_the_faces_are_known_by_their_content(monkeypatch, same_images, tmp_path
     source = Faces.of(str(same_images / "x.npz"), None)
     monkeypatch.setitem(faces.defaults.KNOWN, source.digest, "faces_real_fake")
     assert source.origin == "faces_real_fake"
-    trial = faces.network("local rule", source, 0, faces.Config(out=tmp_path))
+    trial = faces.trial("local rule", source, 0, faces.Config(out=tmp_path))
     assert (trial.p, trial.competition) == (2.0, Ranking(k=2, delta=0.2))

@@ -9,13 +9,7 @@ import torch
 import xarray as xr
 
 from neurodyn import equilibrium
-from scenarios import (
-    dale_learns,
-    hebbian_first_layer,
-    hidden_size,
-    multilayer,
-    quickstart,
-)
+from scenarios import dale_learns, hebbian_first_layer, hidden_size, multilayer, quickstart
 from scenarios.hebbian_first_layer.networks import Curve
 from scenarios.ladder import answers, training
 from scenarios.ladder.networks import Source

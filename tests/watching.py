@@ -21,8 +21,6 @@ from scenarios.support import trials
 
 type Results = dict[str, np.ndarray]
 type Learner = Callable[[int, int, Path], Results]
-
-
 SIDE, CLASSES, NUM_TRAIN, NUM_TEST = 3, 3, 132, 14
 # Results that are of the images scored on, or of the clock.
 OF_SCORED = {

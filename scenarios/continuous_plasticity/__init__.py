@@ -22,9 +22,7 @@ from scenarios.continuous_plasticity.config import Config
 from scenarios.continuous_plasticity.figure import draw, table
 from scenarios.continuous_plasticity.plastic import check_plastic
 from scenarios.continuous_plasticity.traces import measure, trace
-from scenarios.support.circuit import (
-    RANKING,
-)
+from scenarios.support.circuit import RANKING
 from scenarios.support.results import axis, write
 
 

@@ -78,8 +78,6 @@ def draw(result: xr.Dataset, config: Config) -> Figure:
 
 
 COLORS = dict(zip(TIMINGS, ("C3", "C1", "C0"), strict=True))
-
-
 LABELS = {
     "continuous": "all the time",
     "gated": "last half of T",

@@ -11,10 +11,7 @@ import neurodyn
 from fastpath.plasticity import delta_w
 from neurodyn import equilibrium
 from scenarios.continuous_plasticity.config import BLOCK, SHOWN, TIMINGS, Config
-from scenarios.support.circuit import (
-    TAU_MS,
-    Learned,
-)
+from scenarios.support.circuit import TAU_MS, Learned
 from scenarios.support.results import axis, dataset
 
 type ByTiming = dict[str, NDArray[np.float64]]

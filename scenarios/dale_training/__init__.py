@@ -32,8 +32,6 @@ from scenarios.support.study import Study
 from scenarios.support.trials import Source
 
 SIGNS: tuple[Signs, ...] = Signs.__value__.__args__
-
-
 TITLES = {
     "free": "no signs",
     "excitatory": "excitatory only",
@@ -54,8 +52,6 @@ READOUTS = {
         "random": Readout(power=1.0, scaling="set"),
     }
 }
-
-
 PROTOCOL = (
     "Test error of the last epoch. Inputs are raw pixels, with the settings of the layer "
     "without signs for all. Not blind: raw pixels took the place of centred ones after the "

@@ -24,8 +24,6 @@ from scenarios.support.trials import Network, scored
 type Signs = Literal[
     "free", "excitatory", "inhibitory", "by input", "interneurons", "by unit"
 ]
-
-
 EXCITATORY = 0.8  # the share of inputs, or of units, with excitatory synapses
 FIELDS = 16
 

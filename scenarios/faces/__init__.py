@@ -5,15 +5,16 @@ units with random weights, units at the centres of clusters, and a linear classi
 the pixels.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import xarray as xr
 
-from fastpath.baselines import KMeans
+from fastpath.baselines import Backprop, KMeans
 from fastpath.data import datasets
-from fastpath.data.defaults import Defaults, defaults_for
+from fastpath.data.defaults import defaults_for
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
 from scenarios.faces.defaults import CLASSES, PIXELS_HEAD, SETTINGS
@@ -22,28 +23,10 @@ from scenarios.faces.networks import Faces, LargestClass, Shown
 from scenarios.support import records, settings, study
 from scenarios.support.checks import check_counts
 from scenarios.support.study import Study
-from scenarios.support.trials import (
-    Clusters,
-    EndToEnd,
-    Network,
-    Pixels,
-    Source,
-)
-
-type Method = Literal[
-    "local rule", "back-propagation", "random weights", "k-means", "pixels"
-]
-
-
-METHODS: tuple[Method, ...] = Method.__value__.__args__
-
+from scenarios.support.trials import METHODS, Method, Network, Source, network
 
 NUM_FIELDS = 16
-
-
 IMAGES_PER_CLUSTER = 2  # at least, so that a cluster is more than one image
-
-
 PROTOCOL = (
     "Accuracy on the test set after the last epoch. Preprocessing, exponents, step sizes "
     "and numbers of epochs were chosen with held-out training images; the test chose "
@@ -135,61 +118,40 @@ def trials(config: Config, source: Source) -> list[Network]:
     """Return the networks of a data set."""
     seeds = config.seeds_of(config.num_units)
     names = (*config.methods, CHANCE)
-    return [network(name, source, seed, config) for name in names for seed in seeds]
+    return [trial(name, source, seed, config) for name in names for seed in seeds]
 
 
-def network(method: str, source: Source, seed: int, config: Config) -> Network:
-    """Return one network."""
+def trial(
+    method: Method | Literal["largest class"], source: Source, seed: int, config: Config
+) -> Network:
+    """Return one network; its batches are no larger than the training set."""
     defaults = SETTINGS.get(source.origin, defaults_for(source.origin))
+    common: dict[str, Any] = {"source": source, "seed": seed, "device": config.device}
+    if method == "largest class":
+        preprocess = defaults.preprocess
+        return LargestClass(**common, network=method, num_units=0, preprocess=preprocess)
     num_images = len(source.load().x_train)
-    common: dict[str, Any] = {
-        "network": method,
-        "source": source,
-        "num_units": config.num_units,
-        "seed": seed,
-        "preprocess": defaults.preprocess,
-        "device": config.device,
-    }
-    match method:
-        case "local rule" | "random weights":
-            random = method == "random weights"
-            return Shown(
-                **common,
-                p=defaults.p,
-                competition=defaults.competition,
-                training=training(defaults, num_images, random=random),
-                readout=defaults.random if random else defaults.readout,
-                fields=0 if random or seed else NUM_FIELDS,
-            )
-        case "k-means":
-            most = max(1, num_images // IMAGES_PER_CLUSTER)
-            return Clusters(
-                **common | {"num_units": min(config.num_units, most)},
-                kmeans=KMeans(passes=3),
-                readout=defaults.kmeans,
-            )
-        case "back-propagation":
-            batch_size = min(defaults.backprop.batch_size, num_images)
-            return EndToEnd(
-                **common | {"preprocess": defaults.backprop_preprocess},
-                backprop=replace(defaults.backprop, batch_size=batch_size),
-            )
-        case "pixels":
-            linear = Readout(loss="cross-entropy", lr=1e-3)
-            head = PIXELS_HEAD.get(source.origin, linear)
-            return Pixels(**common | {"num_units": 0}, readout=head)
-        case _:
-            return LargestClass(**common | {"num_units": 0})
-
-
-def training(defaults: Defaults, num_images: int, *, random: bool) -> Training:
-    """Return the default training of a layer, in smaller batches of few images."""
-    training = defaults.training
-    return replace(
-        training,
-        epochs=0 if random else training.epochs,
-        batch_size=min(training.batch_size, num_images),
+    num_units = {"pixels": 0, "k-means": max(1, num_images // IMAGES_PER_CLUSTER)}
+    return network(
+        method,
+        replace(
+            defaults,
+            training=fitting(defaults.training, num_images),
+            backprop=fitting(defaults.backprop, num_images),
+        ),
+        linear=PIXELS_HEAD.get(source.origin, Readout(loss="cross-entropy", lr=1e-3)),
+        kmeans=KMeans(passes=3),
+        local=functools.partial(
+            Shown, fields=0 if method == "random weights" or seed else NUM_FIELDS
+        ),
+        num_units=min(config.num_units, num_units.get(method, config.num_units)),
+        **common,
     )
+
+
+def fitting[T: (Training, Backprop)](settings: T, num_images: int) -> T:
+    """Return settings whose mini-batches are no larger than the training set."""
+    return replace(settings, batch_size=min(settings.batch_size, num_images))
 
 
 def only(recorded: xr.Dataset, asked: Sequence[Network]) -> xr.Dataset:
@@ -197,9 +159,9 @@ def only(recorded: xr.Dataset, asked: Sequence[Network]) -> xr.Dataset:
 
     k-means has fewer units than the others where there are few images.
     """
-    mine = recorded["settings"].isin([settings.canonical(trial) for trial in asked])
+    mine = recorded["settings"].isin([settings.canonical(one) for one in asked])
     shown = recorded.drop_vars([*records.LABELS, "seconds"]).where(mine).max("num_units")
-    places = {
-        dim: [trial.coords[dim] for trial in asked] for dim in ("data", "network", "seed")
+    wanted = {
+        dim: [one.coords[dim] for one in asked] for dim in ("data", "network", "seed")
     }
-    return shown.sel({dim: list(dict.fromkeys(at)) for dim, at in places.items()})
+    return shown.sel({dim: list(dict.fromkeys(at)) for dim, at in wanted.items()})

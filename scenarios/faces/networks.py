@@ -9,12 +9,7 @@ import xarray as xr
 from fastpath.data import datasets
 from fastpath.experiment import Split, Trained
 from scenarios.faces.defaults import CLASSES, KNOWN
-from scenarios.support.trials import (
-    Local,
-    Network,
-    Source,
-    scored,
-)
+from scenarios.support.trials import Local, Network, Source, scored
 
 FIELD_LEVELS = 64  # a weight is kept as a multiple of 1/64 of its unit's largest
 

@@ -10,12 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scenarios.ladder.networks import STAGES
-from scenarios.ladder.tables import (
-    best_share,
-    published,
-    shown_w_inh,
-    trained,
-)
+from scenarios.ladder.tables import best_share, published, shown_w_inh, trained
 from scenarios.support import statistics
 
 COLORS = {

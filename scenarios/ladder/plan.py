@@ -12,12 +12,7 @@ from scenarios.ladder.exc_inh import ExcInh
 from scenarios.ladder.mimic import Mimic
 from scenarios.ladder.networks import STAGES, Network, Source
 from scenarios.ladder.one_step import TIMINGS, OneStep, Plastic
-from scenarios.ladder.training import (
-    Circuit,
-    FullScale,
-    OneByOne,
-    controls,
-)
+from scenarios.ladder.training import Circuit, FullScale, OneByOne, controls
 from scenarios.support.circuit import HEBB_ONLY, RANKING
 from scenarios.support.grid import Task, Trial
 

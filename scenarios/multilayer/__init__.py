@@ -30,26 +30,12 @@ from scenarios.support.study import Study
 from scenarios.support.trials import Source
 
 UPPER = Training(epochs=8, lr=0.2)
-
-
 UPPER_DELTA = 0.4
-
-
 UPPER_READOUT = Readout(epochs=12, scaling="set", loss="cross-entropy", smoothing=0.1)
-
-
 UPPER_QUICK = Training(epochs=20, lr=0.1)  # of the few digits larger steps are too noisy
-
-
 RATE_POWER = {"fashion_mnist": 2.0}  # n of the first layer's rates; else its readout's
-
-
 BEST = "decorrelated"
-
-
 DEPTH = 3  # of the largest network
-
-
 PROTOCOL = (
     "Test error of the last epoch. The first layer learns as it would alone, the others "
     "with its rule, from rates max(cos, 0)^n. Where nothing else is said, rates are "
@@ -74,8 +60,6 @@ class Between:
 
 
 CENTRED = Preprocess(subtract_mean=True, unit_norm=True)
-
-
 BETWEEN = {
     "as they are": Between(preprocess=Preprocess(), power=2.0),
     "unit norm": Between(preprocess=Preprocess(unit_norm=True), power=2.0),

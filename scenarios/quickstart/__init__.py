@@ -19,9 +19,7 @@ from neurodyn import backends, traces
 from scenarios.quickstart.experiment import Config, compare, cost, learn, simulate
 from scenarios.quickstart.figure import draw, table
 from scenarios.support import statistics
-from scenarios.support.circuit import (
-    TAU_MS,
-)
+from scenarios.support.circuit import TAU_MS
 
 
 def main(config: Config) -> None:

@@ -7,10 +7,10 @@ images lie, may change from one machine to the next and is not among them.
 import functools
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -20,11 +20,16 @@ from fastpath import baselines, experiment
 from fastpath.baselines import Backprop, KMeans
 from fastpath.competition import Ranking
 from fastpath.data import datasets
+from fastpath.data.defaults import Defaults
 from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split, Trained
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
 
+type Method = Literal[
+    "local rule", "back-propagation", "random weights", "k-means", "pixels"
+]
+METHODS: tuple[Method, ...] = Method.__value__.__args__
 GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in PNG readers
 
 
@@ -251,6 +256,47 @@ class Pixels(Network):
             )
         )
         return scored(errors, parts, learn_seconds=seconds)
+
+
+def network(
+    method: Method,
+    defaults: Defaults,
+    *,
+    linear: Readout,
+    kmeans: KMeans,
+    local: Callable[..., Local] = Local,
+    **common: Any,
+) -> Network:
+    """Return a network, or a control, with the settings that are good for its data set.
+
+    Parameters
+    ----------
+    linear, kmeans
+        Settings of the classifier of pixels and of the clusters.
+    local
+        Class of networks of the local rule.
+    common
+        Source, number of units, seed and device.
+    """
+    common |= {"network": method, "preprocess": defaults.preprocess}
+    match method:
+        case "local rule" | "random weights":
+            random = method == "random weights"
+            epochs = 0 if random else defaults.training.epochs
+            return local(
+                **common,
+                p=defaults.p,
+                competition=defaults.competition,
+                training=replace(defaults.training, epochs=epochs),
+                readout=defaults.random if random else defaults.readout,
+            )
+        case "k-means":
+            return Clusters(**common, kmeans=kmeans, readout=defaults.kmeans)
+        case "back-propagation":
+            common["preprocess"] = defaults.backprop_preprocess
+            return EndToEnd(**common, backprop=defaults.backprop)
+        case "pixels":
+            return Pixels(**common, readout=linear)
 
 
 def scored(
