@@ -7,8 +7,10 @@
 UV := $(shell command -v uv || echo .uv/bin/uv)
 PYTHON := .venv/bin/python
 
-# Whole trainings on real images; what figures/data holds already is not computed again.
-STUDIES := hidden_size hebbian_first_layer multilayer dale_training faces
+# The scenarios of a group: see scenarios/__main__.py. Of the studies, whole trainings on real
+# images, what figures/data holds already is not computed again.
+CIRCUITS = $$($(PYTHON) -m scenarios --names circuit)
+STUDIES = $$($(PYTHON) -m scenarios --names training)
 
 .PHONY: help demo test slow lint types bench figures gpu wheel clean
 .DEFAULT_GOAL := help
@@ -38,7 +40,7 @@ bench: .venv/ready
 
 figures: .venv/ready
 	$(PYTHON) -m scenarios.quickstart --overwrite --figure figures/quickstart.png
-	for name in settling continuous_plasticity hysteresis dale_oscillations dale_learns; do \
+	for name in $(CIRCUITS); do \
 	  $(PYTHON) -m scenarios.$$name --overwrite || exit 1; \
 	done
 	$(PYTHON) -m scenarios.ladder

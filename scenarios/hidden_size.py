@@ -4,8 +4,7 @@ The local rule beside the same network trained by back-propagation, units with r
 weights, units at the centres of clusters, and a linear classifier of the pixels.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,16 +15,14 @@ from matplotlib.ticker import LogLocator
 
 from fastpath.baselines import KMeans
 from fastpath.data import datasets
-from fastpath.data.defaults import Defaults, defaults_for
+from fastpath.data.defaults import defaults_for
 from fastpath.readout import Readout
-from scenarios import study
-from scenarios.cells import Clusters, EndToEnd, Local, Network, Pixels, Source
-from scenarios.study import Study
+from scenarios.support import study
+from scenarios.support.checks import check_counts
+from scenarios.support.statistics import entry
+from scenarios.support.study import Study
+from scenarios.support.trials import METHODS, Method, Network, Source, network
 
-type Method = Literal[
-    "local rule", "back-propagation", "random weights", "k-means", "pixels"
-]
-METHODS: tuple[Method, ...] = Method.__value__.__args__
 COLORS = dict(zip(METHODS, ("C0", "C3", "0.5", "C2", "k"), strict=True))
 PROTOCOL = (
     "Test error of the last epoch. Preprocessing, exponents, step sizes and numbers of "
@@ -42,7 +39,7 @@ PROTOCOL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Study):
-    """Which networks; those that are known already are shown with them."""
+    """Which networks to train. Results already on record are shown too."""
 
     data: tuple[str, ...] | None = None
     """Data sets, by name or path [mnist fashion_mnist cifar10; quick: digits]."""
@@ -54,7 +51,7 @@ class Config(Study):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_positive("units")
+        check_counts(self, "units")
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -72,14 +69,14 @@ class Config(Study):
 
 
 def main(config: Config) -> xr.Dataset:
-    """Train what is missing, print the table, draw the figure; return all that is known."""
+    """Train what is missing, print the table, draw the figure; return all on record."""
     datasets.check_root(config, *config.sets)
-    where = study.places(config, "hidden_size")
+    where = study.paths(config, "hidden_size")
     sources = [Source.of(path, config.data_root) for path in config.sets]
     result = study.filled(
         config,
         where,
-        [cell for source in sources for cell in cells(config, source)],
+        [trial for source in sources for trial in trials(config, source)],
         title="Error against the number of hidden units",
         protocol=PROTOCOL,
     )
@@ -89,7 +86,7 @@ def main(config: Config) -> xr.Dataset:
     return result
 
 
-def cells(config: Config, source: Source) -> list[Network]:
+def trials(config: Config, source: Source) -> list[Network]:
     """Return the networks of a data set."""
     num_images = len(source.load().x_train)
     sizes = dict.fromkeys(METHODS, config.sizes)
@@ -98,62 +95,19 @@ def cells(config: Config, source: Source) -> list[Network]:
     return [
         network(
             method,
-            defaults_for(source.known, num_units or max(config.sizes)),
-            source,
-            num_units,
-            seed,
-            config,
+            defaults_for(source.origin, num_units or max(config.sizes)),
+            linear=Readout(epochs=20, loss="cross-entropy", lr=1e-3),
+            kmeans=KMeans(passes=3 if num_units > 2000 else 5),
+            source=source,
+            num_units=num_units,
+            seed=seed,
+            device=config.device,
         )
         for method in METHODS
         if method in config.methods
         for num_units in sizes[method]
         for seed in config.seeds_of(num_units)
     ]
-
-
-def network(
-    method: Method,
-    known: Defaults,
-    source: Source,
-    num_units: int,
-    seed: int,
-    config: Config,
-) -> Network:
-    """Return one network."""
-    place = {
-        "network": method,
-        "source": source,
-        "num_units": num_units,
-        "seed": seed,
-        "device": config.device,
-    }
-    match method:
-        case "local rule" | "random weights":
-            random = method == "random weights"
-            return Local(
-                **place,
-                preprocess=known.preprocess,
-                p=known.p,
-                competition=known.competition,
-                training=replace(known.training, epochs=0) if random else known.training,
-                readout=known.random if random else known.readout,
-            )
-        case "k-means":
-            return Clusters(
-                **place,
-                preprocess=known.preprocess,
-                kmeans=KMeans(passes=3 if num_units > 2000 else 5),
-                readout=known.kmeans,
-            )
-        case "back-propagation":
-            return EndToEnd(
-                **place,
-                preprocess=known.backprop_preprocess,
-                backprop=known.backprop,
-            )
-        case "pixels":
-            linear = Readout(epochs=20, loss="cross-entropy", lr=1e-3)
-            return Pixels(**place, preprocess=known.preprocess, readout=linear)
 
 
 def table(result: xr.Dataset) -> str:
@@ -165,11 +119,12 @@ def table(result: xr.Dataset) -> str:
         for method in METHODS:
             if method in result["network"]:
                 errors = result["error"].sel(data=data, network=method)
-                cells = [
-                    study.entry(errors.sel(num_units=k).values)
-                    for k in sizes(result, method)
+                entries = [
+                    entry(errors.sel(num_units=k).values) for k in sizes(result, method)
                 ]
-                lines.append(f"{data:<15}{method:<17}" + "".join(f"{c:>15}" for c in cells))
+                lines.append(
+                    f"{data:<15}{method:<17}" + "".join(f"{entry:>15}" for entry in entries)
+                )
     return "\n".join(lines)
 
 

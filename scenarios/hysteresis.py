@@ -9,7 +9,6 @@ has won before.
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,34 +21,19 @@ import neurodyn
 from fastpath import checks
 from fastpath.data import datasets
 from neurodyn import analysis, backends
-from scenarios.command import command
-from scenarios.quickstart import RANKING, TAU_MS, Learned
-from scenarios.settling import (
-    axis,
-    check_counts,
-    check_increasing,
-    dataset,
-    learn,
-    places,
-    write,
-)
+from scenarios.support.checks import check_increasing
+from scenarios.support.circuit import RANKING, TAU_MS, CircuitConfig, Learned
+from scenarios.support.command import command
+from scenarios.support.results import axis, dataset, write
 
 SAMPLE_MS = 0.2 * TAU_MS
 RESET = np.inf  # a rest that never ends: activity starts at 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(CircuitConfig):
     """What is shown to which circuit."""
 
-    data: str = "digits"
-    """digits, mnist, fashion_mnist, cifar10, cifar100, an .npz file or an image folder."""
-    data_root: Path | None = None
-    """Where data sets lie [$NEURODYN_DATA, else the user's cache]."""
-    units: int = 100
-    """Number of hidden units."""
-    epochs: int | None = None
-    """Passes of learning by ranking [50 on the digits, else 5]."""
     seed: int = 0
     """Of the weights."""
     num_images: int = 60
@@ -62,16 +46,10 @@ class Config:
     """Rests before each image, in time constants τ, over which activity decays."""
     backend: str = "cpp"
     """numpy, cython, cpp or auto. Strong inhibition needs short time steps."""
-    out: Path | None = None
-    """Folder of results [runs/hysteresis]."""
-    figure: Path | None = None
-    """File of the figure [figures/hysteresis.png]."""
-    overwrite: bool = False
-    """Replace the results that the folder already holds."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checks.seed("seed", self.seed)
-        check_counts(self, "units", "num_images", "epochs")
         check_increasing(w_inh=self.w_inh, rests=self.rests)
         if self.num_images < 2:
             raise ValueError("num_images is 1: 2 are needed for one to follow another")
@@ -85,15 +63,9 @@ def main(config: Config) -> xr.Dataset:
     """Run the scenario, write its results and figure, and return the results."""
     torch.set_num_threads(1)
     backend = backends.resolve(config.backend)  # a mistake should not cost the training
-    out, figure = places(config, "hysteresis")
+    out, figure = config.paths("hysteresis")
     images = datasets.load(config.data, config.data_root)
-    learned = learn(
-        images,
-        units=config.units,
-        epochs=config.epochs,
-        seed=config.seed,
-        num_images=config.num_images,
-    )
+    learned = config.learn(images, seed=config.seed)
     rests = [*config.rests, RESET]
     runs = [simulate(config, learned, rest) for rest in rests]
     result = xr.concat(

@@ -2,33 +2,28 @@
 
 `LEARNERS` names each baseline, network of a scenario and command; one that is new belongs
 there. Each is called with a seed, a number of validation images and a folder, and returns
-its results. `Watched` gives it the images, and sees what else it learned and drew.
+its results. `watching` gives it the images, and sees what else it learned and drew.
 """
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import sklearn.cluster
 import torch
 import xarray as xr
-from torch.overrides import TorchFunctionMode
 
 from fastpath import baselines, cli, experiment
 from fastpath.baselines import Backprop, KMeans
 from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.data import datasets
-from fastpath.data.datasets import Images
 from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.runs import storage
 from fastpath.training.loop import Training
 from scenarios import (
-    cells,
     dale_learns,
     dale_training,
     faces,
@@ -37,167 +32,19 @@ from scenarios import (
     multilayer,
     quickstart,
     settling,
-    study,
 )
 from scenarios.ladder import networks as ladder
 from scenarios.ladder.mimic import Mimic
 from scenarios.ladder.one_step import OneStep
 from scenarios.ladder.training import BackProp, Circuit, FullScale, OneByOne
+from scenarios.support import study, trials
+from tests.watching import CLASSES, SIDE, Learner, Results, given, images, numbers
 
-type Results = dict[str, np.ndarray]
-type Learner = Callable[[int, int, Path], Results]
-
-SIDE, CLASSES, NUM_TRAIN, NUM_TEST = 3, 3, 132, 14
 UNITS = SIDE * SIDE  # as many as pixels: layers one above the other are of one shape
 CENTRED = Preprocess(subtract_mean=True, unit_norm=True)
 TRAINING = Training(epochs=2, batch_size=44, lr=0.1)
 READOUT = Readout(epochs=2, batch_size=44, power=2.0, lr=0.05)
 BACKPROP = Backprop(epochs=2, batch_size=44, lr=1e-2)
-# Results that are of the images scored on, or of the clock.
-OF_SCORED = {
-    *("error", "test_error", "validation_error", "accuracy", "confusion"),
-    *("dead", "used", "active", "held_out"),
-}
-OF_CLOCK = {
-    *("learn_seconds", "train_seconds", "layer_seconds", "head_seconds", "run_seconds"),
-    *("images_per_second", "peak_megabytes"),
-}
-
-
-def images(kind: str = "one") -> Images:
-    """Return images for training, the same, and for the test of a kind: one, other, both.
-
-    Those of the other kind are brighter, the more so the higher, and of other labels.
-    """
-    rng = np.random.default_rng(5)
-    shape = (SIDE, SIDE, 1)
-    x_train = rng.integers(0, 256, (NUM_TRAIN, *shape), np.uint8)
-    one = rng.integers(0, 200, (NUM_TEST, *shape), np.uint8)
-    other = 255 - rng.integers(0, 90, (NUM_TEST, *shape)) * np.arange(SIDE)[:, None, None]
-    y_train = np.arange(NUM_TRAIN) % CLASSES
-    y_one, y_other = np.arange(NUM_TEST) % CLASSES, np.arange(NUM_TEST)[::-1] ** 2 % CLASSES
-    x, y = {
-        "one": (one, y_one),
-        "other": (other, y_other),
-        "both": (np.concatenate([one, other]), np.concatenate([y_one, y_other])),
-    }[kind]
-    names = tuple(map(str, range(CLASSES)))
-    return Images(x_train, y_train, x.astype(np.uint8), y, "given", names)
-
-
-class Drawn(TorchFunctionMode):
-    """Notes what is drawn from any of PyTorch's generators."""
-
-    def __init__(self) -> None:
-        self.numbers: list[tuple[str, np.ndarray]] = []
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        if (kwargs or {}).get("generator") is not None:
-            values = result.detach().numpy().copy()
-            self.numbers.append((getattr(func, "__name__", str(func)), values))
-        return result
-
-
-class Noted(np.random.Generator):
-    """Notes what is drawn from one of NumPy's generators."""
-
-    def __init__(self, seed: int, numbers: list[tuple[str, np.ndarray]]) -> None:
-        super().__init__(np.random.PCG64(seed))
-        self._numbers = numbers
-
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name not in ("permutation", "random", "uniform", "normal", "standard_normal"):
-            return found
-
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            values = found(*args, **kwargs)
-            self._numbers.append((name, np.array(values)))
-            return values
-
-        return noted
-
-
-@dataclass
-class Watched:
-    """What a learner found out."""
-
-    results: Results
-    learned: Results
-    """The results that are not of the images scored on, and all that Adam moved."""
-    drawn: list[tuple[str, np.ndarray]]
-    """All random numbers, in their order."""
-    held_out: list[torch.Tensor]
-    """What each split of the data left to be scored on."""
-
-
-@contextlib.contextmanager
-def given(shown: Images) -> Iterator[list[torch.Tensor]]:
-    """Let everything load these images; yield what each split leaves to be scored on."""
-    held_out: list[torch.Tensor] = []
-    plain = experiment.split
-
-    def split(*args: Any, **kwargs: Any) -> experiment.Split:
-        parts = plain(*args, **kwargs)
-        held_out.append(parts.x_score)
-        return parts
-
-    cached = (cells._loaded, ladder._loaded, ladder._split)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets, "load", lambda *_, **__: shown)
-        patch.setattr(experiment, "split", split)
-        for cache in cached:
-            cache.cache_clear()
-        yield held_out
-    for cache in cached:
-        cache.cache_clear()
-
-
-def watched(
-    learner: Learner,
-    folder: Path,
-    *,
-    shown: Images,
-    seed: int = 0,
-    validation: int = 0,
-    draws: Drawn | None = None,
-) -> Watched:
-    """Call a learner with these images; `draws` notes its random numbers, and is slow."""
-    moved: list[torch.Tensor] = []
-
-    class Adam(torch.optim.Adam):
-        def __init__(self, params, *args, **kwargs) -> None:
-            params = list(params)
-            moved.extend(params)
-            super().__init__(params, *args, **kwargs)
-
-    class MiniBatchKMeans(sklearn.cluster.MiniBatchKMeans):
-        def fit(self, x):
-            draws.numbers.append(("k-means", np.array([float(self.random_state)])))
-            return super().fit(x)
-
-    with given(shown) as held_out, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim, "Adam", Adam)
-        if draws is not None:
-            patch.setattr(sklearn.cluster, "MiniBatchKMeans", MiniBatchKMeans)
-            patch.setattr(np.random, "default_rng", lambda seed: Noted(seed, draws.numbers))
-        with draws or contextlib.nullcontext():
-            results = learner(seed, validation, folder)
-    results = {name: one for name, one in results.items() if kind(name) not in OF_CLOCK}
-    learned = {name: one for name, one in results.items() if kind(name) not in OF_SCORED}
-    learned |= {f"Adam {i}": one.detach().numpy() for i, one in enumerate(moved)}
-    return Watched(results, learned, draws.numbers if draws else [], held_out)
-
-
-def kind(name: str) -> str:
-    """Return the name of a variable without the number of the network that it is of."""
-    return name.split()[0]
-
-
-def numbers(result: xr.Dataset) -> Results:
-    """Return the variables of a result."""
-    return {str(name): np.asarray(one) for name, one in result.data_vars.items()}
 
 
 def _split(seed: int, validation: int) -> tuple[experiment.Split, torch.Generator]:
@@ -270,10 +117,10 @@ def kmeans(seed: int, validation: int, folder: Path) -> Results:
     return {"weights": weights.numpy()}
 
 
-def small(cell: Any, **changes: Any) -> Any:
+def small(trial: Any, **changes: Any) -> Any:
     """Return a network of a scenario that learns for a moment; 0 epochs stay 0."""
     shorter: dict[str, Any] = {}
-    for name, value in vars(cell).items():
+    for name, value in vars(trial).items():
         if isinstance(value, Training):
             shorter[name] = replace(TRAINING, epochs=min(value.epochs, TRAINING.epochs))
         elif isinstance(value, Readout):
@@ -282,16 +129,16 @@ def small(cell: Any, **changes: Any) -> Any:
             shorter[name] = BACKPROP
         elif name == "layers":
             shorter[name] = tuple(small(layer) for layer in value)
-        elif isinstance(value, cells.Network):
+        elif isinstance(value, trials.Network):
             shorter[name] = small(value, **changes)
-    return replace(cell, **shorter, **changes)
+    return replace(trial, **shorter, **changes)
 
 
-def network(cell: Any) -> Learner:
+def network(trial: Any) -> Learner:
     """Return what computes a network, and before it those that it needs."""
 
     def learner(seed: int, validation: int, folder: Path) -> Results:
-        mine = small(cell, seed=seed, validation=validation)
+        mine = small(trial, seed=seed, validation=validation)
         found: dict[Any, xr.Dataset] = {}
 
         def computed(one: Any) -> xr.Dataset:
@@ -311,29 +158,28 @@ def network(cell: Any) -> Learner:
 
 def networks() -> dict[str, Learner]:
     """Return all networks of the studies, as the studies themselves make them."""
-    source = cells.Source(name="given", path="given")
+    source = trials.Source(name="given", path="given")
     quick: dict[str, Any] = {"preset": "quick", "units": UNITS, "seeds": 1}
     with given(images()):
         made = {
-            "hidden_size": hidden_size.cells(
+            "hidden_size": hidden_size.trials(
                 hidden_size.Config(**quick | {"units": (UNITS,)}), source
             ),
-            "faces": faces.cells(faces.Config(**quick), faces.Faces(**vars(source))),
-            "multilayer": multilayer.cells(multilayer.Config(**quick), source),
-            "dale_training": dale_training.cells(
+            "faces": faces.trials(
+                faces.Config(**quick), faces.networks.Faces(**vars(source))
+            ),
+            "multilayer": multilayer.trials(multilayer.Config(**quick), source),
+            "dale_training": dale_training.trials(
                 dale_training.Config(**quick, interneurons=7), source
             ),
-            "hebbian_first_layer": [
-                hebbian_first_layer.network(
-                    name, source, 0, hebbian_first_layer.Config(**quick)
-                )
-                for name in hebbian_first_layer.NAMES
-            ],
+            "hebbian_first_layer": hebbian_first_layer.trials(
+                hebbian_first_layer.Config(**quick), source
+            ),
         }
     return {
-        f"{study}: {cell.network}": network(cell)
+        f"{study}: {trial.network}": network(trial)
         for study, found in made.items()
-        for cell in found
+        for trial in found
     }
 
 
@@ -344,8 +190,8 @@ def ladder_source(seed: int) -> ladder.Source:
 def of_the_ladder(kind: Callable[..., Any], **settings: Any) -> Learner:
     def learner(seed: int, validation: int, folder: Path) -> Results:
         more = {} if kind is BackProp else {"validation": validation > 0}
-        cell = kind(source=ladder_source(seed), num_units=UNITS, **settings, **more)
-        return numbers(cell.compute())
+        trial = kind(source=ladder_source(seed), num_units=UNITS, **settings, **more)
+        return numbers(trial.compute())
 
     return learner
 
@@ -376,8 +222,8 @@ def ladder_circuit(seed: int, validation: int, folder: Path) -> Results:
     level = Circuit(
         w_inh=0.7, h_star=0.3, delta=0.4, duration=0.5, continuous=False, backend="numpy"
     )
-    cell = {"name": "circuit", "level": level, **LEVEL, **JUDGED}
-    return of_the_ladder(OneByOne, **cell)(seed, validation, folder)
+    trial = {"name": "circuit", "level": level, **LEVEL, **JUDGED}
+    return of_the_ladder(OneByOne, **trial)(seed, validation, folder)
 
 
 def train_command(*flags: str) -> Learner:
@@ -412,18 +258,15 @@ def backprop_command(seed: int, validation: int, folder: Path) -> Results:
 def quick_start(seed: int, validation: int, folder: Path) -> Results:
     """Without a split of its own: its seeds are counted from 0."""
     config = quickstart.Config(units=UNITS, epochs=2, seeds=1 + seed, num_images=5)
-    learned = quickstart.learn(config, datasets.load("given"))
-    found = vars(learned) | {
-        "h_star": quickstart.single_winner_threshold(learned, w_inh=0.7)
-    }
-    errors = [error[-1] for error in found.pop("test_error").values()]
+    learned, by_network = quickstart.experiment.learn(config, datasets.load("given"))
+    found = vars(learned) | {"h_star": learned.threshold(w_inh=0.7)}
+    errors = [error[-1] for error in by_network.values()]
     return {"test_error": np.array(errors)} | {k: np.asarray(v) for k, v in found.items()}
 
 
 def settle(seed: int, validation: int, folder: Path) -> Results:
-    learned = settling.learn(
-        datasets.load("given"), units=UNITS, epochs=2, seed=seed, num_images=5
-    )
+    config = settling.Config(units=UNITS, epochs=2, num_images=5)
+    learned = config.learn(datasets.load("given"), seed=seed)
     found = {name: np.asarray(getattr(learned, name)) for name in ("weights", "seen")}
     return found | {"held_out": learned.held_out.numpy()}
 
@@ -440,15 +283,15 @@ def dale_circuit(seed: int, validation: int, folder: Path) -> Results:
         validation=validation,
         backend="numpy",
     )
-    parts = dale_learns.split(config, datasets.load("given"), seed)
-    run = dale_learns.simulate(config, parts, seed)
-    weights = {dale_learns.DALE: torch.from_numpy(run["weights"].values).float()}
-    weights |= dale_learns.rivals(config, parts, seed)
+    parts = dale_learns.experiment.split(config, datasets.load("given"), seed)
+    run = dale_learns.experiment.simulate(config, parts, seed)
+    weights = {dale_learns.experiment.DALE: torch.from_numpy(run["weights"].values).float()}
+    weights |= dale_learns.experiment.rivals(config, parts, seed)
     errors = [
-        dale_learns.read_out(config, parts, name, one, seed)
+        dale_learns.experiment.read_out(config, parts, name, one, seed)
         for name, one in weights.items()
     ]
-    errors.append(dale_learns.back_propagated(config, parts, seed))
+    errors.append(dale_learns.experiment.back_propagated(config, parts, seed))
     found = {name: one.numpy() for name, one in weights.items()}
     return found | {"error": np.array(errors), "weights_ie": run["weights_ie"].values}
 
@@ -466,6 +309,8 @@ FULL: dict[str, Learner] = {
     "command backprop": backprop_command,
     "dale_learns": dale_circuit,
 }
+
+
 # Those whose images held out are not of a number that is asked for.
 LEARNERS: dict[str, Learner] = {
     **FULL,
@@ -474,10 +319,12 @@ LEARNERS: dict[str, Learner] = {
     **LADDER,
     "ladder: circuit": ladder_circuit,
 }
+
+
 # One of each kind; the others differ in settings alone, or build a circuit.
 OFTEN = (
     *("learn", "learn, equilibrium", "backprop", "linear", "kmeans"),
-    *(f"hidden_size: {method}" for method in hidden_size.METHODS),
+    *(f"hidden_size: {method}" for method in trials.METHODS),
     *("faces: local rule", "faces: back-propagation", "faces: largest class"),
     *("multilayer: 3 layers", "multilayer: 2 layers, rates centred, random"),
     *("dale_training: excitatory + interneurons", "dale_training: 80/20 by input"),

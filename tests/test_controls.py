@@ -19,9 +19,9 @@ from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
 from scenarios import dale_training, faces, hebbian_first_layer, hidden_size, multilayer
 from scenarios import quickstart as quick
-from scenarios.cells import Source
 from scenarios.ladder import networks as ladder
 from scenarios.ladder import training
+from scenarios.support.trials import Source
 
 LEARNED, RANDOM, KMEANS = (Readout(power=n, epochs=round(n)) for n in (2.25, 5.75, 7.5))
 SOURCE = Source(name="digits", path="digits")
@@ -44,15 +44,15 @@ def told_apart(monkeypatch):
     monkeypatch.setattr(dale_training, "READOUTS", {})
 
 
-def by_name(cells):
-    return {cell.network: cell for cell in cells}
+def by_name(trials):
+    return {trial.network: trial for trial in trials}
 
 
 @pytest.mark.usefixtures("told_apart")
 def test_each_kind_of_weights_has_its_own_readout():
     config = hidden_size.Config(**QUICK | {"units": (20,)})
-    found = {"hidden_size": by_name(hidden_size.cells(config, SOURCE))}
-    found["faces"] = by_name(faces.cells(faces.Config(**QUICK), SOURCE))
+    found = {"hidden_size": by_name(hidden_size.trials(config, SOURCE))}
+    found["faces"] = by_name(faces.trials(faces.Config(**QUICK), SOURCE))
     for networks in found.values():
         learned, random = networks["local rule"], networks["random weights"]
         assert learned.readout == LEARNED
@@ -65,13 +65,13 @@ def test_each_kind_of_weights_has_its_own_readout():
 
 @pytest.mark.usefixtures("told_apart")
 def test_random_layers_have_the_readout_of_random_weights():
-    towers = by_name(multilayer.cells(multilayer.Config(**QUICK), SOURCE))
-    for name, cell in towers.items():
+    towers = by_name(multilayer.trials(multilayer.Config(**QUICK), SOURCE))
+    for name, trial in towers.items():
         random = name.endswith(", random")
-        assert (cell.readout == RANDOM) == random
-        assert (cell.layers[-1].training.epochs == 0) == random
-        assert all(layer.training.epochs > 0 for layer in cell.layers[:-1])
-    signed = by_name(dale_training.cells(dale_training.Config(**QUICK), SOURCE))
+        assert (trial.readout == RANDOM) == random
+        assert (trial.layers[-1].training.epochs == 0) == random
+        assert all(layer.training.epochs > 0 for layer in trial.layers[:-1])
+    signed = by_name(dale_training.trials(dale_training.Config(**QUICK), SOURCE))
     for title in dale_training.TITLES.values():
         learned, random = signed[title], signed[f"{title}, random"]
         assert (learned.readout, random.readout) == (LEARNED, RANDOM)
@@ -89,7 +89,7 @@ def test_the_power_of_random_weights_is_1_for_every_data_set(monkeypatch):
     for origin in KNOWN:
         for num_units in (200, 2000, 8000):
             assert defaults_for(origin, num_units).random.power == 1
-    for settings in faces.SETTINGS.values():
+    for settings in faces.defaults.SETTINGS.values():
         assert settings.random.power == 1
     powers = []
 
@@ -125,7 +125,7 @@ def test_random_weights_of_the_quickstart_are_read_out_their_own_way(monkeypatch
             raise Enough
         return SimpleNamespace(metrics={"test_error": 0.0})
 
-    monkeypatch.setattr(quick.experiment, "learn", learn)
+    monkeypatch.setattr(quick.experiment.experiment, "learn", learn)
     with pytest.raises(Enough):
         quick.learn(quick.Config(epochs=3), quick.datasets.load("digits"))
     known = defaults_for("digits")

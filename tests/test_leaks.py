@@ -8,8 +8,9 @@ import torch
 
 from scenarios.ladder import networks as ladder
 from scenarios.ladder.one_step import FIXED, Step
-from tests import learners
-from tests.learners import FULL, LEARNERS, NUM_TEST, images, some, watched
+from tests import learners, watching
+from tests.learners import FULL, LEARNERS, some
+from tests.watching import NUM_TEST, images, watched
 
 HELD_OUT = 22
 OF_ERROR = ("test_error", "validation_error", "error")
@@ -45,7 +46,7 @@ def with_others(shown, held_out):
     which = [(x == image).all(axis=(1, 2, 3)).argmax() for image in held_out.numpy()]
     assert len(set(which)) == HELD_OUT
     x[which] //= 3
-    y[which] = (y[which] + 1) % learners.CLASSES
+    y[which] = (y[which] + 1) % watching.CLASSES
     return replace(shown, x_train=x, y_train=y)
 
 
@@ -67,7 +68,7 @@ def test_validation_images_teach_nothing_and_the_test_set_is_not_looked_at(name,
 @pytest.fixture
 def trained():
     """The weights of a network of the ladder, before and after learning."""
-    with learners.given(images()):
+    with watching.given(images()):
         yield learners.one_step("late", 5).network.compute()
 
 
@@ -83,10 +84,10 @@ def changed(monkeypatch, which):
 def test_the_threshold_of_the_ladder_is_chosen_on_images_that_are_not_shown(
     trained, monkeypatch
 ):
-    cell = learners.one_step("late", 5)
-    before = Step.of(cell, trained)
+    trial = learners.one_step("late", 5)
+    before = Step.of(trial, trained)
     changed(monkeypatch, slice(None, 5))
-    after = Step.of(cell, trained)
+    after = Step.of(trial, trained)
     assert not torch.equal(after.v, before.v)
     np.testing.assert_array_equal(after.thresholds[FIXED], before.thresholds[FIXED])
     assert after.num_ranks == before.num_ranks

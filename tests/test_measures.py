@@ -10,11 +10,14 @@ import xarray as xr
 from fastpath.competition import Equilibrium, Ranking
 from fastpath.layers import Dense
 from neurodyn import equilibrium
-from scenarios import cells, hysteresis, multilayer, settling
+from scenarios import hysteresis, multilayer, settling
 from scenarios.ladder import mimic, study, training
 from scenarios.ladder.training import FullScale, OneByOne
-from tests import learners
-from tests.learners import images, ladder_source
+from scenarios.support import trials
+from scenarios.support.circuit import TAU_MS
+from tests import learners, watching
+from tests.learners import ladder_source
+from tests.watching import images
 
 SEEDS, UNITS, PIXELS = 3, 4, 6
 NUMBERS = {"error": 5.0, "dead": 1, "used": 2.0, "active": 1.5, "learn_seconds": 0.1}
@@ -41,7 +44,7 @@ def test_trainings_one_by_one_are_compared_row_by_row():
     made, found, weights = [], [], {}
     for seed in range(SEEDS):
         for rule in rules:
-            cell = OneByOne(
+            trial = OneByOne(
                 name=rule,
                 source=ladder_source(seed),
                 presentations=20,
@@ -60,7 +63,7 @@ def test_trainings_one_by_one_are_compared_row_by_row():
                 },
                 coords={"snapshot": [0, 20]},
             )
-            made.append(cell)
+            made.append(trial)
             found.append(result)
     result = study.one_by_one_results(made, found)
     for (rule, seed), (start, last) in weights.items():
@@ -86,7 +89,7 @@ def test_trainings_at_full_scale_are_compared_by_the_median_unit():
     made, found, weights = [], [], {}
     for seed in range(SEEDS):
         for name in (*names, "back-propagation"):
-            cell = FullScale(
+            trial = FullScale(
                 name=name,
                 level=Ranking(),
                 source=ladder_source(seed),
@@ -99,7 +102,7 @@ def test_trainings_at_full_scale_are_compared_by_the_median_unit():
             if name in names:
                 weights[name, seed] = (2 + seed) * rows(rng, rng.permutation(UNITS))
                 result["weights"] = (("unit", "pixel"), weights[name, seed])
-            made.append(cell)
+            made.append(trial)
             found.append(result)
     result = study.full_results_of(made, found).sel(num_units=UNITS)
     for (name, seed), mine in weights.items():
@@ -134,10 +137,10 @@ def test_learning_one_by_one_is_a_loop_whose_snapshots_stay(rule):
 
 
 def test_snapshots_are_labelled_by_the_presentations_before():
-    cell = {"name": "ranking", "level": Ranking(), "num_units": UNITS, "rate": 0.1}
+    trial = {"name": "ranking", "level": Ranking(), "num_units": UNITS, "rate": 0.1}
     judged = {"head_epochs": 1, "probe_w_inh": 0.5, "presentations": 30}
-    with learners.given(images()):
-        found = OneByOne(source=ladder_source(0), **cell, **judged).compute()
+    with watching.given(images()):
+        found = OneByOne(source=ladder_source(0), **trial, **judged).compute()
     assert found["snapshot"].values.tolist() == [*range(0, 31, 3)]
     np.testing.assert_array_equal(found["weights"], found["snapshots"][-1])
 
@@ -145,7 +148,7 @@ def test_snapshots_are_labelled_by_the_presentations_before():
 @pytest.fixture
 def trained():
     """The weights of a network of the ladder, before and after learning."""
-    with learners.given(images()):
+    with watching.given(images()):
         yield learners.one_step("late", 5).network.compute()
 
 
@@ -153,10 +156,10 @@ def test_an_imitation_is_the_best_of_all_that_are_tried(trained, monkeypatch):
     """Chosen by cos(ΔW) on the first half of the images, scored on the second."""
     monkeypatch.setattr(mimic, "STRENGTHS", (0.5, 0.9))
     monkeypatch.setattr(mimic, "SHARES", (0.4, 0.8))
-    cell = learners.imitation()
-    found = cell.compute(trained).sel(k=2, delta=0.4, threshold="share")
+    trial = learners.imitation()
+    found = trial.compute(trained).sel(k=2, delta=0.4, threshold="share")
     w = trained["weights"].sel(stage="late").values.astype(float)
-    source = cell.network.source
+    source = trial.network.source
     v = source.seen(source.validation().x_score[:22]).numpy()
     halves = (v[:11], v[11:])
 
@@ -186,10 +189,10 @@ def test_an_imitation_is_the_best_of_all_that_are_tried(trained, monkeypatch):
 
 
 def test_a_stack_is_read_out_as_its_last_layer_sees_and_took_the_time_of_all(monkeypatch):
-    with learners.given(images()):
-        source = cells.Source(name="given", path="given")
+    with watching.given(images()):
+        source = trials.Source(name="given", path="given")
         config = multilayer.Config(preset="quick", seeds=1, units=learners.UNITS)
-        (deep,) = (c for c in multilayer.cells(config, source) if c.network == "3 layers")
+        (deep,) = (c for c in multilayer.trials(config, source) if c.network == "3 layers")
         deep = learners.small(deep)
         assert deep.preprocess != deep.layers[-1].preprocess
         towers = []
@@ -197,13 +200,13 @@ def test_a_stack_is_read_out_as_its_last_layer_sees_and_took_the_time_of_all(mon
             seconds = {"train_seconds": 10.0 ** len(towers)}
             towers.append(tower.compute(*towers).assign(seconds))
         asked = {}
-        read_out = multilayer.experiment.read_out
+        read_out = multilayer.networks.experiment.read_out
 
         def noted(weights, parts, **settings):
             asked.update(settings, weights=weights)
             return read_out(weights, parts, **settings)
 
-        monkeypatch.setattr(multilayer.experiment, "read_out", noted)
+        monkeypatch.setattr(multilayer.networks.experiment, "read_out", noted)
         result = deep.compute(*towers)
     assert float(result["learn_seconds"]) == 111
     assert asked["preprocess"] == deep.layers[-1].preprocess
@@ -218,7 +221,7 @@ def test_units_that_learned_nothing_in_the_last_epoch_are_dead():
     for learning, dead in (([1.0, 0.75], 25.0), ([], np.nan)):
         history = xr.Dataset({"learning": ("epoch", learning)})
         trained = SimpleNamespace(history=history, metrics=metrics)
-        found = cells.Local.worth(None, trained, parts)
+        found = trials.Local.score(None, trained, parts)
         np.testing.assert_equal([float(found["dead"]), float(found["error"])], [dead, 3])
 
 
@@ -228,8 +231,8 @@ def test_activity_is_measured_at_the_ends_of_the_durations():
     drive = np.array([[1.0, 0.9, 0.1], [0.5, 0.2, 0.4]])
     settled = equilibrium.settle(drive, w_inh=0.5)
     end = settled + np.array([0.01, -0.02, 0.0])
-    per_image = round(20 * settling.TAU_MS / settling.SAMPLE_MS)
-    early = round(5 * settling.TAU_MS / settling.SAMPLE_MS)
+    per_image = round(20 * TAU_MS / settling.experiment.SAMPLE_MS)
+    early = round(5 * TAU_MS / settling.experiment.SAMPLE_MS)
     h = np.full((2, per_image, 3), 9.0)
     h[:, early - 1], h[:, -1] = 2.0, end
     activity = np.concatenate([np.zeros((1, 3)), h.reshape(-1, 3)])
@@ -237,7 +240,7 @@ def test_activity_is_measured_at_the_ends_of_the_durations():
         {"drive": (("image", "unit"), drive), "activity": (("time", "unit"), activity)},
         attrs={"config": '{"dt_ms": 0.5}'},
     )
-    found = settling.measure(config, run, 0.5)
+    found = settling.experiment.measure(config, run, 0.5)
     last = (end > 0).sum(axis=1)
     np.testing.assert_array_equal(found["active_units"], np.stack([[3, 3], last], axis=1))
     first = abs(2 - settled).max(axis=1) / drive.max(axis=1)

@@ -1,29 +1,31 @@
 """The scenarios on the lateral-inhibition circuit: settling, plasticity, hysteresis."""
 
 import json
-import runpy
-import sys
 
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.axes import Axes
 
 from fastpath.data import datasets
 from neurodyn import equilibrium
 from scenarios import continuous_plasticity, hysteresis, settling
+from tests.helpers import figures_saved, mistake, panels
 
 
-def saved(config, result) -> xr.Dataset:
-    """Return the results as saved, with their form checked."""
+def saved(config, main) -> tuple[xr.Dataset, dict[str, Axes]]:
+    """Run a scenario; return its results as saved, with their form checked, and panels."""
+    with figures_saved() as figures:
+        result = main(config)
     read = xr.load_dataset(config.out / "results.nc", engine="h5netcdf")
     xr.testing.assert_identical(read, result)
     for variable in read.variables.values():
         assert {"units", "long_name"} <= set(variable.attrs)
     assert json.loads((config.out / "config.json").read_text())["units"] == config.units
-    assert config.figure.stat().st_size > 20_000
+    assert config.figure.exists()
     with pytest.raises(ValueError, match="already holds a run"):
-        settling.places(config, "any")
-    return read
+        config.paths("any")
+    return read, panels(*figures)
 
 
 def settling_config(folder, **settings):
@@ -35,10 +37,11 @@ def settling_config(folder, **settings):
 
 def test_the_circuit_settles_to_the_closed_form(tmp_path, capsys):
     config = settling_config(tmp_path)
-    result = saved(config, settling.main(config))
-    learned = settling.learn(
-        datasets.load("digits"), units=12, epochs=3, seed=0, num_images=6
-    )
+    result, shown = saved(config, settling.main)
+    active = shown["competitors left (dotted: at shorter T / τ)"].lines[0].get_ydata()
+    expected = result["settled_units"].sel(weights="trained").mean("image")
+    np.testing.assert_array_equal(active, expected)
+    learned = config.learn(datasets.load("digits"), seed=0)
     drive = (learned.held_out @ learned.weights.T).numpy()
     for w_inh in config.w_inh:
         at_w = result.sel(w_inh=w_inh, weights="trained")
@@ -57,8 +60,12 @@ def test_the_circuit_settles_to_the_closed_form(tmp_path, capsys):
 
 def test_settling_time_is_from_when_all_stay_near():
     away = np.array([[1.0, 0.001, 1.0, 0.001], [0.001] * 4, [1.0] * 4])
-    times = settling.settling_ms(away)
-    assert times.tolist() == [4 * settling.SAMPLE_MS, settling.SAMPLE_MS, np.inf]
+    times = settling.experiment.settling_ms(away)
+    assert times.tolist() == [
+        4 * settling.experiment.SAMPLE_MS,
+        settling.experiment.SAMPLE_MS,
+        np.inf,
+    ]
 
 
 def plasticity_config(folder, **settings):
@@ -71,8 +78,11 @@ def plasticity_config(folder, **settings):
 @pytest.mark.slow
 def test_plastic_synapses_change_as_the_traces_say(tmp_path, capsys):
     config = plasticity_config(tmp_path)
-    result = saved(config, continuous_plasticity.main(config))
-    assert result["plastic_error"].max() < continuous_plasticity.RELATIVE_CHANGE
+    result, shown = saved(config, continuous_plasticity.main)
+    curve = shown["direction of learning, w_inh = 0.3"].lines[1].get_ydata()
+    cosines = result["cosine"].sel(timing="continuous", w_inh=0.3).mean("seed")
+    np.testing.assert_array_equal(curve, cosines)
+    assert result["plastic_error"].max() < continuous_plasticity.config.RELATIVE_CHANGE
     assert (result["plastic_error_halved"] < result["plastic_error"]).all()
     settled = result.sel(timing="settled", duration=40)
     np.testing.assert_allclose(settled["cosine"], 1, atol=1e-12)
@@ -92,7 +102,7 @@ def test_learning_is_averaged_over_its_window():
     h[:, 1] = -1.0
     h[:2, 1] = 0.5
     g = np.where(h >= 1, 1.0, np.where(h >= 0, -0.4, 0.0))
-    means, wasted, spent = continuous_plasticity.averages(g, h, config, dt_ms)
+    means, wasted, spent = continuous_plasticity.traces.averages(g, h, config, dt_ms)
     np.testing.assert_allclose(means["continuous"], [[1, -0.08], [1, -0.02]])
     np.testing.assert_allclose(means["gated"], [[1, 0], [1, 0]])
     np.testing.assert_allclose(means["settled"], [[1, 0], [1, 0]])
@@ -109,16 +119,16 @@ def hysteresis_config(folder, **settings):
 @pytest.mark.slow
 def test_the_largest_drive_wins_unless_activity_is_carried_over(tmp_path, capsys):
     config = hysteresis_config(tmp_path)
-    result = saved(config, hysteresis.main(config))
+    result, shown = saved(config, hysteresis.main)
+    boxes = shown["stable single-winner states of an image"].lines[-1].get_ydata()
+    np.testing.assert_array_equal(boxes, result["eligible"].mean("image"))
     right = result["winner"] == result["largest_drive"]
     assert right.sel(rest=np.inf).all()
     assert right.sel(rest=15).all()
     assert right.isel(image=0).all()
     held = hysteresis.shares(result)["held"].sel(rest=0)
     assert held.sel(w_inh=5) > 0
-    learned = settling.learn(
-        datasets.load("digits"), units=12, epochs=3, seed=0, num_images=6
-    )
+    learned = config.learn(datasets.load("digits"), seed=0)
     drive = (learned.held_out @ learned.weights.T).numpy()
     for w_inh in config.w_inh:
         eligible = hysteresis.eligible_winners(drive, w_inh=w_inh)
@@ -163,12 +173,6 @@ def test_settings_that_make_no_sense_are_refused(scenario, settings, message):
 @pytest.mark.parametrize("name", ["settling", "continuous_plasticity", "hysteresis"])
 def test_mistakes_get_one_line(tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [name, "--backend", "gpu"])
-    monkeypatch.delitem(sys.modules, f"scenarios.{name}", raising=False)
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_module(f"scenarios.{name}", run_name="__main__")
-    assert stopped.value.code == 2
-    said = capsys.readouterr().err
+    said = mistake(capsys, name, "--backend", "gpu")
     assert said.startswith(f"{name}: unknown backend 'gpu'")
-    assert said.count("\n") == 1
     assert not any(tmp_path.iterdir())

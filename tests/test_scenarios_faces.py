@@ -1,8 +1,6 @@
-"""Faces: gray images, mirror images, what tells cells apart, and the study in small."""
+"""Faces: gray images, mirror images, what tells trials apart, and the study in small."""
 
 import os
-import runpy
-import sys
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -13,9 +11,12 @@ import xarray as xr
 
 from fastpath.data.defaults import defaults_for
 from fastpath.training.loop import Training
-from scenarios import face_figure, faces, grid
-from scenarios.cells import GRAY, Source
-from scenarios.faces import Config, Faces, LargestClass
+from scenarios import faces
+from scenarios.faces import Config
+from scenarios.faces.networks import Faces, LargestClass
+from scenarios.support import grid
+from scenarios.support.trials import GRAY, Source
+from tests.helpers import figures_saved, heights, mistake, panels
 
 SIDE = 6
 
@@ -63,14 +64,14 @@ def test_gray_is_the_weighted_sum_of_the_channels(tiny):
 def test_other_images_of_the_same_name_are_other_cells(tmp_path):
     def path_of(data, **changes):
         source = Faces.of(data, None, **changes)
-        cell = LargestClass(
+        trial = LargestClass(
             network="largest class",
             source=source,
             num_units=0,
             seed=0,
             preprocess=defaults_for(source.name).preprocess,
         )
-        return grid.path_of(cell, tmp_path)
+        return grid.path_of(trial, tmp_path)
 
     first = path_of(save_tiny(tmp_path / "first"))
     assert path_of(save_tiny(tmp_path / "copy")) == first
@@ -80,7 +81,7 @@ def test_other_images_of_the_same_name_are_other_cells(tmp_path):
 
 def test_mirror_images_are_learned_but_not_of_those_scored_on(tiny):
     source = Faces.of(tiny, None)
-    cell = LargestClass(
+    trial = LargestClass(
         network="largest class",
         source=source,
         num_units=0,
@@ -88,7 +89,7 @@ def test_mirror_images_are_learned_but_not_of_those_scored_on(tiny):
         preprocess=defaults_for("tiny").preprocess,
         validation=10,
     )
-    _, parts, _ = cell.begin()
+    _, parts, _ = trial.begin()
     x, y = parts.x_learn.numpy(), parts.y_learn.numpy()
     assert (len(x), len(parts.x_score)) == (60, 10)
     for i in range(30):
@@ -98,7 +99,7 @@ def test_mirror_images_are_learned_but_not_of_those_scored_on(tiny):
     for image in parts.x_score.numpy():
         assert image.tobytes() not in learned
         assert image[:, ::-1].tobytes() not in learned
-    plain = replace(cell, source=Source.of(tiny, None))
+    plain = replace(trial, source=Source.of(tiny, None))
     assert len(plain.begin()[1].x_learn) == 30
 
 
@@ -109,8 +110,8 @@ def test_largest_class_is_that_of_the_training_images(tmp_path):
     arrays["y_train"][:10] = 1
     arrays["y_test"] = np.array([1] * 5 + [0] * 15)
     np.savez(path, **arrays)
-    cell = faces.network("largest class", Faces.of(path, None), 0, small(tmp_path))
-    assert cell.compute()["error"] == pytest.approx(75)
+    trial = faces.trial("largest class", Faces.of(path, None), 0, small(tmp_path))
+    assert trial.compute()["error"] == pytest.approx(75)
 
 
 def test_known_sets_have_names_of_classes_unless_the_file_has(tmp_path):
@@ -122,15 +123,9 @@ def test_known_sets_have_names_of_classes_unless_the_file_has(tmp_path):
     assert Faces.of(unknown, None).load().classes == ("0", "1")
 
 
-def test_missing_faces_are_one_line_that_helps(tmp_path, monkeypatch, capsys):
-    arguments = ["faces", "--data-root", str(tmp_path), "--out", str(tmp_path / "out")]
-    monkeypatch.setattr(sys, "argv", arguments)
-    monkeypatch.delitem(sys.modules, "scenarios.faces")
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_module("scenarios.faces", run_name="__main__")
-    assert stopped.value.code == 2
-    message = capsys.readouterr().err
-    assert message.count("\n") == 1
+def test_missing_faces_are_one_line_that_helps(tmp_path, capsys):
+    flags = ["--data-root", str(tmp_path), "--out", str(tmp_path / "out")]
+    message = mistake(capsys, "faces", *flags)
     for part in (str(tmp_path / "faces_utk.npz"), "--data-root", "--data", "x_train"):
         assert part in message
 
@@ -152,18 +147,23 @@ def test_a_study_writes_what_it_found_and_continues(tmp_path, tiny, capsys, monk
     monkeypatch.setattr(LargestClass, "compute", interrupted)
     with pytest.raises(KeyboardInterrupt):
         faces.main(small(tmp_path, tiny))
-    kept = {path.name for path in (tmp_path / "out" / "cells").iterdir()}
+    kept = {path.name for path in (tmp_path / "out" / "trials").iterdir()}
     assert len(kept) == 10  # both seeds of the five networks, in gray
 
     monkeypatch.setattr(LargestClass, "compute", stop)
     capsys.readouterr()
-    result = faces.main(small(tmp_path, tiny))
+    with figures_saved() as figures:
+        result = faces.main(small(tmp_path, tiny))
     printed = capsys.readouterr().out
     assert "14/14" in printed
     assert not any(f" {name}" in printed for name in kept)
     assert list(result["data"].values) == ["tiny gray", "tiny"]
     assert result["error"].notnull().all()
-    assert (tmp_path / "out" / "faces_quick.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "faces_quick.png").exists()
+    bars = panels(*figures)["0 or 1, gray\n(tiny, 20 test images)"]
+    accuracy = 100 - result["error"].sel(data="tiny gray").mean("seed")
+    methods = [tick.get_text() for tick in bars.get_xticklabels()]
+    np.testing.assert_allclose(heights(bars)[: len(methods)], accuracy.sel(network=methods))
 
     with xr.open_dataset(tmp_path / "out" / "data" / "faces_quick.nc") as record:
         assert {"title", "protocol"} <= set(record.attrs)
@@ -172,13 +172,15 @@ def test_a_study_writes_what_it_found_and_continues(tmp_path, tiny, capsys, monk
 
 
 def test_receptive_fields_are_those_of_the_first_units(tmp_path, tiny):
-    cell = faces.network("local rule", Faces.of(tiny, None), 0, small(tmp_path))
-    cell = replace(cell, training=Training(epochs=0, batch_size=40), fields=3)
-    fields = cell.compute()["fields"].values
+    trial = faces.trial("local rule", Faces.of(tiny, None), 0, small(tmp_path))
+    trial = replace(trial, training=Training(epochs=0, batch_size=40), fields=3)
+    fields = trial.compute()["fields"].values
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(10, SIDE * SIDE * 3, generator=generator).numpy()[:3]
     scaled = weights / abs(weights).max(axis=1, keepdims=True)
-    np.testing.assert_allclose(fields, scaled, atol=0.5 / faces.FIELD_LEVELS + 1e-6)
+    np.testing.assert_allclose(
+        fields, scaled, atol=0.5 / faces.networks.FIELD_LEVELS + 1e-6
+    )
 
 
 @pytest.mark.slow
@@ -198,7 +200,7 @@ def test_fields_of_one_set_are_drawn_beside_a_set_without(tmp_path, tiny, monkey
         name: Faces.of(tiny, None, gray="gray" in name).load()
         for name in ("tiny gray", "tiny")
     }
-    figure = face_figure.draw(result, images, "")
+    figure = faces.figure.draw(result, images, "")
     assert [ax.axison for ax in figure.axes[2:]] == [False, False]
     assert len(figure.axes[2].images) == 1
     assert not figure.axes[3].images
@@ -210,8 +212,8 @@ def test_fewer_clusters_than_images(tmp_path, tiny):
     config = small(tmp_path, tiny, units=100)
     result = faces.main(replace(config, seeds=1))
     assert result["error"].sel(network="k-means").notnull().all()
-    cell = faces.network("k-means", Faces.of(tiny, None), 0, config)
-    assert cell.num_units == 40 // faces.IMAGES_PER_CLUSTER
+    trial = faces.trial("k-means", Faces.of(tiny, None), 0, config)
+    assert trial.num_units == 40 // faces.IMAGES_PER_CLUSTER
 
 
 def test_table_shows_mean_and_spread_of_the_seeds():
@@ -220,7 +222,7 @@ def test_table_shows_mean_and_spread_of_the_seeds():
         dims=("data", "network", "seed"),
         coords={"data": ["a"], "network": ["local rule", "largest class"]},
     )
-    lines = face_figure.table(xr.Dataset({"error": errors})).splitlines()
+    lines = faces.figure.table(xr.Dataset({"error": errors})).splitlines()
     assert lines[1].split() == ["local", "rule", "85.00", "±", "7.07"]
     assert lines[2].split() == ["largest", "class", "50.00", "±", "0.00"]
 
@@ -233,8 +235,8 @@ def test_gender_is_told_far_better_than_by_the_largest_class(data_root, tmp_path
         (pytest.fail if os.environ.get("NEURODYN_REQUIRE_DATA") else pytest.skip)(reason)
     config = small(tmp_path, data_root=data_root, units=100)
     source = Faces.of(str(path), None, gray=True)
-    cell = faces.network("local rule", source, 0, config)
-    cell = replace(cell, training=replace(cell.training, epochs=2))
-    largest = faces.network("largest class", source, 0, config)
-    gained = largest.compute()["error"] - cell.compute()["error"]
+    trial = faces.trial("local rule", source, 0, config)
+    trial = replace(trial, training=replace(trial.training, epochs=2))
+    largest = faces.trial("largest class", source, 0, config)
+    gained = largest.compute()["error"] - trial.compute()["error"]
     assert gained > 10  # of 45; one sd of 1935 test images is 1.1

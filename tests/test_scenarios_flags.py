@@ -2,48 +2,25 @@
 
 import runpy
 import sys
+from dataclasses import dataclass
 
 import pytest
 import xarray as xr
 
-from scenarios import dale_learns, dale_training, grid, hysteresis, multilayer, settling
+from scenarios import dale_learns, dale_training, hysteresis, multilayer, settling
+from scenarios.__main__ import GROUPS
 from scenarios.bench.__main__ import Config as Bench
 from scenarios.ladder.config import QUICK, Config
+from scenarios.support import grid
+from tests.helpers import mistake
 
-SCENARIOS = (
-    "bench",
-    "continuous_plasticity",
-    "dale_learns",
-    "dale_oscillations",
-    "dale_training",
-    "faces",
-    "hebbian_first_layer",
-    "hidden_size",
-    "hysteresis",
-    "ladder",
-    "multilayer",
-    "quickstart",
-    "settling",
-)
-
-
-def refused(name: str, flags: list[str], monkeypatch, capsys) -> str:
-    """Return the one line that a mistake gets, with exit code 2."""
-    monkeypatch.setattr(sys, "argv", [name, *flags])
-    for module in (f"scenarios.{name}", f"scenarios.{name}.__main__"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_module(f"scenarios.{name}", run_name="__main__")
-    assert stopped.value.code == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    return said
+SCENARIOS = [name for names in GROUPS.values() for name in names]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_no_scenario_takes_an_empty_folder(tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
-    said = refused(name, ["--out", ""], monkeypatch, capsys)
+    said = mistake(capsys, name, "--out", "")
     assert said.startswith(f"{name}: --out is empty: give a value")
     assert not list(tmp_path.iterdir())
 
@@ -65,7 +42,7 @@ def test_mistakes_of_scenarios_get_one_line(
     tmp_path, monkeypatch, capsys, name, flags, message
 ):
     monkeypatch.chdir(tmp_path)
-    assert message in refused(name, flags, monkeypatch, capsys)
+    assert message in mistake(capsys, name, *flags)
     assert not list(tmp_path.iterdir())
 
 
@@ -90,12 +67,12 @@ def test_mistakes_of_scenarios_get_one_line(
             "--interneurons 200 has no effect with --signs free",
         ),
         (
-            lambda: dale_learns.Config(target=0, target_rate=1e-4),
-            "--target-rate 0.0001 has no effect with --target 0",
+            lambda: dale_learns.Config(target_rate=0, inh_lr=1e-4),
+            "--inh-lr 0.0001 has no effect with --target-rate 0",
         ),
         (
-            lambda: dale_learns.Config(target_rate=0.0),
-            "target_rate 0.0: steps are positive",
+            lambda: dale_learns.Config(inh_lr=0.0),
+            "inh_lr 0.0: steps are positive",
         ),
         (lambda: multilayer.Config(depth=4), "depth is 4"),
         (lambda: hysteresis.Config(seed=2**63), "seed is 9223372036854775808: 0 to 2"),
@@ -108,11 +85,9 @@ def test_settings_without_effect_are_refused(settings, message):
 
 
 def test_without_a_rate_inhibition_has_that_of_the_study():
-    assert dale_learns.Config(target=0).rules().keys() == {"feedforward"}
+    assert dale_learns.Config(target_rate=0).rules().keys() == {"feedforward"}
     rule = dale_learns.Config().rules()["inh_to_exc"]
-    assert (
-        rule.tau_l_ms == dale_learns.Config(target_rate=1e-4).rules()["inh_to_exc"].tau_l_ms
-    )
+    assert rule.tau_l_ms == dale_learns.Config(inh_lr=1e-4).rules()["inh_to_exc"].tau_l_ms
     assert rule.tau_l_ms == pytest.approx(50.0 / 1e-4)
 
 
@@ -122,8 +97,9 @@ def test_beside_quick_the_defaults_of_a_full_study_count_where_they_are_given(mo
     given = []
     monkeypatch.setattr(ladder, "run", given.append)
     monkeypatch.setattr(
-        sys, "argv", ["ladder", "--quick", "--epochs", "10", "--seeds", "3"]
+        sys, "argv", ["ladder", "--preset", "quick", "--epochs", "10", "--seeds", "3"]
     )
+    monkeypatch.delitem(sys.modules, "scenarios.ladder.__main__", raising=False)
     runpy.run_module("scenarios.ladder", run_name="__main__")
     assert (given[0].epochs, given[0].seeds) == (Config.epochs, Config.seeds) == (10, 3)
     assert given[0].quick
@@ -131,12 +107,13 @@ def test_beside_quick_the_defaults_of_a_full_study_count_where_they_are_given(mo
 
 
 def test_a_study_says_how_long_the_rest_will_take(tmp_path, monkeypatch, capsys):
-    class Cell:
-        def __init__(self, number):
-            self.at = {"number": number}
+    @dataclass
+    class Trial:
+        number: int
 
-        def __repr__(self):
-            return f"Cell({self.at})"
+        @property
+        def coords(self):
+            return {"number": self.number}
 
     def share(tasks):
         for which, _ in enumerate(tasks):
@@ -144,7 +121,7 @@ def test_a_study_says_how_long_the_rest_will_take(tmp_path, monkeypatch, capsys)
 
     clock = iter([0.0, 30.0, 90.0, 4000.0])
     monkeypatch.setattr(grid.time, "perf_counter", lambda: next(clock))
-    grid.filled([(Cell(n), ()) for n in range(3)], tmp_path, share)
+    grid.filled([(Trial(n), ()) for n in range(3)], tmp_path, share)
     first, second, last = capsys.readouterr().out.splitlines()
     assert first.endswith("30.0 s, 30 s in all, about 1 min left")  # 2 of 30 s
     assert second.endswith("30.0 s, 2 min in all, about 45 s left")

@@ -12,10 +12,12 @@ from torch.nn import functional
 from fastpath import baselines, experiment
 from fastpath.baselines import Backprop
 from fastpath.data.defaults import defaults_for
-from scenarios import grid, hebbian_first_layer, study
-from scenarios.cells import Source
-from scenarios.curves import Curve, Layer, OwnReadout, Perceptron
+from scenarios import hebbian_first_layer
 from scenarios.hebbian_first_layer import NAMES, Config, network
+from scenarios.hebbian_first_layer.networks import Curve, Layer, OwnReadout, Perceptron
+from scenarios.support import grid, study
+from scenarios.support.trials import Source
+from tests.helpers import figures_saved
 
 UNITS, EPOCHS = 12, 3
 SMALL = {
@@ -34,14 +36,14 @@ def source():
 
 def small(name, source, **changes):
     """Return a network, and the results that it needs."""
-    cell = replace(network(name, source, 0, Config(**SMALL)), **changes)
-    return cell, [need.compute() for need in study.needs(cell)]
+    trial = replace(network(name, source, 0, Config(**SMALL)), **changes)
+    return trial, [need.compute() for need in study.needs(trial)]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_accuracies_of_classes_average_to_the_error(source, name):
-    cell, given = small(name, source)
-    result = cell.compute(*given)
+    trial, given = small(name, source)
+    result = trial.compute(*given)
     images = source.load()
     assert result.sizes == {"epoch": EPOCHS, "label": 10}
     counts = np.bincount(images.y_test, minlength=10)
@@ -53,51 +55,51 @@ def test_accuracies_of_classes_average_to_the_error(source, name):
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_the_curve_ends_with_the_error_of_back_propagation(source, frozen):
-    cell, _ = small("end to end", source, frozen=frozen)
-    _, parts, generator = cell.begin()
+    trial, _ = small("end to end", source, frozen=frozen)
+    _, parts, generator = trial.begin()
     errors = baselines.backprop(
         parts,
         num_units=UNITS,
         num_classes=10,
-        backprop=cell.backprop,
-        preprocess=cell.preprocess,
+        backprop=trial.backprop,
+        preprocess=trial.preprocess,
         generator=generator,
         progress=False,
         frozen=frozen,
     )
-    result = cell.compute()
+    result = trial.compute()
     assert float(result["error"][-1]) == errors["test_error"]
     assert float(result["train_error"]) == errors["train_error"]
     assert float(result["layer_seconds"]) == 0
 
 
 def test_the_curve_ends_with_the_error_of_the_own_readout(source):
-    cell, given = small("Hebbian own readout", source)
-    _, parts, generator = cell.begin()
+    trial, given = small("Hebbian own readout", source)
+    _, parts, generator = trial.begin()
     _, errors = experiment.read_out(
         torch.from_numpy(given[0]["weights"].values),
         parts,
         num_classes=10,
-        preprocess=cell.preprocess,
-        mean=cell.preprocess.fit(parts.x_learn),
-        head=cell.readout,
+        preprocess=trial.preprocess,
+        mean=trial.preprocess.fit(parts.x_learn),
+        head=trial.readout,
         generator=generator,
         progress=False,
     )
-    assert float(cell.compute(*given)["error"][-1]) == errors["test_error"]
+    assert float(trial.compute(*given)["error"][-1]) == errors["test_error"]
 
 
 def test_a_head_is_watched_as_it_is_after_each_epoch(source):
-    cell, given = small("Hebbian own readout", source)
-    _, parts, generator = cell.begin()
+    trial, given = small("Hebbian own readout", source)
+    _, parts, generator = trial.begin()
     seen = []
     head, _ = experiment.read_out(
         torch.from_numpy(given[0]["weights"].values),
         parts,
         num_classes=10,
-        preprocess=cell.preprocess,
-        mean=cell.preprocess.fit(parts.x_learn),
-        head=cell.readout,
+        preprocess=trial.preprocess,
+        mean=trial.preprocess.fit(parts.x_learn),
+        head=trial.readout,
         generator=generator,
         progress=False,
         watch=lambda epoch, head: seen.append((epoch, head.weights.detach().clone())),
@@ -120,8 +122,8 @@ def test_frozen_weights_stay_and_initial_ones_change(source, monkeypatch, name, 
             units.append([p.detach().clone() for p in network[0].parameters()]),
         ),
     )
-    cell, given = small(name, source)
-    cell.compute(*given)
+    trial, given = small(name, source)
+    trial.compute(*given)
     weights = torch.from_numpy(given[0]["weights"].values)
     start = functional.normalize(weights, dim=1)
     assert len(units) == EPOCHS
@@ -133,11 +135,11 @@ def test_frozen_weights_stay_and_initial_ones_change(source, monkeypatch, name, 
 
 
 def test_frozen_units_learn_alike_in_memory_and_computed_anew(source, monkeypatch):
-    cell, given = small("Hebbian frozen", source)
-    cached = cell.compute(*given)
+    trial, given = small("Hebbian frozen", source)
+    cached = trial.compute(*given)
     monkeypatch.setattr(baselines, "free_memory", lambda device: 0)
     monkeypatch.setattr(baselines, "check_memory", lambda *_: None)
-    anew = cell.compute(*given)
+    anew = trial.compute(*given)
     np.testing.assert_allclose(anew["error"], cached["error"], atol=0.5)
     np.testing.assert_allclose(anew["train_error"], cached["train_error"], atol=0.5)
 
@@ -170,18 +172,18 @@ def test_a_study_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     computed = []
     plain = grid.compute
 
-    def counted(cell, given):
+    def counted(trial, given):
         if len(computed) == 7:
             raise KeyboardInterrupt
-        computed.append(cell)
-        return plain(cell, given)
+        computed.append(trial)
+        return plain(trial, given)
 
     monkeypatch.setattr(grid, "compute", counted)
     with pytest.raises(KeyboardInterrupt):
         hebbian_first_layer.main(config)
     first = list(computed)
     monkeypatch.setattr(
-        grid, "compute", lambda cell, given: computed.append(cell) or plain(cell, given)
+        grid, "compute", lambda trial, given: computed.append(trial) or plain(trial, given)
     )
     result = hebbian_first_layer.main(config)
     assert len(computed) == len(set(computed)) == 4 + 2 * len(NAMES)
@@ -193,27 +195,30 @@ def test_a_study_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
 def test_the_record_is_enough_to_go_on_from_without_layers(tmp_path, monkeypatch):
     config = Config(**SMALL, preset="quick", out=tmp_path)
     before = hebbian_first_layer.main(config)
-    for path in (tmp_path / "cells").iterdir():
+    for path in (tmp_path / "trials").iterdir():
         path.unlink()
     computed = []
     plain = grid.compute
     monkeypatch.setattr(
-        grid, "compute", lambda cell, given: computed.append(cell) or plain(cell, given)
+        grid, "compute", lambda trial, given: computed.append(trial) or plain(trial, given)
     )
     xr.testing.assert_identical(hebbian_first_layer.main(config), before)
     assert computed == []
     more = hebbian_first_layer.main(replace(config, seeds=3))
-    assert {cell.seed for cell in computed} == {2}
-    assert sum(isinstance(cell, Layer) for cell in computed) == 2
-    assert sum(isinstance(cell, Perceptron | OwnReadout) for cell in computed) == 5
+    assert {trial.seed for trial in computed} == {2}
+    assert sum(isinstance(trial, Layer) for trial in computed) == 2
+    assert sum(isinstance(trial, Perceptron | OwnReadout) for trial in computed) == 5
     xr.testing.assert_equal(more["error"].sel(seed=[0, 1]), before["error"])
 
 
 def test_the_short_study_writes_table_figure_and_a_small_record(tmp_path, capsys):
-    result = hebbian_first_layer.main(Config(**SMALL, preset="quick", out=tmp_path))
-    figure = tmp_path / "hebbian_first_layer_quick.png"
+    with figures_saved() as figures:
+        result = hebbian_first_layer.main(Config(**SMALL, preset="quick", out=tmp_path))
+    assert (tmp_path / "hebbian_first_layer_quick.png").exists()
+    drawn = figures[0].axes[0].lines[0].get_ydata()
+    means = result["error"].sel(network=NAMES[0]).squeeze().mean("seed")
+    np.testing.assert_array_equal(drawn, means)
     record = tmp_path / "data" / "hebbian_first_layer_quick.nc"
-    assert figure.stat().st_size > 20_000
     assert record.stat().st_size < 100_000
     kept = xr.load_dataset(record, engine="h5netcdf")
     assert "weights" not in kept
@@ -290,7 +295,7 @@ def test_an_unknown_data_set_costs_one_line_and_nothing_else(tmp_path, monkeypat
 
 
 def test_first_weights_of_another_shape_are_refused(source):
-    cell, given = small("Hebbian start", source, num_units=UNITS + 1)
+    trial, given = small("Hebbian start", source, num_units=UNITS + 1)
     wrong = given[0].assign(weights=(("unit", "pixel"), np.ones((UNITS + 1, 5), "f4")))
     with pytest.raises(ValueError, match="the first weights are"):
-        replace(cell, backprop=Backprop(epochs=1)).compute(wrong)
+        replace(trial, backprop=Backprop(epochs=1)).compute(wrong)

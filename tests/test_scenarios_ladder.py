@@ -1,8 +1,6 @@
 """The ladder: its parts against loops, its grid, and the whole of it in small."""
 
 import json
-import runpy
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +8,10 @@ import pytest
 import torch
 import xarray as xr
 
-from scenarios import grid, ladder
+from scenarios import ladder
 from scenarios.ladder import answers, plan, study
 from scenarios.ladder.config import QUICK, chosen
+from scenarios.ladder.figure import PANELS
 from scenarios.ladder.networks import Network, Source
 from scenarios.ladder.one_step import (
     LEVELS,
@@ -20,10 +19,12 @@ from scenarios.ladder.one_step import (
     Step,
     Trace,
     circuit_shares,
-    single_winner_threshold,
     time_above,
     who_learns,
 )
+from scenarios.support import grid
+from scenarios.support.circuit import single_winner_threshold
+from tests.helpers import figures_saved, mistake
 
 SMALL = {
     "units": (8,),
@@ -61,9 +62,9 @@ def step(**changes):
 
 
 def test_levels_are_compared_as_loops_would():
-    cell, given = step(), network().compute()
-    result = cell.compute(given)
-    start = Step.of(cell, given)
+    trial, given = step(), network().compute()
+    result = trial.compute(given)
+    start = Step.of(trial, given)
     v, weights = start.v.numpy(), start.weights.numpy()
     drive, threshold = v @ weights.T, 0.5 * start.settled.max(axis=1)
     g = {name: np.zeros_like(drive) for name in ("equilibrium", "ranking", "Hebb only")}
@@ -136,7 +137,7 @@ def test_features_are_matched_whatever_their_order():
 
 def folder_of(tmp_path, **settings):
     config = ladder.Config(
-        quick=True,
+        preset="quick",
         **SMALL | settings,
         seeds=settings.pop("seeds", 1),
         out=tmp_path / "run",
@@ -158,11 +159,15 @@ def few_ways(monkeypatch):
 @pytest.mark.usefixtures("few_ways")
 def test_the_whole_in_small(tmp_path, capsys, monkeypatch):
     config = folder_of(tmp_path)
-    result = ladder.main(config)
+    with figures_saved() as figures:
+        result = ladder.main(config)
     said = capsys.readouterr().out
     assert "What follows" in said
     assert (tmp_path / "run/summary.txt").read_text() in said
-    assert (tmp_path / "ladder.png").stat().st_size > 50_000
+    assert (tmp_path / "ladder.png").exists()
+    whole, *alone = figures
+    assert len(alone) == len(PANELS)
+    assert all(ax.has_data() for ax in whole.axes)
     saved = xr.load_dataset(tmp_path / "run/ladder.nc", engine="h5netcdf")
     xr.testing.assert_allclose(saved, result)
     for variable in saved.variables.values():
@@ -180,7 +185,7 @@ def test_the_whole_in_small(tmp_path, capsys, monkeypatch):
     xr.testing.assert_allclose(again, result)
 
 
-def cells():
+def trials():
     return [network(seed) for seed in (0, 1)]
 
 
@@ -189,20 +194,20 @@ def test_an_interrupted_grid_goes_on_where_it_was(tmp_path):
         yield from list(grid.in_turn(tasks[:1]))
         raise KeyboardInterrupt
 
-    tasks = [(cell, ()) for cell in cells()]
+    tasks = [(trial, ()) for trial in trials()]
     with pytest.raises(KeyboardInterrupt):
         grid.filled(tasks, tmp_path, interrupted)
     [kept] = tmp_path.iterdir()
     asked = []
 
     def counted(tasks):
-        asked.extend(cell for cell, _ in tasks)
+        asked.extend(trial for trial, _ in tasks)
         return grid.in_turn(tasks)
 
     results = grid.filled(tasks, tmp_path, counted)
-    assert asked == [cells()[1]]
-    assert grid.path_of(cells()[0], tmp_path) == kept
-    stacked = grid.stacked(cells(), results)
+    assert asked == [trials()[1]]
+    assert grid.path_of(trials()[0], tmp_path) == kept
+    stacked = grid.stacked(trials(), results)
     assert dict(stacked.sizes)["seed"] == 2
     for seed, result in enumerate(results):
         xr.testing.assert_equal(
@@ -217,8 +222,8 @@ def test_an_interrupted_grid_goes_on_where_it_was(tmp_path):
 
 def test_settings_name_the_file(tmp_path):
     names = {
-        grid.path_of(cell, tmp_path)
-        for cell in (step(), step(w_inh=0.7), step(ks=(2,)), step(stage="early"))
+        grid.path_of(trial, tmp_path)
+        for trial in (step(), step(w_inh=0.7), step(ks=(2,)), step(stage="early"))
     }
     assert len(names) == 4
     elsewhere = replace(network(), source=replace(network().source, root=tmp_path))
@@ -240,7 +245,7 @@ def test_two_processes_give_the_same_result(tmp_path):
 
 
 def test_quick_leaves_what_is_given():
-    config = chosen(ladder.Config(quick=True, seeds=5))
+    config = chosen(ladder.Config(preset="quick", seeds=5))
     assert config.seeds == 5
     assert config.data == "digits"
     assert config.units == QUICK.units
@@ -320,13 +325,7 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
 )
 def test_mistakes_get_one_line(tmp_path, monkeypatch, capsys, arguments, said):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["ladder", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_module("scenarios.ladder", run_name="__main__")
-    assert stopped.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith(said)
-    assert error.count("\n") == 1
+    assert mistake(capsys, "ladder", *arguments).startswith(said)
 
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch):

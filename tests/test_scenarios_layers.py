@@ -1,7 +1,6 @@
-"""Studies of whole trainings: cells against loops, records, and all of them in small."""
+"""Layers under signs, and layers one above the other: against loops, and in small."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,124 +8,20 @@ import torch
 import xarray as xr
 
 from fastpath.competition import Ranking
-from fastpath.data import datasets
-from fastpath.data.defaults import defaults_for
 from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
-from scenarios import dale_training, grid, hidden_size, multilayer, records, study
-from scenarios.cells import Local, Source
-from scenarios.dale_training import Signed
+from scenarios import dale_training, multilayer
+from scenarios.dale_training import SIGNS
+from scenarios.dale_training.networks import Signed
+from scenarios.support.trials import Source
+from tests.helpers import few_digits, figures_saved, heights, small_study
 
 DIGITS = Source.of("digits", None)
-KNOWN = defaults_for("digits")
-
-
-def local(**changes):
-    settings = {
-        "network": "local rule",
-        "source": DIGITS,
-        "num_units": 8,
-        "seed": 0,
-        "preprocess": KNOWN.preprocess,
-        "p": 2.0,
-        "competition": Ranking(k=2, delta=0.4),
-        "training": Training(epochs=2),
-        "readout": Readout(epochs=2),
-    }
-    return Local(**settings | changes)
-
-
-def small(module, tmp_path, **changes):
-    settings = {"preset": "quick", "seeds": 1, "out": tmp_path / "run"}
-    return module.Config(**settings | changes)
-
-
-def test_the_name_of_a_cell_follows_its_settings_and_not_the_machine():
-    cell = local()
-    same = replace(cell, device="cuda", source=replace(DIGITS, root=Path("elsewhere")))
-    assert grid.path_of(cell, Path()) == grid.path_of(same, Path())
-    names = {
-        grid.path_of(other, Path())
-        for other in (
-            cell,
-            local(seed=1),
-            local(readout=Readout(epochs=3)),
-            local(training=Training(epochs=2, lr=0.05)),
-            local(source=replace(DIGITS, gray=True)),
-        )
-    }
-    assert len(names) == 5
-    slashed = grid.path_of(local(network="80/20 by ../input"), Path("cells"))
-    assert slashed.parent == Path("cells")
-
-
-def test_a_record_gives_back_each_result(tmp_path):
-    cells = [local(seed=seed, num_units=units) for seed, units in ((0, 8), (1, 8), (0, 12))]
-    results = [grid.compute(cell, ()) for cell in cells]
-    results[2] = results[2].assign(extra=("pixel", [1.0, 2.0]))
-    dims = list(cells[0].at)
-    new = dict(records.labelled(*pair) for pair in zip(cells, results, strict=True))
-    path = tmp_path / "record.nc"
-    study.checkpoint.save_dataset(path, records.merged({}, new, dims))
-    known = records.known(path, dims)
-    assert set(known) == {grid.path_of(cell, Path()).stem for cell in cells}
-    for cell, result in zip(cells, results, strict=True):
-        kept = known[grid.path_of(cell, Path()).stem]
-        assert set(kept.data_vars) == {
-            *result.data_vars,
-            "cell",
-            "settings",
-            "hardware",
-            "seconds",
-        }
-        assert float(kept["error"]) == float(result["error"])
-        assert kept["settings"].item() == repr(cell)
-    with xr.open_dataset(path, engine="h5netcdf") as stacked:
-        assert np.isnan(stacked["error"].sel(num_units=12, seed=1)).all()
-    assert not (records.merged(known, {}, dims)["cell"] == "nan").any()
-    path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(ValueError, match="damaged"):
-        records.known(path, dims)
-
-
-@pytest.mark.slow
-def test_a_study_goes_on_from_its_record_and_its_cells(tmp_path, monkeypatch):
-    config = small(hidden_size, tmp_path, units=(10, 20), methods=("local rule", "pixels"))
-    first = hidden_size.main(config)
-    counted = []
-    compute = Local.compute
-    monkeypatch.setattr(
-        Local, "compute", lambda cell: counted.append(cell) or compute(cell)
-    )
-    for file in (tmp_path / "run" / "cells").glob("Local*-20-*"):
-        file.unlink()  # then the record has it
-    again = hidden_size.main(replace(config, units=(10, 20, 30)))
-    assert [cell.num_units for cell in counted] == [30]
-    both = again.sel(num_units=[0, 10, 20])
-    xr.testing.assert_identical(both["error"].drop_attrs(), first["error"].drop_attrs())
-    hidden_size.main(replace(config, units=(10,), overwrite=True))
-    assert [cell.num_units for cell in counted] == [30, 10]
-    table = hidden_size.table(again)
-    assert (
-        f"{first['error'].sel(network='local rule', num_units=10).item():.2f} (1)" in table
-    )
-    assert (tmp_path / "run" / "hidden_size_quick.png").stat().st_size > 10_000
-
-
-@pytest.mark.slow
-def test_local_cell_is_what_the_command_trains(tmp_path):
-    from fastpath.cli import main
-
-    cell = local(training=KNOWN.training, readout=KNOWN.readout)
-    flags = ["--data", "digits", "--units", "8", "--out", str(tmp_path / "run")]
-    main(["train", *flags, "--threads", "1"])
-    metrics = study.checkpoint.load_json(tmp_path / "run" / "metrics.json")
-    assert float(cell.compute()["error"]) == metrics["test_error"]
 
 
 def signed(signs, **changes):
-    settings = {
+    made = {
         "network": "signed",
         "source": DIGITS,
         "num_units": 12,
@@ -139,10 +34,10 @@ def signed(signs, **changes):
         "readout": Readout(epochs=2),
         "num_interneurons": 5 if signs == "interneurons" else 0,
     }
-    return Signed(**settings | changes)
+    return Signed(**made | changes)
 
 
-@pytest.mark.parametrize("signs", dale_training.SIGNS)
+@pytest.mark.parametrize("signs", SIGNS)
 def test_signs_hold_and_break_where_nothing_keeps_them(signs, monkeypatch):
     assert float(signed(signs).compute()["wrong_signs"]) == 0
     if signs == "free":
@@ -153,11 +48,11 @@ def test_signs_hold_and_break_where_nothing_keeps_them(signs, monkeypatch):
 
 
 def test_interneurons_are_non_negative_and_balanced():
-    cell = signed("interneurons", preprocess=Preprocess())
-    _, parts, generator = cell.begin()
+    trial = signed("interneurons", preprocess=Preprocess())
+    _, parts, generator = trial.begin()
     wrong: list[int] = []
-    relay = cell.interneurons(parts, generator, wrong).balanced(parts.x_learn)
-    assert wrong == [0] * cell.training.epochs
+    relay = trial.interneurons(parts, generator, wrong).balanced(parts.x_learn)
+    assert wrong == [0] * trial.training.epochs
     assert (relay.weights >= 0).all()
     inputs = relay.beside(parts.x_learn[:50])
     pixels = parts.x_learn[:50].flatten(1) / 255
@@ -165,7 +60,7 @@ def test_interneurons_are_non_negative_and_balanced():
     torch.testing.assert_close(inputs, torch.cat([pixels, rates], dim=1))
     norms = [part.norm(dim=1).mean() for part in relay.beside(parts.x_learn).split(64, 1)]
     assert float(norms[0] / norms[1]) == pytest.approx(1, rel=1e-5)
-    signs = cell.constraint(64 + 5, generator).signs[0]
+    signs = trial.constraint(64 + 5, generator).signs[0]
     assert signs.tolist() == [1] * 64 + [-1] * 5
     units = torch.rand(3, 69) * signs
     drive = relay.effective(units) @ pixels.T
@@ -173,19 +68,19 @@ def test_interneurons_are_non_negative_and_balanced():
 
 
 def test_share_of_signs_is_that_of_dales_law():
-    cell = signed("by input")
+    trial = signed("by input")
     generator = torch.Generator().manual_seed(0)
-    signs = cell.constraint(5000, generator).signs
+    signs = trial.constraint(5000, generator).signs
     assert signs.shape == (1, 5000)
     assert float((signs == 1).float().mean()) == pytest.approx(0.8, abs=0.02)
-    rows = replace(cell, signs="by unit").constraint(5000, generator).signs
+    rows = replace(trial, signs="by unit").constraint(5000, generator).signs
     assert rows.shape == (12, 1)
 
 
 @pytest.mark.slow
 def test_a_layer_on_top_sees_the_rates_of_the_one_below():
-    cells = multilayer.cells(multilayer.Config(preset="quick", seeds=1, units=30), DIGITS)
-    deep = next(cell for cell in cells if cell.network == "3 layers")
+    trials = multilayer.trials(multilayer.Config(preset="quick", seeds=1, units=30), DIGITS)
+    deep = next(trial for trial in trials if trial.network == "3 layers")
     towers: list[xr.Dataset] = []
     for tower in deep.needs:
         towers.append(tower.compute(*towers))
@@ -199,7 +94,7 @@ def test_a_layer_on_top_sees_the_rates_of_the_one_below():
         cosine = (v / v.norm(dim=1, keepdim=True)) @ (w / w.norm(dim=1, keepdim=True)).T
         v = cosine.clamp(min=0) ** layer.power
     assert [layer.decorrelate for layer in deep.layers] == [None, 0.1, 0.1]
-    seen = multilayer.climbed(parts, deep.layers, tuple(towers[:-1]))
+    seen = multilayer.networks.climbed(parts, deep.layers, tuple(towers[:-1]))
     torch.testing.assert_close(seen.x_learn.double(), v, rtol=1e-3, atol=1e-5)
     result = deep.compute(*towers)
     assert float(result["error"]) < 60  # chance: 90
@@ -209,7 +104,7 @@ def test_decorrelated_rates_have_the_covariance_that_ridge_leaves():
     """(C/c + ε)^(−1/2) C (C/c + ε)^(−1/2) = c C (C + ε c)^(−1), from NumPy's inverse."""
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(500, 8, generator=generator) @ torch.rand(8, 8, generator=generator)
-    mixing = multilayer.decorrelation(x, 0.3)
+    mixing = multilayer.networks.decorrelation(x, 0.3)
     torch.testing.assert_close(mixing, mixing.T)
     before, after = (np.cov(v.double().numpy().T, bias=True) for v in (x, x @ mixing))
     mean = before.trace() / 8
@@ -219,77 +114,15 @@ def test_decorrelated_rates_have_the_covariance_that_ridge_leaves():
 
 @pytest.mark.slow
 def test_three_layers_share_the_first(tmp_path):
-    result = multilayer.main(small(multilayer, tmp_path, units=30))
-    layers = list((tmp_path / "run" / "cells").glob("Tower-*"))
+    result = multilayer.main(small_study(multilayer, tmp_path, units=30))
+    layers = list((tmp_path / "run" / "trials").glob("Tower-*"))
     heights = [
-        len(cell.needs)
-        for cell in multilayer.cells(small(multilayer, tmp_path, units=30), DIGITS)
+        len(trial.needs)
+        for trial in multilayer.trials(small_study(multilayer, tmp_path, units=30), DIGITS)
     ]
     assert len(layers) == 8  # a first, six seconds, a third: 16 if each had its own
     assert sum(heights) == 16
     assert result["error"].notnull().all()
-
-
-def test_seeds_that_learned_otherwise_are_not_averaged_with_new_ones():
-    dims = ["data", "network", "num_units", "seed"]
-
-    def results(seeds, **changes):
-        cells = [local(seed=seed, **changes) for seed in seeds]
-        return dict(records.labelled(cell, grid.compute(cell, ())) for cell in cells)
-
-    longer = Training(epochs=3)
-    before = results(range(2)) | results(range(2), num_units=12)
-    stacked = records.merged(before, results([0], training=longer), dims)
-    there = stacked["error"].squeeze().notnull()
-    assert there.sel(num_units=8).values.tolist() == [True, False]
-    assert there.sel(num_units=12).values.tolist() == [True, True]
-    stacked = records.merged(results(range(2)), results([2]), dims)
-    assert stacked["error"].notnull().sum() == 3
-
-
-@pytest.mark.slow
-def test_what_another_process_found_in_the_meantime_is_kept(tmp_path, monkeypatch):
-    config = small(hidden_size, tmp_path, units=(10,), methods=("local rule",))
-    compute = Local.compute
-
-    def slowly(cell):
-        monkeypatch.setattr(Local, "compute", compute)
-        hidden_size.main(replace(config, units=(20,)))
-        return compute(cell)
-
-    monkeypatch.setattr(Local, "compute", slowly)
-    result = hidden_size.main(config)
-    assert sorted(result["num_units"].values) == [10, 20]
-    assert result["error"].notnull().all()
-
-
-@pytest.mark.slow
-def test_a_figure_elsewhere_begins_with_what_is_known(tmp_path, monkeypatch):
-    config = small(hidden_size, tmp_path, units=(10,), methods=("local rule",))
-    first = hidden_size.main(config)
-    monkeypatch.delattr(Local, "compute")
-    for file in (tmp_path / "run" / "cells").iterdir():
-        file.unlink()
-    again = hidden_size.main(replace(config, figure=tmp_path / "other" / "mine.png"))
-    xr.testing.assert_identical(again["error"], first["error"])
-    assert (tmp_path / "other" / "data" / "mine.nc").exists()
-
-
-def few_digits(tmp_path, name):
-    """Return the path of a file of 7 x 7 pixels of four classes of the digits."""
-    images = DIGITS.load()
-    arrays = {
-        f"{kind}_{part}": getattr(images, f"{kind}_{part}")[
-            getattr(images, f"y_{part}") < 4
-        ][:120]
-        for kind in "xy"
-        for part in ("train", "test")
-    }
-    arrays |= {part: arrays[part][:, 1:, 1:] for part in ("x_train", "x_test")}
-    path = tmp_path / name
-    path.parent.mkdir(exist_ok=True)
-    np.savez(path, **arrays)
-    return str(path)
 
 
 @pytest.mark.slow
@@ -298,7 +131,7 @@ def few_digits(tmp_path, name):
     [(multilayer, {"depth": 1}), (dale_training, {"signs": ("excitatory",)})],
 )
 def test_other_sizes_and_sets_are_kept_but_not_shown(tmp_path, module, few):
-    config = small(module, tmp_path, units=10, **few)
+    config = small_study(module, tmp_path, units=10, **few)
     first = module.main(config)
     other = few_digits(tmp_path, "few.npz")
     module.main(replace(config, units=12))
@@ -318,91 +151,23 @@ def of_digits(result):
     return error.sel(data="digits") if "data" in error.dims else error
 
 
-def test_two_sets_of_one_name_are_refused(tmp_path):
-    one = few_digits(tmp_path, "a/few.npz")
-    (tmp_path / "b").mkdir()
-    with np.load(one) as arrays:
-        np.savez(tmp_path / "b" / "few.npz", **{**arrays, "y_test": 3 - arrays["y_test"]})
-    both = (one, str(tmp_path / "b" / "few.npz"))
-    with pytest.raises(ValueError, match="two different data sets are called few: rename"):
-        hidden_size.main(small(hidden_size, tmp_path, data=both, units=(10,)))
-
-
-def test_a_file_called_like_a_known_set_has_a_line_of_its_own(tmp_path):
-    mine = Source.of(few_digits(tmp_path, "digits.npz"), None)
-    assert mine.label == f"digits {mine.digest}"
-    assert DIGITS.label == "digits"
-
-
-def test_no_more_clusters_than_images(tmp_path):
-    config = small(hidden_size, tmp_path, units=(10, 200), methods=("k-means",))
-    source = Source.of(few_digits(tmp_path, "few.npz"), None)
-    assert [cell.num_units for cell in hidden_size.cells(config, source)] == [10]
-    with pytest.raises(ValueError, match="there is nothing to train"):
-        study.check_distinct([])
-
-
 def test_inputs_of_dales_law_are_not_negative(tmp_path):
-    config = small(dale_training, tmp_path, units=10)
+    config = small_study(dale_training, tmp_path, units=10)
     for source in (DIGITS, Source.of(few_digits(tmp_path, "few.npz"), None)):
-        for cell in dale_training.cells(config, source):
-            inhibited = cell.signs == "inhibitory"
-            assert (cell.preprocess == Preprocess()) != inhibited
+        for trial in dale_training.trials(config, source):
+            inhibited = trial.signs == "inhibitory"
+            assert (trial.preprocess == Preprocess()) != inhibited
 
 
 @pytest.mark.slow
 def test_dale_main_draws_and_tells(tmp_path, capsys):
-    dale_training.main(small(dale_training, tmp_path, units=10))
+    with figures_saved() as figures:
+        result = dale_training.main(small_study(dale_training, tmp_path, units=10))
     shown = capsys.readouterr().out
     assert "80/20 by unit (not Dale)" in shown
-    assert (tmp_path / "run" / "dale_training_quick.png").stat().st_size > 10_000
-
-
-@pytest.mark.parametrize(
-    ("module", "changes", "message"),
-    [
-        (hidden_size, {"seeds": 0}, "seeds is 0"),
-        (hidden_size, {"workers": -1}, "workers is -1"),
-        (hidden_size, {"workers": 1, "scheduler": "here:1"}, "give one of"),
-        (hidden_size, {"units": (10, 0)}, "units is 0: at least 1"),
-        (hidden_size, {"methods": ()}, "methods is empty"),
-        (multilayer, {"units": 0}, "units is 0"),
-        (multilayer, {"depth": 0}, "depth is 0"),
-        (dale_training, {"interneurons": 0}, "interneurons is 0"),
-        (dale_training, {"signs": ()}, "signs is empty"),
-    ],
-)
-def test_mistakes_are_refused(module, changes, message):
-    with pytest.raises(ValueError, match=message):
-        module.Config(**changes)
-
-
-def test_unknown_data_is_refused_before_anything(tmp_path):
-    with pytest.raises(ValueError, match="unknown data set 'mnits'"):
-        hidden_size.main(small(hidden_size, tmp_path, data=("mnits",)))
-
-
-def test_images_of_a_file_are_told_apart_and_turned_gray(tmp_path):
-    generator = np.random.default_rng(0)
-    arrays = {
-        "x_train": generator.integers(0, 256, (40, 6, 6, 3), dtype=np.uint8),
-        "y_train": np.arange(40) % 2,
-        "x_test": generator.integers(0, 256, (10, 6, 6, 3), dtype=np.uint8),
-        "y_test": np.arange(10) % 2,
-    }
-    path = tmp_path / "faces.npz"
-    np.savez(path, **arrays)
-    source = Source.of(str(path), None, gray=True)
-    images = source.load()
-    assert images.shape == (6, 6, 1)
-    r, g, b = arrays["x_test"][3, 2, 1].astype(float)
-    assert images.x_test[3, 2, 1, 0] == round(0.299 * r + 0.587 * g + 0.114 * b)
-    arrays["x_train"][0, 0, 0, 0] ^= 1
-    np.savez(tmp_path / "more.npz", **arrays)
-    other = Source.of(str(tmp_path / "more.npz"), None, gray=True)
-    assert other.digest != source.digest
-    arrays["x_train"][0, 0, 0, 0] ^= 1
-    arrays["y_test"][3] ^= 1
-    np.savez(tmp_path / "labels.npz", **arrays)
-    assert Source.of(str(tmp_path / "labels.npz"), None).digest != source.digest
-    assert datasets.load("digits").shape == (8, 8, 1)
+    assert (tmp_path / "run" / "dale_training_quick.png").exists()
+    titles = list(dale_training.TITLES.values())
+    bars, *fields = figures[0].axes
+    assert [ax.get_title() for ax in fields] == titles
+    learned = result["error"].sel(network=titles).values.ravel()
+    np.testing.assert_array_equal(heights(bars)[: len(titles)], learned)

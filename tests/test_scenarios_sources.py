@@ -7,8 +7,8 @@ from fastpath.competition import Ranking
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
 from scenarios import faces
-from scenarios.cells import Source
-from scenarios.faces import Faces
+from scenarios.faces.networks import Faces
+from scenarios.support.trials import METHODS, Source
 
 NAMES = ["mnist", "digits", "cifar10", "fashion_mnist", "faces_utk", "x"]
 
@@ -25,9 +25,9 @@ def same_images(tmp_path_factory):
 
 def test_a_study_takes_no_settings_by_the_name_of_a_file(same_images):
     for name in NAMES:
-        assert Source.of(str(same_images / f"{name}.npz"), None).known == ""
+        assert Source.of(str(same_images / f"{name}.npz"), None).origin == ""
     digits = Source.of("digits", None)
-    assert digits.known == "digits"
+    assert digits.origin == "digits"
     assert repr(digits) == "Source(name='digits', gray=False, digest='')"
 
 
@@ -56,18 +56,21 @@ def test_a_file_that_is_called_like_the_faces_has_none_of_their_settings(
 ):
     source = kind.of(str(same_images / "faces_utk.npz"), None)
     config = faces.Config(preset="quick", out=tmp_path)
-    cells = [faces.network(method, source, 0, config) for method in faces.METHODS]
-    by_name = {cell.network: cell for cell in cells}
+    trials = [faces.trial(method, source, 0, config) for method in METHODS]
+    by_name = {trial.network: trial for trial in trials}
     others = defaults_for("")
     assert by_name["local rule"].competition == others.competition
     assert by_name["local rule"].readout == others.readout
-    assert by_name["back-propagation"].backprop != faces.SETTINGS["faces_utk"].backprop
-    assert by_name["pixels"].readout != faces.PIXELS_HEAD["faces_utk"]
+    assert (
+        by_name["back-propagation"].backprop
+        != faces.defaults.SETTINGS["faces_utk"].backprop
+    )
+    assert by_name["pixels"].readout != faces.defaults.PIXELS_HEAD["faces_utk"]
 
 
 def test_the_faces_are_known_by_their_content(monkeypatch, same_images, tmp_path):
     source = Faces.of(str(same_images / "x.npz"), None)
-    monkeypatch.setitem(faces.KNOWN, source.digest, "faces_real_fake")
-    assert source.known == "faces_real_fake"
-    cell = faces.network("local rule", source, 0, faces.Config(out=tmp_path))
-    assert (cell.p, cell.competition) == (2.0, Ranking(k=2, delta=0.2))
+    monkeypatch.setitem(faces.defaults.KNOWN, source.digest, "faces_real_fake")
+    assert source.origin == "faces_real_fake"
+    trial = faces.trial("local rule", source, 0, faces.Config(out=tmp_path))
+    assert (trial.p, trial.competition) == (2.0, Ranking(k=2, delta=0.2))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fastpath import cli
-from tests.learners import FULL, LEARNERS, NUM_TRAIN, Drawn, given, images, some, watched
+from tests.learners import FULL, LEARNERS, some
 from tests.test_leaks import HELD_OUT, assert_same
+from tests.watching import NUM_TRAIN, Drawn, given, images, watched
 
 # Draws at the end that are meant to be the same for every seed: which images are shown.
 SHOWN = {"quickstart": 2, "settling": 2}

@@ -8,17 +8,13 @@ import pytest
 import torch
 import xarray as xr
 
-from scenarios import (
-    curves,
-    dale_learns,
-    hebbian_first_layer,
-    hidden_size,
-    multilayer,
-    quickstart,
-    study,
-)
-from scenarios.ladder import answers, tables, training
+from neurodyn import equilibrium
+from scenarios import dale_learns, hebbian_first_layer, hidden_size, multilayer, quickstart
+from scenarios.hebbian_first_layer.networks import Curve
+from scenarios.ladder import answers, training
 from scenarios.ladder.networks import Source
+from scenarios.support import statistics as seed_statistics
+from scenarios.support.circuit import Learned
 
 SEEDS, UNITS = 3, (10, 20)
 
@@ -197,15 +193,17 @@ VALUES = np.array([2.0, 3.0, 7.0])  # mean 4, median 3, sd √7 over the seeds, 
 
 def test_seeds_are_summed_up_by_mean_and_the_sd_of_a_sample():
     expected = {"mean": 4.0, "sd": pytest.approx(7**0.5), "seeds": VALUES.tolist()}
-    for module in (quickstart, dale_learns):
-        assert module.spread(VALUES.tolist()) == expected
-        assert module.spread([5.0]) == {"mean": 5.0, "sd": 0.0, "seeds": [5.0]}
-    assert study.entry(VALUES) == "4.00 ± 2.65"
-    assert study.entry(np.append(VALUES, np.nan)) == "4.00 ± 2.65"
-    assert (study.entry(VALUES[:1]), study.entry(VALUES[:0])) == ("2.00 (1)", "-")
+    assert seed_statistics.summary(VALUES.tolist()) == expected
+    assert seed_statistics.summary([5.0]) == {"mean": 5.0, "sd": 0.0, "seeds": [5.0]}
+    assert seed_statistics.entry(VALUES) == "4.00 ± 2.65"
+    assert seed_statistics.entry(np.append(VALUES, np.nan)) == "4.00 ± 2.65"
+    assert (seed_statistics.entry(VALUES[:1]), seed_statistics.entry(VALUES[:0])) == (
+        "2.00 (1)",
+        "-",
+    )
     seeds = xr.DataArray(VALUES, dims="seed")
-    assert tables.mean_sd(seeds) == "4.00 ± 2.65"
-    assert tables.mean_sd(seeds[:1]) == "2.00 ± 0.00"
+    assert seed_statistics.mean_sd(seeds) == "4.00 ± 2.65"
+    assert seed_statistics.mean_sd(seeds[:1]) == "2.00 ± 0.00"
 
 
 def test_figures_show_the_same_means_and_spreads():
@@ -249,7 +247,7 @@ def test_classes_shown_are_those_that_are_recognised_least():
 
 def test_the_curve_counts_the_images_of_each_class():
     y = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1])
-    curve = curves.Curve([torch.eye(3)[[0, 1, 0]], torch.eye(3)[[1, 2, 1, 0, 1]]], y, "abc")
+    curve = Curve([torch.eye(3)[[0, 1, 0]], torch.eye(3)[[1, 2, 1, 0, 1]]], y, "abc")
     for _ in range(2):
         curve.add(1, lambda block: block)
     found = curve.dataset()
@@ -281,9 +279,12 @@ def test_the_verdict_of_dales_circuit_is_by_the_larger_spread():
     def error(mean, sd):
         return {"mean": mean, "sd": sd}
 
-    errors = {dale_learns.DALE: error(5.0, 0.4), dale_learns.RANKED: error(5.3, 0.1)}
-    errors[dale_learns.RANDOM] = error(6.0, 1.1)
-    said = dale_learns.verdict({"error": errors})
+    errors = {
+        dale_learns.experiment.DALE: error(5.0, 0.4),
+        dale_learns.experiment.RANKED: error(5.3, 0.1),
+    }
+    errors[dale_learns.experiment.RANDOM] = error(6.0, 1.1)
+    said = dale_learns.summary.verdict({"error": errors})
     assert said.count("within the seeds' spread") == 2
 
 
@@ -304,14 +305,14 @@ def test_dale_summaries_are_of_late_samples_and_all_units():
         attrs={"run_seconds": 2.0},
     )
     config = dale_learns.Config(units=4, num_inh=1, epochs=2)
-    names = (*dale_learns.POWER, dale_learns.BACKPROP)
+    names = (*dale_learns.experiment.POWER, dale_learns.experiment.BACKPROP)
     generator = torch.Generator().manual_seed(0)
     fields = {
         name: [torch.rand(4, 6, generator=generator) for _ in range(2)]
-        for name in dale_learns.POWER
+        for name in dale_learns.experiment.POWER
     }
     errors = {name: [2.0, 4.0] for name in names}
-    found = dale_learns.summarise(config, [run, run], fields, errors, num_images=7)
+    found = dale_learns.summary.summarise(config, [run, run], fields, errors, num_images=7)
     late, i = h[-2:], run["inhibition"].values[-2:]
     assert found["presentations"] == 14
     assert found["sign_violations"] == {"weights": 2 * int((weights < 0).sum())}
@@ -324,7 +325,9 @@ def test_dale_summaries_are_of_late_samples_and_all_units():
     assert found["balance_of_active_units"] == pytest.approx(np.median(balance))
     assert found["norm_median"] == 3.0
     assert found["run_seconds"] == 4.0
-    assert found["error"][dale_learns.FREE]["sd"] == pytest.approx(statistics.stdev([2, 4]))
+    assert found["error"][dale_learns.experiment.FREE]["sd"] == pytest.approx(
+        statistics.stdev([2, 4])
+    )
 
 
 def test_the_quickstart_compares_by_largest_and_median_distance():
@@ -333,7 +336,7 @@ def test_the_quickstart_compares_by_largest_and_median_distance():
     weights = rng.normal(0.2, 1.0, (5, 6))
     seen, held_out = rng.random((30, 6)), rng.random((4, 6))
     drive = held_out @ weights.T
-    settled = quickstart.equilibrium.settle(drive, w_inh=0.6)
+    settled = equilibrium.settle(drive, w_inh=0.6)
     h = settled + rng.normal(0, 0.02, settled.shape)
     run = xr.Dataset(
         {
@@ -343,8 +346,8 @@ def test_the_quickstart_compares_by_largest_and_median_distance():
         attrs={"config": '{"dt_ms": 0.5}'},
     )
     tensors = (torch.from_numpy(array) for array in (weights, held_out, seen))
-    learned = quickstart.Learned(*tensors, {})
-    found = quickstart.compare(run, learned, w_inh=0.6)
+    learned = Learned(*tensors)
+    found = quickstart.experiment.compare(run, learned, w_inh=0.6)
     away = [abs(h[b] - settled[b]) / drive[b].max() for b in range(4)]
     assert found["distance_max"] == pytest.approx(np.max(away))
     assert found["distance_median"] == pytest.approx(np.median(np.ravel(away)))
@@ -360,7 +363,7 @@ def test_the_quickstart_compares_by_largest_and_median_distance():
         [a == b for a, b in zip(ours, theirs, strict=True)]
     )
     assert found["active_units"] == (h > 0).sum(axis=1).mean()
-    before = quickstart.equilibrium.settle(seen @ weights.T, w_inh=0.6)
+    before = equilibrium.settle(seen @ weights.T, w_inh=0.6)
     single = [np.sum((before >= c).sum(axis=1) == 1) for c in before.max(axis=1)]
     chosen = ((before >= found["h_star"]).sum(axis=1) == 1).sum()
     assert chosen >= max(single) - 1

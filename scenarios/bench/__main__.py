@@ -1,10 +1,4 @@
-"""How far is each step from its floor?
-
-A learning step beside the forward matrix product alone, the published NumPy form and a
-dense PyTorch form; each competition beside the ranking; one thread beside two; a time step
-of the circuit beside the time that its bytes would take; on CUDA a whole epoch beside its
-products, its bytes and its launches.
-"""
+"""The command: python -m scenarios.bench, or make bench."""
 
 import json
 import platform
@@ -18,9 +12,10 @@ import torch
 from fastpath import checks
 from fastpath.runs import storage
 from neurodyn.flags import refuse_in_vain
-from scenarios import hardware
+from scenarios import bench
 from scenarios.bench import circuit, cuda, learning
-from scenarios.command import command
+from scenarios.support import hardware
+from scenarios.support.command import command
 
 STEPS = 10_000  # of each circuit
 
@@ -122,4 +117,4 @@ def cell(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    command("bench", main, Config, __doc__)
+    command("bench", main, Config, bench.__doc__)

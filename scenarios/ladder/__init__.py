@@ -4,7 +4,7 @@ Circuit, equilibrium and ranking are compared on real images: who learns and wha
 step of learning from the same weights and in whole trainings from one start; how alike the
 features become; what can be read out of them beside random weights and back-propagation;
 and what it all costs. Every part is kept when it is finished, and an interrupted study goes
-on where it was. A short version takes about a minute: --quick.
+on where it was. A short version takes about a minute: --preset quick.
 """
 
 from scenarios.ladder.config import Config

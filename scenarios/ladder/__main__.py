@@ -1,14 +1,16 @@
 """The command: python -m scenarios.ladder."""
 
+import re
 import sys
 
 from scenarios import ladder
-from scenarios.command import command
 from scenarios.ladder.config import Config, chosen
+from scenarios.support.command import command
 
 if __name__ == "__main__":
     # So that what is given counts, the defaults of a full study included.
-    short = chosen(Config(quick=True)) if "--quick" in sys.argv else None
+    quick = re.search(r"--preset[ =]quick\b", " ".join(sys.argv[1:]))
+    short = chosen(Config(preset="quick")) if quick else None
     command(
         "ladder",
         ladder.run,

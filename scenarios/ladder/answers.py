@@ -5,7 +5,9 @@ import json
 import numpy as np
 import xarray as xr
 
-from scenarios.ladder.tables import best_share, mean_sd, published, spread, trained
+from scenarios.ladder.tables import best_share, published, trained
+from scenarios.support import statistics
+from scenarios.support.statistics import mean_sd
 
 NEAR = 0.99  # cosines from which one ΔW stands for another
 
@@ -189,7 +191,7 @@ def difference(
 ) -> str:
     """Say by how much one error is larger, seed by seed, and whether seeds agree."""
     away = first - second
-    middle, sd = float(away.mean()), float(spread(away))
+    middle, sd = float(away.mean()), float(statistics.sd(away))
     same_sign = bool((np.sign(away) == np.sign(middle)).all()) and away.sizes["seed"] > 1
     clear = same_sign and abs(middle) > 2 * sd
     word = "worse" if middle > 0 else "better"

@@ -3,9 +3,10 @@
 import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Literal
 
 import neurodyn
-from scenarios.settling import check_counts, check_increasing
+from scenarios.support.checks import check_counts, check_increasing, check_sharing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +54,8 @@ class Config:
     """Backend of Brian2 for one step: numpy, or cython, which compiles once for all."""
     backend: str = "cpp"
     """Backend of Brian2 for whole trainings."""
-    quick: bool = False
-    """Take the digits, and little of everything that is not given: about a minute."""
+    preset: Literal["full", "quick"] = "full"
+    """quick: the digits, and little of everything that is not given: about a minute."""
     workers: int = 0
     """Processes among which the grid is shared; 0: none but this one."""
     scheduler: str | None = None
@@ -80,7 +81,7 @@ class Config:
             neurodyn.LateralInhibition(w_inh=w_inh)
         self._check_grid()
         self._check_training()
-        self._check_sharing()
+        check_sharing(self)
 
     def _check_grid(self) -> None:
         if len(self.num_images) != len(self.units) or min(self.num_images) < 2:
@@ -121,14 +122,10 @@ class Config:
                 "many snapshots"
             )
 
-    def _check_sharing(self) -> None:
-        if self.workers < 0:
-            raise ValueError(f"workers is {self.workers}: 0 or more processes can work")
-        if self.workers and self.scheduler:
-            raise ValueError(
-                f"workers is {self.workers} and scheduler {self.scheduler}: give one of "
-                "them, processes of this machine or a running cluster"
-            )
+    @property
+    def quick(self) -> bool:
+        """Whether this is the short version."""
+        return self.preset == "quick"
 
     @property
     def trained_units(self) -> tuple[int, ...]:
@@ -185,7 +182,7 @@ QUICK = Config(
 
 
 def chosen(config: Config) -> Config:
-    """Return the settings to use: with `quick`, those of QUICK for all that is default."""
+    """Return the settings to use: QUICK, where a quick one has defaults."""
     if not config.quick:
         return config
     small = {

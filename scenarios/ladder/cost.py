@@ -23,8 +23,8 @@ import neurodyn
 from fastpath.competition import Equilibrium
 from fastpath.kernels import Learners
 from fastpath.plasticity import Normalize
-from scenarios.ladder.networks import RANKING, Source
-from scenarios.ladder.one_step import TAU_MS
+from scenarios.ladder.networks import Source
+from scenarios.support.circuit import RANKING, TAU_MS
 
 SHORT, LONG = 10.0, 100.0  # T/τ of the circuit: two, so that steps are told from the rest
 EQUILIBRIUM = Equilibrium(w_inh=0.9, h_star=0.3, delta=0.4)
@@ -62,8 +62,8 @@ class Cost:
     """In a process of its own; else memory is not known."""
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {"num_units": self.num_units, "way": self.way}
 
     def compute(self) -> xr.Dataset:

@@ -14,13 +14,13 @@ import xarray as xr
 import neurodyn
 from scenarios.ladder.one_step import (
     FIXED,
-    TAU_MS,
     OneStep,
     Step,
     circuit_shares,
     simulated,
     who_learns,
 )
+from scenarios.support.circuit import TAU_MS
 
 NUMBERS = (
     *("ei_bounded", "ei_distance", "ei_distance_from_lateral"),
@@ -37,38 +37,38 @@ class ExcInh:
     """τ_I / τ_E."""
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         place = {"w_inh": self.step.w_inh, "tau_inh": self.tau_inh}
         return {**place, "seed": self.step.network.source.seed}
 
     def compute(self, network: xr.Dataset) -> xr.Dataset:
         """Return how near both circuits are at the end of each T (duration)."""
-        cell, step = self.step, Step.of(self.step, network)
+        trial, step = self.step, Step.of(self.step, network)
         dale = neurodyn.DaleInhibition(
             tau_exc_ms=TAU_MS,
             tau_inh_ms=self.tau_inh * TAU_MS,
-            w_ie=cell.w_inh,
-            w_self=cell.w_inh,
+            w_ie=trial.w_inh,
+            w_self=trial.w_inh,
             input_sign=0,  # the weights of a network that was trained without Dale's law
         )
-        _, lateral = simulated(cell, step)
+        _, lateral = simulated(trial, step)
         try:
-            _, repaired = simulated(cell, step, circuit=dale)
+            _, repaired = simulated(trial, step, circuit=dale)
         except ValueError as error:
             if "grows without bound" not in str(error):
                 raise
             return self.labelled({"ei_bounded": 0.0})
         threshold, largest = step.thresholds[FIXED], step.drive.max(axis=1)
         ours, theirs = (
-            circuit_shares(trace, threshold, cell.durations)
+            circuit_shares(trace, threshold, trial.durations)
             for trace in (repaired, lateral)
         )
         hebbian, anti = who_learns(step.settled, threshold)
         result: dict[str, list[float]] = {name: [] for name in NUMBERS[1:]}
-        delta = cell.deltas[0]
+        delta = trial.deltas[0]
         reference = hebbian - delta * anti
-        for place, duration in enumerate(cell.durations):
+        for place, duration in enumerate(trial.durations):
             h = repaired.at(duration)
             for name, other in (
                 ("ei_distance", step.settled),

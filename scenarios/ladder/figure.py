@@ -10,13 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scenarios.ladder.networks import STAGES
-from scenarios.ladder.tables import (
-    best_share,
-    published,
-    shown_w_inh,
-    spread,
-    trained,
-)
+from scenarios.ladder.tables import best_share, published, shown_w_inh, trained
+from scenarios.support import statistics
 
 COLORS = {
     "continuous": "C3",
@@ -35,7 +30,7 @@ DASHES = ("-", "--", ":", "-.")
 
 def band(ax: Axes, values: xr.DataArray, dim: str, **style: object) -> None:
     """Draw mean ± sd over seeds along a dim."""
-    middle, sd = values.mean("seed"), spread(values)
+    middle, sd = values.mean("seed"), statistics.sd(values)
     [line] = ax.plot(middle[dim], middle, **style)  # type: ignore[arg-type]
     ax.fill_between(
         middle[dim], middle - sd, middle + sd, color=line.get_color(), alpha=0.15, lw=0
@@ -113,7 +108,7 @@ def stages(result: xr.Dataset, ax: Axes) -> None:
                     ax.errorbar(
                         place + shift,
                         float(values.mean("seed")),
-                        yerr=float(spread(values)),
+                        yerr=float(statistics.sd(values)),
                         fmt="o",
                         mfc=filled or COLORS[level],
                         color=COLORS[level],
@@ -147,7 +142,7 @@ def imitation(result: xr.Dataset, ax: Axes) -> None:
                 x,
                 float(values.mean()),
                 width,
-                yerr=float(spread(values)),
+                yerr=float(statistics.sd(values)),
                 color=f"C{i}",
                 label=str(kind) if place == 0 else None,
             )
@@ -158,7 +153,7 @@ def imitation(result: xr.Dataset, ax: Axes) -> None:
             place + 2 * width,
             float(floor.mean()),
             width,
-            yerr=float(spread(floor)),
+            yerr=float(statistics.sd(floor)),
             color=COLORS["Hebb only"],
             label="winner alone" if place == 0 else None,
         )
@@ -231,7 +226,7 @@ def errors(result: xr.Dataset, ax: Axes) -> None:
         ]
     for place, (_, values, color) in enumerate(bars):
         middle = float(values.mean())
-        ax.bar(place, middle, yerr=float(spread(values)), color=color, capsize=2)
+        ax.bar(place, middle, yerr=float(statistics.sd(values)), color=color, capsize=2)
         ax.text(
             place,
             middle,

@@ -35,9 +35,9 @@ class Mimic:
     deltas: tuple[float, ...]
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
-        return self.network.at
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
+        return self.network.coords
 
     def compute(self, network: xr.Dataset) -> xr.Dataset:
         """Return the best w_inh, h*, Δ, and how good they are on images not chosen on."""

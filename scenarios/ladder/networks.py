@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastpath import experiment
-from fastpath.competition import Competition, Ranking
+from fastpath.competition import Competition
 from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
 from fastpath.training.loop import Training, train
+from scenarios.support.circuit import RANKING
 
 STAGES = ("initial", "early", "late")
-RANKING = Ranking(k=2, delta=0.4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Source:
     data: str
     unit_norm: bool
     seed: int
-    root: Path | None = field(default=None, repr=False)
+    root: Path | None = field(default=None, repr=False, compare=False)
 
     @property
     def preprocess(self) -> Preprocess:
@@ -100,8 +100,8 @@ class Network:
     epochs: int
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {
             "num_units": self.num_units,
             "images": self.source.images,

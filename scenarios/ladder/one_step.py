@@ -7,7 +7,6 @@ synapses that learn while the circuit runs is ΔW of the averaged g (`Plastic` s
 synapses that do). So one simulation with static weights serves every h*, T and Δ.
 """
 
-import json
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -23,8 +22,8 @@ from fastpath.plasticity import delta_w
 from neurodyn import equilibrium
 from neurodyn.circuits import Circuit
 from scenarios.ladder.networks import Network
+from scenarios.support.circuit import TAU_MS, single_winner_threshold, step_ms
 
-TAU_MS = 10.0
 SAMPLE_MS = TAU_MS / 20
 FIXED = "fixed"
 LEVELS = (
@@ -33,7 +32,6 @@ LEVELS = (
 )
 REFERENCES = ("equilibrium", "ranking")
 SAME = 0.05  # of g: averages over time are seldom the same to the last digit
-CANDIDATES = 201  # thresholds tried
 DENSE = 20  # τ for which all samples are kept; later, what moves is slow
 
 type Array = NDArray[np.floating]
@@ -54,9 +52,9 @@ class OneStep:
     backend: str
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
-        return {**self.network.at, "stage": self.stage, "w_inh": self.w_inh}
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
+        return {**self.network.coords, "stage": self.stage, "w_inh": self.w_inh}
 
     def compute(self, network: xr.Dataset) -> xr.Dataset:
         """Return likeness of levels, and of activities of circuit and equilibrium."""
@@ -84,7 +82,7 @@ class OneStep:
             fixed_h_star=float(step.thresholds[FIXED][0]),
             largest_drive=step.drive.max(axis=1).mean(),
             m=float(step.num_ranks),
-            dt_ms=json.loads(run.attrs["config"])["dt_ms"],
+            dt_ms=step_ms(run),
             run_seconds=run.attrs["run_seconds"],
         )
 
@@ -175,19 +173,21 @@ class Step:
     """m of "ranks 2..m": the mean number of active units of other images."""
 
     @classmethod
-    def of(cls, cell: OneStep, network: xr.Dataset) -> "Step":
+    def of(cls, trial: OneStep, network: xr.Dataset) -> "Step":
         """Return the start: thresholds from other validation images than those shown."""
-        weights = torch.from_numpy(network["weights"].sel(stage=cell.stage).values).double()
-        source = cell.network.source
+        weights = torch.from_numpy(
+            network["weights"].sel(stage=trial.stage).values
+        ).double()
+        source = trial.network.source
         x = source.validation().x_score
-        v = source.seen(x[: cell.num_images])
-        others = source.seen(x[cell.num_images : cell.num_images + 1000])
+        v = source.seen(x[: trial.num_images])
+        others = source.seen(x[trial.num_images : trial.num_images + 1000])
         drive = (v @ weights.T).numpy()
-        settled = equilibrium.settle(drive, w_inh=cell.w_inh)
-        before = equilibrium.settle(others @ weights.T, w_inh=cell.w_inh)
+        settled = equilibrium.settle(drive, w_inh=trial.w_inh)
+        before = equilibrium.settle(others @ weights.T, w_inh=trial.w_inh)
         largest = settled.max(axis=1)
         thresholds = {FIXED: np.full(len(v), single_winner_threshold(before))}
-        thresholds |= {f"{share:g}": share * largest for share in cell.shares}
+        thresholds |= {f"{share:g}": share * largest for share in trial.shares}
         return cls(
             weights=weights,
             v=v,
@@ -220,14 +220,14 @@ class Trace:
 
 
 def simulated(
-    cell: OneStep, step: Step, *, circuit: Circuit | None = None
+    trial: OneStep, step: Step, *, circuit: Circuit | None = None
 ) -> tuple[xr.Dataset, Trace]:
     """Return the traces of static weights, from t = 0 on, less dense where they are slow.
 
     Of lateral inhibition, or of another circuit.
     """
-    circuit = circuit or neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=cell.w_inh)
-    shown = neurodyn.Presentation(image_ms=cell.durations[-1] * TAU_MS)
+    circuit = circuit or neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=trial.w_inh)
+    shown = neurodyn.Presentation(image_ms=trial.durations[-1] * TAU_MS)
     # Who learns in the first steps depends on who overshoots in them: nobody shall.
     safe_ms = circuit.safe_step_ms(step.drive, reset=True)
     run = neurodyn.simulate(
@@ -236,14 +236,14 @@ def simulated(
         step.weights.numpy(),
         stimulus=shown,
         recording=neurodyn.Recording(activity_ms=SAMPLE_MS, by_image=False),
-        backend=cell.backend,
+        backend=trial.backend,
         dt_ms=shown.fitting_step(min(safe_ms, SAMPLE_MS), SAMPLE_MS),
-        batch_size=cell.num_images,
+        batch_size=trial.num_images,
     )
     h = run["activity"].values[1:].reshape(*step.drive.shape[:1], -1, step.drive.shape[1])
     per_tau = round(TAU_MS / SAMPLE_MS)
     last = h.shape[1]
-    asked = [round(t * per_tau * part) for t in cell.durations for part in (0.5, 1)]
+    asked = [round(t * per_tau * part) for t in trial.durations for part in (0.5, 1)]
     kept = np.unique(
         [*range(min(DENSE * per_tau, last)), *range(0, last + 1, per_tau // 2), *asked]
     )
@@ -297,14 +297,6 @@ def ranked(drive: Tensor, rank: int) -> Array:
     return torch.zeros_like(drive).scatter_(1, units, 1.0).numpy()
 
 
-def single_winner_threshold(h: Array) -> float:
-    """Return the h* that the activities of most images pass with exactly one unit."""
-    candidates = np.quantile(h.max(axis=1), np.linspace(0, 1, CANDIDATES))
-    top = np.sort(h, axis=1)[:, -2:]
-    single = [((top >= c).sum(axis=1) == 1).mean() for c in candidates]
-    return float(candidates[np.argmax(single)])
-
-
 TIMINGS = ("continuous", "gated", "settled")
 
 
@@ -319,18 +311,18 @@ class Plastic:
     """How much the weights may move in all."""
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {"timing": self.timing}
 
     def compute(self, network: xr.Dataset) -> xr.Dataset:
         """Return the largest difference of ΔW, relative to the largest |ΔW|."""
-        step, cell = Step.of(self.step, network), self.step
-        run, h = simulated(cell, step)
+        step, trial = Step.of(self.step, network), self.step
+        run, h = simulated(trial, step)
         threshold = step.thresholds[FIXED]
         shares = circuit_shares(h, threshold, (self.duration,))
         hebbian, anti = shares[self.timing, "T", 0]
-        expected = step.change(hebbian - cell.deltas[0] * anti).numpy()
+        expected = step.change(hebbian - trial.deltas[0] * anti).numpy()
         image_ms = self.duration * TAU_MS
         learning_ms = {"gated": image_ms / 2}.get(self.timing, image_ms)
         timing = {
@@ -339,22 +331,22 @@ class Plastic:
             "settled": neurodyn.Settled(),
         }[self.timing]
         most = float(abs(step.drive).max())
-        tau_l_ms = learning_ms * cell.num_images * most / self.relative_change
+        tau_l_ms = learning_ms * trial.num_images * most / self.relative_change
         weights = step.weights.numpy()
         plastic = neurodyn.simulate(
-            neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=cell.w_inh),
+            neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=trial.w_inh),
             step.v.numpy(),
             weights,
             plasticity=neurodyn.KrotovHopfield(
-                delta=cell.deltas[0],
+                delta=trial.deltas[0],
                 h_star=float(threshold[0]),
                 tau_l_ms=tau_l_ms,
                 timing=timing,
             ),
             stimulus=neurodyn.Presentation(image_ms=image_ms),
             recording=neurodyn.Recording(activity_ms=None, images_every=None),
-            backend=cell.backend,
-            dt_ms=json.loads(run.attrs["config"])["dt_ms"],
+            backend=trial.backend,
+            dt_ms=step_ms(run),
         )
         moved = (plastic["weights"].values - weights) * (tau_l_ms / learning_ms)
         inner = (moved * expected).sum()

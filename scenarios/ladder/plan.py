@@ -1,4 +1,4 @@
-"""Which cells the study consists of."""
+"""Which trials the study consists of."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,20 +6,15 @@ import numpy as np
 import xarray as xr
 
 from fastpath.competition import Equilibrium
-from scenarios.grid import Cell, Task
 from scenarios.ladder.config import Config
 from scenarios.ladder.cost import QUICK_WAYS, WAYS, Cost
 from scenarios.ladder.exc_inh import ExcInh
 from scenarios.ladder.mimic import Mimic
-from scenarios.ladder.networks import RANKING, STAGES, Network, Source
+from scenarios.ladder.networks import STAGES, Network, Source
 from scenarios.ladder.one_step import TIMINGS, OneStep, Plastic
-from scenarios.ladder.training import (
-    HEBB_ONLY,
-    Circuit,
-    FullScale,
-    OneByOne,
-    controls,
-)
+from scenarios.ladder.training import Circuit, FullScale, OneByOne, controls
+from scenarios.support.circuit import HEBB_ONLY, RANKING
+from scenarios.support.grid import Task, Trial
 
 # Tried on validation images of a seed of their own: images of unit norm, so that a drive
 # is the length of a row times a cosine.
@@ -173,10 +168,10 @@ def name_of(rule: Equilibrium) -> str:
 
 
 def best(
-    cells: Sequence[OneByOne] | Sequence[FullScale], results: list[xr.Dataset]
+    trials: Sequence[OneByOne] | Sequence[FullScale], results: list[xr.Dataset]
 ) -> Equilibrium:
     """Return the equilibrium with the smallest validation error."""
-    rule = cells[int(np.argmin([float(result["error"]) for result in results]))].level
+    rule = trials[int(np.argmin([float(result["error"]) for result in results]))].level
     assert isinstance(rule, Equilibrium)
     return rule
 
@@ -216,14 +211,14 @@ def one_by_ones(config: Config, rule: Equilibrium) -> list[OneByOne]:
     ]
 
 
-def full_scale(config: Config, rules: dict[int, Equilibrium]) -> list[Cell]:
+def full_scale(config: Config, rules: dict[int, Equilibrium]) -> list[Trial]:
     """Return the trainings in mini-batches and their controls, for each size."""
-    cells: list[Cell] = []
+    trials: list[Trial] = []
     for num_units, rule in rules.items():
         levels = {"equilibrium": rule, "ranking": RANKING, "Hebb only": HEBB_ONLY}
         for seed in range(config.seeds):
             seen = source(config, seed=seed)
-            cells += (
+            trials += (
                 FullScale(
                     name=name,
                     level=level,
@@ -235,13 +230,13 @@ def full_scale(config: Config, rules: dict[int, Equilibrium]) -> list[Cell]:
                 )
                 for name, level in levels.items()
             )
-            cells += controls(
+            trials += controls(
                 seen,
                 num_units,
                 head_epochs=config.head_epochs,
                 probe_w_inh=rule.w_inh,
             )
-    return cells
+    return trials
 
 
 def costs(config: Config) -> list[Cost]:

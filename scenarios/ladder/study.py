@@ -9,22 +9,21 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
-from scipy.optimize import linear_sum_assignment
 
 from fastpath.data import datasets
 from fastpath.runs import storage
-from neurodyn import backends, traces
-from scenarios import grid
-from scenarios.grid import Cell, Task
+from neurodyn import analysis, backends, traces
 from scenarios.ladder import plan
 from scenarios.ladder.config import Config, chosen
 from scenarios.ladder.labels import described
 from scenarios.ladder.training import FullScale, OneByOne
+from scenarios.support import grid
+from scenarios.support.grid import Task, Trial
 
 NUMBERS = ("error", "dead", "used", "active", "learn_seconds")
 
 
-def places(config: Config) -> tuple[Path, Path]:
+def paths(config: Config) -> tuple[Path, Path]:
     """Return the folder of results and the file of the figure, both checked.
 
     Raises
@@ -49,12 +48,12 @@ def results(config: Config, out: Path) -> xr.Dataset:
     shape = datasets.load(config.data, config.data_root).shape
     with grid.sharing(config.workers, config.scheduler) as share:
         fill = partial(
-            grid.filled, folder=out / "cells", share=share, overwrite=config.overwrite
+            grid.filled, folder=out / "trials", share=share, overwrite=config.overwrite
         )
         parts = [*trainings(config, fill), one_step(config, fill)]
     costs = plan.costs(config)  # alone on the machine
     measured = grid.filled(
-        alone(costs), out / "cells", grid.in_turn, overwrite=config.overwrite
+        alone(costs), out / "trials", grid.in_turn, overwrite=config.overwrite
     )
     parts.append(grid.stacked(costs, measured))
     result = xr.merge(parts, join="outer", combine_attrs="drop", compat="no_conflicts")
@@ -68,9 +67,9 @@ def results(config: Config, out: Path) -> xr.Dataset:
     return described(result)
 
 
-def alone(cells: Sequence[Cell]) -> list[Task]:
-    """Return tasks that need nothing from other cells."""
-    return [(cell, ()) for cell in cells]
+def alone(trials: Sequence[Trial]) -> list[Task]:
+    """Return tasks that need nothing from other trials."""
+    return [(trial, ()) for trial in trials]
 
 
 def one_step(config: Config, fill: plan.Fill) -> xr.Dataset:
@@ -78,14 +77,14 @@ def one_step(config: Config, fill: plan.Fill) -> xr.Dataset:
     networks = plan.networks(config)
     given = dict(zip(networks, fill(alone(networks)), strict=True))
     parts = []
-    for cells, network_of in (
-        (plan.one_steps(config), lambda cell: cell.network),
-        (plan.plastics(config), lambda cell: cell.step.network),
-        (plan.mimics(config), lambda cell: cell.network),
-        (plan.exc_inhs(config), lambda cell: cell.step.network),
+    for trials, network_of in (
+        (plan.one_steps(config), lambda trial: trial.network),
+        (plan.plastics(config), lambda trial: trial.step.network),
+        (plan.mimics(config), lambda trial: trial.network),
+        (plan.exc_inhs(config), lambda trial: trial.step.network),
     ):
-        tasks = [(cell, (given[network_of(cell)],)) for cell in cells]
-        stacked = grid.stacked(cells, fill(tasks))
+        tasks = [(trial, (given[network_of(trial)],)) for trial in trials]
+        stacked = grid.stacked(trials, fill(tasks))
         parts.append(stacked)
     renamed = {"w_inh": "dale_w_inh", "duration": "dale_duration"}
     parts[-1] = parts[-1].rename(renamed)
@@ -99,7 +98,7 @@ def trainings(config: Config, fill: plan.Fill) -> list[xr.Dataset]:
     rule = plan.best(short, short_results)
     rules = {}
     for num_units in config.trained_units:
-        mine = [i for i, cell in enumerate(short_full) if cell.num_units == num_units]
+        mine = [i for i, trial in enumerate(short_full) if trial.num_units == num_units]
         rules[num_units] = plan.best(
             [short_full[i] for i in mine], [full_results[i] for i in mine]
         )
@@ -125,7 +124,7 @@ def trainings(config: Config, fill: plan.Fill) -> list[xr.Dataset]:
 
 
 def tried(
-    config: Config, cells: Sequence[OneByOne | FullScale], found: list[xr.Dataset]
+    config: Config, trials: Sequence[OneByOne | FullScale], found: list[xr.Dataset]
 ) -> xr.Dataset:
     """Return the validation errors among which w_inh and h* were chosen."""
     shape = len(plan.TRIED_W_INH), len(plan.TRIED_H_STAR)
@@ -140,21 +139,21 @@ def tried(
 
 
 def tried_full(
-    config: Config, cells: Sequence[FullScale], found: list[xr.Dataset]
+    config: Config, trials: Sequence[FullScale], found: list[xr.Dataset]
 ) -> xr.Dataset:
     """Return the same for each size at full scale."""
     size = len(plan.TRIED_W_INH) * len(plan.TRIED_H_STAR)
     parts = [
-        tried(config, cells[i : i + size], found[i : i + size])
-        for i in range(0, len(cells), size)
+        tried(config, trials[i : i + size], found[i : i + size])
+        for i in range(0, len(trials), size)
     ]
     at = xr.DataArray(list(config.trained_units), dims="num_units", name="num_units")
     return xr.concat(parts, dim=at).rename(tried_error="tried_full_error")
 
 
-def one_by_one_results(cells: Sequence[OneByOne], found: list[xr.Dataset]) -> xr.Dataset:
+def one_by_one_results(trials: Sequence[OneByOne], found: list[xr.Dataset]) -> xr.Dataset:
     """Return errors, norms and the likeness of features of the trainings at batch 1."""
-    stacked = grid.stacked(cells, found).rename(level="rule")
+    stacked = grid.stacked(trials, found).rename(level="rule")
     weights = stacked["weights"].transpose("rule", "seed", "unit", "pixel").values
     snapshots = stacked["snapshots"].transpose("rule", "seed", "snapshot", "unit", "pixel")
     rules = list(stacked["rule"].values)
@@ -189,13 +188,13 @@ def one_by_one_results(cells: Sequence[OneByOne], found: list[xr.Dataset]) -> xr
     )
 
 
-def full_results_of(cells: Sequence[Cell], found: list[xr.Dataset]) -> xr.Dataset:
+def full_results_of(trials: Sequence[Trial], found: list[xr.Dataset]) -> xr.Dataset:
     """Return errors and the likeness of features of the trainings at full scale."""
     numbers = [result[[n for n in NUMBERS if n in result]] for result in found]
-    stacked = grid.stacked(cells, numbers).rename(level="network")
+    stacked = grid.stacked(trials, numbers).rename(level="network")
     weights = {
-        tuple(cell.at.values()): result["weights"].values
-        for cell, result in zip(cells, found, strict=True)
+        tuple(trial.coords.values()): result["weights"].values
+        for trial, result in zip(trials, found, strict=True)
         if "weights" in result
     }
     units, seeds = stacked["num_units"].values, stacked["seed"].values
@@ -232,13 +231,9 @@ def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def matched(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the cosine of each row with its match in another network (unit,).
-
-    One to one, with the largest sum of cosines.
-    """
-    rows = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in (first, second)]
-    table = rows[0] @ rows[1].T
-    return table[linear_sum_assignment(table, maximize=True)]
+    """Return the cosine of each row with its match in another network (unit,)."""
+    both = (xr.DataArray(one, dims=("unit", "pixel")) for one in (first, second))
+    return analysis.receptive_field_similarity(*both).values
 
 
 def between_seeds(weights: np.ndarray) -> np.ndarray:
@@ -266,7 +261,7 @@ def run(config: Config) -> xr.Dataset:
     torch.set_num_threads(1)
     for backend in (config.step_backend, config.backend):
         backends.resolve(backend)
-    out, figure = places(config)
+    out, figure = paths(config)
     result = results(config, out)
     storage.save_dataset(out / "ladder.nc", result)
     text = summary.text(result)

@@ -3,18 +3,10 @@
 import numpy as np
 import xarray as xr
 
+from scenarios.support.statistics import mean_sd
+
 DELTA = 0.4
 ROWS = ("continuous", "gated", "settled")
-
-
-def spread(values: xr.DataArray) -> xr.DataArray:
-    """Return the standard deviation over seeds, 0 of one."""
-    return values.std("seed", ddof=min(1, values.sizes["seed"] - 1))
-
-
-def mean_sd(values: xr.DataArray, form: str = ".2f") -> str:
-    """Return mean ± sd over seeds as text."""
-    return f"{float(values.mean('seed')):{form}} ± {float(spread(values)):{form}}"
 
 
 def published(result: xr.Dataset, k: int | None = 2) -> xr.Dataset:

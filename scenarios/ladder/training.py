@@ -21,10 +21,9 @@ from fastpath.competition import Equilibrium, Ranking
 from fastpath.layers import Dense
 from fastpath.readout import Readout
 from neurodyn.stimulus import epochs as shuffled
-from scenarios.ladder.networks import RANKING, Source, mini_batch
-from scenarios.ladder.one_step import TAU_MS
+from scenarios.ladder.networks import Source, mini_batch
+from scenarios.support.circuit import RANKING, TAU_MS
 
-HEBB_ONLY = Ranking(k=2, delta=0.0)
 SNAPSHOTS = 10
 POWER = 4.5  # n of the readout's features, as published
 RANDOM_POWER = 1.0  # what is best for random weights
@@ -64,8 +63,8 @@ class OneByOne:
     """Score on validation images; the test images are not looked at."""
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {"level": self.name, "seed": self.source.seed}
 
     def compute(self) -> xr.Dataset:
@@ -166,8 +165,8 @@ class FullScale:
     validation: bool = False
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {
             "num_units": self.num_units,
             "level": self.name,
@@ -202,8 +201,8 @@ class BackProp:
     epochs: int
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {
             "num_units": self.num_units,
             "level": "back-propagation",

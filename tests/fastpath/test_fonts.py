@@ -10,7 +10,7 @@ from matplotlib import font_manager, rc_context
 from matplotlib.figure import Figure
 
 from fastpath import fonts, plots
-from scenarios import study
+from scenarios.support import study
 
 
 @pytest.fixture

@@ -13,24 +13,21 @@ from dataclasses import dataclass, replace
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 import xarray as xr
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from fastpath import experiment
-from fastpath.competition import Ranking
 from fastpath.data import datasets
 from fastpath.data.defaults import Defaults, defaults_for
 from fastpath.data.preprocess import Preprocess
-from fastpath.experiment import Split
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
-from scenarios import study
-from scenarios.cells import Network, Source, scored
-from scenarios.study import Study
+from scenarios.multilayer.networks import Deep, Layer
+from scenarios.support import study
+from scenarios.support.checks import check_counts
+from scenarios.support.statistics import entry
+from scenarios.support.study import Study
+from scenarios.support.trials import Source
 
 UPPER = Training(epochs=8, lr=0.2)
 UPPER_DELTA = 0.4
@@ -72,159 +69,8 @@ BETWEEN = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
-    """How one layer learns, from what it sees to the rates that it passes on."""
-
-    num_units: int
-    preprocess: Preprocess
-    decorrelate: float | None = None
-    """ε of the mixing that decorrelates what it sees, before anything else."""
-    p: float
-    competition: Ranking
-    training: Training
-    power: float
-    """n of the rates max(cos, 0)^n that the next layer sees."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tower(Network):
-    """Layers that learned one after another; its result holds the weights of the last."""
-
-    layers: tuple[Layer, ...]
-
-    @property
-    def needs(self) -> "tuple[Tower, ...]":
-        """The towers of fewer layers on which this one stands."""
-        return tuple(
-            replace(self, layers=self.layers[:height])
-            for height in range(1, len(self.layers))
-        )
-
-    def compute(self, *below: xr.Dataset) -> xr.Dataset:
-        """Return the weights of the last layer, given the towers of fewer layers."""
-        _, parts, _ = self.begin()
-        parts = climbed(parts, self.layers, below)
-        last = self.layers[-1]
-        mixing = {}
-        if last.decorrelate is not None:
-            mixed = decorrelation(parts.x_learn, last.decorrelate)
-            mixing = {"mixing": (("pixel", "rate"), mixed.cpu().numpy())}
-        parts = seen(parts, xr.Dataset(mixing))
-        layer, mean, history = experiment.learn_features(
-            parts,
-            num_units=last.num_units,
-            p=last.p,
-            competition=last.competition,
-            training=last.training,
-            preprocess=last.preprocess,
-            generator=torch.Generator().manual_seed(1000 * len(self.layers) + self.seed),
-            progress=False,
-        )
-        learning = history["learning"]
-        return xr.Dataset(
-            {
-                "weights": (("unit", "pixel"), layer.weights.cpu().numpy()),
-                "mean": ("pixel", mean.cpu().numpy()),
-                **mixing,
-                "dead": 100 * (1 - float(learning[-1])) if learning.size else np.nan,
-                "train_seconds": experiment.speed(history, len(parts.x_learn))[
-                    "train_seconds"
-                ],
-            }
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deep(Network):
-    """What can be read out of the last of several layers."""
-
-    layers: tuple[Layer, ...]
-    readout: Readout
-
-    @property
-    def needs(self) -> tuple[Tower, ...]:
-        """The layers."""
-        place = {name: getattr(self, name) for name in Network.__dataclass_fields__}
-        whole = Tower(**place | {"network": "tower"}, layers=self.layers)
-        return (*whole.needs, whole)
-
-    def compute(self, *towers: xr.Dataset) -> xr.Dataset:
-        """Return the error, given the towers of 1, 2, ... layers."""
-        images, parts, generator = self.begin()
-        parts = seen(climbed(parts, self.layers, towers[:-1]), towers[-1])
-        weights, mean = tensors(towers[-1], "weights", "mean", device=self.device)
-        _, errors = experiment.read_out(
-            weights,
-            parts,
-            num_classes=len(images.classes),
-            preprocess=self.layers[-1].preprocess,
-            mean=mean,
-            head=self.readout,
-            generator=generator,
-            progress=False,
-        )
-        seconds = sum(float(tower["train_seconds"]) for tower in towers)
-        dead = float(towers[-1]["dead"])
-        return scored(errors, parts, learn_seconds=seconds, dead=dead)
-
-
-def climbed(
-    parts: Split, layers: tuple[Layer, ...], towers: tuple[xr.Dataset, ...]
-) -> Split:
-    """Return the rates that some trained layers pass on, for images."""
-    for layer, tower in zip(layers, towers, strict=False):
-        device = str(parts.x_learn.device)
-        weights, mean = tensors(tower, "weights", "mean", device=device)
-        parts = seen(parts, tower)
-        parts = replace(
-            parts,
-            x_learn=rates(parts.x_learn, layer, weights, mean),
-            x_score=rates(parts.x_score, layer, weights, mean),
-        )
-    return parts
-
-
-def seen(parts: Split, tower: xr.Dataset) -> Split:
-    """Return what the last layer of a tower sees of the rates that come to it."""
-    if "mixing" not in tower:
-        return parts
-    [mixing] = tensors(tower, "mixing", device=str(parts.x_learn.device))
-    return replace(parts, x_learn=parts.x_learn @ mixing, x_score=parts.x_score @ mixing)
-
-
-def decorrelation(
-    x: Float[Tensor, "image rate"], ridge: float
-) -> Float[Tensor, "rate rate"]:
-    """Return S = (C/c + ε)^(−1/2), C the covariance of rates and c their mean variance.
-
-    Symmetric: of all decorrelations the one that changes the rates least (Kessy, Lewin &
-    Strimmer 2018). With ε the weakest directions, mostly noise, stay weak.
-    """
-    deviations = x - x.mean(dim=0, dtype=torch.float64).to(x.dtype)
-    covariance = (deviations.T @ deviations).double() / len(x)
-    values, vectors = torch.linalg.eigh(covariance)
-    values = (values / values.mean()).clamp(min=0) + ridge
-    return ((vectors * values.rsqrt()) @ vectors.T).to(x.dtype)
-
-
-def tensors(tower: xr.Dataset, *names: str, device: str) -> list[Tensor]:
-    """Return arrays of a tower: weights of its last layer, mean of what it sees."""
-    return [torch.from_numpy(tower[name].values).to(device) for name in names]
-
-
-def rates(
-    x: Tensor, layer: Layer, weights: Tensor, mean: Tensor
-) -> Float[Tensor, "image unit"]:
-    """Return max(cos, 0)^n of each unit (eq. 1)."""
-    head = Readout(power=layer.power, scaling="set")
-    return torch.cat(
-        list(experiment.Streamed(weights, x, layer.preprocess, mean, head).blocks())
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Config(Study):
-    """Which networks; those that are known already are shown with them."""
+    """Which networks to train. Results already on record are shown too."""
 
     data: tuple[str, ...] | None = None
     """Data sets, by name or path [mnist fashion_mnist; quick: digits]."""
@@ -235,9 +81,14 @@ class Config(Study):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_positive("units", "depth")
+        check_counts(self, "units", "depth")
         if self.depth > DEPTH:
             raise ValueError(f"depth is {self.depth}: there are 1 to {DEPTH} layers")
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The data sets."""
+        return self.data or (("digits",) if self.quick else ("mnist", "fashion_mnist"))
 
     @property
     def num_units(self) -> int:
@@ -247,35 +98,34 @@ class Config(Study):
 
 def main(config: Config) -> xr.Dataset:
     """Train what is missing, print the table, draw the figure; return what they show."""
-    sets = config.data or (("digits",) if config.quick else ("mnist", "fashion_mnist"))
-    datasets.check_root(config, *sets)
-    where = study.places(config, "multilayer")
-    sources = [Source.of(path, config.data_root) for path in sets]
-    known = study.filled(
+    datasets.check_root(config, *config.sets)
+    where = study.paths(config, "multilayer")
+    sources = [Source.of(path, config.data_root) for path in config.sets]
+    recorded = study.filled(
         config,
         where,
-        [cell for source in sources for cell in cells(config, source)],
+        [trial for source in sources for trial in trials(config, source)],
         title="Error against the number of layers",
         protocol=PROTOCOL,
     )
-    result = of_size(known, config.num_units)
+    result = of_size(recorded, config.num_units)
     print(table(result))
     study.save(draw(result), where.figure)
     print(f"wrote {where.record} and {where.figure}")
     return result
 
 
-def cells(config: Config, source: Source) -> list[Deep]:
+def trials(config: Config, source: Source) -> list[Deep]:
     """Return the networks of a data set."""
     units = config.num_units
-    known = defaults_for(source.known, units)
+    defaults = defaults_for(source.origin, units)
     first = Layer(
         num_units=units,
-        preprocess=known.preprocess,
-        p=known.p,
-        competition=known.competition,
-        training=known.training,
-        power=RATE_POWER.get(source.known, known.readout.power),
+        preprocess=defaults.preprocess,
+        p=defaults.p,
+        competition=defaults.competition,
+        training=defaults.training,
+        power=RATE_POWER.get(source.origin, defaults.readout.power),
     )
     return [
         Deep(
@@ -283,19 +133,19 @@ def cells(config: Config, source: Source) -> list[Deep]:
             source=source,
             num_units=units,
             seed=seed,
-            preprocess=known.preprocess,
+            preprocess=defaults.preprocess,
             device=config.device,
             layers=layers,
             readout=readout,
         )
-        for name, (layers, readout) in towers(first, known, config.quick).items()
+        for name, (layers, readout) in towers(first, defaults, config.quick).items()
         for seed in config.seeds_of(units)
         if len(layers) <= config.depth
     ]
 
 
 def towers(
-    first: Layer, known: Defaults, quick: bool
+    first: Layer, defaults: Defaults, quick: bool
 ) -> dict[str, tuple[tuple[Layer, ...], Readout]]:
     """Return the layers of each network, and its readout."""
     training = UPPER_QUICK if quick else UPPER
@@ -316,23 +166,23 @@ def towers(
 
     (_, best), readout = two(BEST)
     return {
-        "1 layer": ((first,), known.readout),
+        "1 layer": ((first,), defaults.readout),
         "2 layers": two(BEST),
         "3 layers": ((first, best, best), readout),
         **{f"2 layers, rates {name}": two(name) for name in BETWEEN if name != BEST},
         **{
             f"2 layers, rates {name}, random": (
                 (first, upper(name, learns=False)),
-                known.random,
+                defaults.random,
             )
             for name in ("centred", BEST)
         },
     }
 
 
-def of_size(known: xr.Dataset, num_units: int) -> xr.Dataset:
-    """Return what is known of networks with so many units a layer."""
-    result = known.sel(num_units=num_units)
+def of_size(recorded: xr.Dataset, num_units: int) -> xr.Dataset:
+    """Return what is on record of networks with so many units a layer."""
+    result = recorded.sel(num_units=num_units)
     there = result["error"].notnull()
     return result.isel(
         data=there.any(("network", "seed")).values,
@@ -346,7 +196,7 @@ def table(result: xr.Dataset) -> str:
     lines = [f"{'':<38}" + "".join(f"{data:>16}" for data in sets)]
     for name in names(result):
         errors = (result["error"].sel(network=name, data=data) for data in sets)
-        entries = "".join(f"{study.entry(e.values.ravel()):>16}" for e in errors)
+        entries = "".join(f"{entry(e.values.ravel()):>16}" for e in errors)
         lines.append(f"{name:<38}{entries}")
     return "\n".join(lines)
 
@@ -385,12 +235,8 @@ def draw_set(ax: Axes, result: xr.Dataset) -> None:
         ],
         capsize=3,
     )
-    ax.bar_label(bars, [study.entry(values) for values in errors], fontsize=8, padding=4)
+    ax.bar_label(bars, [entry(values) for values in errors], fontsize=8, padding=4)
     ax.set_yticks(range(len(shown)), shown, fontsize=8)
     ax.invert_yaxis()
     ax.margins(x=0.3)
     ax.set_xlabel("test error [%]")
-
-
-if __name__ == "__main__":
-    study.command("multilayer", main, Config, __doc__)

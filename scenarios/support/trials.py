@@ -1,16 +1,16 @@
-"""Networks that are trained and scored, each a cell of a study: see `grid`.
+"""Networks that are trained and scored, each a trial of a study: see `grid`.
 
-The settings of a cell are all that its result depends on. What computes it, and where the
+The settings of a trial are all that its result depends on. What computes it, and where the
 images lie, may change from one machine to the next and is not among them.
 """
 
 import functools
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -20,11 +20,16 @@ from fastpath import baselines, experiment
 from fastpath.baselines import Backprop, KMeans
 from fastpath.competition import Ranking
 from fastpath.data import datasets
+from fastpath.data.defaults import Defaults
 from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split, Trained
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
 
+type Method = Literal[
+    "local rule", "back-propagation", "random weights", "k-means", "pixels"
+]
+METHODS: tuple[Method, ...] = Method.__value__.__args__
 GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in PNG readers
 
 
@@ -55,8 +60,8 @@ class Source:
         return cls(name=images.name, gray=gray, digest=digest, path=path, root=root)
 
     @property
-    def known(self) -> str:
-        """The known set that it is, by which its settings are chosen, or empty."""
+    def origin(self) -> str:
+        """The name of a built-in set, which chooses its settings; empty for a file."""
         return "" if self.digest else self.name
 
     @property
@@ -115,8 +120,8 @@ class Network(ABC):
     device: str = field(default="cpu", repr=False, compare=False)
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which results are stacked."""
         return {
             "data": self.source.label,
             "network": self.network,
@@ -126,7 +131,7 @@ class Network(ABC):
 
     @abstractmethod
     def compute(self) -> xr.Dataset:
-        """Return what it is worth."""
+        """Return its errors."""
 
     def begin(self) -> tuple[datasets.Images, Split, torch.Generator]:
         """Return the images, those to learn from and to score on, and random numbers."""
@@ -147,7 +152,7 @@ class Local(Network):
     readout: Readout
 
     def compute(self) -> xr.Dataset:
-        """Return what the network is worth."""
+        """Return its errors."""
         images, parts, generator = self.begin()
         trained = experiment.learn(
             parts,
@@ -161,9 +166,9 @@ class Local(Network):
             generator=generator,
             progress=False,
         )
-        return self.worth(trained, parts)
+        return self.score(trained, parts)
 
-    def worth(self, trained: Trained, parts: Split) -> xr.Dataset:
+    def score(self, trained: Trained, parts: Split) -> xr.Dataset:
         """Return what is kept of a trained network."""
         learning = trained.history["learning"]
         return scored(
@@ -182,7 +187,7 @@ class Clusters(Network):
     readout: Readout
 
     def compute(self) -> xr.Dataset:
-        """Return what the network is worth."""
+        """Return its errors."""
         images, parts, generator = self.begin()
         mean = self.preprocess.fit(parts.x_learn)
         weights, seconds = experiment.timed(
@@ -215,7 +220,7 @@ class EndToEnd(Network):
     backprop: Backprop
 
     def compute(self) -> xr.Dataset:
-        """Return what the network is worth."""
+        """Return its errors."""
         images, parts, generator = self.begin()
         errors, seconds = experiment.timed(
             lambda: baselines.backprop(
@@ -238,7 +243,7 @@ class Pixels(Network):
     readout: Readout
 
     def compute(self) -> xr.Dataset:
-        """Return what the classifier is worth."""
+        """Return its errors."""
         images, parts, generator = self.begin()
         errors, seconds = experiment.timed(
             lambda: baselines.linear(
@@ -251,6 +256,47 @@ class Pixels(Network):
             )
         )
         return scored(errors, parts, learn_seconds=seconds)
+
+
+def network(
+    method: Method,
+    defaults: Defaults,
+    *,
+    linear: Readout,
+    kmeans: KMeans,
+    local: Callable[..., Local] = Local,
+    **common: Any,
+) -> Network:
+    """Return a network, or a control, with the settings that are good for its data set.
+
+    Parameters
+    ----------
+    linear, kmeans
+        Settings of the classifier of pixels and of the clusters.
+    local
+        Class of networks of the local rule.
+    common
+        Source, number of units, seed and device.
+    """
+    common |= {"network": method, "preprocess": defaults.preprocess}
+    match method:
+        case "local rule" | "random weights":
+            random = method == "random weights"
+            epochs = 0 if random else defaults.training.epochs
+            return local(
+                **common,
+                p=defaults.p,
+                competition=defaults.competition,
+                training=replace(defaults.training, epochs=epochs),
+                readout=defaults.random if random else defaults.readout,
+            )
+        case "k-means":
+            return Clusters(**common, kmeans=kmeans, readout=defaults.kmeans)
+        case "back-propagation":
+            common["preprocess"] = defaults.backprop_preprocess
+            return EndToEnd(**common, backprop=defaults.backprop)
+        case "pixels":
+            return Pixels(**common, readout=linear)
 
 
 def scored(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fastpath.data.datasets import Images
 from neurodyn import plots
-from scenarios import study
+from scenarios.support.statistics import entry
 
 COLORS = {
     "local rule": "C0",
@@ -29,7 +29,7 @@ def table(result: xr.Dataset) -> str:
     lines = [f"{'':<18}" + "".join(f"{data:>22}" for data in sets)]
     for method in result["network"].values:
         values = accuracy(result).sel(network=method)
-        entries = [study.entry(values.sel(data=data).values) for data in sets]
+        entries = [entry(values.sel(data=data).values) for data in sets]
         lines.append(f"{method:<18}" + "".join(f"{text:>22}" for text in entries))
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""What studies of whole trainings have in common: settings, places, their command."""
+"""What studies of whole trainings have in common: settings, paths, their command."""
 
 import functools
 import textwrap
@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Literal
 
 import matplotlib.pyplot as plt
-import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from fastpath import fonts
 from fastpath.compute import Machine
 from fastpath.runs import storage
 from neurodyn import traces
-from scenarios import grid, records
-from scenarios.command import command
-from scenarios.grid import Cell, Share, Task
+from scenarios.support import grid, records
+from scenarios.support.checks import check_counts, check_sharing
+from scenarios.support.command import command
+from scenarios.support.grid import Share, Task, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,26 +45,11 @@ class Study:
     """Compute finished parts again."""
 
     def __post_init__(self) -> None:
-        if self.seeds is not None and self.seeds < 1:
-            raise ValueError(f"seeds is {self.seeds}: at least 1 is needed")
-        if self.workers < 0:
-            raise ValueError(f"workers is {self.workers}: 0 or more processes can work")
-        if self.workers and self.scheduler:
-            raise ValueError(
-                f"workers is {self.workers} and scheduler {self.scheduler}: give one of "
-                "them, processes of this machine or a running cluster"
-            )
+        check_counts(self, "seeds")
+        check_sharing(self)
         for name, value in vars(self).items():
             if value == ():
                 raise ValueError(f"{name} is empty: name at least one")
-
-    def check_positive(self, *names: str) -> None:
-        """Raise ValueError if one of these settings, or of their parts, is below 1."""
-        for name in names:
-            value = getattr(self, name)
-            for part in value if isinstance(value, tuple) else (value,):
-                if part is not None and part < 1:
-                    raise ValueError(f"{name} is {part}: at least 1 is needed")
 
     @property
     def quick(self) -> bool:
@@ -82,18 +66,18 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a study keeps and shows what it finds."""
+class Paths:
+    """Where a study keeps its results and its figure."""
 
-    cells: Path
+    trials: Path
     record: Path
     figure: Path
     committed: Path
-    """What stands beside the figure's usual place: it is begun with, too."""
+    """The record beside the usual figure, from which a study starts as well."""
 
 
-def places(study: Study, name: str) -> Places:
-    """Return them, made and checked.
+def paths(study: Study, name: str) -> Paths:
+    """Return the paths of a study, made and checked.
 
     Raises
     ------
@@ -109,54 +93,54 @@ def places(study: Study, name: str) -> Places:
     storage.prepare(out, overwrite=True)
     for file in (record, figure):
         traces.check_writable(file)
-    return Places(out / "cells", record, figure, beside / "data" / f"{name}.nc")
+    return Paths(out / "trials", record, figure, beside / "data" / f"{name}.nc")
 
 
 def filled(
     study: Study,
-    where: Places,
-    cells: Sequence[Cell],
+    where: Paths,
+    trials: Sequence[Trial],
     *,
     title: str,
     protocol: str,
 ) -> xr.Dataset:
-    """Return all results known, with those of these cells; compute what is missing.
+    """Return all results on record and those of these trials; compute what is missing.
 
-    What the missing ones need of other cells is kept in files, not in the record.
+    What the missing ones need of other trials is kept in files, not in the record.
 
     Raises
     ------
     ValueError
-        If there are no cells, or different ones have one place.
+        If there are no trials, or two have the same coordinates.
     """
-    check_distinct(cells)
-    dims = list(cells[0].at)
-    before = known(where, dims)
+    check_distinct(trials)
+    dims = list(trials[0].coords)
+    before = on_record(where, dims)
     with grid.sharing(study.workers, study.scheduler) as share:
-        results = _results(study, where.cells, cells, share, before)
-    new = dict(records.labelled(*pair) for pair in zip(cells, results, strict=True))
+        results = _results(study, where.trials, trials, share, before)
+    new = dict(records.labelled(*pair) for pair in zip(trials, results, strict=True))
     # Read again: another process may have added to it in the meantime.
-    stacked = records.merged(known(where, dims), new, dims)
+    stacked = records.merged(on_record(where, dims), new, dims)
     stacked.attrs = {"title": title, "protocol": protocol, "source": "neurodyn, scenarios"}
     storage.save_dataset(where.record, stacked)
     return stacked
 
 
-def known(where: Places, dims: Sequence[str]) -> records.Known:
-    """Return what is known already, by the names of the cells."""
+def on_record(where: Paths, dims: Sequence[str]) -> records.Results:
+    """Return the results on record by their settings."""
     files = dict.fromkeys((where.committed, where.record))  # mostly one and the same
-    found = (records.known(file, dims) for file in files)
-    return {name: result for known in found for name, result in known.items()}
+    found = (records.read(file, dims) for file in files)
+    return {text: result for results in found for text, result in results.items()}
 
 
-def check_distinct(cells: Sequence[Cell]) -> None:
-    """Raise ValueError if there are no cells, or if different ones have one place."""
-    if not cells:
+def check_distinct(trials: Sequence[Trial]) -> None:
+    """Raise ValueError if there are no trials, or two at the same coordinates."""
+    if not trials:
         raise ValueError("there is nothing to train: no network fits what is asked for")
-    placed: dict[tuple, Cell] = {}
-    for cell in cells:
-        place = tuple(cell.at.values())
-        if placed.setdefault(place, cell) != cell:
+    placed: dict[tuple, Trial] = {}
+    for trial in trials:
+        place = tuple(trial.coords.values())
+        if placed.setdefault(place, trial) != trial:
             raise ValueError(
                 f"two different data sets are called {place[0]}: rename the file or folder "
                 "of one of them"
@@ -164,43 +148,37 @@ def check_distinct(cells: Sequence[Cell]) -> None:
 
 
 def _results(
-    study: Study, folder: Path, cells: Sequence[Cell], share: Share, before: records.Known
+    study: Study,
+    folder: Path,
+    trials: Sequence[Trial],
+    share: Share,
+    before: records.Results,
 ) -> list[xr.Dataset]:
-    """Return the results of cells, those of what the missing ones need computed first."""
+    """Return the results of trials, those of what the missing ones need computed first."""
     left = [
-        cell for cell in cells if study.overwrite or not grid.is_known(cell, folder, before)
+        trial
+        for trial in trials
+        if study.overwrite or not grid.is_there(trial, folder, before)
     ]
-    needed = list(dict.fromkeys(need for cell in left for need in needs(cell)))
-    given: dict[Cell, xr.Dataset] = {}
+    needed = list(dict.fromkeys(need for trial in left for need in needs(trial)))
+    given: dict[Trial, xr.Dataset] = {}
     if needed:
         found = _results(study, folder, needed, share, {})
         given = dict(zip(needed, found, strict=True))
-    # Of a cell that is known already, what it was computed from may not be.
+    # Of a trial on record, what it was computed from may not be there.
     tasks: list[Task] = [
-        (cell, tuple(given[need] for need in needs(cell) if need in given))
-        for cell in cells
-        if cell not in given
+        (trial, tuple(given[need] for need in needs(trial) if need in given))
+        for trial in trials
+        if trial not in given
     ]
-    found = grid.filled(tasks, folder, share, known=before, overwrite=study.overwrite)
+    found = grid.filled(tasks, folder, share, recorded=before, overwrite=study.overwrite)
     results = given | {task[0]: result for task, result in zip(tasks, found, strict=True)}
-    return [results[cell] for cell in cells]
+    return [results[trial] for trial in trials]
 
 
-def needs(cell: Cell) -> tuple[Cell, ...]:
-    """Return the cells whose results a cell is computed from."""
-    return getattr(cell, "needs", ())
-
-
-def entry(values: NDArray) -> str:
-    """Return mean ± sd of the seeds that there are; of one seed, that and (1)."""
-    values = values[np.isfinite(values)]
-    match len(values):
-        case 0:
-            return "-"
-        case 1:
-            return f"{values[0]:.2f} (1)"
-        case _:
-            return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
+def needs(trial: Trial) -> tuple[Trial, ...]:
+    """Return the trials whose results a trial is computed from."""
+    return getattr(trial, "needs", ())
 
 
 def caption(figure: Figure, result: xr.Dataset) -> None:

@@ -1,6 +1,6 @@
 """Networks whose error is known after each epoch of supervised training.
 
-Their first layer may be one that learned without labels: a cell of its own, because
+Their first layer may be one that learned without labels: a trial of its own, because
 several networks begin with it.
 """
 
@@ -19,7 +19,7 @@ from fastpath.baselines import Backprop
 from fastpath.competition import Ranking
 from fastpath.readout import BLOCK, Readout, Streamed
 from fastpath.training.loop import Training
-from scenarios.cells import Network, scored
+from scenarios.support.trials import Network, scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +97,11 @@ class Perceptron(Network):
 
     @property
     def needs(self) -> tuple[Layer, ...]:
-        """The cells that it is computed from."""
+        """The trials that it is computed from."""
         return () if self.layer is None else (self.layer,)
 
     def compute(self, *given: xr.Dataset) -> xr.Dataset:
-        """Return what the network is worth after each epoch."""
+        """Return its errors after each epoch."""
         images, parts, generator = self.begin()
         mean = self.preprocess.fit(parts.x_learn)
         seen = [self.preprocess(block, mean) for block in parts.x_score.split(BLOCK)]
@@ -134,11 +134,11 @@ class OwnReadout(Network):
 
     @property
     def needs(self) -> tuple[Layer, ...]:
-        """The cells that it is computed from."""
+        """The trials that it is computed from."""
         return (self.layer,)
 
     def compute(self, *given: xr.Dataset) -> xr.Dataset:
-        """Return what the network is worth after each epoch of the readout."""
+        """Return its errors after each epoch of the readout."""
         [layer] = given
         images, parts, generator = self.begin()
         mean = self.preprocess.fit(parts.x_learn)

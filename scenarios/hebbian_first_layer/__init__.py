@@ -21,10 +21,12 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from fastpath.baselines import Backprop
 from fastpath.data import datasets
 from fastpath.data.defaults import Defaults, defaults_for
-from scenarios import study
-from scenarios.cells import Network, Source
-from scenarios.curves import Layer, OwnReadout, Perceptron
-from scenarios.study import Study
+from scenarios.hebbian_first_layer.networks import Layer, OwnReadout, Perceptron
+from scenarios.support import study
+from scenarios.support.checks import check_counts
+from scenarios.support.statistics import entry
+from scenarios.support.study import Study
+from scenarios.support.trials import Network, Source
 
 type Name = Literal[
     "end to end",
@@ -52,7 +54,7 @@ PROTOCOL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Study):
-    """Which networks; those that are known already are shown with them."""
+    """Which networks to train. Results already on record are shown too."""
 
     data: tuple[str, ...] | None = None
     """Data sets, by name or path [mnist fashion_mnist; quick: digits]."""
@@ -61,11 +63,11 @@ class Config(Study):
     epochs: int | None = None
     """Epochs of supervised training [20; quick: 40]."""
     learning_epochs: int | None = None
-    """Epochs in which the Hebbian layer learns before [what is known to be good]."""
+    """Epochs in which the Hebbian layer learns before [the default of the data set]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_positive("units", "epochs", "learning_epochs")
+        check_counts(self, "units", "epochs", "learning_epochs")
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -84,19 +86,14 @@ class Config(Study):
 
 
 def main(config: Config) -> xr.Dataset:
-    """Train what is missing, print the table, draw the figure; return all that is known."""
+    """Train what is missing, print the table, draw the figure; return all on record."""
     datasets.check_root(config, *config.sets)
-    where = study.places(config, "hebbian_first_layer")
+    where = study.paths(config, "hebbian_first_layer")
     sources = [Source.of(path, config.data_root) for path in config.sets]
     result = study.filled(
         config,
         where,
-        [
-            network(name, source, seed, config)
-            for source in sources
-            for seed in config.seeds_of(config.num_units)
-            for name in NAMES
-        ],
+        [trial for source in sources for trial in trials(config, source)],
         title="A layer that learned without labels as the first layer of a network",
         protocol=PROTOCOL,
     )
@@ -106,42 +103,51 @@ def main(config: Config) -> xr.Dataset:
     return result
 
 
+def trials(config: Config, source: Source) -> list[Network]:
+    """Return the networks of a data set."""
+    return [
+        network(name, source, seed, config)
+        for seed in config.seeds_of(config.num_units)
+        for name in NAMES
+    ]
+
+
 def network(name: Name, source: Source, seed: int, config: Config) -> Network:
     """Return one network."""
-    known = defaults_for(source.known, config.num_units)
-    place = {
+    defaults = defaults_for(source.origin, config.num_units)
+    common = {
         "network": name,
         "source": source,
         "num_units": config.num_units,
         "seed": seed,
-        "preprocess": known.preprocess,
+        "preprocess": defaults.preprocess,
         "device": config.device,
     }
     backprop = Backprop(epochs=config.num_epochs)
-    random, hebbian = layers(known, place, config)
+    random, hebbian = layers(defaults, common, config)
     match name:
         case "end to end":
-            return Perceptron(**place, backprop=backprop)
+            return Perceptron(**common, backprop=backprop)
         case "random frozen":
-            return Perceptron(**place, backprop=backprop, layer=random, frozen=True)
+            return Perceptron(**common, backprop=backprop, layer=random, frozen=True)
         case "Hebbian frozen":
-            return Perceptron(**place, backprop=backprop, layer=hebbian, frozen=True)
+            return Perceptron(**common, backprop=backprop, layer=hebbian, frozen=True)
         case "Hebbian start":
-            return Perceptron(**place, backprop=backprop, layer=hebbian)
+            return Perceptron(**common, backprop=backprop, layer=hebbian)
         case "Hebbian own readout":
-            readout = replace(known.readout, epochs=config.num_epochs)
-            return OwnReadout(**place, readout=readout, layer=hebbian)
+            readout = replace(defaults.readout, epochs=config.num_epochs)
+            return OwnReadout(**common, readout=readout, layer=hebbian)
 
 
-def layers(known: Defaults, place: dict, config: Config) -> tuple[Layer, Layer]:
+def layers(defaults: Defaults, common: dict, config: Config) -> tuple[Layer, Layer]:
     """Return a layer that learns nothing, random directions, and one that learns."""
-    epochs = config.learning_epochs or known.training.epochs
+    epochs = config.learning_epochs or defaults.training.epochs
     random, hebbian = (
         Layer(
-            **place | {"network": name},
-            p=known.p,
-            competition=known.competition,
-            training=replace(known.training, epochs=epochs),
+            **common | {"network": name},
+            p=defaults.p,
+            competition=defaults.competition,
+            training=replace(defaults.training, epochs=epochs),
         )
         for name, epochs in (("random layer", 0), ("Hebbian layer", epochs))
     )
@@ -158,24 +164,24 @@ def table(result: xr.Dataset) -> str:
         lines.append(f"{title:<30}" + "".join(f"{f'epoch {e}':>15}" for e in epochs))
         for name in networks(result):
             errors = shown.sel(network=name)
-            entries = [study.entry(errors.sel(epoch=epoch).values) for epoch in epochs]
+            entries = [entry(errors.sel(epoch=epoch).values) for epoch in epochs]
             lines.append(f"  {name:<28}" + "".join(f"{text:>15}" for text in entries))
     return "\n".join(lines)
 
 
 def groups(result: xr.Dataset) -> list[tuple[str, int]]:
-    """Return the data sets and sizes of which networks are known."""
-    known = result["error"].notnull().any(("network", "seed", "epoch"))
+    """Return the data sets and sizes that have results."""
+    there = result["error"].notnull().any(("network", "seed", "epoch"))
     return [
         (data, int(num_units))
         for data in result["data"].values
         for num_units in result["num_units"].values
-        if known.sel(data=data, num_units=num_units)
+        if there.sel(data=data, num_units=num_units)
     ]
 
 
 def networks(result: xr.Dataset) -> list[Name]:
-    """Return the names of the networks that are known."""
+    """Return the names of the networks that have results."""
     return [name for name in NAMES if name in result["network"]]
 
 
@@ -265,7 +271,3 @@ def draw_table(ax: Axes, accuracy: xr.DataArray, norm: Normalize) -> None:
         fontsize=9,
     )
     ax.set_yticks([])
-
-
-if __name__ == "__main__":
-    study.command("hebbian_first_layer", main, Config, __doc__)

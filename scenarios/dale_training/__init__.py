@@ -8,40 +8,29 @@ inputs, all inhibitory, W = W_EX − W_EI W_IX with all three non-negative (Corn
 ICLR 2021).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 import xarray as xr
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
-from numpy.typing import NDArray
-from torch import Tensor
 
-from fastpath import experiment
-from fastpath.competition import Ranking
 from fastpath.data import datasets
 from fastpath.data.defaults import CENTRED, defaults_for
 from fastpath.data.preprocess import Preprocess
-from fastpath.experiment import Split
-from fastpath.layers import Dense
-from fastpath.layers.constraints import Constraint, column_signs, row_signs, same_sign
 from fastpath.readout import Readout
-from fastpath.training.loop import Training
 from neurodyn import plots
 from neurodyn.flags import refuse_in_vain
-from scenarios import study
-from scenarios.cells import Network, Source, scored
-from scenarios.study import Study
+from scenarios.dale_training.networks import Signed, Signs
+from scenarios.support import study
+from scenarios.support.checks import check_counts
+from scenarios.support.statistics import entry
+from scenarios.support.study import Study
+from scenarios.support.trials import Source
 
-type Signs = Literal[
-    "free", "excitatory", "inhibitory", "by input", "interneurons", "by unit"
-]
 SIGNS: tuple[Signs, ...] = Signs.__value__.__args__
 TITLES = {
     "free": "no signs",
@@ -51,8 +40,8 @@ TITLES = {
     "interneurons": "excitatory + interneurons",
     "by unit": "80/20 by unit (not Dale)",
 }
-EXCITATORY = 0.8  # the share of inputs, or of units, with excitatory synapses
-FIELDS = 16
+
+
 # Raw pixels, rates, are what a law about cells that send is about. A layer of 2000 units
 # without signs learns about as well from them: 1.8 to 1.9 % of held-out images of MNIST.
 # That they serve better under signs was seen on the test set, and then on held-out images
@@ -77,156 +66,8 @@ PROTOCOL = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Signed(Network):
-    """Units that learned under signs; after 0 epochs their control, random weights."""
-
-    signs: Signs
-    p: float
-    competition: Ranking
-    training: Training
-    readout: Readout
-    num_interneurons: int = 0
-
-    def compute(self) -> xr.Dataset:
-        """Return what the network is worth, how many signs were wrong, and some fields."""
-        images, parts, generator = self.begin()
-        relay, wrong = None, []
-        if self.signs == "interneurons":
-            relay = self.interneurons(parts, generator, wrong).balanced(parts.x_learn)
-            parts = Split(
-                relay.beside(parts.x_learn),
-                parts.y_learn,
-                relay.beside(parts.x_score),
-                parts.y_score,
-                parts.scored_on,
-            )
-        constraint = self.constraint(parts.x_learn[0].numel(), generator)
-        signs = constraint.signs.numpy() if constraint else np.zeros((1, 1))
-        preprocess = self.preprocess if relay is None else Preprocess()
-        layer, mean, history = experiment.learn_features(
-            parts,
-            num_units=self.num_units,
-            p=self.p,
-            competition=self.competition,
-            training=self.training,
-            preprocess=preprocess,
-            generator=generator,
-            progress=False,
-            constraint=constraint,
-            watch=counting(signs, wrong),
-        )
-        counting(signs, wrong)(0, layer)
-        trained = experiment.finish(
-            layer,
-            mean,
-            history,
-            parts,
-            num_classes=len(images.classes),
-            preprocess=preprocess,
-            head=self.readout,
-            generator=generator,
-            progress=False,
-        )
-        shown = trained.weights if relay is None else relay.effective(trained.weights)
-        return scored(
-            trained.metrics,
-            parts,
-            learn_seconds=trained.metrics["train_seconds"],
-            wrong_signs=float(max(wrong)),
-            fields=(("unit", "pixel"), shown[:FIELDS].cpu().numpy().astype(np.float16)),
-        )
-
-    def constraint(self, num_inputs: int, generator: torch.Generator) -> Constraint | None:
-        """Return the signs, drawn at random where they differ."""
-
-        def drawn(count: int) -> Tensor:
-            positive = torch.rand(count, generator=generator) < EXCITATORY
-            return torch.where(positive, 1, -1)
-
-        match self.signs:
-            case "free":
-                return None
-            case "excitatory":
-                return same_sign(1)
-            case "inhibitory":
-                return same_sign(-1)
-            case "by input":
-                return column_signs(drawn(num_inputs))
-            case "by unit":
-                return row_signs(drawn(self.num_units))
-            case "interneurons":
-                signs = torch.ones(num_inputs, dtype=torch.int64)
-                signs[-self.num_interneurons :] = -1
-                return column_signs(signs)
-
-    def interneurons(
-        self, parts: Split, generator: torch.Generator, wrong: list[int]
-    ) -> "Relay":
-        """Return interneurons that learned non-negative weights by the same rule.
-
-        Weights of the wrong sign are counted to `wrong` after every epoch.
-        """
-        layer, mean, _ = experiment.learn_features(
-            parts,
-            num_units=self.num_interneurons,
-            p=self.p,
-            competition=self.competition,
-            training=self.training,
-            preprocess=self.preprocess,
-            generator=generator,
-            progress=False,
-            constraint=same_sign(1),
-            watch=counting(np.ones((1, 1)), wrong),
-        )
-        return Relay(layer.weights, self.preprocess, mean)
-
-
-def counting(signs: NDArray, wrong: list[int]) -> Callable[[int, Dense], None]:
-    """Return what notes how many weights of a layer have another sign than these."""
-
-    def count(epoch: int, layer: Dense) -> None:
-        wrong.append(int((layer.weights.cpu().numpy() * signs < 0).sum()))
-
-    return count
-
-
-@dataclass(frozen=True)
-class Relay:
-    """Interneurons between the pixels and the units."""
-
-    weights: Float[Tensor, "interneuron pixel"]
-    """W_IX, not negative."""
-    preprocess: Preprocess
-    mean: Float[Tensor, " pixel"]
-    gain: float = 1.0
-
-    def balanced(self, x: Tensor) -> "Relay":
-        """Return interneurons whose rates have, on average, the norm of the pixels."""
-        inputs = self.beside(x)
-        pixels, rates = inputs.split([x[0].numel(), len(self.weights)], dim=1)
-        gain = pixels.norm(dim=1).mean() / rates.norm(dim=1).mean()
-        return replace(self, gain=float(gain))
-
-    def beside(self, x: Tensor) -> Float[Tensor, "image input"]:
-        """Return the pixels of images, and the rates of the interneurons after them."""
-        blocks = []
-        for block in x.split(4096):
-            v = self.preprocess(block, self.mean)
-            rates = (v @ self.weights.T).clamp_(min=0).mul_(self.gain)
-            blocks.append(torch.cat([v, rates], dim=1))
-        return torch.cat(blocks)
-
-    def effective(
-        self, weights: Float[Tensor, "unit input"]
-    ) -> Float[Tensor, "unit pixel"]:
-        """Return W_EX − W_EI W_IX of units: their fields, interneurons included."""
-        exc, inh = weights.split([self.weights.shape[1], len(self.weights)], dim=1)
-        return exc + self.gain * inh @ self.weights
-
-
-@dataclass(frozen=True, kw_only=True)
 class Config(Study):
-    """Which networks; those that are known already are shown with them."""
+    """Which networks to train. Results already on record are shown too."""
 
     data: str | None = None
     """Data set, by name or path [mnist; quick: digits]."""
@@ -239,7 +80,7 @@ class Config(Study):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_positive("units", "interneurons")
+        check_counts(self, "units", "interneurons")
         if "interneurons" not in self.signs:
             refuse_in_vain(
                 self,
@@ -249,6 +90,11 @@ class Config(Study):
             )
 
     @property
+    def sets(self) -> tuple[str]:
+        """The data set."""
+        return (self.data or ("digits" if self.quick else "mnist"),)
+
+    @property
     def num_units(self) -> int:
         """The number of hidden units."""
         return self.units or (50 if self.quick else 2000)
@@ -256,25 +102,25 @@ class Config(Study):
 
 def main(config: Config) -> xr.Dataset:
     """Train what is missing, print the table, draw the figure; return what they show."""
-    data = config.data or ("digits" if config.quick else "mnist")
+    [data] = config.sets
     datasets.check_root(config, data)
-    where = study.places(config, "dale_training")
+    where = study.paths(config, "dale_training")
     source = Source.of(data, config.data_root)
-    known = study.filled(
+    recorded = study.filled(
         config,
         where,
-        cells(config, source),
+        trials(config, source),
         title="What Dale's law costs",
         protocol=PROTOCOL,
     )
-    result = only(known, source, config.num_units)
+    result = only(recorded, source, config.num_units)
     print(table(result))
     study.save(draw(result, source.load().shape), where.figure)
     print(f"wrote {where.record} and {where.figure}")
     return result
 
 
-def cells(config: Config, source: Source) -> list[Signed]:
+def trials(config: Config, source: Source) -> list[Signed]:
     """Return the networks: learned, and their controls with random weights."""
     units = config.num_units
     return [
@@ -286,7 +132,7 @@ def cells(config: Config, source: Source) -> list[Signed]:
             device=config.device,
             signs=signs,
             num_interneurons=interneurons(config, signs),
-            **recipe(source.known, units, signs, random=random),
+            **recipe(source.origin, units, signs, random=random),
         )
         for signs in SIGNS
         if signs in config.signs
@@ -295,9 +141,9 @@ def cells(config: Config, source: Source) -> list[Signed]:
     ]
 
 
-def only(known: xr.Dataset, source: Source, num_units: int) -> xr.Dataset:
-    """Return what is known of one data set and size."""
-    result = known.sel(data=source.label, num_units=num_units)
+def only(recorded: xr.Dataset, source: Source, num_units: int) -> xr.Dataset:
+    """Return what is on record of one data set and size."""
+    result = recorded.sel(data=source.label, num_units=num_units)
     there = result["error"].notnull().any("seed")
     result = result.isel(network=there.values)
     return result.dropna("unit", how="all", subset=["fields"]).dropna(
@@ -314,17 +160,17 @@ def interneurons(config: Config, signs: Signs) -> int:
 
 def recipe(origin: str, units: int, signs: Signs, *, random: bool) -> dict[str, Any]:
     """Return what is learned from and how, and how it is read out."""
-    known = defaults_for(origin, units)
+    defaults = defaults_for(origin, units)
     if signs == "inhibitory":
-        known = replace(known, preprocess=CENTRED)
+        defaults = replace(defaults, preprocess=CENTRED)
     else:
-        known = replace(known, preprocess=Preprocess(), **READOUTS.get(origin, {}))
+        defaults = replace(defaults, preprocess=Preprocess(), **READOUTS.get(origin, {}))
     return {
-        "preprocess": known.preprocess,
-        "p": known.p,
-        "competition": known.competition,
-        "training": replace(known.training, epochs=0) if random else known.training,
-        "readout": known.random if random else known.readout,
+        "preprocess": defaults.preprocess,
+        "p": defaults.p,
+        "competition": defaults.competition,
+        "training": replace(defaults.training, epochs=0) if random else defaults.training,
+        "readout": defaults.random if random else defaults.readout,
     }
 
 
@@ -333,7 +179,7 @@ def table(result: xr.Dataset) -> str:
     lines = [f"{'':<28}{'learned':>15}{'random':>15}{'wrong signs':>13}"]
     for title in shown(result):
         errors = (result["error"].sel(network=title + tail) for tail in ("", ", random"))
-        entries = "".join(f"{study.entry(e):>15}" for e in map(np.ravel, errors))
+        entries = "".join(f"{entry(e):>15}" for e in map(np.ravel, errors))
         wrong = int(result["wrong_signs"].sel(network=title).max())
         lines.append(f"{title:<28}{entries}{wrong:>13}")
     return "\n".join(lines)
@@ -388,7 +234,3 @@ def draw_errors(ax: Axes, result: xr.Dataset, titles: list[str]) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.margins(y=0.1)
     ax.legend(fontsize=8)
-
-
-if __name__ == "__main__":
-    study.command("dale_training", main, Config, __doc__)

@@ -1,6 +1,6 @@
 """Parts of a study that are computed once, kept, and shared among processes.
 
-A cell is a frozen dataclass whose fields are all that its result depends on, the data set
+A trial is a frozen dataclass whose fields are all that its result depends on, the data set
 and the versions of the packages apart; its file is named by them. A study that was
 interrupted, or asks for more, computes what has no file yet.
 """
@@ -9,8 +9,6 @@ import re
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,59 +18,39 @@ import xarray as xr
 
 from fastpath.runs import storage
 from neurodyn.progress import duration
-from scenarios import hardware
+from scenarios.support import hardware, settings
 
-_NEVER = object()
 ANSWER_SECONDS = 10  # within which a scheduler has to answer
 
 
-class Cell(Protocol):
-    """A part of the study; the cells that it needs results of may be its `needs`."""
+class Trial(Protocol):
+    """A part of the study; the trials that it needs results of may be its `needs`."""
 
     @property
-    def at(self) -> dict[str, Hashable]:
-        """Its place: the values of the dims along which cells are stacked."""
+    def coords(self) -> dict[str, Hashable]:
+        """Its values of the dims along which trials are stacked."""
         ...
 
     @property
     def compute(self) -> Callable[..., xr.Dataset]:
-        """What returns its result, given those of other cells that it needs."""
+        """What returns its result, given those of other trials that it needs."""
         ...
 
 
-type Task = tuple[Cell, tuple[xr.Dataset, ...]]
+type Task = tuple[Trial, tuple[xr.Dataset, ...]]
 type Share = Callable[[Sequence[Task]], Iterator[tuple[int, xr.Dataset]]]
 
 
-def path_of(cell: Cell, folder: Path) -> Path:
-    """Return the file of a cell: its kind, its place, and a digest of all its settings."""
-    place = "-".join(str(value) for value in cell.at.values())
+def path_of(trial: Trial, folder: Path) -> Path:
+    """Return the file of a trial, named by its class, coordinates and key."""
+    place = "-".join(str(value) for value in trial.coords.values())
     place = re.sub(r"[^\w.,+-]+", "_", place)  # as a part of a file name
-    digest = sha256(settings(cell).encode()).hexdigest()[:10]
-    return folder / f"{type(cell).__name__}-{place}-{digest}.nc"
+    return folder / f"{type(trial).__name__}-{place}-{settings.key(trial)}.nc"
 
 
-def settings(value: Any) -> str:
-    """Return the settings that a result depends on, by which it is found again.
-
-    That is what `repr` returns, without the fields at what their metadata call neutral:
-    those that came later, and change nothing there.
-    """
-    if not is_dataclass(value) or isinstance(value, type):
-        return repr(value)
-    shown = [
-        f"{field.name}={settings(part)}"
-        for field in fields(value)
-        if field.repr
-        and (part := getattr(value, field.name)) != field.metadata.get("neutral", _NEVER)
-    ]
-    return f"{type(value).__qualname__}({', '.join(shown)})"
-
-
-def is_known(cell: Cell, folder: Path, known: Mapping[str, xr.Dataset]) -> bool:
-    """Return whether `filled` would have nothing to compute for a cell."""
-    path = path_of(cell, folder)
-    return path.exists() or path.stem in known
+def is_there(trial: Trial, folder: Path, recorded: Mapping[str, xr.Dataset]) -> bool:
+    """Return whether `filled` would have nothing to compute for a trial."""
+    return path_of(trial, folder).exists() or settings.canonical(trial) in recorded
 
 
 def filled(
@@ -80,22 +58,22 @@ def filled(
     folder: Path,
     share: Share,
     *,
-    known: Mapping[str, xr.Dataset] | None = None,
+    recorded: Mapping[str, xr.Dataset] | None = None,
     overwrite: bool = False,
 ) -> list[xr.Dataset]:
-    """Return the results of all cells; compute, and save at once, those without a file.
+    """Return the results of all trials; compute, and save at once, those without a file.
 
-    `known` holds results from elsewhere, by the name of the file that they would have.
+    `recorded` holds results from elsewhere, by their settings.
     """
-    paths = [path_of(cell, folder) for cell, _ in tasks]
+    paths = [path_of(trial, folder) for trial, _ in tasks]
     results = {}
     for i, path in enumerate(paths):
         if overwrite:
             break
         if path.exists():
             results[i] = read(path)
-        elif known and path.stem in known:
-            results[i] = known[path.stem]
+        elif recorded and (text := settings.canonical(tasks[i][0])) in recorded:
+            results[i] = recorded[text]
     left = [i for i in range(len(tasks)) if i not in results]
     start = time.perf_counter()
     for done, (which, result) in enumerate(share([tasks[i] for i in left]), start=1):
@@ -131,28 +109,28 @@ def read(path: Path) -> xr.Dataset:
         raise ValueError(f"{path} is damaged ({error}): delete it") from error
 
 
-def compute(cell: Cell, given: tuple[xr.Dataset, ...]) -> xr.Dataset:
-    """Return the result of a cell, with its settings and the seconds it took."""
+def compute(trial: Trial, given: tuple[xr.Dataset, ...]) -> xr.Dataset:
+    """Return the result of a trial, with its settings and the seconds it took."""
     torch.set_num_threads(1)
     start = time.perf_counter()
-    result = cell.compute(*given)
+    result = trial.compute(*given)
     seconds = time.perf_counter() - start
     return result.assign_attrs(
-        settings=settings(cell),
+        settings=settings.canonical(trial),
         seconds=seconds,
-        hardware=hardware.described(getattr(cell, "device", "cpu")),
+        hardware=hardware.described(getattr(trial, "device", "cpu")),
     )
 
 
 def in_turn(tasks: Sequence[Task]) -> Iterator[tuple[int, xr.Dataset]]:
-    """Compute the cells one after another in this process."""
-    for which, (cell, given) in enumerate(tasks):
-        yield which, compute(cell, given)
+    """Compute the trials one after another in this process."""
+    for which, (trial, given) in enumerate(tasks):
+        yield which, compute(trial, given)
 
 
 @contextmanager
 def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
-    """Yield what shares cells among processes of this machine, or of a dask cluster.
+    """Yield what shares trials among processes of this machine, or of a dask cluster.
 
     A cluster's workers need these packages and, under the same path, the data sets; files
     are written by this process alone. Start them with `dask worker HOST:PORT --nthreads 1
@@ -175,8 +153,8 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
 
     def share(tasks: Sequence[Task]) -> Iterator[tuple[int, xr.Dataset]]:
         futures: dict[Any, int] = {
-            client.submit(compute, cell, given, pure=False): which
-            for which, (cell, given) in enumerate(tasks)
+            client.submit(compute, trial, given, pure=False): which
+            for which, (trial, given) in enumerate(tasks)
         }
         try:
             for future in as_completed(futures, loop=client.loop):
@@ -208,13 +186,13 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
             yield share
 
 
-def stacked(cells: Sequence[Cell], results: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Return the results with the dims of the cells' places; NaN where there is no cell."""
-    return stacked_at([(dict(c.at), r) for c, r in zip(cells, results, strict=True)])
+def stacked(trials: Sequence[Trial], results: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return the results stacked along the dims of the trials; NaN where there is none."""
+    return stacked_at([(dict(t.coords), r) for t, r in zip(trials, results, strict=True)])
 
 
 def stacked_at(placed: list[tuple[dict[str, Hashable], xr.Dataset]]) -> xr.Dataset:
-    """Return results with the dims of the places given with them."""
+    """Return results with the dims of the coordinates given with them."""
     dims = list(placed[0][0])
     if not dims:
         [(_, result)] = placed

@@ -1,0 +1,46 @@
+"""List the scenarios: python -m scenarios [--names] [group ...]."""
+
+import ast
+import sys
+from pathlib import Path
+
+# In the order in which they are shown. A scenario is a file or a folder of this folder.
+GROUPS = {
+    "circuit": (
+        "settling",
+        "continuous_plasticity",
+        "hysteresis",
+        "dale_oscillations",
+        "dale_learns",
+    ),
+    "training": (
+        "hidden_size",
+        "hebbian_first_layer",
+        "multilayer",
+        "dale_training",
+        "faces",
+    ),
+    "both": ("quickstart", "ladder", "bench"),
+}
+
+
+def question(name: str) -> str:
+    """Return the first line of a scenario's docstring: its question."""
+    file = Path(__file__).parent / f"{name}.py"
+    if not file.exists():
+        file = file.with_suffix("") / "__init__.py"
+    return (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+
+
+def main(words: list[str]) -> None:
+    """Print the scenarios of some groups, all if none is given."""
+    groups = [word for word in words if word != "--names"] or list(GROUPS)
+    for group in groups:
+        if group not in GROUPS:
+            sys.exit(f"scenarios: there is no group {group!r}: {', '.join(GROUPS)}")
+        for name in GROUPS[group]:
+            print(name if "--names" in words else f"{name:<24}{question(name)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

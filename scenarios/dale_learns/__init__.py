@@ -1,0 +1,72 @@
+"""Does a circuit that obeys Dale's law learn?
+
+Excitatory and inhibitory cells, every weight of one sign: pixels excite the E cells through
+plastic weights (eq. 3, 9 of Krotov & Hopfield 2019, clipped at 0), E cells excite I cells
+and I cells inhibit E cells through random weights, of which the latter learn too (Vogels et
+al. 2011). Shown the digits for some epochs, frozen, and read out as `fastpath` reads out
+its own layers. Beside it: the same number of units trained by ranking with weights >= 0,
+random weights >= 0, ranking without constraint, and back-propagation.
+"""
+
+import numpy as np
+import torch
+import xarray as xr
+
+from fastpath.data import datasets
+from fastpath.runs import storage
+from neurodyn import animation, backends, traces
+from scenarios.dale_learns.experiment import (
+    BACKPROP,
+    DALE,
+    POWER,
+    Config,
+    back_propagated,
+    read_out,
+    rivals,
+    simulate,
+    split,
+)
+from scenarios.dale_learns.figure import draw, table
+from scenarios.dale_learns.summary import summarise
+
+
+def main(config: Config) -> None:
+    """Run the scenario and write its results, figure and moving picture."""
+    torch.set_num_threads(1)
+    backends.resolve(config.backend)  # a mistake should not cost the training
+    storage.prepare(config.out, overwrite=config.overwrite)
+    moving = config.figure.with_suffix(".gif")
+    traces.check_writable(config.figure)
+    images = datasets.load("digits")
+    runs: list[xr.Dataset] = []
+    weights: dict[str, list[torch.Tensor]] = {name: [] for name in POWER}
+    errors: dict[str, list[float]] = {name: [] for name in (*POWER, BACKPROP)}
+    for seed in range(config.seeds):
+        parts = split(config, images, seed)
+        runs.append(simulate(config, parts, seed))
+        kept = {DALE: torch.from_numpy(runs[-1]["weights"].values).float()}
+        kept |= rivals(config, parts, seed)
+        for name, one in kept.items():
+            weights[name].append(one)
+            errors[name].append(read_out(config, parts, name, one, seed))
+        errors[BACKPROP].append(back_propagated(config, parts, seed))
+    num_images = len(split(config, images, 0).x_learn)
+    summary = summarise(config, runs, weights, errors, num_images=num_images)
+    run = runs[0]
+    traces.save(run, config.out / "traces.nc")
+    storage.save_json(config.out / "summary.json", summary)
+    draw(config, run, weights, summary, images.shape).savefig(config.figure, dpi=110)
+    snapshots = run["weights_snapshots"].rename(snapshot="image")
+    chosen = np.unique(np.geomspace(1, snapshots.sizes["image"], 24).astype(int) - 1)
+    animation.weight_evolution(
+        snapshots.isel(image=chosen), images.shape, moving, frames_per_second=4.0
+    )
+    storage.save_tensors(  # last, as they say that a run is complete
+        config.out / "weights.safetensors",
+        {f"{name} {i}": one for name in weights for i, one in enumerate(weights[name])},
+    )
+    print(table(summary))
+    print(
+        f"\nWrote {config.out}/{{traces.nc,weights.safetensors,summary.json}}, "
+        f"{config.figure} and {moving}"
+    )

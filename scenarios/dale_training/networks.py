@@ -1,0 +1,176 @@
+"""Units that learn under signs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fastpath import experiment
+from fastpath.competition import Ranking
+from fastpath.data.preprocess import Preprocess
+from fastpath.experiment import Split
+from fastpath.layers import Dense
+from fastpath.layers.constraints import Constraint, column_signs, row_signs, same_sign
+from fastpath.readout import Readout
+from fastpath.training.loop import Training
+from scenarios.support.trials import Network, scored
+
+type Signs = Literal[
+    "free", "excitatory", "inhibitory", "by input", "interneurons", "by unit"
+]
+EXCITATORY = 0.8  # the share of inputs, or of units, with excitatory synapses
+FIELDS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signed(Network):
+    """Units that learned under signs; after 0 epochs their control, random weights."""
+
+    signs: Signs
+    p: float
+    competition: Ranking
+    training: Training
+    readout: Readout
+    num_interneurons: int = 0
+
+    def compute(self) -> xr.Dataset:
+        """Return its errors, how many signs were wrong, and some fields."""
+        images, parts, generator = self.begin()
+        relay, wrong = None, []
+        if self.signs == "interneurons":
+            relay = self.interneurons(parts, generator, wrong).balanced(parts.x_learn)
+            parts = Split(
+                relay.beside(parts.x_learn),
+                parts.y_learn,
+                relay.beside(parts.x_score),
+                parts.y_score,
+                parts.scored_on,
+            )
+        constraint = self.constraint(parts.x_learn[0].numel(), generator)
+        signs = constraint.signs.numpy() if constraint else np.zeros((1, 1))
+        preprocess = self.preprocess if relay is None else Preprocess()
+        layer, mean, history = experiment.learn_features(
+            parts,
+            num_units=self.num_units,
+            p=self.p,
+            competition=self.competition,
+            training=self.training,
+            preprocess=preprocess,
+            generator=generator,
+            progress=False,
+            constraint=constraint,
+            watch=counting(signs, wrong),
+        )
+        counting(signs, wrong)(0, layer)
+        trained = experiment.finish(
+            layer,
+            mean,
+            history,
+            parts,
+            num_classes=len(images.classes),
+            preprocess=preprocess,
+            head=self.readout,
+            generator=generator,
+            progress=False,
+        )
+        shown = trained.weights if relay is None else relay.effective(trained.weights)
+        return scored(
+            trained.metrics,
+            parts,
+            learn_seconds=trained.metrics["train_seconds"],
+            wrong_signs=float(max(wrong)),
+            fields=(("unit", "pixel"), shown[:FIELDS].cpu().numpy().astype(np.float16)),
+        )
+
+    def constraint(self, num_inputs: int, generator: torch.Generator) -> Constraint | None:
+        """Return the signs, drawn at random where they differ."""
+
+        def drawn(count: int) -> Tensor:
+            positive = torch.rand(count, generator=generator) < EXCITATORY
+            return torch.where(positive, 1, -1)
+
+        match self.signs:
+            case "free":
+                return None
+            case "excitatory":
+                return same_sign(1)
+            case "inhibitory":
+                return same_sign(-1)
+            case "by input":
+                return column_signs(drawn(num_inputs))
+            case "by unit":
+                return row_signs(drawn(self.num_units))
+            case "interneurons":
+                signs = torch.ones(num_inputs, dtype=torch.int64)
+                signs[-self.num_interneurons :] = -1
+                return column_signs(signs)
+
+    def interneurons(
+        self, parts: Split, generator: torch.Generator, wrong: list[int]
+    ) -> "Relay":
+        """Return interneurons that learned non-negative weights by the same rule.
+
+        Weights of the wrong sign are counted to `wrong` after every epoch.
+        """
+        layer, mean, _ = experiment.learn_features(
+            parts,
+            num_units=self.num_interneurons,
+            p=self.p,
+            competition=self.competition,
+            training=self.training,
+            preprocess=self.preprocess,
+            generator=generator,
+            progress=False,
+            constraint=same_sign(1),
+            watch=counting(np.ones((1, 1)), wrong),
+        )
+        return Relay(layer.weights, self.preprocess, mean)
+
+
+def counting(signs: NDArray, wrong: list[int]) -> Callable[[int, Dense], None]:
+    """Return what notes how many weights of a layer have another sign than these."""
+
+    def count(epoch: int, layer: Dense) -> None:
+        wrong.append(int((layer.weights.cpu().numpy() * signs < 0).sum()))
+
+    return count
+
+
+@dataclass(frozen=True)
+class Relay:
+    """Interneurons between the pixels and the units."""
+
+    weights: Float[Tensor, "interneuron pixel"]
+    """W_IX, not negative."""
+    preprocess: Preprocess
+    mean: Float[Tensor, " pixel"]
+    gain: float = 1.0
+
+    def balanced(self, x: Tensor) -> "Relay":
+        """Return interneurons whose rates have, on average, the norm of the pixels."""
+        inputs = self.beside(x)
+        pixels, rates = inputs.split([x[0].numel(), len(self.weights)], dim=1)
+        gain = pixels.norm(dim=1).mean() / rates.norm(dim=1).mean()
+        return replace(self, gain=float(gain))
+
+    def beside(self, x: Tensor) -> Float[Tensor, "image input"]:
+        """Return the pixels of images, and the rates of the interneurons after them."""
+        blocks = []
+        for block in x.split(4096):
+            v = self.preprocess(block, self.mean)
+            rates = (v @ self.weights.T).clamp_(min=0).mul_(self.gain)
+            blocks.append(torch.cat([v, rates], dim=1))
+        return torch.cat(blocks)
+
+    def effective(
+        self, weights: Float[Tensor, "unit input"]
+    ) -> Float[Tensor, "unit pixel"]:
+        """Return W_EX − W_EI W_IX of units: their fields, interneurons included."""
+        exc, inh = weights.split([self.weights.shape[1], len(self.weights)], dim=1)
+        return exc + self.gain * inh @ self.weights

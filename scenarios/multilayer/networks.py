@@ -1,0 +1,168 @@
+"""Layers one above the other, and what is done to the rates between them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from fastpath import experiment
+from fastpath.competition import Ranking
+from fastpath.data.preprocess import Preprocess
+from fastpath.experiment import Split
+from fastpath.readout import Readout
+from fastpath.training.loop import Training
+from scenarios.support.trials import Network, scored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """How one layer learns, from what it sees to the rates that it passes on."""
+
+    num_units: int
+    preprocess: Preprocess
+    decorrelate: float | None = None
+    """ε of the mixing that decorrelates what it sees, before anything else."""
+    p: float
+    competition: Ranking
+    training: Training
+    power: float
+    """n of the rates max(cos, 0)^n that the next layer sees."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tower(Network):
+    """Layers that learned one after another; its result holds the weights of the last."""
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def needs(self) -> "tuple[Tower, ...]":
+        """The towers of fewer layers on which this one stands."""
+        return tuple(
+            replace(self, layers=self.layers[:height])
+            for height in range(1, len(self.layers))
+        )
+
+    def compute(self, *below: xr.Dataset) -> xr.Dataset:
+        """Return the weights of the last layer, given the towers of fewer layers."""
+        _, parts, _ = self.begin()
+        parts = climbed(parts, self.layers, below)
+        last = self.layers[-1]
+        mixing = {}
+        if last.decorrelate is not None:
+            mixed = decorrelation(parts.x_learn, last.decorrelate)
+            mixing = {"mixing": (("pixel", "rate"), mixed.cpu().numpy())}
+        parts = seen(parts, xr.Dataset(mixing))
+        layer, mean, history = experiment.learn_features(
+            parts,
+            num_units=last.num_units,
+            p=last.p,
+            competition=last.competition,
+            training=last.training,
+            preprocess=last.preprocess,
+            generator=torch.Generator().manual_seed(1000 * len(self.layers) + self.seed),
+            progress=False,
+        )
+        learning = history["learning"]
+        return xr.Dataset(
+            {
+                "weights": (("unit", "pixel"), layer.weights.cpu().numpy()),
+                "mean": ("pixel", mean.cpu().numpy()),
+                **mixing,
+                "dead": 100 * (1 - float(learning[-1])) if learning.size else np.nan,
+                "train_seconds": experiment.speed(history, len(parts.x_learn))[
+                    "train_seconds"
+                ],
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deep(Network):
+    """What can be read out of the last of several layers."""
+
+    layers: tuple[Layer, ...]
+    readout: Readout
+
+    @property
+    def needs(self) -> tuple[Tower, ...]:
+        """The layers."""
+        place = {name: getattr(self, name) for name in Network.__dataclass_fields__}
+        whole = Tower(**place | {"network": "tower"}, layers=self.layers)
+        return (*whole.needs, whole)
+
+    def compute(self, *towers: xr.Dataset) -> xr.Dataset:
+        """Return the error, given the towers of 1, 2, ... layers."""
+        images, parts, generator = self.begin()
+        parts = seen(climbed(parts, self.layers, towers[:-1]), towers[-1])
+        weights, mean = tensors(towers[-1], "weights", "mean", device=self.device)
+        _, errors = experiment.read_out(
+            weights,
+            parts,
+            num_classes=len(images.classes),
+            preprocess=self.layers[-1].preprocess,
+            mean=mean,
+            head=self.readout,
+            generator=generator,
+            progress=False,
+        )
+        seconds = sum(float(tower["train_seconds"]) for tower in towers)
+        dead = float(towers[-1]["dead"])
+        return scored(errors, parts, learn_seconds=seconds, dead=dead)
+
+
+def climbed(
+    parts: Split, layers: tuple[Layer, ...], towers: tuple[xr.Dataset, ...]
+) -> Split:
+    """Return the rates that some trained layers pass on, for images."""
+    for layer, tower in zip(layers, towers, strict=False):
+        device = str(parts.x_learn.device)
+        weights, mean = tensors(tower, "weights", "mean", device=device)
+        parts = seen(parts, tower)
+        parts = replace(
+            parts,
+            x_learn=rates(parts.x_learn, layer, weights, mean),
+            x_score=rates(parts.x_score, layer, weights, mean),
+        )
+    return parts
+
+
+def seen(parts: Split, tower: xr.Dataset) -> Split:
+    """Return what the last layer of a tower sees of the rates that come to it."""
+    if "mixing" not in tower:
+        return parts
+    [mixing] = tensors(tower, "mixing", device=str(parts.x_learn.device))
+    return replace(parts, x_learn=parts.x_learn @ mixing, x_score=parts.x_score @ mixing)
+
+
+def decorrelation(
+    x: Float[Tensor, "image rate"], ridge: float
+) -> Float[Tensor, "rate rate"]:
+    """Return S = (C/c + ε)^(−1/2), C the covariance of rates and c their mean variance.
+
+    Symmetric: of all decorrelations the one that changes the rates least (Kessy, Lewin &
+    Strimmer 2018). With ε the weakest directions, mostly noise, stay weak.
+    """
+    deviations = x - x.mean(dim=0, dtype=torch.float64).to(x.dtype)
+    covariance = (deviations.T @ deviations).double() / len(x)
+    values, vectors = torch.linalg.eigh(covariance)
+    values = (values / values.mean()).clamp(min=0) + ridge
+    return ((vectors * values.rsqrt()) @ vectors.T).to(x.dtype)
+
+
+def tensors(tower: xr.Dataset, *names: str, device: str) -> list[Tensor]:
+    """Return arrays of a tower: weights of its last layer, mean of what it sees."""
+    return [torch.from_numpy(tower[name].values).to(device) for name in names]
+
+
+def rates(
+    x: Tensor, layer: Layer, weights: Tensor, mean: Tensor
+) -> Float[Tensor, "image unit"]:
+    """Return max(cos, 0)^n of each unit (eq. 1)."""
+    head = Readout(power=layer.power, scaling="set")
+    return torch.cat(
+        list(experiment.Streamed(weights, x, layer.preprocess, mean, head).blocks())
+    )

@@ -1,0 +1,1 @@
+"""What scenarios share: settings and their keys, results, tables, figures, commands."""
