@@ -12,7 +12,7 @@ import torch
 
 import neurodyn
 from fastpath import competition, kernels
-from fastpath.competition import Equilibrium, Ranking
+from fastpath.competition import Equilibrium, Ranking, fixed_point, rank
 from fastpath.data import datasets
 from fastpath.kernels import cpp, pytorch
 from fastpath.layers import Dense
@@ -254,29 +254,34 @@ RIGHT = {
     "equilibrium": competition.equilibrium,
     "ranking": competition.ranking,
     "changes": pytorch.PyTorchKernels.changes,
-    "rank": pytorch.rank,
+    "learners": Ranking.learners,
 }
+
+
+def plant(monkeypatch, home, name, fault):
+    for module in (home, competition):
+        monkeypatch.setattr(module, name, fault)
 
 
 def unlearning_of_the_wrong_sign(monkeypatch):
     def wrong(drive, **settings):
         return RIGHT["equilibrium"](drive, **settings).abs()
 
-    monkeypatch.setattr(competition, "equilibrium", wrong)
+    plant(monkeypatch, fixed_point, "equilibrium", wrong)
 
 
 def a_rank_too_far(monkeypatch):
     def wrong(drive, *, k, delta):
         return RIGHT["ranking"](drive, k=k + 1, delta=delta)
 
-    monkeypatch.setattr(competition, "ranking", wrong)
+    plant(monkeypatch, rank, "ranking", wrong)
 
 
 def ranking_of_the_wrong_sign(monkeypatch):
     def wrong(drive, **settings):
         return RIGHT["ranking"](drive, **settings).abs()
 
-    monkeypatch.setattr(competition, "ranking", wrong)
+    plant(monkeypatch, rank, "ranking", wrong)
 
 
 def closed_form_that_inhibits_itself(monkeypatch):
@@ -287,11 +292,11 @@ def closed_form_that_inhibits_itself(monkeypatch):
         last = (descending > w_inh * total).sum(1, True) - 1
         return drive - w_inh * total.gather(1, last.clamp(min=0))
 
-    monkeypatch.setattr(competition, "settle", settle)
+    plant(monkeypatch, fixed_point, "settle", settle)
 
 
 def closed_form_with_a_peer_too_many(monkeypatch):
-    monkeypatch.setattr(competition, "settle", settled_with(lambda m: m))
+    plant(monkeypatch, fixed_point, "settle", settled_with(lambda m: m))
 
 
 def compute_with(monkeypatch, name):
@@ -310,10 +315,10 @@ def plain_decay_of_the_wrong_sign(monkeypatch):
 
 def plain_rank_too_far(monkeypatch):
     def wrong(rule, drive):
-        return RIGHT["rank"](Ranking(k=rule.k + 1, delta=rule.delta), drive)
+        return RIGHT["learners"](Ranking(k=rule.k + 1, delta=rule.delta), drive)
 
     compute_with(monkeypatch, "pytorch")
-    monkeypatch.setattr(pytorch, "rank", wrong)
+    monkeypatch.setattr(Ranking, "learners", wrong)
 
 
 # In the source of the compiled kernels: what stands there, and what shall not.
