@@ -20,6 +20,7 @@ from fastpath.baselines import Backprop, KMeans
 from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
+from fastpath.estimators import BackpropNetwork, CompetingUnits
 from fastpath.readout import Readout
 from fastpath.runs import storage
 from fastpath.training.loop import Training
@@ -255,6 +256,23 @@ def backprop_command(seed: int, validation: int, folder: Path) -> Results:
     return reported
 
 
+def estimator(kind: type, **settings: Any) -> Learner:
+    def learner(seed: int, validation: int, folder: Path) -> Results:
+        model = kind(UNITS, seed=seed, preprocessing=CENTRED, **settings)
+        model.fit(images := datasets.load("given"))
+        head = {name: tensor.numpy() for name, tensor in vars(model.head_).items()}
+        error = np.array(100 * (1 - model.score(images)))
+        return {"test_error": error, "hidden": model.weights} | head
+
+    return learner
+
+
+ESTIMATORS: dict[str, Learner] = {
+    "CompetingUnits": estimator(CompetingUnits, training=TRAINING, readout=READOUT),
+    "BackpropNetwork": estimator(BackpropNetwork, backprop=BACKPROP),
+}
+
+
 def quick_start(seed: int, validation: int, folder: Path) -> Results:
     """Without a split of its own: its seeds are counted from 0."""
     config = quickstart.Config(units=UNITS, epochs=2, seeds=1 + seed, num_images=5)
@@ -316,6 +334,7 @@ LEARNERS: dict[str, Learner] = {
     **FULL,
     "quickstart": quick_start,
     "settling": settle,
+    **ESTIMATORS,
     **LADDER,
     "ladder: circuit": ladder_circuit,
 }
@@ -329,7 +348,7 @@ OFTEN = (
     *("multilayer: 3 layers", "multilayer: 2 layers, rates centred, random"),
     *("dale_training: excitatory + interneurons", "dale_training: 80/20 by input"),
     *(f"hebbian_first_layer: {name}" for name in ("Hebbian start", "Hebbian own readout")),
-    *("command train", "command backprop", "quickstart", "settling", *LADDER),
+    *("command train", "command backprop", "quickstart", "settling", *ESTIMATORS, *LADDER),
 )
 
 

@@ -29,7 +29,7 @@ class CompetingUnits(ImageClassifier):
     num_units
         Number of hidden units K.
     p
-        Exponent of the metric, 2 or more (eq. 2).
+        Exponent of the metric, 2 or more (eq. 2): that of `neurodyn`'s circuits, too.
     competition
         Who learns: `Ranking()`, `Equilibrium()`, `Soft()`, or a function of the drives.
     training
@@ -74,7 +74,7 @@ class CompetingUnits(ImageClassifier):
         self,
         num_units: int = 2000,
         *,
-        p: float | None = None,
+        p: float | None = 2.0,
         competition: Competition | None = None,
         training: Training | None = None,
         preprocessing: Preprocess | None = None,

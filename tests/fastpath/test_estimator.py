@@ -122,7 +122,7 @@ def test_every_form_of_the_same_images_gives_the_same_model(digits):
 
 
 def test_settings_are_those_of_the_data_set_where_it_is_known(digits):
-    model = CompetingUnits(20, training=Training(epochs=1)).fit(digits)
+    model = CompetingUnits(20, p=None, training=Training(epochs=1)).fit(digits)
     assert (model.p_, model.preprocess_) == (2.0, Preprocess())
     assert model.class_names_ == tuple("0123456789")
     model.fit(digits.x_train, digits.y_train)
