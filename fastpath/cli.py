@@ -1,4 +1,7 @@
-"""The command `fastpath`; what it does is in `fastpath.commands`."""
+"""The command `fastpath`: train, resume, evaluate, predict, plot, backprop, export.
+
+What it does is in `fastpath.commands`.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -14,7 +17,23 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     with exits.orderly("fastpath") as end:
         loaded = exits.at_once("fastpath")
-        from fastpath.commands import run  # which takes seconds
+        from fastpath.commands.flags import Command
+        from neurodyn.flags import parsed
 
         loaded()
-        run(args, end)
+        summary = (__doc__ or "").partition("\n")[0]
+        command = parsed(Command, args, prog="fastpath", description=summary)
+        loaded = exits.at_once("fastpath")
+        work, run = _loaded(command)  # which takes seconds
+        loaded()
+        run(command, work, end)
+
+
+def _loaded(command: object) -> tuple:
+    """Return the function that does the work of a command, and what runs it."""
+    import importlib
+
+    from fastpath.commands.work import run
+
+    name = type(command).__name__.lower()
+    return getattr(importlib.import_module(f"fastpath.commands.{name}"), name), run

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-
-from fastpath import ambient, checks
-from fastpath.kernels import Name, choose
+# Loaded when they are used: the settings below are flags of commands, whose help is quick.
+if TYPE_CHECKING:
+    import torch
 
 # A second thread costs 0.1 ms a product where threads sleep while they wait, which is the
 # time of 10 MFLOP: measured on two cores, products from 40 MFLOP a thread gain by it.
 FLOP_PER_THREAD = 40e6
+
+type Kernels = Literal["triton", "cpp", "pytorch"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Cores:
     threads: int | None = None
     """CPU threads at most; small layers use fewer, and are faster so [all cores]."""
 
-    def ready(self) -> torch.device:
+    def ready(self) -> "torch.device":
         """Set the number of threads; return the CPU.
 
         They stay so to the end of the command, or of another `isolated` function that this
@@ -38,6 +39,10 @@ class Cores:
         ValueError
             If it is none.
         """
+        import torch
+
+        from fastpath import ambient, checks
+
         threads = num_cores() if self.threads is None else self.threads
         ambient.use_threads(checks.count("threads", threads))
         return torch.device("cpu")
@@ -52,7 +57,7 @@ class Processor(Cores):
     precision: Literal["float32", "tf32"] = "float32"
     """CUDA's matrix products: exact float32, or tf32 (10 bits of mantissa), faster."""
 
-    def ready(self) -> torch.device:
+    def ready(self) -> "torch.device":
         """Check that the device is there; set its precision and the number of threads.
 
         They stay so as `Cores.ready` says.
@@ -62,6 +67,10 @@ class Processor(Cores):
         ValueError
             If there is no such device, or a setting is not possible on it.
         """
+        import torch
+
+        from fastpath import ambient, checks
+
         checks.one_of("cpu", "cuda")("device", self.device)
         checks.one_of("float32", "tf32")("precision", self.precision)
         if self.device == "cuda" and not torch.cuda.is_available():
@@ -86,11 +95,15 @@ class Processor(Cores):
 class Machine(Processor):
     """Where the data lie and what computes, learning by the local rule included."""
 
-    kernels: Name | None = None
+    kernels: Kernels | None = None
     """What computes the rest of a step; they round otherwise [the fastest there is]."""
 
-    def ready(self) -> torch.device:
+    def ready(self) -> "torch.device":
         """Check that device and kernels are there; see `Processor.ready`."""
+        import torch
+
+        from fastpath.kernels import choose
+
         device = super().ready()
         if self.kernels is not None:
             choose(device, torch.float32, self.kernels)
@@ -109,6 +122,8 @@ def num_cores() -> int:
 @contextmanager
 def enough_threads(flop: float | int) -> Iterator[None]:
     """Use as many threads as pay for products of this size, of those that are allowed."""
+    import torch
+
     allowed = torch.get_num_threads()
     torch.set_num_threads(max(1, min(allowed, int(flop / FLOP_PER_THREAD))))
     try:
@@ -117,9 +132,11 @@ def enough_threads(flop: float | int) -> Iterator[None]:
         torch.set_num_threads(allowed)
 
 
-def free_memory(device: torch.device) -> int | None:
+def free_memory(device: "torch.device") -> int | None:
     """Return the bytes that are free on a device, or None where nothing tells."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.mem_get_info(device)[0]
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -129,7 +146,7 @@ def free_memory(device: torch.device) -> int | None:
     return 1024 * int(free.split()[1])
 
 
-def check_memory(needed: dict[str, int], advice: str, device: torch.device) -> None:
+def check_memory(needed: dict[str, int], advice: str, device: "torch.device") -> None:
     """Refuse what does not fit, before it costs anything.
 
     Parameters

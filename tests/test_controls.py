@@ -13,7 +13,8 @@ import torch
 
 from fastpath import baselines, experiment, readout
 from fastpath.baselines import Backprop
-from fastpath.commands.train import Train
+from fastpath.commands.flags import Train
+from fastpath.commands.train import planned
 from fastpath.data.defaults import defaults_for
 from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
@@ -40,7 +41,7 @@ def told_apart(monkeypatch):
     for module in (hidden_size, faces, multilayer, dale_training, hebbian_first_layer):
         monkeypatch.setattr(module, "defaults_for", told)
     # Not by its path: the package holds a function of that name.
-    monkeypatch.setattr(sys.modules[Train.__module__], "defaults_for", told)
+    monkeypatch.setattr(sys.modules[planned.__module__], "defaults_for", told)
     monkeypatch.setattr(dale_training, "READOUTS", {})
 
 
@@ -81,7 +82,7 @@ def test_random_layers_have_the_readout_of_random_weights():
         assert replace(random, **changes, training=learned.training) == learned
     for epochs in (0, 2):
         flags = {"data": "digits", "out": Path("x"), "epochs": epochs}
-        assert Train(**flags).plan("digits").readout == (LEARNED if epochs else RANDOM)
+        assert planned(Train(**flags), "digits").readout == (LEARNED if epochs else RANDOM)
 
 
 def test_the_power_of_random_weights_is_1_for_every_data_set(monkeypatch):

@@ -96,7 +96,11 @@ def test_every_scenario_is_listed_with_its_question(capsys):
         ("import neurodyn.commands", ("brian2", "torch")),
         ("import fastpath", ("brian2", "torch")),
         ("import fastpath.cli", ("brian2", "matplotlib", "numpy", "tensorboard", "torch")),
-        ("import fastpath.commands", ("brian2", "matplotlib", "tensorboard")),
+        (
+            "import fastpath.commands.flags",
+            ("brian2", "matplotlib", "numpy", "tensorboard", "torch"),
+        ),
+        ("import fastpath.commands.train", ("brian2", "matplotlib", "tensorboard")),
     ],
 )
 def test_importing_loads_nothing_heavy_by_accident(statement, absent):

@@ -1,18 +1,17 @@
 """`fastpath backprop`: the control that is trained end to end."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-import tyro
 import xarray as xr
 from torch import nn
 
 from fastpath import baselines, checks, experiment, module, readout
+from fastpath.commands.flags import Backprop
 from fastpath.commands.report import report
 from fastpath.commands.train import changed
-from fastpath.compute import Processor
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for, taken
 from fastpath.data.preprocess import Preprocess
@@ -23,38 +22,7 @@ from fastpath.training.history import CONFUSION
 from fastpath.training.loop import checked_size
 
 
-@dataclass(frozen=True, kw_only=True)
-class BackpropControl(Processor):
-    """Train the same network end to end by back-propagation, as a control."""
-
-    data: Annotated[str, tyro.conf.arg(help=f"{datasets.GIVEN}.")]
-    out: Path | None = None
-    """Folder of the run, which `evaluate`, `predict` and `plot` read [not saved]."""
-    overwrite: bool = False
-    """Replace a run that the folder already holds."""
-    units: int = 2000
-    """Number of hidden units."""
-    epochs: int | None = None
-    """Passes through the images [by data set]."""
-    batch_size: int | None = None
-    """Images per update [by data set; all, if they are fewer]."""
-    lr: float | None = None
-    """Step size of Adam at the start, annealed to 0 by a cosine [by data set]."""
-    smoothing: float | None = None
-    """Share of each target that is spread over all classes [by data set]."""
-    subtract_mean: bool | None = None
-    """Subtract the training mean [by data set]."""
-    center_images: bool | None = None
-    """Subtract each image's own mean [by data set]."""
-    unit_norm: bool | None = None
-    """Bring images to unit norm [by data set]."""
-    seed: int = 0
-    """Seed of everything random."""
-    validation: int = 0
-    """Hold out this many training images and score on them, not on the test set."""
-
-
-def backprop_control(command: BackpropControl) -> None:
+def backprop(command: Backprop) -> None:
     """Run `fastpath backprop`."""
     device = command.ready()
     datasets.check_root(command, command.data)

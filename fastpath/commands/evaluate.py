@@ -1,33 +1,17 @@
 """`fastpath evaluate`: the error of a finished run, computed again."""
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 
 from fastpath import module, readout
+from fastpath.commands.flags import Evaluate, OfRun
 from fastpath.commands.report import report, say_without_sums
-from fastpath.compute import Cores, Processor
 from fastpath.data import datasets
 from fastpath.runs.folder import Saved, open_run
-
-
-@dataclass(frozen=True, kw_only=True)
-class OfRun(Cores):
-    """A finished run, and where its images are."""
-
-    run: tyro.conf.Positional[Path]
-    """Folder of the run."""
-    data: str | None = None
-    """Where the images are now: a name, an .npz file or an image folder [as before]."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluate(OfRun, Processor):
-    """Score the weights and the readout of a run on the test set."""
 
 
 def evaluate(command: Evaluate) -> None:

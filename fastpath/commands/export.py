@@ -1,28 +1,12 @@
 """`fastpath export`: images as a layer sees them, for the circuit."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import torch
 
 from fastpath import checks
-from fastpath.commands.evaluate import OfRun, opened
+from fastpath.commands.evaluate import opened
+from fastpath.commands.flags import Export
 from fastpath.runs import storage
 from neurodyn.files import tidy
-
-
-@dataclass(frozen=True, kw_only=True)
-class Export(OfRun):
-    """Write held-out images as the layer of a run sees them, for `neurodyn simulate`."""
-
-    out: Path
-    """The .npz file to write: images (image, pixel) and labels."""
-    num_images: int = 50
-    """How many images of the test set, drawn at random."""
-    seed: int = 0
-    """Seed of the draw."""
-    overwrite: bool = False
-    """Replace the file if it exists."""
 
 
 def export(command: Export) -> None:

@@ -3,35 +3,18 @@
 import csv
 import io
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 
 from fastpath import module
+from fastpath.commands.flags import Predict
 from fastpath.commands.report import say_without_sums
-from fastpath.compute import Processor
 from fastpath.data import folders
 from fastpath.data.images import as_pixels
 from fastpath.runs.folder import Saved, open_run
 from neurodyn.files import tidy, whole
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predict(Processor):
-    """Say what each image shows, by a finished run: lines of CSV, image and class."""
-
-    run: tyro.conf.Positional[Path]
-    """Folder of the run."""
-    images: tyro.conf.Positional[Path]
-    """An image file, a folder of them, or an .npy file: (image, height, width[, channel])
-    of uint8."""
-    out: Path | None = None
-    """The .csv file to write [the terminal]."""
-    overwrite: bool = False
-    """Replace the file if it exists."""
 
 
 def predict(command: Predict) -> None:

@@ -1,36 +1,18 @@
 """`fastpath resume`: an interrupted run, from its last checkpoint to its end."""
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import torch
-import tyro
 
 from fastpath import kernels
-from fastpath.commands.train import Saving, carry_out
+from fastpath.commands.flags import Resume
+from fastpath.commands.train import carry_out
 from fastpath.compute import Machine
 from fastpath.data import datasets
 from fastpath.runs.execute import unfinished
 from fastpath.training import distributed, tensorboard
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resume(Saving):
-    """Go on with a run that was interrupted, to the result it would have had."""
-
-    run: tyro.conf.Positional[Path]
-    """Folder of the run."""
-    data: str | None = None
-    """Where the images are now, the same ones: a name, an .npz file or an image folder [as
-    before]."""
-    data_root: Path | None = None
-    """Where data sets lie [as before]."""
-    device: Literal["cpu", "cuda"] | None = None
-    """What computes [as before; on another device results differ by rounding]."""
-    threads: int | None = None
-    """CPU threads at most [as before]."""
 
 
 def resume(command: Resume) -> None:

@@ -10,7 +10,7 @@ implementations of these four do the same:
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -18,10 +18,9 @@ from torch import Tensor
 
 from fastpath import checks
 from fastpath.competition import Competition, Learners
+from fastpath.compute import Kernels as Name
 from fastpath.data.preprocess import Preprocess
 from fastpath.plasticity import Normalize
-
-type Name = Literal["triton", "cpp", "pytorch"]
 
 
 class Changes(NamedTuple):

@@ -669,8 +669,8 @@ assert random.getstate() == before
 @pytest.mark.parametrize(
     ("first", "policy"),
     [
-        ("import fastpath.commands", "passive"),
-        ("import torch; import fastpath.commands", None),
+        ("import fastpath.commands.work", "passive"),
+        ("import torch; import fastpath.commands.work", None),
     ],
 )
 def test_a_fresh_process_keeps_its_environment_and_random_numbers(first, policy):

@@ -10,7 +10,8 @@ import xarray as xr
 
 from fastpath import experiment
 from fastpath.cli import main
-from fastpath.commands.train import Train
+from fastpath.commands.flags import Train
+from fastpath.commands.train import planned
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
 from fastpath.runs import storage
@@ -254,24 +255,27 @@ def test_the_command_is_installed():
 
 def test_settings_come_from_the_data_set_unless_they_are_given(tmp_path):
     known = defaults_for("mnist")
-    plan = Train(data="mnist", out=tmp_path).plan("mnist")
+    plan = planned(Train(data="mnist", out=tmp_path), "mnist")
     assert plan.p == known.p
     assert plan.competition == known.competition
     assert plan.training == known.training
     assert plan.preprocess == known.preprocess
     assert plan.readout == known.readout
-    many = Train(data="mnist", out=tmp_path, units=8000).plan("mnist")
+    many = planned(Train(data="mnist", out=tmp_path, units=8000), "mnist")
     assert many.training.epochs == 2 * known.training.epochs
-    given = Train(
-        data="mnist",
-        out=tmp_path,
-        epochs=0,
-        delta=0.1,
-        p=2.0,
-        unit_norm=False,
-        head_scaling="unit",
-        head_exponent=6.0,
-    ).plan("mnist")
+    given = planned(
+        Train(
+            data="mnist",
+            out=tmp_path,
+            epochs=0,
+            delta=0.1,
+            p=2.0,
+            unit_norm=False,
+            head_scaling="unit",
+            head_exponent=6.0,
+        ),
+        "mnist",
+    )
     assert given.competition == replace(known.competition, delta=0.1)
     assert given.training == replace(known.training, epochs=0)
     assert given.p == 2.0

@@ -12,7 +12,8 @@ from sklearn.cluster import MiniBatchKMeans
 
 from fastpath import baselines, experiment
 from fastpath.cli import main
-from fastpath.commands.train import HEAD_FLAGS, Train
+from fastpath.commands.flags import GIVEN, Train
+from fastpath.commands.train import HEAD_FLAGS
 from fastpath.competition import KINDS, Ranking, ranking
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
@@ -281,3 +282,7 @@ def test_clusters_take_every_seed():
     np.testing.assert_allclose(centres(5).numpy(), clusters.cluster_centers_, atol=1e-6)
     with pytest.raises(ValueError, match="seed is -1: 0 to 2"):
         centres(-1)
+
+
+def test_help_names_the_data_sets_that_there_are():
+    assert GIVEN == datasets.GIVEN
