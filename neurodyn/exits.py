@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 # As `typing` has it, which alone takes longer to import than all of the others.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import FrameType
     from typing import Any, NoReturn
 
 MISTAKE = 2  # the exit code
@@ -93,7 +94,7 @@ def _say(program: str, what: object) -> None:
         print(f"{program}: {what}", file=sys.stderr, flush=True)
 
 
-def _handle(handler: Callable[[int, object], object]) -> Callable[[], None]:
+def _handle(handler: "Callable[[int, Any], object]") -> Callable[[], None]:
     """Call this when a signal would end the process; return what puts back how it was."""
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():  # others get no signals
@@ -121,9 +122,10 @@ def _stoppable() -> Iterator[None]:
     """
     stopping, drop, sending = False, sys.unraisablehook, threading.Lock()
 
-    def stop(number: int, _: object) -> None:
+    def stop(number: int, frame: "FrameType | None") -> None:
         nonlocal stopping
-        if not stopping:  # once is enough: what is left is to say so
+        # Once is enough: what is left is to say so. Nor where it would be dropped for good.
+        if not stopping and not _is_within(dropped, frame):
             stopping = True
             raise Stopped(number)
 
@@ -155,6 +157,15 @@ def _stoppable() -> Iterator[None]:
         back()
         atexit.unregister(_end_silently)
         atexit.register(_end_silently)
+
+
+def _is_within(function: "Any", frame: "FrameType | None") -> bool:
+    """Tell whether a function is running, called from a frame or from one that calls it."""
+    while frame is not None:
+        if frame.f_code is function.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _to_main(number: int) -> None:

@@ -123,6 +123,22 @@ def test_a_signal_that_comes_just_before_python_waits_is_sent_again(monkeypatch)
     assert len(sent) >= 3
 
 
+def test_a_signal_that_comes_while_one_is_dropped_is_not_lost(monkeypatch):
+    class Thread(exits.threading.Thread):
+        def start(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            super().start()
+
+    def work() -> None:
+        Dropped()
+        time.sleep(60)
+
+    monkeypatch.setattr(exits.threading, "Thread", Thread)
+    start = time.monotonic()
+    assert ended(work) == 143
+    assert time.monotonic() - start < 30
+
+
 def test_what_a_command_was_started_to_ignore_it_does(capsys):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
