@@ -115,48 +115,68 @@ def _handle(handler: "Callable[[int, Any], object]") -> Callable[[], None]:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Raise `Stopped` at the first signal, and let those behind it pass.
-
-    Python drops an exception in `__del__` and in callbacks of weak references, which are in
-    every import: it prints a traceback, and goes on. Such a one is raised again.
-    """
-    stopping, drop, sending = False, sys.unraisablehook, threading.Lock()
-
-    def stop(number: int, frame: "FrameType | None") -> None:
-        nonlocal stopping
-        # Once is enough: what is left is to say so. Nor where it would be dropped for good.
-        if not stopping and not _is_within(dropped, frame):
-            stopping = True
-            raise Stopped(number)
-
-    def dropped(what: "Any") -> None:
-        nonlocal stopping
-        if isinstance(what.exc_value, Stopped):
-            stopping = False
-            again = threading.Thread(target=send, args=[what.exc_value.number])
-            again.daemon = True
-            again.start()
-        else:
-            drop(what)
-
-    def send(number: int) -> None:
-        # More than once: Python sees none that comes just before it begins to wait.
-        while not stopping:
-            time.sleep(0.01)
-            with sending:
-                if not stopping:
-                    _to_main(number)
-
-    sys.unraisablehook, back = dropped, _handle(stop)
+    """Raise `Stopped` at the first signal, and let those behind it pass."""
+    stopping = _Stopping()
+    sys.unraisablehook, back = stopping.dropped, _handle(stopping.stop)
     try:
         yield
     finally:
-        with sending:
-            stopping = True
-        sys.unraisablehook = drop
+        with stopping.lock:
+            stopping.begun = True
+        sys.unraisablehook = stopping.drop
         back()
         atexit.unregister(_end_silently)
         atexit.register(_end_silently)
+
+
+class _Stopping:
+    """What raises `Stopped`, and again where Python drops it.
+
+    Python drops an exception in `__del__` and in callbacks of weak references, which are in
+    every import: it prints a traceback, and goes on.
+    """
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.lock = threading.Lock()  # while a signal is sent again
+        self.drop = sys.unraisablehook
+        self._sender: threading.Thread | None = None
+
+    def stop(self, number: int, frame: "FrameType | None") -> None:
+        """Handle a signal."""
+        if self.begun:  # once is enough: what is left is to say so
+            return
+        if not _is_within(self.dropped, frame):
+            self.begun = True
+            raise Stopped(number)
+        # Here it would be dropped for good.
+        if not _is_under_way(self._sender):
+            self._send_again(number)
+
+    def dropped(self, what: "Any") -> None:
+        """Handle an exception that Python drops."""
+        if isinstance(what.exc_value, Stopped):
+            self.begun = False
+            self._send_again(what.exc_value.number)
+        else:
+            self.drop(what)
+
+    def _send_again(self, number: int) -> None:
+        self._sender = threading.Thread(target=self._send, args=[number], daemon=True)
+        self._sender.start()
+
+    def _send(self, number: int) -> None:
+        # More than once: Python sees none that comes just before it begins to wait.
+        while not self.begun:
+            time.sleep(0.01)
+            with self.lock:
+                if not self.begun:
+                    _to_main(number)
+
+
+def _is_under_way(thread: threading.Thread | None) -> bool:
+    """Tell whether a thread has not ended, or is about to begin."""
+    return thread is not None and (thread.ident is None or thread.is_alive())
 
 
 def _is_within(function: "Any", frame: "FrameType | None") -> bool:

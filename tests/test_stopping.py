@@ -139,6 +139,23 @@ def test_a_signal_that_comes_while_one_is_dropped_is_not_lost(monkeypatch):
     assert time.monotonic() - start < 30
 
 
+def test_a_signal_that_comes_while_something_else_is_dropped_is_not_lost(monkeypatch):
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError("dropped")
+
+    def work() -> None:
+        Broken()
+        time.sleep(60)
+
+    monkeypatch.setattr(
+        sys, "unraisablehook", lambda _: signal.raise_signal(signal.SIGTERM)
+    )
+    start = time.monotonic()
+    assert ended(work) == 143
+    assert time.monotonic() - start < 30
+
+
 def test_what_a_command_was_started_to_ignore_it_does(capsys):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
