@@ -92,7 +92,7 @@ class Processor(Cores):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine(Processor):
+class Compute(Processor):
     """Where the data lie and what computes, learning by the local rule included."""
 
     kernels: Kernels | None = None

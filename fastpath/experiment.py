@@ -5,11 +5,11 @@ validation split of the training set, and then the test set is not looked at at 
 """
 
 import functools
-import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -17,56 +17,64 @@ import xarray as xr
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from fastpath import checks, readout
+from fastpath import checks
 from fastpath.ambient import isolated
 from fastpath.competition import Competition
 from fastpath.compute import check_memory, free_memory
 from fastpath.data import datasets
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.kernels import Name
-from fastpath.layers import Dense
-from fastpath.layers.constraints import Constraint
-from fastpath.readout import Head, Readout, Streamed, Watch
+from fastpath.layers import Encoder, Layer, LayerSettings
+from fastpath.readout import (
+    BLOCK,
+    LinearHead,
+    OnEpochEnd,
+    Readout,
+    Streamed,
+    confusion,
+    error,
+    error_of,
+    fit,
+)
+from fastpath.training.callbacks import Callback
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.distributed import Team
 from fastpath.training.history import ReadoutLog
 from fastpath.training.loop import Training, train
-from fastpath.training.snapshots import Snapshots
-from fastpath.training.tensorboard import Board
 
 
 @dataclass(frozen=True)
 class Split:
     """The images a result is learned from, and those it is scored on."""
 
-    x_learn: Num[Tensor, "learn *shape"]
-    y_learn: Int[Tensor, " learn"]
-    x_score: Num[Tensor, "score *shape"]
-    y_score: Int[Tensor, " score"]
+    x_train: Num[Tensor, "train *shape"]
+    y_train: Int[Tensor, " train"]
+    x_eval: Num[Tensor, "eval *shape"]
+    y_eval: Int[Tensor, " eval"]
     scored_on: str
     """"test" or "validation"."""
 
     def __post_init__(self) -> None:
-        checks.fields(self, x_learn=_images, x_score=_images)
-        for part in ("learn", "score"):
+        checks.fields(self, x_train=_images, x_eval=_images)
+        for part in ("train", "eval"):
             number = len(getattr(self, f"x_{part}"))
             labels = functools.partial(checks.labels, num_images=number)
             checks.fields(self, **{f"y_{part}": labels})
-        if self.x_learn[0].numel() != self.x_score[0].numel():
+        if self.x_train[0].numel() != self.x_eval[0].numel():
             raise ValueError(
-                f"images to learn from are {tuple(self.x_learn.shape[1:])}, those to score "
-                f"on {tuple(self.x_score.shape[1:])}: they must have one size"
+                f"images to learn from are {tuple(self.x_train.shape[1:])}, those to score "
+                f"on {tuple(self.x_eval.shape[1:])}: they must have one size"
             )
 
     def check_classes(self, num_classes: int) -> None:
         """Raise ValueError unless all labels name one of so many classes, and these fit."""
         num_classes = checks.count("num_classes", num_classes)
-        for name, y in (("y_learn", self.y_learn), ("y_score", self.y_score)):
+        for name, y in (("y_train", self.y_train), ("y_eval", self.y_eval)):
             checks.labels(name, y, num_images=len(y), num_classes=num_classes)
         check_memory(
             {f"confusion of {num_classes} classes": 8 * num_classes**2},
             "leave out the classes without images",
-            self.y_score.device,
+            self.y_eval.device,
         )
 
 
@@ -97,47 +105,52 @@ def split(
             f"validation is {validation}: 0 (score on the test set) or fewer than the "
             f"{len(images.x_train)} training images is needed"
         )
-    x, y, x_score, y_score = (
+    x, y, x_eval, y_eval = (
         checks.tensor(name, getattr(images, name)) for name in datasets.ARRAYS
     )
     if validation:
         order = torch.randperm(len(x), generator=generator)
         held_out, kept = order[:validation], order[validation:]
-        x, y, x_score, y_score = x[kept], y[kept], x[held_out], y[held_out]
-    tensors = (tensor.to(device) for tensor in (x, y, x_score, y_score))
+        x, y, x_eval, y_eval = x[kept], y[kept], x[held_out], y[held_out]
+    tensors = (tensor.to(device) for tensor in (x, y, x_eval, y_eval))
     return Split(*tensors, scored_on="validation" if validation else "test")
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained layer with all that is needed to use it."""
+    """A trained layer with all that is needed to score another image."""
 
-    weights: Float[Tensor, "unit pixel"]
-    mean: Float[Tensor, " pixel"]
-    head: Head
+    layer: Layer
+    preprocess: FittedPreprocess
+    readout: Readout
+    head: LinearHead
     history: xr.Dataset
     metrics: dict[str, Any]
     snapshots: xr.Dataset | None = None
     """Receptive fields as they formed, if they were kept."""
 
+    @property
+    def weights(self) -> Float[Tensor, "unit pixel"]:
+        """The receptive field of each unit."""
+        return self.layer.weights
+
 
 @isolated(grad=False, numpy=True)
 def learn(
-    parts: Split,
+    split: Split,
     *,
-    num_units: int,
+    layer: LayerSettings,
     num_classes: int,
-    p: float,
     competition: Competition,
     training: Training,
     preprocess: Preprocess,
-    head: Readout,
+    readout: Readout,
     generator: torch.Generator,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
     kernels: Name | None = None,
 ) -> Trained:
-    """Train a layer and its readout, and score it once.
+    """Train a layer without labels, then its readout; score it once.
 
     All random numbers (start, order of images, order of the readout) come from
     `generator`: the same seed gives the same result on the same machine with the same
@@ -149,12 +162,11 @@ def learn(
     ValueError
         If a label names none of the classes, or as `learn_features`.
     """
-    _check_settings(parts, training=training, preprocess=preprocess, head=head)
-    parts.check_classes(num_classes)
-    layer, mean, history = learn_features(
-        parts,
-        num_units=num_units,
-        p=p,
+    _check_settings(split, training=training, preprocess=preprocess, readout=readout)
+    split.check_classes(num_classes)
+    trained, fitted, history = learn_features(
+        split,
+        layer=layer,
         competition=competition,
         training=training,
         preprocess=preprocess,
@@ -164,13 +176,12 @@ def learn(
         kernels=kernels,
     )
     return finish(
-        layer,
-        mean,
+        trained,
+        fitted,
         history,
-        parts,
+        split,
         num_classes=num_classes,
-        preprocess=preprocess,
-        head=head,
+        readout=readout,
         generator=generator,
         progress=progress,
     )
@@ -178,95 +189,77 @@ def learn(
 
 @isolated(grad=False, numpy=True)
 def learn_features(
-    parts: Split,
+    split: Split,
     *,
-    num_units: int,
-    p: float,
+    layer: LayerSettings,
     competition: Competition,
     training: Training,
     preprocess: Preprocess,
     generator: torch.Generator,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
-    snapshots: Snapshots | None = None,
-    board: Board | None = None,
+    callbacks: Sequence[Callback] = (),
     team: Team | None = None,
-    constraint: Constraint | None = None,
     kernels: Name | None = None,
-    watch: Callable[[int, Dense], Any] | None = None,
-) -> tuple[Dense, Float[Tensor, " pixel"], xr.Dataset]:
-    """Train a layer without labels; return it with the mean image and its history.
+) -> tuple[Layer, FittedPreprocess, xr.Dataset]:
+    """Train a layer without labels; return it with its preprocessing and its history.
 
-    Its weights keep to the `constraint` (`constraints.column_signs`, ...); `kernels` are
-    those of `Dense`, `watch` is that of `train`.
+    `kernels` are those of `Dense`; the other arguments are those of `train`.
 
     Raises
     ------
     ValueError
         If the images are all alike, do not fit into memory, or as `train`.
     """
-    _check_settings(parts, training=training, preprocess=preprocess)
-    num_units, p = checks.count("units", num_units), checks.number("p", p)
-    x = parts.x_learn
+    _check_settings(split, layer=layer, training=training, preprocess=preprocess)
+    x = split.x_train
     preprocess.check(x)
     check_memory(
-        needed_memory(num_units, x[0].numel(), p=p, batch_size=training.batch_size),
+        needed_memory(layer, x.shape[1:], batch_size=training.batch_size),
         "lower the number of units or the batch size",
         x.device,
     )
-    mean = preprocess.fit(x)
-    layer = Dense.random(
-        num_units,
-        mean.numel(),
-        p=p,
-        constraint=constraint,
-        kernels=kernels,
-        generator=generator,
-        device=x.device,
+    fitted = preprocess.fit(x)
+    learner = layer.start(
+        x.shape[1:], generator=generator, device=x.device, kernels=kernels
     )
     history = train(
-        layer,
+        learner,
         x,
         competition=competition,
         training=training,
-        preprocess=preprocess,
-        mean=mean,
+        preprocess=fitted,
         generator=generator,
         progress=progress,
         checkpoints=checkpoints,
-        snapshots=snapshots,
-        board=board,
+        callbacks=callbacks,
         team=team,
-        watch=watch,
     )
-    return layer, mean, history
+    return learner, fitted, history
 
 
 @isolated(grad=False, numpy=True)
 def finish(
-    layer: Dense,
-    mean: Float[Tensor, " pixel"],
+    layer: Layer,
+    preprocess: FittedPreprocess,
     history: xr.Dataset,
-    parts: Split,
+    split: Split,
     *,
     num_classes: int,
-    preprocess: Preprocess,
-    head: Readout,
+    readout: Readout,
     generator: torch.Generator,
     progress: bool = True,
 ) -> Trained:
-    """Read out a trained layer, and score it once; its history gets the readout's."""
-    _check_settings(parts, preprocess=preprocess, head=head)
-    parts.check_classes(num_classes)
+    """Train and score the readout of a trained layer; add its course to the history."""
+    split.check_classes(num_classes)
     log = ReadoutLog()
-    (trained_head, errors), seconds = timed(
+    (head, errors), seconds = timed(
         lambda: read_out(
-            layer.weights,
-            parts,
+            layer,
+            preprocess,
+            split,
             num_classes=num_classes,
-            preprocess=preprocess,
-            mean=mean,
-            head=head,
+            readout=readout,
             generator=generator,
             progress=progress,
             log=log,
@@ -274,32 +267,34 @@ def finish(
     )
     metrics = {
         **errors,
-        **speed(history, len(parts.x_learn)),
+        **speed(history, len(split.x_train)),
         "head_seconds": seconds,
-        "peak_megabytes": peak_memory(layer.weights.device) / 1e6,
+        **peak_memory(layer.weights.device),
     }
     history = history.assign(log.as_dataset())
-    return Trained(layer.weights, mean, trained_head, history, metrics)
+    return Trained(layer, preprocess, readout, head, history, metrics)
 
 
-def _check_settings(parts: Split, **settings: Any) -> None:
+def _check_settings(split: Split, **settings: Any) -> None:
     """Raise ValueError unless these are what their names say, before it costs anything."""
-    kinds = {"training": Training, "preprocess": Preprocess, "head": Readout}
-    checks.instance("parts", parts, Split)
+    kinds: dict[str, Any] = {
+        "layer": LayerSettings,
+        "training": Training,
+        "preprocess": Preprocess,
+        "readout": Readout,
+    }
+    checks.instance("split", split, Split)
     for name, value in settings.items():
         checks.instance(name, value, kinds[name])
 
 
 def needed_memory(
-    num_units: int, num_pixels: int, *, p: float, batch_size: int
+    layer: LayerSettings, input_shape: tuple[int, ...], *, batch_size: int
 ) -> dict[str, int]:
     """Return the bytes that learning holds beside the images, by what holds them."""
-    row, rows = 4 * num_pixels, min(num_units, 2 * batch_size)
-    copies = 2 if p == 2 else 3  # those before the epoch; sign(W)|W|^(p-1)
     return {
-        "weights": copies * num_units * row,
-        "mini-batch": batch_size * (row + 4 * num_units) + rows * row,
-        "a block of features": 2 * readout.BLOCK * 4 * num_units,
+        **layer.memory(input_shape, batch_size=batch_size),
+        "a block of features": 2 * BLOCK * 4 * layer.num_features(input_shape),
     }
 
 
@@ -312,75 +307,77 @@ def speed(history: xr.Dataset, num_images: int) -> dict[str, float]:
     return {"train_seconds": seconds, "images_per_second": rate}
 
 
-def peak_memory(device: torch.device) -> int:
-    """Return the most bytes that were held at once: on CUDA, or by this process."""
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """Return the peak memory on CUDA, or of this process; nothing where it is unknown."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+        return {"peak_megabytes": torch.cuda.max_memory_allocated(device) / 1e6}
+    if find_spec("resource") is None:  # on Windows
+        return {}
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    return {"peak_megabytes": (1 if sys.platform == "darwin" else 1024) * peak / 1e6}
 
 
 @isolated(grad=False)
 def read_out(
-    weights: Float[Tensor, "unit pixel"],
-    parts: Split,
+    layer: Encoder,
+    preprocess: FittedPreprocess,
+    split: Split,
     *,
     num_classes: int,
-    preprocess: Preprocess,
-    mean: Float[Tensor, " pixel"],
-    head: Readout,
+    readout: Readout,
     generator: torch.Generator,
     progress: bool = True,
     log: ReadoutLog | None = None,
-    watch: Watch | None = None,
-) -> tuple[Head, dict[str, float]]:
-    """Fit a head on the images learned from; return it with its errors in percent.
+    on_epoch_end: OnEpochEnd | None = None,
+) -> tuple[LinearHead, dict[str, float]]:
+    """Train a readout of a layer; return it with its errors in percent.
 
-    `log` gets the course of its training, and the confusion of the scored images; `watch`
-    is called after each epoch: see `readout.fit`.
+    `log` gets the course of its training, and the confusion of the evaluation images;
+    `on_epoch_end` is called after each epoch: see `readout.fit`.
     """
-    _check_settings(parts, preprocess=preprocess, head=head)
+    _check_settings(split, readout=readout)
     log = ReadoutLog() if log is None else log
-    learned = features(weights, parts.x_learn, preprocess, mean, head)
-    trained = readout.fit(
-        learned,
-        parts.y_learn,
+    x = features(layer, split.x_train, preprocess, readout)
+    head = fit(
+        x,
+        split.y_train,
         num_classes=num_classes,
-        readout=head,
+        readout=readout,
         generator=generator,
         progress=progress,
         log=log,
-        watch=watch,
+        on_epoch_end=on_epoch_end,
     )
-    train_error = readout.error(trained, learned, parts.y_learn)
-    scored = Streamed(weights, parts.x_score, preprocess, mean, head)
-    log.confusion = readout.confusion(trained, scored, parts.y_score)
-    return trained, {
-        f"{parts.scored_on}_error": readout.error_of(log.confusion),
+    train_error = error(head, x, split.y_train)
+    scored = Streamed(layer, split.x_eval, preprocess, readout)
+    log.confusion = confusion(head, scored, split.y_eval)
+    return head, {
+        f"{split.scored_on}_error": error_of(log.confusion),
         "train_error": train_error,
     }
 
 
 @isolated(grad=False)
 def features(
-    weights: Float[Tensor, "unit pixel"],
+    layer: Encoder,
     x: Num[Tensor, "image *shape"],
-    preprocess: Preprocess,
-    mean: Float[Tensor, " pixel"],
-    head: Readout,
-) -> Float[Tensor, "image unit"] | Streamed:
+    preprocess: FittedPreprocess,
+    readout: Readout,
+) -> Float[Tensor, "image feature"] | Streamed:
     """Return the features of uint8 images, to be used many times.
 
     They are computed once, a block at a time, where they fit into half of the memory that
     is free; elsewhere each time they are used.
     """
-    streamed = Streamed(weights, x, preprocess, mean, head)
+    streamed = Streamed(layer, x, preprocess, readout)
     first = streamed[:1]
     free = free_memory(first.device)
     if free is not None and 2 * len(streamed) * first.nbytes > free:
         return streamed
     out = first.new_empty(len(streamed), first.shape[1])
-    for block, result in zip(streamed.blocks(), out.split(readout.BLOCK), strict=True):
+    for block, result in zip(streamed.blocks(), out.split(BLOCK), strict=True):
         result.copy_(block)
     return out
 

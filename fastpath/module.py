@@ -1,7 +1,7 @@
 """A trained model as PyTorch's users know it: an `nn.Module` from images to outputs.
 
 Plain functional code, so that `torch.export` can trace it and any device can run it. The
-parts that training uses write in place and are quicker; a test holds both to 1e-6.
+code of training writes in place and is faster; a test holds both to 1e-6.
 """
 
 from collections import OrderedDict
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fastpath.ambient import isolated
-from fastpath.data.preprocess import Preprocess
-from fastpath.readout import BLOCK, FEATURE_SUM, Head, Readout
+from fastpath.data.preprocess import FittedPreprocess
+from fastpath.layers import Encoder
+from fastpath.readout import BLOCK, FEATURE_SUM, LinearHead, Readout
 
 
 class Preprocessing(nn.Module):
@@ -21,61 +22,58 @@ class Preprocessing(nn.Module):
 
     mean: Tensor
 
-    def __init__(self, preprocess: Preprocess, mean: Float[Tensor, " pixel"]) -> None:
+    def __init__(self, preprocess: FittedPreprocess) -> None:
         super().__init__()
-        self.preprocess = preprocess
-        self.register_buffer("mean", mean.detach().clone())
+        self.steps = preprocess.steps
+        self.register_buffer("mean", preprocess.mean.detach().clone())
 
     def forward(self, x: Num[Tensor, "image *shape"]) -> Float[Tensor, "image pixel"]:
         """Return the input rates; uint8 counts as 0 to 1, floating point as it is."""
         v = x.flatten(1).to(self.mean.dtype)
         if x.dtype == torch.uint8:
             v = v / 255
-        if self.preprocess.subtract_mean:
+        if self.steps.subtract_mean:
             v = v - self.mean
-        if self.preprocess.center_images:
+        if self.steps.center_images:
             # Within the range of the pixels: a flat image becomes exactly 0.
             least, most = v.amin(dim=1, keepdim=True), v.amax(dim=1, keepdim=True)
             v = v - torch.minimum(torch.maximum(v.mean(dim=1, keepdim=True), least), most)
-        if self.preprocess.unit_norm:
+        if self.steps.unit_norm:
             v = functional.normalize(v, dim=1)
         return v
 
     def extra_repr(self) -> str:
         """Return the steps, for `print`."""
-        steps = [name for name, done in vars(self.preprocess).items() if done]
+        steps = [name for name, done in vars(self.steps).items() if done]
         return ", ".join(steps) or "none"
 
 
-class CosineFeatures(nn.Module):
-    """Input rates to features max(cos(W_u, v), 0)^n (K&H 2019, eq. 1): see `Readout`."""
+class ScaledFeatures(nn.Module):
+    """Features of a layer, scaled to one sum for each image: see `Readout.scaling`."""
 
-    def __init__(self, weights: Float[Tensor, "unit pixel"], readout: Readout) -> None:
+    def __init__(self, features: nn.Module) -> None:
         super().__init__()
-        self.weight = nn.Parameter(weights.detach().clone())
-        self.power, self.of_image = readout.power, readout.scaling == "image"
+        self.features = features
 
     def forward(self, v: Float[Tensor, "image pixel"]) -> Float[Tensor, "image unit"]:
         """Return the features."""
-        cosine = functional.normalize(v, dim=1) @ functional.normalize(self.weight, dim=1).T
-        x = cosine.clamp(min=0).pow(self.power)
-        if self.of_image:
-            x = x * (FEATURE_SUM / x.sum(dim=1, keepdim=True).clamp(min=1e-30))
-        return x
-
-    def extra_repr(self) -> str:
-        """Return units, pixels and power, for `print`."""
-        units, pixels = self.weight.shape
-        return f"num_units={units}, num_pixels={pixels}, power={self.power}"
+        x = self.features(v)
+        return x * (FEATURE_SUM / x.sum(dim=1, keepdim=True).clamp(min=1e-30))
 
 
-class LinearHead(nn.Module):
-    """Features to one output per class; the largest is the answer: see `Head`."""
+def features_of(layer: Encoder, readout: Readout) -> nn.Module:
+    """Return input rates to the features that a readout with these settings sees."""
+    features = layer.to_module(power=readout.power)
+    return ScaledFeatures(features) if readout.scaling == "image" else features
+
+
+class HeadModule(nn.Module):
+    """Features to one output per class; the largest is the answer: see `LinearHead`."""
 
     offset: Tensor
     scale: Tensor
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: LinearHead) -> None:
         super().__init__()
         self.weight = nn.Parameter(head.weights.detach().clone())
         self.bias = nn.Parameter(head.bias.detach().clone())
@@ -107,18 +105,15 @@ def rectified(
 
 @isolated(grad=True)
 def assembled(
-    preprocess: Preprocess,
-    mean: Float[Tensor, " pixel"],
-    features: nn.Module,
-    head: Head | None,
+    preprocess: FittedPreprocess, features: nn.Module, head: LinearHead | None
 ) -> nn.Sequential:
     """Return a model with the parts `preprocess`, `features` and, if there is one, `head`.
 
     It is in evaluation mode.
     """
-    parts = OrderedDict(preprocess=Preprocessing(preprocess, mean), features=features)
+    parts = OrderedDict(preprocess=Preprocessing(preprocess), features=features)
     if head is not None:
-        parts["head"] = LinearHead(head)
+        parts["head"] = HeadModule(head)
     return nn.Sequential(parts).eval()
 
 

@@ -1,7 +1,8 @@
-"""The supervised head: what can be read from the hidden units by one linear layer.
+"""The supervised readout: one linear layer that learns classes from the hidden units.
 
 Features (K&H 2019, eq. 1): max(Σ_i W_ui v_i, 0)^n, with images v and rows of W of unit
-norm, so that the product is a cosine and its n-th power neither overflows nor vanishes.
+norm, so that the product is a cosine and its n-th power neither overflows nor vanishes
+(`layers.Dense.features`).
 Loss (eq. 12): Σ_a |tanh(β o_a) − t_a|^m with t = ±1; or cross-entropy.
 
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019); that n acts on cosines is the
@@ -21,12 +22,12 @@ from torch.nn import functional
 from fastpath import checks
 from fastpath.ambient import adam, isolated
 from fastpath.compute import enough_threads
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess
+from fastpath.layers import Encoder
 from fastpath.training.history import ReadoutLog
 from neurodyn.progress import shown
 
 BLOCK = 4096  # images at a time, where all at once would take too much memory
-UNIT_PIXEL = "(unit, pixel)"
 WARM_UP = 0.05  # of the steps of the readout's training
 # Sum of an image's features, or its mean over the training images. A step of Adam moves
 # each weight by about lr, so an output by up to lr times this sum for any number of units.
@@ -86,7 +87,7 @@ def _smoothing(name: str, value: Any) -> float | int:
 
 
 @dataclass(frozen=True)
-class Head:
+class LinearHead:
     """A trained linear read-out of features, with the scaling its features need."""
 
     weights: Float[Tensor, "class unit"]
@@ -114,36 +115,30 @@ class Head:
         scaled = (features - self.offset) * self.scale
         return functional.linear(scaled, self.weights, self.bias)
 
-    def to(self, device: torch.device) -> "Head":
+    def to(self, device: torch.device) -> "LinearHead":
         """Return the same head on another device."""
         moved = {name: tensor.to(device) for name, tensor in vars(self).items()}
         return replace(self, **moved)
 
 
 # Called after each epoch, from 1, with the head as it is then.
-type Watch = Callable[[int, Head], None]
+type OnEpochEnd = Callable[[int, LinearHead], None]
 
 
 @isolated()
 def features(
-    weights: Float[Tensor, "unit pixel"],
-    v: Float[Tensor, "image v_pixel"],
-    readout: Readout,
-) -> Float[Tensor, "image unit"]:
-    """Return eq. 1 of the images v, brought to unit norm (rows of `weights` as well).
+    layer: Encoder, v: Float[Tensor, "image pixel"], readout: Readout
+) -> Float[Tensor, "image feature"]:
+    """Return the features of images v as the readout sees them: its power and scaling.
 
     Raises
     ------
     ValueError
-        If the images do not have as many pixels as the weights.
+        If the layer cannot see images of this size.
     """
-    v = checks.floats("images", v, "(image, pixel)")
-    weights = checks.floats("weights", weights, UNIT_PIXEL)
+    layer = checks.instance("layer", layer, Encoder)
     readout = checks.instance("readout", readout, Readout)
-    checks.pixels(v, weights)
-    checks.same_device("the images", v, "the weights", weights)
-    cosine = functional.normalize(v, dim=1) @ functional.normalize(weights, dim=1).T
-    x = cosine.clamp_(min=0).pow_(readout.power)
+    x = layer.features(v, power=readout.power)
     if readout.scaling == "image":
         x *= FEATURE_SUM / x.sum(dim=1, keepdim=True).clamp_(min=1e-30)
     return x
@@ -152,23 +147,21 @@ def features(
 class Streamed:
     """Features of images that are computed each time they are used.
 
-    Stands for the tensor (image, unit) of `features` where that would not fit.
+    Stands for the tensor (image, feature) of `features` where that would not fit.
     """
 
     def __init__(
         self,
-        weights: Float[Tensor, "unit pixel"],
+        layer: Encoder,
         x: Num[Tensor, "image *shape"],
-        preprocess: Preprocess,
-        mean: Float[Tensor, " pixel"],
+        preprocess: FittedPreprocess,
         readout: Readout,
     ) -> None:
-        x, weights = checks.images("x", x), checks.floats("weights", weights, UNIT_PIXEL)
-        checks.pixels(x.flatten(1), weights)
-        self._weights, self._x = weights, x
-        self._mean = checks.mean_image(mean, x.flatten(1))
-        self._preprocess = checks.instance("preprocess", preprocess, Preprocess)
+        self._layer = checks.instance("layer", layer, Encoder)
+        self._x = checks.images("x", x)
+        self._preprocess = checks.instance("preprocess", preprocess, FittedPreprocess)
         self._readout = checks.instance("readout", readout, Readout)
+        checks.mean_image(preprocess.mean, self._x.flatten(1))
 
     def __len__(self) -> int:
         return len(self._x)
@@ -178,12 +171,11 @@ class Streamed:
         self, images: Int[Tensor, " chosen"] | slice
     ) -> Float[Tensor, "chosen unit"]:
         """Return the features of some images."""
-        v = self._preprocess(self._x[images], self._mean)
-        return features(self._weights, v, self._readout)
+        return features(self._layer, self._preprocess(self._x[images]), self._readout)
 
     def flop(self, num_images: int) -> int:
         """Return the number of operations for the features of so many images."""
-        return 2 * num_images * self._weights.numel()
+        return 2 * num_images * self._layer.weights.numel()
 
     def blocks(self) -> Iterator[Float[Tensor, "block unit"]]:
         """Yield the features of all images, BLOCK of them at a time."""
@@ -201,12 +193,12 @@ def fit(
     generator: torch.Generator,
     progress: bool = True,
     log: ReadoutLog | None = None,
-    watch: Watch | None = None,
-) -> Head:
+    on_epoch_end: OnEpochEnd | None = None,
+) -> LinearHead:
     """Train a linear head on features x with labels y by Adam; the weights start at 0.
 
-    `log` is told of each step and epoch; `watch` is called with each epoch that is done,
-    from 1, and the head as it is then.
+    `log` gets each step and epoch; `on_epoch_end` is called with the number of epochs done,
+    from 1, and the head.
 
     Raises
     ------
@@ -225,7 +217,7 @@ def fit(
     offset, scale = SCALINGS[readout.scaling](x)
     weights = first.new_zeros(num_classes, len(first))
     bias = first.new_zeros(num_classes)
-    head = Head(weights.requires_grad_(), bias.requires_grad_(), offset, scale)
+    head = LinearHead(weights.requires_grad_(), bias.requires_grad_(), offset, scale)
     optimizer = adam([head.weights, head.bias], readout.lr)
     num_steps = readout.epochs * math.ceil(len(x) / readout.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -248,14 +240,14 @@ def fit(
                 schedule.step()
                 log.step(loss, output)
             log.end_epoch(y[order.to(y.device)])
-            if watch is not None:
-                watch(epoch, head)
-    return Head(weights.detach(), bias.detach(), offset, scale)
+            if on_epoch_end is not None:
+                on_epoch_end(epoch, head)
+    return LinearHead(weights.detach(), bias.detach(), offset, scale)
 
 
 @isolated(grad=False)
 def error(
-    head: Head, x: Float[Tensor, "image unit"] | Streamed, y: Int[Tensor, " image"]
+    head: LinearHead, x: Float[Tensor, "image unit"] | Streamed, y: Int[Tensor, " image"]
 ) -> float:
     """Return the percentage of images whose largest output is not their label's."""
     return error_of(confusion(head, x, y))
@@ -263,7 +255,7 @@ def error(
 
 @isolated(grad=False)
 def confusion(
-    head: Head, x: Float[Tensor, "image unit"] | Streamed, y: Int[Tensor, " image"]
+    head: LinearHead, x: Float[Tensor, "image unit"] | Streamed, y: Int[Tensor, " image"]
 ) -> Int[Tensor, "label answer"]:
     """Return how many images of each label get each answer, the largest output.
 
@@ -272,7 +264,7 @@ def confusion(
     ValueError
         If x are not the features that the head reads, or y not one of its classes each.
     """
-    head = checks.instance("head", head, Head)
+    head = checks.instance("head", head, LinearHead)
     if not isinstance(x, Streamed):
         x = checks.floats("features", x, "(image, unit)")
     num = len(head.bias)

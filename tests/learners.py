@@ -21,6 +21,7 @@ from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
 from fastpath.estimators import BackpropNetwork, CompetingUnits
+from fastpath.layers import DenseSettings
 from fastpath.readout import Readout
 from fastpath.runs import storage
 from fastpath.training.loop import Training
@@ -51,26 +52,29 @@ BACKPROP = Backprop(epochs=2, batch_size=44, lr=1e-2)
 def _split(seed: int, validation: int) -> tuple[experiment.Split, torch.Generator]:
     generator = torch.Generator().manual_seed(seed)
     shown = datasets.load("given")
-    parts = experiment.split(shown, validation=validation, generator=generator)
-    return parts, generator
+    split = experiment.split(shown, validation=validation, generator=generator)
+    return split, generator
 
 
 def learn(competition: Any, p: float) -> Learner:
     def learner(seed: int, validation: int, folder: Path) -> Results:
-        parts, generator = _split(seed, validation)
+        split, generator = _split(seed, validation)
         trained = experiment.learn(
-            parts,
-            num_units=UNITS,
+            split,
+            layer=DenseSettings(num_units=UNITS, p=p),
             num_classes=CLASSES,
-            p=p,
             competition=competition,
             training=TRAINING,
             preprocess=CENTRED,
-            head=READOUT,
+            readout=READOUT,
             generator=generator,
             progress=False,
         )
-        tensors = {"weights": trained.weights, "mean": trained.mean, **vars(trained.head)}
+        tensors = {
+            "weights": trained.weights,
+            "mean": trained.preprocess.mean,
+            **vars(trained.head),
+        }
         arrays = {name: tensor.detach().numpy() for name, tensor in tensors.items()}
         history = numbers(trained.history)
         return {**arrays, **history, **{k: np.array(v) for k, v in trained.metrics.items()}}
@@ -79,9 +83,9 @@ def learn(competition: Any, p: float) -> Learner:
 
 
 def backprop(seed: int, validation: int, folder: Path) -> Results:
-    parts, generator = _split(seed, validation)
-    errors = baselines.backprop(
-        parts,
+    split, generator = _split(seed, validation)
+    trained = baselines.backprop(
+        split,
         num_units=UNITS,
         num_classes=CLASSES,
         backprop=BACKPROP,
@@ -89,16 +93,16 @@ def backprop(seed: int, validation: int, folder: Path) -> Results:
         generator=generator,
         progress=False,
     )
-    return {name: np.array(error) for name, error in errors.items()}
+    return {name: np.array(error) for name, error in trained.errors.items()}
 
 
 def linear(seed: int, validation: int, folder: Path) -> Results:
-    parts, generator = _split(seed, validation)
+    split, generator = _split(seed, validation)
     errors = baselines.linear(
-        parts,
+        split,
         num_classes=CLASSES,
         preprocess=CENTRED,
-        head=READOUT,
+        readout=READOUT,
         generator=generator,
         progress=False,
     )
@@ -106,13 +110,12 @@ def linear(seed: int, validation: int, folder: Path) -> Results:
 
 
 def kmeans(seed: int, validation: int, folder: Path) -> Results:
-    parts, _ = _split(seed, validation)
+    split, _ = _split(seed, validation)
     weights = baselines.kmeans(
-        parts.x_learn,
+        split.x_train,
         num_units=UNITS,
         kmeans=KMeans(passes=2),
-        preprocess=CENTRED,
-        mean=CENTRED.fit(parts.x_learn),
+        preprocess=CENTRED.fit(split.x_train),
         seed=seed,
     )
     return {"weights": weights.numpy()}
@@ -301,15 +304,15 @@ def dale_circuit(seed: int, validation: int, folder: Path) -> Results:
         validation=validation,
         backend="numpy",
     )
-    parts = dale_learns.experiment.split(config, datasets.load("given"), seed)
-    run = dale_learns.experiment.simulate(config, parts, seed)
+    split = dale_learns.experiment.train_eval_split(config, datasets.load("given"), seed)
+    run = dale_learns.experiment.simulate(config, split, seed)
     weights = {dale_learns.experiment.DALE: torch.from_numpy(run["weights"].values).float()}
-    weights |= dale_learns.experiment.rivals(config, parts, seed)
+    weights |= dale_learns.experiment.rivals(config, split, seed)
     errors = [
-        dale_learns.experiment.read_out(config, parts, name, one, seed)
+        dale_learns.experiment.read_out(config, split, name, one, seed)
         for name, one in weights.items()
     ]
-    errors.append(dale_learns.experiment.back_propagated(config, parts, seed))
+    errors.append(dale_learns.experiment.back_propagated(config, split, seed))
     found = {name: one.numpy() for name, one in weights.items()}
     return found | {"error": np.array(errors), "weights_ie": run["weights_ie"].values}
 

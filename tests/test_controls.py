@@ -14,7 +14,7 @@ import torch
 from fastpath import baselines, experiment, readout
 from fastpath.baselines import Backprop
 from fastpath.commands.flags import Train
-from fastpath.commands.train import planned
+from fastpath.commands.train import configured
 from fastpath.data.defaults import defaults_for
 from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
@@ -41,7 +41,7 @@ def told_apart(monkeypatch):
     for module in (hidden_size, faces, multilayer, dale_training, hebbian_first_layer):
         monkeypatch.setattr(module, "defaults_for", told)
     # Not by its path: the package holds a function of that name.
-    monkeypatch.setattr(sys.modules[planned.__module__], "defaults_for", told)
+    monkeypatch.setattr(sys.modules[configured.__module__], "defaults_for", told)
     monkeypatch.setattr(dale_training, "READOUTS", {})
 
 
@@ -82,7 +82,9 @@ def test_random_layers_have_the_readout_of_random_weights():
         assert replace(random, **changes, training=learned.training) == learned
     for epochs in (0, 2):
         flags = {"data": "digits", "out": Path("x"), "epochs": epochs}
-        assert planned(Train(**flags), "digits").readout == (LEARNED if epochs else RANDOM)
+        assert configured(Train(**flags), "digits").readout == (
+            LEARNED if epochs else RANDOM
+        )
 
 
 def test_the_power_of_random_weights_is_1_for_every_data_set(monkeypatch):
@@ -94,8 +96,8 @@ def test_the_power_of_random_weights_is_1_for_every_data_set(monkeypatch):
         assert settings.random.power == 1
     powers = []
 
-    def read_out(*args, head, **kwargs):
-        powers.append(head.power)
+    def read_out(*args, readout, **kwargs):
+        powers.append(readout.power)
         return None, {"test_error": 0.0}
 
     monkeypatch.setattr(experiment, "read_out", read_out)
@@ -120,8 +122,8 @@ def test_random_weights_of_the_quickstart_are_read_out_their_own_way(monkeypatch
     class Enough(Exception):
         pass
 
-    def learn(parts, *, training, head, **settings):
-        asked.append((training.epochs, head.power))
+    def learn(split, *, training, readout, **settings):
+        asked.append((training.epochs, readout.power))
         if len(asked) == 2:
             raise Enough
         return SimpleNamespace(metrics={"test_error": 0.0})
@@ -140,7 +142,7 @@ STEPS = 9  # 3 in each epoch, the last of 5 images
 
 
 @pytest.fixture
-def parts():
+def split():
     generator = torch.Generator().manual_seed(3)
     x = torch.randint(0, 256, (NUM_IMAGES, 3, 3, 1), generator=generator).byte()
     y = torch.arange(NUM_IMAGES) % SIZES[-1]
@@ -160,7 +162,7 @@ def rates_of(monkeypatch):
     return rates
 
 
-def trained(parts, **changes):
+def trained(split, **changes):
     """Return the parameters after each epoch, and the errors."""
     epochs = []
     settings = {
@@ -170,19 +172,19 @@ def trained(parts, **changes):
         "preprocess": Preprocess(subtract_mean=True),
         "generator": torch.Generator().manual_seed(0),
         "progress": False,
-        "watch": lambda _, network: epochs.append(
+        "on_epoch_end": lambda _, network: epochs.append(
             [p.detach().double().numpy().copy() for p in network.parameters()]
         ),
     }
-    errors = baselines.backprop(parts, **settings | changes)
-    return epochs, errors
+    network = baselines.backprop(split, **settings | changes)
+    return epochs, network.errors
 
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_the_cosine_of_back_propagation_falls_with_every_mini_batch(
-    parts, rates_of, frozen
+    split, rates_of, frozen
 ):
-    trained(parts, frozen=frozen)
+    trained(split, frozen=frozen)
     cosine = [0.02 * (1 + math.cos(math.pi * t / STEPS)) / 2 for t in range(STEPS)]
     np.testing.assert_allclose(rates_of, cosine, rtol=1e-12)
 
@@ -208,7 +210,7 @@ def test_the_schedules_of_the_readout_fall_with_every_mini_batch(rates_of):
         np.testing.assert_allclose(rates_of, expected, rtol=1e-12)
 
 
-def by_hand(parts, *, frozen=False):
+def by_hand(split, *, frozen=False):
     """Return parameters after each epoch, of loops in NumPy: gradients and Adam."""
     generator = torch.Generator().manual_seed(0)
     values = []
@@ -216,7 +218,7 @@ def by_hand(parts, *, frozen=False):
         for shape in ((outputs, inputs), (outputs,)):
             drawn = torch.empty(shape).uniform_(-1, 1, generator=generator)
             values.append(drawn.double().numpy() / math.sqrt(inputs))
-    x, y = parts.x_learn.double().numpy().reshape(NUM_IMAGES, -1) / 255, parts.y_learn
+    x, y = split.x_train.double().numpy().reshape(NUM_IMAGES, -1) / 255, split.y_train
     x -= x.mean(axis=0)
     first, second = ([np.zeros_like(v) for v in values] for _ in range(2))
     epochs, t = [], 0
@@ -251,9 +253,9 @@ def by_hand(parts, *, frozen=False):
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_back_propagation_is_a_loop_of_its_equations(parts, frozen):
-    epochs, errors = trained(parts, frozen=frozen)
-    expected, wrong = by_hand(parts, frozen=frozen)
+def test_back_propagation_is_a_loop_of_its_equations(split, frozen):
+    epochs, errors = trained(split, frozen=frozen)
+    expected, wrong = by_hand(split, frozen=frozen)
     for one, other in zip(epochs, expected, strict=True):
         for found, value in zip(one, other, strict=True):
             # Measured: 2e-6 in float32.

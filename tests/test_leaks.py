@@ -75,9 +75,9 @@ def trained():
 def changed(monkeypatch, which):
     """Let the ladder see other validation images in some places."""
     parts = ladder._split("given", None, 0)
-    x = parts.x_score.clone()
+    x = parts.x_eval.clone()
     x[which] = 255 - x[which]
-    other = replace(parts, x_score=x)
+    other = replace(parts, x_eval=x)
     monkeypatch.setattr(ladder, "_split", lambda *_: other)
 
 

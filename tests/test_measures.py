@@ -160,7 +160,7 @@ def test_an_imitation_is_the_best_of_all_that_are_tried(trained, monkeypatch):
     found = trial.compute(trained).sel(k=2, delta=0.4, threshold="share")
     w = trained["weights"].sel(stage="late").values.astype(float)
     source = trial.network.source
-    v = source.seen(source.validation().x_score[:22]).numpy()
+    v = source.seen(source.validation().x_eval[:22]).numpy()
     halves = (v[:11], v[11:])
 
     def change(g, images):
@@ -202,26 +202,26 @@ def test_a_stack_is_read_out_as_its_last_layer_sees_and_took_the_time_of_all(mon
         asked = {}
         read_out = multilayer.networks.experiment.read_out
 
-        def noted(weights, parts, **settings):
-            asked.update(settings, weights=weights)
-            return read_out(weights, parts, **settings)
+        def noted(layer, preprocess, split, **settings):
+            asked.update(layer=layer, preprocess=preprocess)
+            return read_out(layer, preprocess, split, **settings)
 
         monkeypatch.setattr(multilayer.networks.experiment, "read_out", noted)
         result = deep.compute(*towers)
     assert float(result["learn_seconds"]) == 111
-    assert asked["preprocess"] == deep.layers[-1].preprocess
-    np.testing.assert_array_equal(asked["mean"], towers[-1]["mean"])
-    np.testing.assert_array_equal(asked["weights"], towers[-1]["weights"])
+    assert asked["preprocess"].steps == deep.layers[-1].preprocess
+    np.testing.assert_array_equal(asked["preprocess"].mean, towers[-1]["mean"])
+    np.testing.assert_array_equal(asked["layer"].weights, towers[-1]["weights"])
     assert float(result["dead"]) == float(towers[-1]["dead"])
 
 
 def test_units_that_learned_nothing_in_the_last_epoch_are_dead():
     metrics = {"train_seconds": 1.0, "test_error": 3.0, "train_error": 2.0}
-    parts = SimpleNamespace(scored_on="test")
+    split = SimpleNamespace(scored_on="test")
     for learning, dead in (([1.0, 0.75], 25.0), ([], np.nan)):
         history = xr.Dataset({"learning": ("epoch", learning)})
         trained = SimpleNamespace(history=history, metrics=metrics)
-        found = trials.Local.score(None, trained, parts)
+        found = trials.Local.score(None, trained, split)
         np.testing.assert_equal([float(found["dead"]), float(found["error"])], [dead, 3])
 
 

@@ -90,17 +90,17 @@ def test_mirror_images_are_learned_but_not_of_those_scored_on(tiny):
         validation=10,
     )
     _, parts, _ = trial.begin()
-    x, y = parts.x_learn.numpy(), parts.y_learn.numpy()
-    assert (len(x), len(parts.x_score)) == (60, 10)
+    x, y = parts.x_train.numpy(), parts.y_train.numpy()
+    assert (len(x), len(parts.x_eval)) == (60, 10)
     for i in range(30):
         np.testing.assert_array_equal(x[30 + i], x[i][:, ::-1])
     np.testing.assert_array_equal(y[30:], y[:30])
     learned = {image.tobytes() for image in x}
-    for image in parts.x_score.numpy():
+    for image in parts.x_eval.numpy():
         assert image.tobytes() not in learned
         assert image[:, ::-1].tobytes() not in learned
     plain = replace(trial, source=Source.of(tiny, None))
-    assert len(plain.begin()[1].x_learn) == 30
+    assert len(plain.begin()[1].x_train) == 30
 
 
 def test_largest_class_is_that_of_the_training_images(tmp_path):

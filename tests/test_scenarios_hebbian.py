@@ -12,6 +12,7 @@ from torch.nn import functional
 from fastpath import baselines, experiment
 from fastpath.baselines import Backprop
 from fastpath.data.defaults import defaults_for
+from fastpath.layers import Dense
 from scenarios import hebbian_first_layer
 from scenarios.hebbian_first_layer import NAMES, Config, network
 from scenarios.hebbian_first_layer.networks import Curve, Layer, OwnReadout, Perceptron
@@ -56,9 +57,9 @@ def test_accuracies_of_classes_average_to_the_error(source, name):
 @pytest.mark.parametrize("frozen", [False, True])
 def test_the_curve_ends_with_the_error_of_back_propagation(source, frozen):
     trial, _ = small("end to end", source, frozen=frozen)
-    _, parts, generator = trial.begin()
-    errors = baselines.backprop(
-        parts,
+    _, split, generator = trial.begin()
+    network = baselines.backprop(
+        split,
         num_units=UNITS,
         num_classes=10,
         backprop=trial.backprop,
@@ -68,21 +69,20 @@ def test_the_curve_ends_with_the_error_of_back_propagation(source, frozen):
         frozen=frozen,
     )
     result = trial.compute()
-    assert float(result["error"][-1]) == errors["test_error"]
-    assert float(result["train_error"]) == errors["train_error"]
+    assert float(result["error"][-1]) == network.errors["test_error"]
+    assert float(result["train_error"]) == network.errors["train_error"]
     assert float(result["layer_seconds"]) == 0
 
 
 def test_the_curve_ends_with_the_error_of_the_own_readout(source):
     trial, given = small("Hebbian own readout", source)
-    _, parts, generator = trial.begin()
+    _, split, generator = trial.begin()
     _, errors = experiment.read_out(
-        torch.from_numpy(given[0]["weights"].values),
-        parts,
+        Dense(torch.from_numpy(given[0]["weights"].values)),
+        trial.preprocess.fit(split.x_train),
+        split,
         num_classes=10,
-        preprocess=trial.preprocess,
-        mean=trial.preprocess.fit(parts.x_learn),
-        head=trial.readout,
+        readout=trial.readout,
         generator=generator,
         progress=False,
     )
@@ -91,18 +91,19 @@ def test_the_curve_ends_with_the_error_of_the_own_readout(source):
 
 def test_a_head_is_watched_as_it_is_after_each_epoch(source):
     trial, given = small("Hebbian own readout", source)
-    _, parts, generator = trial.begin()
+    _, split, generator = trial.begin()
     seen = []
     head, _ = experiment.read_out(
-        torch.from_numpy(given[0]["weights"].values),
-        parts,
+        Dense(torch.from_numpy(given[0]["weights"].values)),
+        trial.preprocess.fit(split.x_train),
+        split,
         num_classes=10,
-        preprocess=trial.preprocess,
-        mean=trial.preprocess.fit(parts.x_learn),
-        head=trial.readout,
+        readout=trial.readout,
         generator=generator,
         progress=False,
-        watch=lambda epoch, head: seen.append((epoch, head.weights.detach().clone())),
+        on_epoch_end=lambda epoch, head: seen.append(
+            (epoch, head.weights.detach().clone())
+        ),
     )
     assert [epoch for epoch, _ in seen] == [1, 2, 3]
     assert not torch.equal(seen[0][1], seen[1][1])
@@ -137,8 +138,8 @@ def test_frozen_weights_stay_and_initial_ones_change(source, monkeypatch, name, 
 def test_frozen_units_learn_alike_in_memory_and_computed_anew(source, monkeypatch):
     trial, given = small("Hebbian frozen", source)
     cached = trial.compute(*given)
-    monkeypatch.setattr(baselines, "free_memory", lambda device: 0)
-    monkeypatch.setattr(baselines, "check_memory", lambda *_: None)
+    monkeypatch.setattr(baselines.end_to_end, "free_memory", lambda device: 0)
+    monkeypatch.setattr(baselines.end_to_end, "check_memory", lambda *_: None)
     anew = trial.compute(*given)
     np.testing.assert_allclose(anew["error"], cached["error"], atol=0.5)
     np.testing.assert_allclose(anew["train_error"], cached["train_error"], atol=0.5)

@@ -51,14 +51,14 @@ def test_interneurons_are_non_negative_and_balanced():
     trial = signed("interneurons", preprocess=Preprocess())
     _, parts, generator = trial.begin()
     wrong: list[int] = []
-    relay = trial.interneurons(parts, generator, wrong).balanced(parts.x_learn)
+    relay = trial.interneurons(parts, generator, wrong).balanced(parts.x_train)
     assert wrong == [0] * trial.training.epochs
     assert (relay.weights >= 0).all()
-    inputs = relay.beside(parts.x_learn[:50])
-    pixels = parts.x_learn[:50].flatten(1) / 255
+    inputs = relay.beside(parts.x_train[:50])
+    pixels = parts.x_train[:50].flatten(1) / 255
     rates = relay.gain * pixels @ relay.weights.T
     torch.testing.assert_close(inputs, torch.cat([pixels, rates], dim=1))
-    norms = [part.norm(dim=1).mean() for part in relay.beside(parts.x_learn).split(64, 1)]
+    norms = [part.norm(dim=1).mean() for part in relay.beside(parts.x_train).split(64, 1)]
     assert float(norms[0] / norms[1]) == pytest.approx(1, rel=1e-5)
     signs = trial.constraint(64 + 5, generator).signs[0]
     assert signs.tolist() == [1] * 64 + [-1] * 5
@@ -85,7 +85,7 @@ def test_a_layer_on_top_sees_the_rates_of_the_one_below():
     for tower in deep.needs:
         towers.append(tower.compute(*towers))
     _, parts, _ = deep.begin()
-    v = parts.x_learn.flatten(1).double() / 255
+    v = parts.x_train.flatten(1).double() / 255
     for layer, tower in zip(deep.layers[:-1], towers, strict=False):
         w = torch.from_numpy(tower["weights"].values).double()
         if layer.decorrelate is not None:
@@ -95,7 +95,7 @@ def test_a_layer_on_top_sees_the_rates_of_the_one_below():
         v = cosine.clamp(min=0) ** layer.power
     assert [layer.decorrelate for layer in deep.layers] == [None, 0.1, 0.1]
     seen = multilayer.networks.climbed(parts, deep.layers, tuple(towers[:-1]))
-    torch.testing.assert_close(seen.x_learn.double(), v, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(seen.x_train.double(), v, rtol=1e-3, atol=1e-5)
     result = deep.compute(*towers)
     assert float(result["error"]) < 60  # chance: 90
 

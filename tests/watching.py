@@ -108,9 +108,9 @@ def given(shown: Images) -> Iterator[list[torch.Tensor]]:
     plain = experiment.split
 
     def split(*args: Any, **kwargs: Any) -> experiment.Split:
-        parts = plain(*args, **kwargs)
-        held_out.append(parts.x_score)
-        return parts
+        split = plain(*args, **kwargs)
+        held_out.append(split.x_eval)
+        return split
 
     cached = (trials._loaded, ladder._loaded, ladder._split)
     with pytest.MonkeyPatch.context() as patch:

@@ -9,12 +9,12 @@ import xarray as xr
 from torch import nn
 
 from fastpath import baselines, checks, experiment, module, readout
+from fastpath.baselines import TrainedNetwork
 from fastpath.commands.flags import Backprop
 from fastpath.commands.report import report
 from fastpath.commands.train import changed
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for, taken
-from fastpath.data.preprocess import Preprocess
 from fastpath.runs import storage
 from fastpath.runs.execute import described
 from fastpath.runs.folder import BACKPROP, write
@@ -28,12 +28,12 @@ def backprop(command: Backprop) -> None:
     datasets.check_root(command, command.data)
     images = datasets.load(command.data, command.data_root)
     generator = torch.Generator().manual_seed(checks.seed("seed", command.seed))
-    parts = experiment.split(
+    split = experiment.split(
         images, validation=command.validation, generator=generator, device=device
     )
     known = defaults_for(images.origin, command.units)
     if command.batch_size is not None:
-        checked_size(command.batch_size, len(parts.x_learn))
+        checked_size(command.batch_size, len(split.x_train))
     backprop = changed(known.backprop, command, "epochs", "batch_size", "lr", "smoothing")
     preprocess = changed(
         known.backprop_preprocess,
@@ -42,19 +42,17 @@ def backprop(command: Backprop) -> None:
     )
     if command.out is not None:
         storage.prepare(command.out, overwrite=command.overwrite)
-    trained: dict[int, nn.Module] = {}
-    errors, seconds = experiment.timed(
+    trained, seconds = experiment.timed(
         lambda: baselines.backprop(
-            parts,
+            split,
             num_units=command.units,
             num_classes=len(images.classes),
             backprop=backprop,
             preprocess=preprocess,
             generator=generator,
-            watch=lambda _, network: trained.update({0: network}),
         )
     )
-    metrics = {**errors, "train_seconds": seconds}
+    metrics = {**trained.errors, "train_seconds": seconds}
     if command.out is not None:
         config = {
             "kind": BACKPROP,
@@ -69,7 +67,7 @@ def backprop(command: Backprop) -> None:
             "threads": torch.get_num_threads(),
             "precision": command.precision,
         }
-        _save(command.out, trained[0], parts, config, metrics)
+        _save(command.out, trained, split, config, metrics)
     report(metrics)
     print(taken(images))
     if command.out is not None:
@@ -78,18 +76,16 @@ def backprop(command: Backprop) -> None:
 
 def _save(
     folder: Path,
-    network: nn.Module,
-    parts: experiment.Split,
+    trained: TrainedNetwork,
+    split: experiment.Split,
     config: dict[str, Any],
     metrics: dict[str, float],
 ) -> None:
-    """Write a trained network as a run, with the confusion of the images scored on."""
-    preprocess = Preprocess(**config["preprocess"])
-    mean = preprocess.fit(parts.x_learn).cpu()
-    tensors = {"mean": mean, **baselines.tensors_of(network)}
-    whole = nn.Sequential(module.Preprocessing(preprocess, mean), network)
-    answers = module.outputs(whole.to(parts.x_score.device), parts.x_score).argmax(dim=1)
-    confusion = readout.count(answers, parts.y_score, num_classes=len(config["classes"]))
+    """Write a trained network as a run, with the confusion of the evaluation images."""
+    whole = nn.Sequential(module.Preprocessing(trained.preprocess), trained.network)
+    answers = module.outputs(whole, split.x_eval).argmax(dim=1)
+    confusion = readout.count(answers, split.y_eval, num_classes=len(config["classes"]))
     counts = (("label", "answer"), confusion.cpu().numpy(), CONFUSION)
+    history = xr.Dataset({"confusion": counts})
     with storage.alone(folder):
-        write(folder, tensors, config, metrics, history=xr.Dataset({"confusion": counts}))
+        write(folder, trained.tensors(), config, metrics, history=history)

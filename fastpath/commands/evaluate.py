@@ -19,14 +19,12 @@ def evaluate(command: Evaluate) -> None:
     run, images, device = opened(command)
     x = torch.from_numpy(images.x_test).to(device)
     y = torch.from_numpy(images.y_test).to(device)
-    if run.readout is None:
-        answers = module.outputs(run.to_module().to(device), x).argmax(dim=1)
+    if run.layer is None or run.readout is None:
+        answers = module.outputs(run.to_module(), x).argmax(dim=1)
         error = 100 * (answers != y).double().mean().item()
     else:
-        v = readout.Streamed(
-            run.weights.to(device), x, run.preprocess, run.mean.to(device), run.readout
-        )
-        error = readout.error(run.head.to(device), v, y)
+        v = readout.Streamed(run.layer, x, run.preprocess, run.readout)
+        error = readout.error(run.head, v, y)
     report({"test_error": error})
 
 
@@ -40,7 +38,7 @@ def opened(command: OfRun) -> tuple[Saved, datasets.Images, torch.device]:
         size or of other classes.
     """
     device = command.ready()
-    run, folder = open_run(command.run), command.run
+    run, folder = open_run(command.run, device), command.run
     found = datasets.found(run.data, command.data, command.data_root, folder)
     images = as_learned(found, run, folder)
     say_without_sums(folder, has_sums=run.has_sums)

@@ -26,7 +26,7 @@ def export(command: Export) -> None:
         )
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(images.x_test), generator=generator)[: command.num_images]
-    v = run.preprocess(torch.from_numpy(images.x_test)[chosen], run.mean)
+    v = run.preprocess(torch.from_numpy(images.x_test)[chosen])
     tidy(command.out.parent, command.out.name)
     storage.save_arrays(
         command.out, {"images": v.numpy(), "labels": images.y_test[chosen.numpy()]}

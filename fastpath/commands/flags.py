@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fastpath.compute import Cores, Machine, Processor
+from fastpath.compute import Compute, Cores, Processor
 
 # `datasets.GIVEN`, which takes long to load.
 GIVEN = "digits, mnist, fashion_mnist, cifar10, cifar100, an .npz file or an image folder"
@@ -24,7 +24,7 @@ class Saving:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Saving, Machine):
+class Train(Saving, Compute):
     """Train a layer without labels, then a linear readout of it; write both to a folder.
 
     The folder gets weights.safetensors, history.nc, snapshots.nc, config.json and

@@ -24,11 +24,11 @@ def predict(command: Predict) -> None:
         raise ValueError(
             f"{out} exists: choose another --out, or give --overwrite to replace it"
         )
-    run = open_run(command.run)
+    run = open_run(command.run, device)
     say_without_sums(command.run, has_sums=run.has_sums)
     names, x = _read(command.images)
     x = torch.from_numpy(_as_learned(x, run, command)).to(device)
-    answers = module.outputs(run.to_module().to(device), x).argmax(dim=1).tolist()
+    answers = module.outputs(run.to_module(), x).argmax(dim=1).tolist()
     lines = io.StringIO()
     table = csv.writer(lines, lineterminator="\n")
     table.writerow(["image", "class"])

@@ -8,8 +8,8 @@ import torch
 
 from fastpath import kernels
 from fastpath.commands.flags import Resume
-from fastpath.commands.train import carry_out
-from fastpath.compute import Machine
+from fastpath.commands.train import carry_out, checkpoints_of
+from fastpath.compute import Compute
 from fastpath.data import datasets
 from fastpath.runs.execute import unfinished
 from fastpath.training import distributed, tensorboard
@@ -17,36 +17,36 @@ from fastpath.training import distributed, tensorboard
 
 def resume(command: Resume) -> None:
     """Run `fastpath resume`."""
-    plan, before = unfinished(command.run)
-    if plan.tensorboard:
+    config, before = unfinished(command.run)
+    if config.tensorboard:
         tensorboard.check_installed()
     root = command.data_root or before["data_root"]
     device = command.device or before["device"]
     where = torch.device(device), torch.float32
     same = before["kernels"]
-    machine = Machine(
+    compute = Compute(
         data_root=None if root is None else Path(root),
         device=device,
         threads=before["threads"] if command.threads is None else command.threads,
         precision=before["precision"] if device == "cuda" else "float32",
         kernels=None if kernels.why_not(same, *where) else same,
     )
-    team = distributed.join(machine.ready())
-    leads = team is None or team.rank == 0
-    now = kernels.choose(*where, machine.kernels).name
-    if now != same and leads:
+    team = distributed.join(compute.ready())
+    is_main = team is None or team.is_main
+    now = kernels.choose(*where, compute.kernels).name
+    if now != same and is_main:
         print(
             f"fastpath: begun with the kernels '{same}', now '{now}': the "
             "result will differ by rounding",
             file=sys.stderr,
         )
-    if "test_images" not in before and leads:
+    if "test_images" not in before and is_main:
         print(
             "fastpath: begun by an older version, which did not note the test set: that it "
             "is still the same cannot be checked",
             file=sys.stderr,
         )
-    images = datasets.found(plan.data, command.data, machine.data_root, command.run)
+    images = datasets.found(config.data, command.data, compute.data_root, command.run)
     if command.data is not None:
-        plan = replace(plan, data=datasets.located(command.data))
-    carry_out(plan, images, command.run, machine, command, team)
+        config = replace(config, data=datasets.located(command.data))
+    carry_out(config, images, checkpoints_of(command, command.run), compute, team)

@@ -9,64 +9,64 @@ from fastpath import checks
 from fastpath.commands.flags import Saving, Train
 from fastpath.commands.report import report
 from fastpath.competition import KINDS, Ranking, Rule
-from fastpath.compute import Machine
+from fastpath.compute import Compute
 from fastpath.data import datasets
 from fastpath.data.defaults import Defaults, defaults_for, taken
+from fastpath.layers import DenseSettings
 from fastpath.readout import LOSSES, Readout
 from fastpath.runs import storage
-from fastpath.runs.execute import Plan, run, save
+from fastpath.runs.config import RunConfig
+from fastpath.runs.execute import execute, save
 from fastpath.training import distributed, tensorboard
+from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.loop import checked_size
 from neurodyn.flags import refuse_in_vain
 
 RANKING = "ranking"  # the competition where none is given
 
 
-MINUTES = 5.0  # between checkpoints
+def configured(command: Train, origin: str, num_images: int | None = None) -> RunConfig:
+    """Return the configuration of a run for a data set of this `Images.origin`.
 
-
-def planned(command: Train, origin: str, num_images: int | None = None) -> Plan:
-    """Return what is to be done with a data set of this `Images.origin`.
-
-    Where it has so few images to learn from, they are one mini-batch.
+    A data set with fewer training images than a mini-batch is one mini-batch.
     """
-    known = defaults_for(origin, command.units)
+    defaults = defaults_for(origin, command.units)
     training = replace(
-        changed(known.training, command, "epochs", "batch_size", "lr"),
+        changed(defaults.training, command, "epochs", "batch_size", "lr"),
         normalize=None if command.normalize == "none" else "max",
     )
     if command.batch_size is None and num_images is not None:
         size = min(training.batch_size, num_images)
         training = replace(training, batch_size=size)
-    return Plan(
+    p = defaults.p if command.p is None else command.p
+    return RunConfig(
         data=datasets.located(command.data),
-        units=command.units,
-        p=known.p if command.p is None else command.p,
+        layer=DenseSettings(num_units=command.units, p=p),
         seed=command.seed,
         validation=command.validation,
-        competition=_competition(command, known.competition),
+        competition=_competition(command, defaults.competition),
         training=training,
         preprocess=changed(
-            known.preprocess, command, "subtract_mean", "center_images", "unit_norm"
+            defaults.preprocess, command, "subtract_mean", "center_images", "unit_norm"
         ),
-        readout=_readout(command, known, random=not training.epochs),
-        snapshots=Plan.snapshots if command.snapshots is None else command.snapshots,
+        readout=_readout(command, defaults, random=not training.epochs),
+        snapshots=RunConfig.snapshots if command.snapshots is None else command.snapshots,
         tensorboard=command.tensorboard,
     )
 
 
-def _readout(command: Train, known: Defaults, *, random: bool) -> Readout:
+def _readout(command: Train, defaults: Defaults, *, random: bool) -> Readout:
     given = {name: getattr(command, flag) for name, flag in HEAD_FLAGS.items()}
     return replace(
-        known.random if random else known.readout,
+        defaults.random if random else defaults.readout,
         **{name: value for name, value in given.items() if value is not None},
     )
 
 
-def _competition(command: Train, known: Ranking) -> Rule:
+def _competition(command: Train, default: Ranking) -> Rule:
     kind: Any = KINDS[command.competition or RANKING]
     names = [field.name for field in fields(kind)]
-    of_data = {name: getattr(known, name) for name in names if hasattr(known, name)}
+    of_data = {name: getattr(default, name) for name in names if hasattr(default, name)}
     return changed(kind(**of_data), command, *names)
 
 
@@ -81,7 +81,7 @@ HEAD_FLAGS = {
     "schedule": "head_schedule",
     "power": "power",
 }
-# Those of learning itself, which weights that stay random have no use for.
+# The flags of learning itself, which random weights do not use.
 OF_LEARNING = (
     *("lr", "batch_size", "normalize", "kernels", "competition"),
     *dict.fromkeys(field.name for kind in KINDS.values() for field in fields(kind)),
@@ -89,10 +89,12 @@ OF_LEARNING = (
 )
 
 
-def changed[Settings: Any](known: Settings, command: object, *names: str) -> Settings:
-    """Return settings with those in the place of the known that the command was given."""
+def changed[Settings: Any](settings: Settings, command: object, *names: str) -> Settings:
+    """Return settings in which the values that the command was given replace others."""
     given = {name: getattr(command, name) for name in names}
-    return replace(known, **{n: value for n, value in given.items() if value is not None})
+    return replace(
+        settings, **{name: value for name, value in given.items() if value is not None}
+    )
 
 
 def train(command: Train) -> None:
@@ -105,24 +107,25 @@ def train(command: Train) -> None:
     datasets.check_root(command, command.data)
     images = datasets.load(command.data, command.data_root)
     num_images = len(images.x_train) - command.validation
-    plan = planned(command, images.origin, num_images if num_images > 0 else None)
-    refuse_what_is_in_vain(command, plan)
-    if isinstance(plan.competition, Rule) and plan.training.epochs:
-        plan.competition.check(plan.units)
+    config = configured(command, images.origin, num_images if num_images > 0 else None)
+    refuse_what_is_in_vain(command, config)
+    if isinstance(config.competition, Rule) and config.training.epochs:
+        config.competition.check(command.units)
     if command.batch_size is not None:
         checked_size(command.batch_size, num_images)
     team = distributed.join(device)
-    if team is None or team.rank == 0:
+    if team is None or team.is_main:
         storage.prepare(command.out, overwrite=command.overwrite)
-    carry_out(plan, images, command.out, command, command, team, anew=True)
+    checkpoints = checkpoints_of(command, command.out, restart=True)
+    carry_out(config, images, checkpoints, command, team)
 
 
-def refuse_what_is_in_vain(command: Train, plan: Plan) -> None:
+def refuse_what_is_in_vain(command: Train, config: RunConfig) -> None:
     """Raise ValueError if a setting was given that has no effect beside the others."""
-    if not plan.training.epochs:
+    if not config.training.epochs:
         without = (*OF_LEARNING, *("snapshots",) * bool(command.snapshots))
         refuse_in_vain(command, without, why="with --epochs 0, where weights stay random")
-    chosen, rule = command.competition or RANKING, plan.competition
+    chosen, rule = command.competition or RANKING, config.competition
     settings = {name: {f.name for f in fields(other)} for name, other in KINDS.items()}
     for other, names in settings.items():
         refuse_in_vain(
@@ -133,7 +136,7 @@ def refuse_what_is_in_vain(command: Train, plan: Plan) -> None:
         )
     if isinstance(rule, Ranking) and not rule.delta:
         refuse_in_vain(command, ["k"], why="with --delta 0, where nothing unlearns")
-    loss = plan.readout.loss
+    loss = config.readout.loss
     for other in LOSSES.keys() - {loss}:
         in_vain = {*LOSSES[other].settings} - {*LOSSES[loss].settings}
         is_default = ", the default here" * (command.head_loss is None)
@@ -145,33 +148,32 @@ def refuse_what_is_in_vain(command: Train, plan: Plan) -> None:
         )
 
 
-def carry_out(
-    plan: Plan,
-    images: datasets.Images,
-    folder: Path,
-    machine: Machine,
-    saving: Saving,
-    team: distributed.Team | None,
-    *,
-    anew: bool = False,
-) -> None:
-    """Run a plan to its end, in its folder; only the leader of a team reports."""
+def checkpoints_of(saving: Saving, folder: Path, *, restart: bool = False) -> Checkpoints:
+    """Return where and how often the state of a run is saved."""
     minutes = saving.checkpoint_minutes
-    leads = team is None or team.rank == 0
-    with storage.alone(folder) if leads else nullcontext():
-        trained = run(
-            plan,
-            images,
-            folder,
-            machine=machine,
-            anew=anew,
-            epochs=saving.checkpoint_epochs,
-            minutes=MINUTES if minutes is None else minutes,
-            team=team,
-        )
+    return Checkpoints(
+        folder=folder,
+        restart=restart,
+        epochs=saving.checkpoint_epochs,
+        minutes=Checkpoints.minutes if minutes is None else minutes,
+    )
+
+
+def carry_out(
+    config: RunConfig,
+    images: datasets.Images,
+    checkpoints: Checkpoints,
+    compute: Compute,
+    team: distributed.Team | None,
+) -> None:
+    """Carry out a run to its end, in its folder; the main process of a team reports."""
+    folder = checkpoints.folder
+    is_main = team is None or team.is_main
+    with storage.alone(folder) if is_main else nullcontext():
+        trained = execute(config, images, checkpoints, compute=compute, team=team)
         if trained is None:
             return
-        save(folder, trained, plan, images, machine)
+        save(folder, trained, config, images, compute)
     report(trained.metrics)
     print(taken(images))
     print(f"saved to {folder}")

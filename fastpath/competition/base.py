@@ -25,8 +25,8 @@ class Learners(NamedTuple):
 class Rule:
     """A competition with settings. A subclass is a frozen dataclass with `__call__`.
 
-    What is said below holds for the `__call__` it stands beside: a subclass with a
-    `__call__` of its own begins with these defaults again.
+    The attributes below are promises about `__call__`. A class that gets another
+    `__call__`, of its own or from a mixin, starts from these defaults again.
     """
 
     dense = False
@@ -37,10 +37,12 @@ class Rule:
     """`__call__` does not write to the drive."""
 
     def __init_subclass__(cls) -> None:
-        if "__call__" in vars(cls):
-            for name in ("dense", "capturable", "keeps_drive", "learners", "check"):
-                if name not in vars(cls):
-                    setattr(cls, name, vars(Rule)[name])
+        def depth(name: str) -> int:
+            return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
+
+        for name in ("dense", "capturable", "keeps_drive", "learners", "check"):
+            if depth(name) > depth("__call__"):  # made for the `__call__` of a base
+                setattr(cls, name, vars(Rule)[name])
 
     def __call__(self, drive: Tensor) -> Tensor:
         """Return g (image, unit) for the drive (image, unit)."""

@@ -1,10 +1,11 @@
-"""What the layer sees of an image: scaling, centring and norm of the pixels.
+"""Preprocessing of images: scaling, centring and norm of the pixels.
 
-Images are uint8. A layer on top of another sees the rates of that one in their place:
-floating point, and not scaled.
+Images are uint8. A layer on top of another sees the rates of that layer instead: floating
+point, and not scaled.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Num
@@ -18,7 +19,8 @@ from fastpath.ambient import isolated
 class Preprocess:
     """Steps from uint8 images, or rates of a layer below, to input rates, in this order.
 
-    Pixels are always scaled to [0, 1] first, rates never.
+    Pixels are always scaled to [0, 1] first, rates never. `fit` adds what is taken from the
+    training images.
     """
 
     subtract_mean: bool = False
@@ -33,15 +35,18 @@ class Preprocess:
         checks.fields(self, subtract_mean=flag, center_images=flag, unit_norm=flag)
 
     @isolated(grad=False)
-    def fit(self, x_train: Num[Tensor, "image *shape"]) -> Float[Tensor, " pixel"]:
-        """Return the mean image to subtract: of the training set, or zeros.
+    def fit(self, x_train: Num[Tensor, "image *shape"]) -> "FittedPreprocess":
+        """Return these steps with the mean image of the training set (zeros if unused).
 
         Raises
         ------
         ValueError
-            If the images are none.
+            If `x_train` are no images.
         """
-        flat = checks.images("x_train", x_train).flatten(1)
+        return FittedPreprocess(self, self._mean(checks.images("x_train", x_train)))
+
+    def _mean(self, x: Num[Tensor, "image *shape"]) -> Float[Tensor, " pixel"]:
+        flat = x.flatten(1)
         if not self.subtract_mean:
             return torch.zeros(flat.shape[1], dtype=torch.float32, device=flat.device)
         if flat.is_floating_point():
@@ -80,14 +85,14 @@ class Preprocess:
         *,
         out: Float[Tensor, "image pixel"] | None = None,
     ) -> Float[Tensor, "image pixel"]:
-        """Return the images as the layer sees them, flattened; `mean` is from `fit`.
+        """Return the input rates of images, flattened, given the mean image to subtract.
 
         They are written to `out` if it is given.
 
         Raises
         ------
         ValueError
-            If these are no images, or the mean is not one of images of this size.
+            If `x` are no images, or the mean image has another size.
         """
         x = checks.images("x", x)
         flat = x.flatten(1)
@@ -104,3 +109,50 @@ class Preprocess:
         if self.unit_norm:
             v /= v.norm(dim=1, keepdim=True).clamp(min=1e-12)
         return v
+
+
+@dataclass(frozen=True, eq=False)
+class FittedPreprocess:
+    """Preprocessing with all that it needs of the training images."""
+
+    steps: Preprocess
+    mean: Float[Tensor, " pixel"]
+    """The mean image to subtract; zeros where the steps do not subtract it."""
+
+    def __post_init__(self) -> None:
+        checks.instance("steps", self.steps, Preprocess)
+        checks.fields(self, mean=_mean_image)
+
+    @property
+    def num_pixels(self) -> int:
+        """Number of pixels of an image."""
+        return len(self.mean)
+
+    def __call__(
+        self,
+        x: Num[Tensor, "image *shape"],
+        *,
+        out: Float[Tensor, "image pixel"] | None = None,
+    ) -> Float[Tensor, "image pixel"]:
+        """Return the input rates of images, flattened; written to `out` if it is given.
+
+        Raises
+        ------
+        ValueError
+            If `x` are no images, or have another size than the training images.
+        """
+        return self.steps(x, self.mean, out=out)
+
+    def to(self, *where: Any) -> "FittedPreprocess":
+        """Return the same on another device, or in another number format."""
+        return replace(self, mean=self.mean.to(*where))
+
+
+def _mean_image(name: str, value: Tensor) -> Float[Tensor, " pixel"]:
+    mean = checks.tensor(name, value)
+    if not mean.is_floating_point() or mean.ndim != 1:
+        raise ValueError(
+            f"the mean image is {mean.dtype} of shape {tuple(mean.shape)}: floating point "
+            "of shape (pixel,) is needed, as Preprocess.fit makes it"
+        )
+    return mean

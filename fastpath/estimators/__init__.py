@@ -7,9 +7,10 @@ from typing import Any
 from fastpath.baselines import Backprop
 from fastpath.estimators.backprop import BackpropNetwork as BackpropNetwork
 from fastpath.estimators.competing_units import CompetingUnits as CompetingUnits
+from fastpath.layers import DenseSettings
 from fastpath.runs import storage
-from fastpath.runs.execute import Plan
-from fastpath.runs.folder import BACKPROP, LOCAL, check_known, named, open_run
+from fastpath.runs.config import RunConfig, read_settings
+from fastpath.runs.folder import BACKPROP, open_run
 
 
 def load_model(folder: Path | str) -> CompetingUnits | BackpropNetwork:
@@ -26,31 +27,33 @@ def load_model(folder: Path | str) -> CompetingUnits | BackpropNetwork:
     folder = Path(folder)
     run = open_run(folder)
     path, config = folder / storage.CONFIG, run.config
-    if config.get("kind", LOCAL) == BACKPROP:
-        held = {name: config.get(name) for name in ("backprop",)}
-        check_known(held, {"backprop": Backprop}, path, config.get("fastpath"))
-        with named(path):
-            backprop = Backprop(**config["backprop"])
+    if config["kind"] == BACKPROP:
+        backprop = read_settings(config, {"backprop": Backprop}, path)["backprop"]
         model: Any = BackpropNetwork(
             len(run.weights),
             backprop=backprop,
-            preprocessing=run.preprocess,
+            preprocessing=run.preprocess.steps,
             seed=config["seed"],
         )
         model.backprop_ = backprop
     else:
-        plan = Plan.from_json({f.name: config.get(f.name) for f in fields(Plan)}, path)
+        of_run = {f.name: config.get(f.name) for f in fields(RunConfig)}
+        made = RunConfig.from_json(of_run, path)
+        dense = made.layer if type(made.layer) is DenseSettings else None
         model = CompetingUnits(
-            plan.units,
-            p=plan.p,
-            competition=plan.competition,
-            training=plan.training,
-            preprocessing=plan.preprocess,
-            readout=plan.readout,
-            seed=plan.seed,
+            made.layer.num_units,
+            p=dense.p if dense else 2.0,
+            competition=made.competition,
+            training=made.training,
+            preprocessing=made.preprocess,
+            readout=made.readout,
+            layer=None if dense else made.layer,
+            seed=made.seed,
         )
-        model.p_, model.competition_ = plan.p, plan.competition
-        model.training_, model.readout_ = plan.training, plan.readout
+        assert run.layer is not None
+        model.layer_settings_, model.layer_ = made.layer, run.layer
+        model.competition_ = made.competition
+        model.training_, model.readout_ = made.training, made.readout
     model.history_ = storage.load_dataset(folder / storage.HISTORY)
     model._take(run)
     return model

@@ -5,7 +5,7 @@ from typing import Any, no_type_check
 
 import torch
 import xarray as xr
-from torch import nn
+from torch import Tensor, nn
 
 from fastpath import baselines, checks, module
 from fastpath.ambient import isolated
@@ -13,10 +13,7 @@ from fastpath.baselines import Backprop
 from fastpath.data.defaults import CENTRED
 from fastpath.data.preprocess import Preprocess
 from fastpath.estimators.base import ImageClassifier
-from fastpath.runs.folder import (
-    BACKPROP,
-    head_of,
-)
+from fastpath.runs.folder import BACKPROP, head_of
 
 
 class BackpropNetwork(ImageClassifier):
@@ -57,7 +54,7 @@ class BackpropNetwork(ImageClassifier):
         """
         device = self._ready()
         checks.count("num_units", self.num_units)
-        parts, known = self._begin(X, y, device)
+        split, known = self._begin(X, y, device)
         if not len(self.classes_):
             raise ValueError(
                 "BackpropNetwork learns by labels, and requires y to be passed, but the "
@@ -66,23 +63,20 @@ class BackpropNetwork(ImageClassifier):
         backprop = known.backprop if self.backprop is None else self.backprop
         self.backprop_ = checks.instance("backprop", backprop, Backprop)
         steps = known.backprop_preprocess if self.dtype_ == "uint8" else CENTRED
-        self.preprocess_ = self._steps(steps)
-        trained: dict[int, nn.Module] = {}
-        errors = baselines.backprop(
-            parts,
+        trained = baselines.backprop(
+            split,
             num_units=self.num_units,
             num_classes=len(self.classes_),
             backprop=self.backprop_,
-            preprocess=self.preprocess_,
+            preprocess=self._steps(steps),
             generator=torch.Generator().manual_seed(checks.seed("seed", self.seed)),
             progress=self.verbose,
-            watch=lambda _, network: trained.update({0: network}),
         )
-        tensors = baselines.tensors_of(trained[0])
+        tensors = trained.tensors()
         self.weights_, self.bias_ = tensors["weights"], tensors["bias"]
+        self.preprocess_ = trained.preprocess.to("cpu")
         self.head_ = head_of(tensors)
-        self.mean_ = self.preprocess_.fit(parts.x_learn).cpu()
-        self.metrics_ = {"train_error": errors["train_error"]}
+        self.metrics_ = {"train_error": trained.errors["train_error"]}
         self.history_ = xr.Dataset()
         return self
 
@@ -91,6 +85,10 @@ class BackpropNetwork(ImageClassifier):
         assert self.bias_ is not None
         return module.rectified(self.weights_, self.bias_)
 
+    def _tensors(self) -> dict[str, Tensor]:
+        assert self.bias_ is not None
+        return {"weights": self.weights_, "bias": self.bias_}
+
     def _settings(self) -> dict[str, Any]:
         return {
             "kind": BACKPROP,
@@ -98,5 +96,5 @@ class BackpropNetwork(ImageClassifier):
             "units": self.num_units,
             "seed": self.seed,
             "backprop": asdict(self.backprop_),
-            "preprocess": asdict(self.preprocess_),
+            "preprocess": asdict(self.preprocess_.steps),
         }

@@ -24,9 +24,9 @@ from fastpath.ambient import isolated
 from fastpath.compute import Processor
 from fastpath.data.defaults import CENTRED, Defaults, defaults_for
 from fastpath.data.images import Images
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.experiment import Split
-from fastpath.readout import Head
+from fastpath.readout import LinearHead
 from fastpath.runs import storage
 from fastpath.runs.folder import (
     Saved,
@@ -51,8 +51,8 @@ class ImageClassifier(
 
     weights_: Tensor
     bias_: Tensor | None
-    mean_: Tensor
-    head_: Head | None
+    preprocess_: FittedPreprocess
+    head_: LinearHead | None
     history_: xr.Dataset
 
     def features(self) -> nn.Module:
@@ -61,6 +61,10 @@ class ImageClassifier(
 
     def _settings(self) -> dict[str, Any]:
         """Return the settings of a fitted model as JSON values."""
+        raise NotImplementedError
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of the hidden units, by the names that files give them."""
         raise NotImplementedError
 
     @property
@@ -77,7 +81,7 @@ class ImageClassifier(
         device. The outputs are those of the readout as it was trained, to 1e-6.
         """
         check_is_fitted(self)
-        return module.assembled(self.preprocess_, self.mean_, self.features(), self.head_)
+        return module.assembled(self.preprocess_, self.features(), self.head_)
 
     def preprocess(self, X: Any) -> NDArray[np.float32]:
         """Return images as the units see them (image, pixel), for `neurodyn.simulate`."""
@@ -155,11 +159,11 @@ class ImageClassifier(
             self.classes_, index = np.arange(len(known.classes)), known.y_train
         self.class_names_ = known.classes if known else tuple(map(str, self.classes_))
         index = np.zeros(len(images)) if index is None else index
-        images, labels = images.to(device), torch.from_numpy(index.astype(np.int64))
-        labels = labels.to(device)
+        images = images.view(len(images), *self.image_shape_).to(device)
+        labels = torch.from_numpy(index.astype(np.int64)).to(device)
         defaults = defaults_for(known.origin if known else "", self.num_units)
-        parts = Split(images, labels, images[:1], labels[:1], scored_on="training")
-        return parts, defaults
+        split = Split(images, labels, images[:1], labels[:1], scored_on="training")
+        return split, defaults
 
     def _steps(self, chosen: Preprocess) -> Preprocess:
         if self.preprocessing is not None:
@@ -199,9 +203,11 @@ class ImageClassifier(
                 "image_shape": list(self.image_shape_),
             },
         }
-        tensors = {"weights": self.weights_, "mean": self.mean_, **head_tensors(self.head_)}
-        if self.bias_ is not None:
-            tensors["bias"] = self.bias_
+        tensors = {
+            **self._tensors(),
+            "mean": self.preprocess_.mean,
+            **head_tensors(self.head_),
+        }
         storage.prepare(folder, overwrite=overwrite)
         with storage.alone(folder):
             write(folder, tensors, config, self.metrics_, history=self.history_)
@@ -209,12 +215,15 @@ class ImageClassifier(
     def _take(self, run: Saved) -> None:
         """Put everything where a finished run left it."""
         noted = run.config.get("estimator", {})
-        self.weights_, self.bias_, self.mean_ = run.weights, run.bias, run.mean
+        self.weights_, self.bias_ = run.weights, run.bias
         self.head_, self.preprocess_ = run.head, run.preprocess
         self.classes_ = np.array(noted.get("labels", range(len(run.classes))))
         self.class_names_ = run.classes
         self.image_shape_ = tuple(noted.get("image_shape", run.image_shape))
-        self.dtype_, self.n_features_in_ = noted.get("dtype", "uint8"), len(run.mean)
+        self.dtype_, self.n_features_in_ = (
+            noted.get("dtype", "uint8"),
+            run.preprocess.num_pixels,
+        )
         self.metrics_ = run.metrics
 
 

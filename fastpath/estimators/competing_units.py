@@ -8,15 +8,14 @@ from torch import Tensor, nn
 from fastpath import checks, experiment, module, readout
 from fastpath.ambient import isolated
 from fastpath.competition import Competition
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.estimators.base import ImageClassifier
 from fastpath.experiment import Split
 from fastpath.kernels import Name
+from fastpath.layers import DenseSettings, Layer, LayerSettings
 from fastpath.readout import Readout
-from fastpath.runs.execute import Plan
-from fastpath.runs.folder import (
-    LOCAL,
-)
+from fastpath.runs.config import RunConfig
+from fastpath.runs.folder import LOCAL
 from fastpath.training.history import ReadoutLog
 from fastpath.training.loop import Training
 
@@ -38,6 +37,9 @@ class CompetingUnits(ImageClassifier):
         `Preprocess()`: what the units see of an image.
     readout
         `Readout()`: features and training of the readout.
+    layer
+        Settings of another kind of layer (`fastpath.layers`), in place of `num_units` and
+        `p`.
     seed
         Seed of everything random: the same result on the same machine.
     device
@@ -79,6 +81,7 @@ class CompetingUnits(ImageClassifier):
         training: Training | None = None,
         preprocessing: Preprocess | None = None,
         readout: Readout | None = None,
+        layer: LayerSettings | None = None,
         seed: int = 0,
         device: str = "cpu",
         threads: int | None = None,
@@ -91,6 +94,7 @@ class CompetingUnits(ImageClassifier):
         self.training = training
         self.preprocessing = preprocessing
         self.readout = readout
+        self.layer = layer
         self.seed = seed
         self.device = device
         self.threads = threads
@@ -109,68 +113,81 @@ class CompetingUnits(ImageClassifier):
         """
         device = self._ready()
         checks.count("num_units", self.num_units)
-        parts, known = self._begin(X, y, device)
+        split, known = self._begin(X, y, device)
         generator = torch.Generator().manual_seed(checks.seed("seed", self.seed))
         training = known.training if self.training is None else self.training
         self.training_ = checks.instance("training", training, Training)
         controlled = known.readout if self.training_.epochs else known.random
         chosen = controlled if self.readout is None else self.readout
         self.readout_ = checks.instance("readout", chosen, Readout)
-        self.p_ = known.p if self.p is None else self.p
+        settings = self.layer
+        if settings is None:
+            p = known.p if self.p is None else self.p
+            settings = DenseSettings(num_units=self.num_units, p=p)
+        self.layer_settings_ = checks.instance("layer", settings, LayerSettings)
         self.competition_ = (
             known.competition if self.competition is None else self.competition
         )
-        self.preprocess_ = self._steps(known.preprocess)
-        layer, mean, history = experiment.learn_features(
-            parts,
-            num_units=self.num_units,
-            p=self.p_,
+        layer, preprocess, history = experiment.learn_features(
+            split,
+            layer=self.layer_settings_,
             competition=self.competition_,
             training=self.training_,
-            preprocess=self.preprocess_,
+            preprocess=self._steps(known.preprocess),
             generator=generator,
             progress=self.verbose,
             kernels=self.kernels,
         )
-        self.weights_, self.bias_, self.mean_ = layer.weights.cpu(), None, mean.cpu()
+        needed = self.layer_settings_.shapes(split.x_train.shape[1:])
+        learned = {name: layer.state[name].cpu() for name in needed}
+        self.layer_, self.bias_ = self.layer_settings_.load(learned), None
+        self.weights_ = self.layer_.weights
+        self.preprocess_ = preprocess.to("cpu")
         self.head_, self.history_, self.metrics_ = None, history, {}
         if len(self.classes_):
-            self._read_out(layer.weights, mean, parts, generator)
+            self._read_out(layer, preprocess, split, generator)
         return self
 
     def _read_out(
-        self, weights: Tensor, mean: Tensor, parts: Split, generator: torch.Generator
+        self,
+        layer: Layer,
+        preprocess: FittedPreprocess,
+        split: Split,
+        generator: torch.Generator,
     ) -> None:
-        log, steps = ReadoutLog(), (self.preprocess_, mean, self.readout_)
-        features = experiment.features(weights, parts.x_learn, *steps)
+        log = ReadoutLog()
+        x = experiment.features(layer, split.x_train, preprocess, self.readout_)
         head = readout.fit(
-            features,
-            parts.y_learn,
+            x,
+            split.y_train,
             num_classes=len(self.classes_),
             readout=self.readout_,
             generator=generator,
             progress=self.verbose,
             log=log,
         )
-        self.metrics_ = {"train_error": readout.error(head, features, parts.y_learn)}
+        self.metrics_ = {"train_error": readout.error(head, x, split.y_train)}
         self.head_ = head.to(torch.device("cpu"))
         self.history_ = self.history_.assign(log.as_dataset())
 
     def features(self) -> nn.Module:
         """Return the hidden units: input rates (image, pixel) to features (image, unit)."""
-        return module.CosineFeatures(self.weights_, self.readout_)
+        return module.features_of(self.layer_, self.readout_)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        needed = self.layer_settings_.shapes(self.image_shape_)
+        return {name: self.layer_.state[name] for name in needed}
 
     def _settings(self) -> dict[str, Any]:
-        plan = Plan(
+        config = RunConfig(
             data="",
-            units=self.num_units,
-            p=self.p_,
+            layer=self.layer_settings_,
             seed=self.seed,
             validation=0,
             competition=self.competition_,
             training=self.training_,
-            preprocess=self.preprocess_,
+            preprocess=self.preprocess_.steps,
             readout=self.readout_,
             snapshots=0,
         )
-        return {"kind": LOCAL, **plan.as_json()}
+        return {"kind": LOCAL, **config.as_json()}

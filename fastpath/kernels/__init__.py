@@ -78,7 +78,7 @@ class Kernels(Protocol):
         self,
         changes: Changes,
         weights: Float[Tensor, "unit pixel"],
-        conjugates: Float[Tensor, "unit pixel"],
+        signed_powers: Float[Tensor, "unit pixel"],
         *,
         p: float,
         lr: Float[Tensor, ""] | float,

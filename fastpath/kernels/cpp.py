@@ -203,7 +203,7 @@ class CppKernels:
         self,
         changes: Changes,
         weights: Float[Tensor, "unit pixel"],
-        conjugates: Float[Tensor, "unit pixel"],
+        signed_powers: Float[Tensor, "unit pixel"],
         *,
         p: float,
         lr: Float[Tensor, ""] | float,
@@ -221,7 +221,7 @@ class CppKernels:
             weights.shape[1],
             p,
             weights.data_ptr(),
-            conjugates.data_ptr(),
+            signed_powers.data_ptr(),
         )
 
     def _learners(self, most: int) -> Learners:

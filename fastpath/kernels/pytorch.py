@@ -7,7 +7,7 @@ from torch import Tensor
 from fastpath.competition import Competition, activation, sparse
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
-from fastpath.plasticity import Normalize, conjugate, step_size
+from fastpath.plasticity import Normalize, signed_power, step_size
 
 
 class PyTorchKernels:
@@ -70,7 +70,7 @@ class PyTorchKernels:
         self,
         changes: Changes,
         weights: Float[Tensor, "unit pixel"],
-        conjugates: Float[Tensor, "unit pixel"],
+        signed_powers: Float[Tensor, "unit pixel"],
         *,
         p: float,
         lr: Float[Tensor, ""] | float,
@@ -82,12 +82,12 @@ class PyTorchKernels:
         if rows is None:
             weights += step
             if p != 2:
-                conjugates.copy_(conjugate(weights, p=p))
+                signed_powers.copy_(signed_power(weights, p=p))
             return
         after = weights[rows] + step
         weights.index_copy_(0, rows, after)
         if p != 2:
-            conjugates.index_copy_(0, rows, conjugate(after, p=p))
+            signed_powers.index_copy_(0, rows, signed_power(after, p=p))
 
 
 def largest(change: Float[Tensor, "row pixel"]) -> Float[Tensor, ""]:

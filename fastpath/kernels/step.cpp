@@ -266,7 +266,7 @@ int64_t changes(const int64_t* image, const int64_t* unit, const T* g, const T* 
 }
 
 template <class T>
-void conjugate(const T* w, int64_t n, double p, T* out) {
+void signed_power(const T* w, int64_t n, double p, T* out) {
     const double power = p - 1;
     if (power == 2) {
         for (int64_t i = 0; i < n; ++i) out[i] = w[i] * std::abs(w[i]);
@@ -283,13 +283,13 @@ void conjugate(const T* w, int64_t n, double p, T* out) {
 // W_u += factor * change_u, and sign(W)|W|^(p-1) of those rows where p != 2.
 template <class T>
 void apply(const int64_t* rows, int64_t num_rows, const T* change, double factor,
-           int64_t num_pixels, double p, T* weights, T* conjugates) {
+           int64_t num_pixels, double p, T* weights, T* signed_powers) {
     const T f = factor;
     for (int64_t r = 0; r < num_rows; ++r) {
         T* w = weights + rows[r] * num_pixels;
         const T* d = change + r * num_pixels;
         for (int64_t i = 0; i < num_pixels; ++i) w[i] += f * d[i];
-        if (p != 2) conjugate(w, num_pixels, p, conjugates + rows[r] * num_pixels);
+        if (p != 2) signed_power(w, num_pixels, p, signed_powers + rows[r] * num_pixels);
     }
 }
 
@@ -320,8 +320,8 @@ void apply(const int64_t* rows, int64_t num_rows, const T* change, double factor
                        num_pixels, rows, change, largest);                                    \
     }                                                                                         \
     void apply_##name(const int64_t* rows, int64_t num_rows, const T* change, double factor,  \
-                      int64_t num_pixels, double p, T* weights, T* conjugates) {              \
-        apply(rows, num_rows, change, factor, num_pixels, p, weights, conjugates);            \
+                      int64_t num_pixels, double p, T* weights, T* signed_powers) {              \
+        apply(rows, num_rows, change, factor, num_pixels, p, weights, signed_powers);            \
     }
 
 extern "C" {

@@ -240,7 +240,7 @@ def changes(
 
 @triton.jit
 @no_type_check
-def conjugate(w, p: tl.constexpr):
+def signed_power(w, p: tl.constexpr):
     """Return sign(w)|w|^(p−1)."""
     size = tl.abs(w)
     if p == 2.5:
@@ -264,7 +264,7 @@ def apply(
     maxima,
     lr,
     weights,
-    conjugates,
+    signed_powers,
     num_maxima,
     num_pixels,
     p: tl.constexpr,
@@ -273,7 +273,7 @@ def apply(
     ENTRIES: tl.constexpr,
     PIXELS: tl.constexpr,
 ):
-    """Add ε ΔW, or ε ΔW / max|ΔW|, to one row and renew its conjugate.
+    """Add ε ΔW, or ε ΔW / max|ΔW|, to one row and renew its signed_power.
 
     A unit that stands in `rows` more than once is changed by its first entry alone.
     """
@@ -299,4 +299,6 @@ def apply(
         w = tl.load(weights + unit * num_pixels + pixel, mask=here, other=0.0) + factor * d
         tl.store(weights + unit * num_pixels + pixel, w, mask=here)
         if p != 2:
-            tl.store(conjugates + unit * num_pixels + pixel, conjugate(w, p), mask=here)
+            tl.store(
+                signed_powers + unit * num_pixels + pixel, signed_power(w, p), mask=here
+            )

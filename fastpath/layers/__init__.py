@@ -1,4 +1,10 @@
-"""Layers that learn: their weights, their drive, one learning step."""
+"""Layers that learn: their weights, drive, features, and one learning step."""
 
+from fastpath.layers.base import Encoder as Encoder
 from fastpath.layers.base import Layer as Layer
+from fastpath.layers.base import LayerSettings as LayerSettings
 from fastpath.layers.dense import Dense as Dense
+from fastpath.layers.dense import DenseSettings as DenseSettings
+
+# The layer kinds of runs that are saved, by the names that configurations give them.
+KINDS: dict[str, type[LayerSettings]] = {"Dense": DenseSettings}

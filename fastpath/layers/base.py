@@ -1,22 +1,39 @@
-"""What training asks of a layer, whatever its kind."""
+"""What training, readout and runs ask of a layer, whatever its kind."""
 
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float, Int, Num
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastpath.competition import Competition
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess
+from fastpath.kernels import Name
 
 
 @runtime_checkable
-class Layer(Protocol):
-    """A layer that `training.loop.train` can train, save, resume and follow."""
+class Encoder(Protocol):
+    """What a readout reads: images as the layer sees them, to features."""
 
     @property
     def weights(self) -> Float[Tensor, "unit input"]:
         """The receptive field of each unit, a row."""
         ...
+
+    def features(
+        self, images: Float[Tensor, "image pixel"], *, power: float
+    ) -> Float[Tensor, "image feature"]:
+        """Return the features of images, none negative, to this power (n of eq. 1)."""
+        ...
+
+    def to_module(self, *, power: float) -> nn.Module:
+        """Return `features` as an `nn.Module` that `torch.export` can trace."""
+        ...
+
+
+@runtime_checkable
+class Layer(Encoder, Protocol):
+    """A layer that `training.loop.train` can train, save, resume and follow."""
 
     @property
     def p(self) -> float:
@@ -25,15 +42,14 @@ class Layer(Protocol):
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """All that `learn` changes, in place: what a checkpoint holds."""
+        """The tensors that `learn` changes in place, which a checkpoint holds."""
         ...
 
     def prepare(
         self,
         x: Num[Tensor, "all *shape"],
         index: Int[Tensor, " image"],
-        preprocess: Preprocess,
-        mean: Float[Tensor, " pixel"],
+        preprocess: FittedPreprocess,
     ) -> Float[Tensor, "image pixel"]:
         """Return images x[index] as the layer sees them."""
         ...
@@ -52,4 +68,45 @@ class Layer(Protocol):
         team: Any,
     ) -> None:
         """Change the weights by one mini-batch."""
+        ...
+
+
+@runtime_checkable
+class LayerSettings(Protocol):
+    """Settings of a layer, a frozen dataclass: what a run is configured with.
+
+    `input_shape` is the shape of one image as it is given: (height, width, channel), or
+    (pixel,).
+    """
+
+    @property
+    def num_units(self) -> int:
+        """Number of hidden units, the rows of `Layer.weights`."""
+        ...
+
+    def num_features(self, input_shape: tuple[int, ...]) -> int:
+        """Return the number of features that a readout gets."""
+        ...
+
+    def start(
+        self,
+        input_shape: tuple[int, ...],
+        *,
+        generator: torch.Generator,
+        device: torch.device | str,
+        kernels: Name | None,
+    ) -> Layer:
+        """Return the layer before training, its random weights drawn from `generator`."""
+        ...
+
+    def load(self, tensors: dict[str, Tensor]) -> Layer:
+        """Return the layer with the tensors of a finished run."""
+        ...
+
+    def shapes(self, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the tensors that `load` needs, by name; all of float32."""
+        ...
+
+    def memory(self, input_shape: tuple[int, ...], *, batch_size: int) -> dict[str, int]:
+        """Return the bytes that training holds beside the images, by what holds them."""
         ...

@@ -1,20 +1,25 @@
-"""A layer of competing hidden units: its weights, its drive, one learning step.
+"""A fully connected layer of competing hidden units.
 
 Drive (K&H 2019, eq. 2): I_u = Σ_i sign(W_ui) |W_ui|^(p−1) v_i, p ≥ 2.
+Features for a readout (eq. 1): max(cos(W_u, v), 0)^n, the cosine of weights and image.
 """
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, Num
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 import fastpath.kernels
 from fastpath import checks
 from fastpath.ambient import isolated
 from fastpath.competition import Competition, Rule
-from fastpath.data.preprocess import Preprocess
-from fastpath.kernels import Changes, Name
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
+from fastpath.kernels import Changes, Kernels, Name
 from fastpath.kernels.pytorch import largest
 from fastpath.layers.constraints import Constraint
 from fastpath.plasticity import (
@@ -22,7 +27,7 @@ from fastpath.plasticity import (
     Normalize,
     Plasticity,
     check_normalize,
-    conjugate,
+    signed_power,
 )
 from fastpath.training.distributed import Team
 
@@ -32,11 +37,19 @@ EQ_3 = KrotovHopfield()
 class Dense:
     """A fully connected layer of competing hidden units.
 
-    `weights` is (unit, pixel), pixels in C-order of (height, width, channel): a copy of
-    those that are given. Change it only through `learn`, which keeps what is derived from
-    it up to date, and the weights within `constraint` (`constraints.column_signs`, ...) if
-    there is one. `plasticity` is the rule of their change, `kernels` names what computes a
-    step: see `fastpath.kernels`.
+    Parameters
+    ----------
+    weights
+        W (unit, pixel), pixels in C-order of (height, width, channel). The layer keeps a
+        copy. Change it only through `learn`, which renews sign(W)|W|^(p−1) with it.
+    p
+        Exponent of the metric (eq. 2), 2 or more.
+    constraint
+        Signs that the weights keep: `constraints.column_signs`, ...
+    plasticity
+        The learning rule, eq. 3 by default.
+    kernels
+        The implementation of a step [the fastest]: see `fastpath.kernels`.
 
     Raises
     ------
@@ -70,8 +83,9 @@ class Dense:
         self.constraint = constraint
         self.plasticity = checks.instance("plasticity", plasticity, Plasticity)
         self.weights = weights.clone(memory_format=torch.contiguous_format)
-        self.kernels = fastpath.kernels.choose(weights.device, weights.dtype, kernels)
-        self._conjugate = conjugate(self.weights, p=p)
+        if kernels is not None:
+            self.kernels = fastpath.kernels.choose(weights.device, weights.dtype, kernels)
+        self._signed_power = signed_power(self.weights, p=p)
         self._buffers: dict[str, Tensor] = {}
 
     @classmethod
@@ -109,6 +123,11 @@ class Dense:
             weights, p=p, constraint=constraint, plasticity=plasticity, kernels=kernels
         )
 
+    @cached_property
+    def kernels(self) -> Kernels:
+        """The implementation of a step; the fastest one may have to be built first."""
+        return fastpath.kernels.choose(self.weights.device, self.weights.dtype)
+
     @property
     def num_units(self) -> int:
         """Number of hidden units."""
@@ -116,13 +135,13 @@ class Dense:
 
     @property
     def state(self) -> dict[str, Float[Tensor, "unit pixel"]]:
-        """All that `learn` changes, in place: bit for bit what the next step depends on.
+        """The tensors that `learn` changes in place: bit for bit all the next step needs.
 
-        The weights, and for p ≠ 2 sign(W)|W|^(p−1), which computed anew may be rounded
-        otherwise.
+        The weights, and for p ≠ 2 sign(W)|W|^(p−1), which may be rounded differently when
+        it is computed again.
         """
-        held = {"weights": self.weights}
-        return held if self.p == 2 else held | {"conjugate": self._conjugate}
+        state = {"weights": self.weights}
+        return state if self.p == 2 else state | {"signed_power": self._signed_power}
 
     @isolated()
     def drive(self, images: Float[Tensor, "image pixel"]) -> Float[Tensor, "image unit"]:
@@ -135,30 +154,53 @@ class Dense:
             device or number format.
         """
         images = self._checked(images)
-        return images @ self._conjugate.T
+        return images @ self._signed_power.T
+
+    @isolated()
+    def features(
+        self, images: Float[Tensor, "image pixel"], *, power: float
+    ) -> Float[Tensor, "image unit"]:
+        """Return max(cos(W_u, v), 0)^power (eq. 1), for any p.
+
+        Raises
+        ------
+        ValueError
+            If the images do not have as many pixels as the weights, or are on another
+            device.
+        """
+        v = checks.floats("images", images, "(image, pixel)")
+        checks.pixels(v, self.weights)
+        checks.same_device("the images", v, "the weights", self.weights)
+        rows = functional.normalize(self.weights, dim=1)
+        cosine = functional.normalize(v, dim=1) @ rows.T
+        return cosine.clamp_(min=0).pow_(power)
+
+    def to_module(self, *, power: float) -> nn.Module:
+        """Return `features` as an `nn.Module`."""
+        return CosineFeatures(self.weights, power)
 
     @isolated(grad=False)
     def prepare(
         self,
         x: Num[Tensor, "all *shape"],
         index: Int[Tensor, " image"],
-        preprocess: Preprocess,
-        mean: Float[Tensor, " pixel"],
+        preprocess: FittedPreprocess,
     ) -> Float[Tensor, "image pixel"]:
-        """Return images x[index] as the layer sees them; the next call reuses the memory.
+        """Return the input rates of images x[index]; the next call reuses the memory.
 
-        x may be the rates of a layer below: see `Preprocess`.
+        `x` may be the rates of a layer below: see `Preprocess`.
 
         Raises
         ------
         ValueError
-            If images or mean do not have as many pixels as the weights, or one of the
-            arguments is of another number format.
+            If images or mean image do not have as many pixels as the weights, or one of
+            the arguments has another number format.
         IndexError
             If there are no such images.
         """
         x, index = checks.images("x", x), checks.tensor("index", index)
-        mean, flat = checks.tensor("mean", mean), x.flatten(1)
+        preprocess = checks.instance("preprocess", preprocess, FittedPreprocess)
+        steps, mean, flat = preprocess.steps, preprocess.mean, x.flatten(1)
         checks.pixels(flat, self.weights)
         if not x.device == index.device == mean.device == self.weights.device:
             for name, value in (("images", x), ("index", index), ("mean", mean)):
@@ -181,10 +223,9 @@ class Dense:
             )
         out = self._buffer("images", len(index), self.weights.shape[1])
         # A subclass may do something else, and may need the shape of the images for it.
-        if x.is_floating_point() or type(preprocess) is not Preprocess:
-            preprocess = checks.instance("preprocess", preprocess, Preprocess)
-            return preprocess(x.index_select(0, index), mean, out=out)
-        return self.kernels.prepare(flat, index, preprocess, mean, out)
+        if x.is_floating_point() or type(steps) is not Preprocess:
+            return preprocess(x.index_select(0, index), out=out)
+        return self.kernels.prepare(flat, index, steps, mean, out)
 
     @isolated(grad=False)
     def learn(
@@ -220,7 +261,7 @@ class Dense:
         mine = slice(None) if team is None else team.share(len(images))
         seen = images[mine]
         drive = self._buffer("drive", len(seen), self.num_units)
-        torch.mm(seen, self._conjugate.T, out=drive)
+        torch.mm(seen, self._signed_power.T, out=drive)
         learners = None
         if type(self.plasticity) is KrotovHopfield:  # others are only ever called
             learners = self.kernels.learners(competition, drive)
@@ -269,14 +310,14 @@ class Dense:
         self, changes: Changes, lr: Float[Tensor, ""] | float, normalize: Normalize
     ) -> None:
         self.kernels.apply(
-            changes, self.weights, self._conjugate, p=self.p, lr=lr, normalize=normalize
+            changes, self.weights, self._signed_power, p=self.p, lr=lr, normalize=normalize
         )
         if self.constraint is None:
             return
         rows = slice(None) if changes.rows is None else changes.rows
         self.weights[rows] = after = self.constraint(self.weights[rows], rows)
         if self.p != 2:
-            self._conjugate[rows] = conjugate(after, p=self.p)
+            self._signed_power[rows] = signed_power(after, p=self.p)
 
     def _buffer(self, name: str, rows: int, columns: int) -> Float[Tensor, "row column"]:
         """Return memory that is kept: a fresh megabyte costs as much as the work in it."""
@@ -285,3 +326,81 @@ class Dense:
             held = self.weights.new_empty(rows, columns)
             self._buffers[name] = held
         return held[:rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseSettings:
+    """Settings of a `Dense` layer."""
+
+    num_units: int = 2000
+    p: float = 2.0
+    """Exponent of the metric (eq. 2), 2 or more."""
+    constraint: Constraint | None = None
+    """Signs that the weights keep. A layer that has any cannot be saved with a run."""
+
+    def __post_init__(self) -> None:
+        checks.fields(self, num_units=_num_units, p=checks.number)
+        checks.optional("constraint", self.constraint, Constraint)
+
+    def num_features(self, input_shape: tuple[int, ...]) -> int:
+        """Return the number of features: one for each unit."""
+        return self.num_units
+
+    def start(
+        self,
+        input_shape: tuple[int, ...],
+        *,
+        generator: torch.Generator,
+        device: torch.device | str = "cpu",
+        kernels: Name | None = None,
+    ) -> Dense:
+        """Return the layer with random weights, as `Dense.random` draws them."""
+        return Dense.random(
+            self.num_units,
+            math.prod(input_shape),
+            p=self.p,
+            constraint=self.constraint,
+            kernels=kernels,
+            generator=generator,
+            device=device,
+        )
+
+    def load(self, tensors: dict[str, Tensor]) -> Dense:
+        """Return the layer with the weights among the tensors of a finished run."""
+        return Dense(tensors["weights"], p=self.p)
+
+    def shapes(self, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Return the tensors that `load` needs, by name."""
+        return {"weights": (self.num_units, math.prod(input_shape))}
+
+    def memory(self, input_shape: tuple[int, ...], *, batch_size: int) -> dict[str, int]:
+        """Return the bytes that training holds beside the images, by what holds them."""
+        row, rows = 4 * math.prod(input_shape), min(self.num_units, 2 * batch_size)
+        copies = 2 if self.p == 2 else 3  # those before the epoch; sign(W)|W|^(p-1)
+        return {
+            "weights": copies * self.num_units * row,
+            "mini-batch": batch_size * (row + 4 * self.num_units) + rows * row,
+        }
+
+
+def _num_units(name: str, value: Any) -> int:
+    return checks.count("units", value)
+
+
+class CosineFeatures(nn.Module):
+    """Input rates to features max(cos(W_u, v), 0)^n (K&H 2019, eq. 1)."""
+
+    def __init__(self, weights: Float[Tensor, "unit pixel"], power: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weights.detach().clone())
+        self.power = power
+
+    def forward(self, v: Float[Tensor, "image pixel"]) -> Float[Tensor, "image unit"]:
+        """Return the features."""
+        rows = functional.normalize(self.weight, dim=1)
+        return (functional.normalize(v, dim=1) @ rows.T).clamp(min=0).pow(self.power)
+
+    def extra_repr(self) -> str:
+        """Return units, pixels and power, for `print`."""
+        units, pixels = self.weight.shape
+        return f"num_units={units}, num_pixels={pixels}, power={self.power}"

@@ -99,7 +99,7 @@ def step_size(
 
 
 @isolated()
-def conjugate(
+def signed_power(
     weights: Float[Tensor, "unit pixel"], *, p: float
 ) -> Float[Tensor, "unit pixel"]:
     """Return sign(W) |W|^(p−1), the weights as the drive sees them (W itself for p = 2)."""

@@ -1,197 +1,94 @@
 """One run and its folder: begun, interrupted, gone on with, finished, opened."""
 
-import functools
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fastpath import __version__, checks, experiment, kernels
+from fastpath import __version__, experiment, kernels
 from fastpath.ambient import isolated
-from fastpath.competition import KINDS, Competition
-from fastpath.compute import Machine, check_memory
+from fastpath.compute import Compute, check_memory
 from fastpath.data.datasets import Images
-from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Trained
-from fastpath.readout import Readout
 from fastpath.runs import storage
-from fastpath.runs.folder import (
-    LOCAL,
-    SETTINGS,
-    check_known,
-    head_tensors,
-    named,
-    write,
-)
+from fastpath.runs.config import RunConfig
+from fastpath.runs.folder import LOCAL, head_tensors, write
 from fastpath.training import tensorboard
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.distributed import Team
-from fastpath.training.loop import Training
-from fastpath.training.snapshots import Snapshots, check_number, spread
-from fastpath.training.tensorboard import Board
+from fastpath.training.snapshots import Snapshots, snapshot_epochs
+from fastpath.training.tensorboard import TensorBoard
 from neurodyn import files
 
 MACHINE = ("device", "threads", "precision", "data_root", "kernels")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """All that decides what a run leaves, but for the rounding of the machine."""
-
-    data: str
-    units: int
-    p: float
-    seed: int
-    validation: int
-    competition: Competition
-    training: Training
-    preprocess: Preprocess
-    readout: Readout
-    snapshots: int = 25
-    """Number of epochs at which receptive fields are kept: see `snapshots.spread`."""
-    tensorboard: bool = False
-    """Write what happens for TensorBoard too."""
-
-    def __post_init__(self) -> None:
-        count = functools.partial(checks.count, least=0)
-        numbers = {"seed": count, "validation": count, "snapshots": checks.whole}
-        checks.fields(self, units=checks.count, p=checks.number, **numbers)
-        checks.fields(self, tensorboard=checks.flag)
-        checks.instance("data", self.data, str)
-        check_number(self.snapshots)
-        checks.instance("training", self.training, Training)
-        checks.instance("readout", self.readout, Readout)
-        # By their names and fields alone they are written down, and read again.
-        known = type(self.competition) in KINDS.values()
-        if not known or type(self.preprocess) is not Preprocess:
-            raise ValueError(
-                "a run that is saved has Ranking(), Equilibrium() or Soft(), and a "
-                "Preprocess(): use `experiment.learn` for others, or add the class of a "
-                "competition, a frozen dataclass, to `fastpath.competition.KINDS`"
-            )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        rule: Any = self.competition
-        described = {"name": type(rule).__name__} | asdict(rule)
-        return {**asdict(self), "competition": described}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any], path: Path) -> "Plan":
-        """Return the plan that `as_json` described, as it was read from this file.
-
-        Raises
-        ------
-        ValueError
-            If the settings are those of another version, or have other values.
-        """
-        competition = values.get("competition")
-        name = competition.get("name") if isinstance(competition, dict) else competition
-        rules = _competitions()
-        if not isinstance(competition, dict) or str(name) not in rules:
-            raise ValueError(
-                f"{path}: the competition is {checks.shown(name)}: this version has "
-                f"{', '.join(rules)}"
-            )
-        kinds: dict[str, Any] = {"competition": rules[str(name)], **SETTINGS}
-        held: dict[str, Any] = {n: v for n, v in values.items() if n != "fastpath"}
-        held["competition"] = {n: v for n, v in competition.items() if n != "name"}
-        check_known(held, {"": cls, **kinds}, path, values.get("fastpath"))
-        with named(path):
-            made = {name: kind(**held[name]) for name, kind in kinds.items()}
-            return cls(**held | made)
-
-
-def _competitions() -> dict[str, type]:
-    """Return the competitions by the names that configurations give them."""
-    return {kind.__name__: kind for kind in KINDS.values()}
-
-
 @isolated(grad=False, numpy=True)
-def run(
-    plan: Plan,
+def execute(
+    config: RunConfig,
     images: Images,
-    folder: Path,
+    checkpoints: Checkpoints,
     *,
-    machine: Machine,
-    anew: bool,
-    epochs: int | None,
-    minutes: float | None,
+    compute: Compute,
     team: Team | None = None,
 ) -> Trained | None:
-    """Carry out a plan, from where a checkpoint in its folder left it; write the folder.
+    """Carry out a run, from its last checkpoint if there is one.
 
     Parameters
     ----------
-    anew
-        Leave aside a checkpoint that is there.
-    epochs, minutes
-        How often to save a checkpoint: see `keeper.Checkpoints`.
+    checkpoints
+        The folder of the run, and how often to save a checkpoint there.
     team
-        The processes that share the work. All but the first get None in the end.
+        The processes that share the work. All but the main process get None in the end.
     """
-    device = machine.ready()
+    device = compute.ready()
     if device.type == "cuda":
-        _check_device_memory(plan, images, device)
-    generator = torch.Generator().manual_seed(plan.seed)
-    parts = experiment.split(
-        images, validation=plan.validation, generator=generator, device=device
+        _check_device_memory(config, images, device)
+    generator = torch.Generator().manual_seed(config.seed)
+    split = experiment.split(
+        images, validation=config.validation, generator=generator, device=device
     )
-    parts.check_classes(len(images.classes))
-    snapshots = Snapshots(spread(plan.snapshots, plan.training.epochs))
-    with closing(Board(folder, images.shape)) as board:
-        layer, mean, history = experiment.learn_features(
-            parts,
-            num_units=plan.units,
-            p=plan.p,
-            competition=plan.competition,
-            training=plan.training,
-            preprocess=plan.preprocess,
+    split.check_classes(len(images.classes))
+    snapshots = Snapshots(snapshot_epochs(config.snapshots, config.training.epochs))
+    with closing(TensorBoard(checkpoints.folder, images.shape, snapshots)) as board:
+        layer, preprocess, history = experiment.learn_features(
+            split,
+            layer=config.layer,
+            competition=config.competition,
+            training=config.training,
+            preprocess=config.preprocess,
             generator=generator,
-            checkpoints=Checkpoints(
-                folder=folder,
-                config=identity(plan, images, machine),
-                anew=anew,
-                epochs=epochs,
-                minutes=minutes,
-            ),
-            snapshots=snapshots,
-            board=board if plan.tensorboard else None,
+            checkpoints=replace(checkpoints, config=identity(config, images, compute)),
+            callbacks=[snapshots, *[board] * config.tensorboard],
             team=team,
-            kernels=machine.kernels,
+            kernels=compute.kernels,
         )
         if team is not None:
             team.leave()
-            if team.rank > 0:
+            if not team.is_main:
                 return None
         trained = experiment.finish(
             layer,
-            mean,
+            preprocess,
             history,
-            parts,
+            split,
             num_classes=len(images.classes),
-            preprocess=plan.preprocess,
-            head=plan.readout,
+            readout=config.readout,
             generator=generator,
         )
-        if plan.tensorboard:
+        if config.tensorboard:
             board.finish(trained.history, trained.metrics)
     return replace(trained, snapshots=snapshots.as_dataset() if snapshots.kept else None)
 
 
-def _check_device_memory(plan: Plan, images: Images, device: torch.device) -> None:
+def _check_device_memory(config: RunConfig, images: Images, device: torch.device) -> None:
+    needed = experiment.needed_memory(
+        config.layer, images.shape, batch_size=config.training.batch_size
+    )
     check_memory(
-        {
-            "images": images.x_train.nbytes + images.x_test.nbytes,
-            **experiment.needed_memory(
-                plan.units,
-                images.num_pixels,
-                p=plan.p,
-                batch_size=plan.training.batch_size,
-            ),
-        },
+        {"images": images.x_train.nbytes + images.x_test.nbytes, **needed},
         "lower --units or --batch-size, take a smaller data set, or give --device cpu",
         device,
     )
@@ -206,58 +103,59 @@ def described(images: Images) -> dict[str, Any]:
     }
 
 
-def identity(plan: Plan, images: Images, machine: Machine) -> dict[str, Any]:
-    """Return what tells a run from another, its plan and images; and its machine."""
-    root = None if machine.data_root is None else str(machine.data_root.resolve())
+def identity(config: RunConfig, images: Images, compute: Compute) -> dict[str, Any]:
+    """Return what tells a run from others (configuration, images), and its machine."""
+    root = None if compute.data_root is None else str(compute.data_root.resolve())
     return {
         "fastpath": __version__,
-        **plan.as_json(),
+        **config.as_json(),
         **described(images),
         "machine": {
-            **{name: getattr(machine, name) for name in MACHINE[:3]},
+            **{name: getattr(compute, name) for name in MACHINE[:3]},
             "data_root": root,
-            "kernels": computing(machine),
+            "kernels": computing(compute),
         },
     }
 
 
-def computing(machine: Machine) -> str:
-    """Return the name of the kernels that compute on a machine."""
-    return kernels.choose(torch.device(machine.device), torch.float32, machine.kernels).name
+def computing(compute: Compute) -> str:
+    """Return the name of the kernels that are used."""
+    return kernels.choose(torch.device(compute.device), torch.float32, compute.kernels).name
 
 
 def save(
-    folder: Path, trained: Trained, plan: Plan, images: Images, machine: Machine
+    folder: Path, trained: Trained, config: RunConfig, images: Images, compute: Compute
 ) -> None:
     """Write a run."""
-    if not plan.tensorboard:
+    if not config.tensorboard:
         tensorboard.clear(folder)
-    config = {
+    described_run = {
         "kind": LOCAL,
         **described(images),
-        **plan.as_json(),
-        "device": machine.device,
+        **config.as_json(),
+        "device": compute.device,
         "threads": torch.get_num_threads(),
-        "precision": machine.precision,
-        "kernels": computing(machine),
+        "precision": compute.precision,
+        "kernels": computing(compute),
     }
+    needed = config.layer.shapes(images.shape)
     write(
         folder,
         {
-            "weights": trained.weights,
-            "mean": trained.mean,
+            **{name: trained.layer.state[name] for name in needed},
+            "mean": trained.preprocess.mean,
             **head_tensors(trained.head),
         },
-        config,
+        described_run,
         trained.metrics,
         history=trained.history,
         snapshots=trained.snapshots,
-        metadata={"p": str(plan.p)},
+        metadata={"p": str(trained.layer.p)},
     )
 
 
-def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:
-    """Return the plan of a run that was interrupted, and the machine it ran on.
+def unfinished(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
+    """Return the configuration of an interrupted run, and the machine it ran on.
 
     That is without "test_images" where an older version saved the checkpoint: what it is
     to be scored on was not noted.
@@ -285,7 +183,7 @@ def unfinished(folder: Path) -> tuple[Plan, dict[str, Any]]:
     of_images = ("images", *storage.NOTED_LATER)
     noted = {name: config.pop(name) for name in of_images if name in config}
     machine = config.pop("machine", {})
-    plan = Plan.from_json(config, path)
+    plan = RunConfig.from_json(config, path)
     if missing := [name for name in MACHINE if name not in machine]:
         raise ValueError(f"{path} does not say of the machine: {', '.join(missing)}")
     return plan, machine | noted

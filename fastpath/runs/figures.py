@@ -15,7 +15,7 @@ from fastpath import plots
 from fastpath.fonts import drawable
 from fastpath.runs import storage
 from fastpath.runs.folder import open_run
-from fastpath.training.snapshots import UNIT, shown
+from fastpath.training.snapshots import UNIT, displayed_units
 from neurodyn.files import tidy, whole
 
 DPI = 150
@@ -62,7 +62,7 @@ def open_files(folder: Path) -> Files:
     history = storage.load_dataset(folder / storage.HISTORY)
     path = folder / storage.SNAPSHOTS
     snapshots = storage.load_dataset(path) if path.exists() else None
-    units = shown(len(run.weights))
+    units = displayed_units(len(run.weights))
     fields = xr.DataArray(
         run.weights[units].numpy(),
         dims=("unit", "pixel"),

@@ -1,9 +1,7 @@
 """A finished run: its folder written, and read back only if its files fit together."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,14 @@ from torch import Tensor, nn
 
 from fastpath import __version__, checks, module
 from fastpath.data.images import check_names
-from fastpath.data.preprocess import Preprocess
-from fastpath.readout import Head, Readout
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
+from fastpath.layers import Layer
+from fastpath.readout import LinearHead, Readout
 from fastpath.runs import storage
-from fastpath.training.loop import Training
+from fastpath.runs.config import class_of, named, read_settings
 
 # How the hidden units came to be; a configuration that does not say is of the first.
 LOCAL, BACKPROP = "local learning", "back-propagation"
-SETTINGS: dict[str, Any] = {
-    "training": Training,
-    "preprocess": Preprocess,
-    "readout": Readout,
-}
 HEAD = ("weights", "bias", "offset", "scale")
 METRICS_SUM = "metrics_sha256"  # in the configuration: metrics are numbers alone
 
@@ -35,11 +29,12 @@ class Saved:
     """A run read back from its folder."""
 
     weights: Float[Tensor, "unit pixel"]
+    layer: Layer | None
+    """The layer that learned by the local rule; None for back-propagation."""
     bias: Float[Tensor, " unit"] | None
     """Of units max(W v + b, 0) trained by back-propagation; None for local learning."""
-    mean: Float[Tensor, " pixel"]
-    head: Head
-    preprocess: Preprocess
+    preprocess: FittedPreprocess
+    head: LinearHead
     readout: Readout | None
     """How features are made of the weights; None for back-propagation."""
     data: str
@@ -51,22 +46,23 @@ class Saved:
     """What learned from what, for how long."""
     metrics: dict[str, float]
     has_sums: bool
-    """False for a run of an older version: whether its files are intact is not known."""
+    """False for a run of an older version, whose files cannot be checked for damage."""
     config: dict[str, Any]
-    """The configuration as it was written."""
+    """The configuration as this version writes it."""
 
     def to_module(self) -> nn.Sequential:
         """Return the model as an `nn.Module`, from images to outputs."""
         if self.bias is not None:
             features: nn.Module = module.rectified(self.weights, self.bias)
         else:
+            assert self.layer is not None
             assert self.readout is not None
-            features = module.CosineFeatures(self.weights, self.readout)
-        return module.assembled(self.preprocess, self.mean, features, self.head)
+            features = module.features_of(self.layer, self.readout)
+        return module.assembled(self.preprocess, features, self.head)
 
 
 def check_finished(folder: Path) -> None:
-    """Raise ValueError where a run is not finished."""
+    """Raise ValueError if the run in a folder is not finished."""
     if (folder / storage.CHECKPOINT).exists():
         raise ValueError(
             f"{folder} holds a run that is not finished: go on with it by `fastpath resume "
@@ -74,8 +70,8 @@ def check_finished(folder: Path) -> None:
         )
 
 
-def open_run(folder: Path) -> Saved:
-    """Read the folder of a finished run.
+def open_run(folder: Path, device: torch.device | str = "cpu") -> Saved:
+    """Read the folder of a finished run, its tensors to a device.
 
     Raises
     ------
@@ -85,52 +81,90 @@ def open_run(folder: Path) -> Saved:
     check_finished(folder)
     metrics = storage.load_json(folder / storage.METRICS)  # the last that is written
     path = folder / storage.CONFIG
-    config = storage.load_json(path)
+    written = storage.load_json(path)
     tensors = storage.load_tensors(folder / storage.WEIGHTS)
-    kind = config.get("kind", LOCAL)
-    if kind not in (LOCAL, BACKPROP):
+    tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+    config = _upgraded(written)
+    if config["kind"] not in (LOCAL, BACKPROP):
         raise ValueError(
-            f"{path}: kind is {checks.shown(kind)}: this version has {LOCAL}, {BACKPROP}"
+            f"{path}: kind is {checks.shown(config['kind'])}: this version has {LOCAL}, "
+            f"{BACKPROP}"
         )
-    of_kind: dict[str, Any] = {"preprocess": Preprocess}
-    if kind == LOCAL:
-        of_kind["readout"] = Readout
-    wanted = ("units", *of_kind, "data", "classes", "image_shape")
-    if missing := [name for name in wanted if name not in config]:
+    local = config["kind"] == LOCAL
+    wanted = ("layer", "readout") if local else ("units",)
+    if missing := [
+        name
+        for name in (*wanted, "preprocess", "data", "classes", "image_shape")
+        if name not in config
+    ]:
         raise ValueError(
             f"{folder} is not a complete run: {', '.join(map(repr, missing))} missing in "
             f"{storage.CONFIG}"
         )
-    check_known(config, of_kind, path, config.get("fastpath"))
+    kinds: dict[str, Any] = {"preprocess": Preprocess}
+    if local:
+        kinds |= {"layer": class_of("layer", config["layer"], path), "readout": Readout}
+    settings = read_settings(config, kinds, path)
     with named(path):
-        settings = {name: made(**config[name]) for name, made in of_kind.items()}
-        units = checks.count("units", config["units"])
         classes = _names("classes", config["classes"])
         shape = _image_shape(config["image_shape"])
         data = checks.instance("data", config["data"], str)
-    _check_tensors(folder, tensors, units, shape, len(classes), has_bias=kind == BACKPROP)
-    head = head_of(tensors)
+        units = 0 if local else checks.count("units", config["units"])
+    layer = settings.get("layer")
+    num_units = layer.num_units if layer else units
+    features = layer.num_features(shape) if layer else units
+    of_units = layer.shapes(shape) if layer else of_perceptron(units, math.prod(shape))
+    _check_tensors(folder, tensors, of_units | of_head(features, len(classes)), shape)
     with named(folder / storage.METRICS):
         metrics = {name: checks.number(name, value) for name, value in metrics.items()}
-    storage.check_json(path, config, config.get(storage.SHA256))
-    sum_of_metrics = config.get(METRICS_SUM)
+    storage.check_json(path, written, written.get(storage.SHA256))
+    sum_of_metrics = written.get(METRICS_SUM)
     storage.check_json(folder / storage.METRICS, metrics, sum_of_metrics)
+    learned = layer.load(tensors) if layer else None
     return Saved(
-        weights=tensors["weights"],
+        weights=tensors["weights"] if learned is None else learned.weights,
+        layer=learned,
         bias=tensors.get("bias"),
-        mean=tensors["mean"],
-        head=head,
-        preprocess=settings["preprocess"],
+        preprocess=FittedPreprocess(settings["preprocess"], tensors["mean"]),
+        head=head_of(tensors),
         readout=settings.get("readout"),
         data=data,
         classes=classes,
         image_shape=shape,
         test_images=config.get("test_images"),
-        title=_title(config),
+        title=_title(config, num_units),
         metrics=metrics,
         has_sums=sum_of_metrics is not None,
         config=config,
     )
+
+
+def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration as this version writes it.
+
+    At first there were only dense layers, described by "units" and "p", and only local
+    learning.
+    """
+    config = {"kind": LOCAL} | config
+    if config["kind"] == LOCAL and "layer" not in config and "units" in config:
+        dense = {"num_units": config.pop("units"), "p": config.pop("p", 2.0)}
+        config["layer"] = {"name": "DenseSettings", **dense, "constraint": None}
+    return config
+
+
+def of_perceptron(num_units: int, num_pixels: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of units that back-propagation trained."""
+    return {"weights": (num_units, num_pixels), "bias": (num_units,)}
+
+
+def of_head(num_features: int, num_classes: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of a head."""
+    return {
+        "head.weights": (num_classes, num_features),
+        "head.bias": (num_classes,),
+        "head.offset": (num_features,),
+        "head.scale": (num_features,),
+    }
 
 
 def write(
@@ -169,12 +203,12 @@ def write(
     (folder / storage.CHECKPOINT).unlink(missing_ok=True)
 
 
-def head_of(tensors: dict[str, Tensor]) -> Head:
+def head_of(tensors: dict[str, Tensor]) -> LinearHead:
     """Return the head among the tensors of a run."""
-    return Head(*(tensors[f"head.{name}"] for name in HEAD))
+    return LinearHead(*(tensors[f"head.{name}"] for name in HEAD))
 
 
-def head_tensors(head: Head) -> dict[str, Tensor]:
+def head_tensors(head: LinearHead) -> dict[str, Tensor]:
     """Return the tensors of a head by the names that `write` gives them."""
     return {f"head.{name}": getattr(head, name) for name in HEAD}
 
@@ -182,92 +216,37 @@ def head_tensors(head: Head) -> dict[str, Tensor]:
 def _check_tensors(
     folder: Path,
     tensors: dict[str, Tensor],
-    units: int,
-    shape: tuple[int, ...],
-    num_classes: int,
-    *,
-    has_bias: bool,
+    shapes: dict[str, tuple[int, ...]],
+    image_shape: tuple[int, ...],
 ) -> None:
-    """Raise ValueError unless weights and head are those that a configuration describes."""
-    pixels, path = math.prod(shape), folder / storage.WEIGHTS
-    shapes = {
-        "weights": (units, pixels),
-        "mean": (pixels,),
-        "head.weights": (num_classes, units),
-        "head.bias": (num_classes,),
-        "head.offset": (units,),
-        "head.scale": (units,),
-        **({"bias": (units,)} if has_bias else {}),
-    }
+    """Raise ValueError unless the tensors are those that a configuration describes."""
+    pixels, path = math.prod(image_shape), folder / storage.WEIGHTS
+    shapes = {**shapes, "mean": (pixels,)}
     if missing := [name for name in shapes if name not in tensors]:
         raise ValueError(
             f"{folder} is not a complete run: {', '.join(map(repr, missing))} missing in "
             f"{storage.WEIGHTS}"
         )
-    weights = tensors["weights"]
-    if weights.ndim == 2 and weights.shape[1] != pixels:
+    weights = tensors.get("weights")
+    see_pixels = weights is not None and shapes["weights"][1:] == (pixels,)
+    if see_pixels and weights.ndim == 2 and weights.shape[1] != pixels:
         raise ValueError(
             f"{path}: the weights have {weights.shape[1]} pixels per unit, but images of "
-            f"{shape} (height, width, channels; {storage.CONFIG}) have {pixels}"
+            f"{image_shape} (height, width, channels; {storage.CONFIG}) have {pixels}"
         )
     needed = {
         name: torch.empty(size, dtype=torch.float32, device="meta")
         for name, size in shapes.items()
     }
-    reason = f": {units} units, {num_classes} classes, images of {shape}"
+    classes, features = shapes["head.weights"]
+    reason = f": {features} units, {classes} classes, images of {image_shape}"
     storage.check_tensors(path, tensors, needed, reason)
 
 
-def _title(config: dict[str, Any]) -> str:
+def _title(config: dict[str, Any], num_units: int) -> str:
     training = config.get("training") or config.get("backprop")
     epochs = training.get("epochs") if isinstance(training, dict) else None
-    return f"{Path(config['data']).name}, {config['units']} units, {epochs} epochs"
-
-
-def check_known(
-    values: dict[str, Any], kinds: dict[str, type], path: Path, version: Any
-) -> None:
-    """Raise ValueError unless this version has just these settings.
-
-    Parameters
-    ----------
-    values
-        Settings as JSON values.
-    kinds
-        The class of the settings under each name; "" stands for `values` themselves.
-    path
-        Where they were read from.
-    version
-        What wrote them; None if that was not noted.
-    """
-    unknown, missing = [], []
-    for name, kind in kinds.items():
-        held = values.get(name) if name else values
-        if not isinstance(held, dict):
-            raise ValueError(
-                f"{path}: '{name}' is {checks.shown(held)}: the settings of a "
-                f"{kind.__name__} are needed"
-            )
-        prefix, known = f"{name}." if name else "", [field.name for field in fields(kind)]
-        unknown += [prefix + given for given in held if given not in known]
-        missing += [prefix + wanted for wanted in known if wanted not in held]
-    if unknown or missing:
-        wrote = f"fastpath {version}" if version else "a version that noted no number"
-        raise ValueError(
-            f"{path} has the settings of another version: unknown here: "
-            f"{', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}. It "
-            f"was written by {wrote}, this is fastpath {__version__}: use that "
-            "one, or train anew"
-        )
-
-
-@contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Name the file in what is said about a wrong value in it."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    return f"{Path(config['data']).name}, {num_units} units, {epochs} epochs"
 
 
 def _names(name: str, values: Any) -> tuple[str, ...]:

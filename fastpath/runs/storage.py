@@ -257,12 +257,12 @@ class State:
     """Epochs done."""
     limit: float
     """The size of a weight at which training counts as diverged."""
-    layer: dict[str, Float[Tensor, "unit pixel"]]
+    layer: dict[str, Tensor]
     """What learning changes: see `layers.Layer.state`."""
     generator: UInt8[Tensor, " byte"]
     """State of the random numbers, from which the order of the next epoch comes."""
     history: dict[str, Float[Tensor, " epoch"]]
-    snapshots: dict[int, Float16[Tensor, "shown pixel"]]
+    snapshots: dict[int, Float16[Tensor, "displayed pixel"]]
     """By the epoch: see `snapshots.Snapshots`."""
 
 

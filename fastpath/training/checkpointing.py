@@ -1,7 +1,8 @@
-"""When the state of a training is saved, and how a training goes on from it."""
+"""Checkpoints: when the state of a training is saved, and how it is restored."""
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import torch
 from fastpath import checks
 from fastpath.layers import Layer
 from fastpath.runs import storage
+from fastpath.training.callbacks import Callback
 from fastpath.training.distributed import Team
 from fastpath.training.history import DESCRIBED, Log
-from fastpath.training.snapshots import Snapshots, shown
+from fastpath.training.snapshots import Snapshots, displayed_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +24,9 @@ class Checkpoints:
 
     folder: Path
     config: dict[str, Any] = field(default_factory=dict)
-    """What the training is: one with another configuration does not go on from it."""
-    anew: bool = False
-    """Begin anew where there is a checkpoint; the first new one takes its place."""
+    """What is trained: a training of another configuration is not continued."""
+    restart: bool = False
+    """Ignore a checkpoint that is there; the first new one replaces it."""
     epochs: int | None = None
     """Save after so many epochs."""
     minutes: float | None = 5.0
@@ -52,10 +54,10 @@ class Checkpoints:
         return by_epoch or (self.minutes is not None and since >= 60 * self.minutes)
 
 
-class Keeper:
-    """Saves the state of a training as `checkpoints` say, and goes on from it.
+class Checkpointer:
+    """Saves the state of a training when `checkpoints` say so, and restores it.
 
-    Only the process that leads a team saves; without checkpoints nobody does.
+    Only the main process of a team saves. Without checkpoints nothing is saved.
     """
 
     def __init__(
@@ -63,35 +65,40 @@ class Keeper:
         layer: Layer,
         generator: torch.Generator,
         log: Log,
-        snapshots: Snapshots,
+        callbacks: Sequence[Callback],
         checkpoints: Checkpoints | None,
-        *,
-        leader: bool,
+        team: Team | None,
     ) -> None:
         self._layer, self._generator, self._log = layer, generator, log
-        self._snapshots = snapshots
-        self._wanted = checkpoints
-        self._own = checkpoints if leader else None
+        kept = [each for each in callbacks if isinstance(each, Snapshots)]
+        self._snapshots = kept[0] if kept else Snapshots()  # keeps none
+        self._checkpoints, self._team = checkpoints, team
+        self._own = checkpoints if team is None or team.is_main else None
+        self._restored = False
         self._saved = time.monotonic()
 
-    def go_on(self, team: Team | None) -> None:
-        """Put everything where the checkpoint left it, or save a first one."""
-        if self._wanted is None:
+    def restore(self) -> None:
+        """Put everything where the checkpoint left it, if there is one."""
+        if self._checkpoints is None:
             return
         state = None
-        if self._own is not None and self._own.path.exists() and not self._own.anew:
+        if self._own is not None and self._own.path.exists() and not self._own.restart:
             state, config = storage.load_state(self._own.path)
             _check_same(config, self._own.config, self._own.path)
             self._check_fits(state, self._own.path)
-        if team is not None:
-            state = team.tell(state)
+        if self._team is not None:
+            state = self._team.broadcast(state)
+        self._restored = state is not None
         if state is not None:
-            self._restore(state)
-        elif self._own is not None:
+            self._load(state)
+
+    def begin(self) -> None:
+        """Save a first checkpoint, unless the training continues from one."""
+        if self._own is not None and not self._restored:
             self._save(self._own)
 
-    def after(self, epoch: int, *, last: bool) -> None:
-        """Read what happened in the epochs so far, and save them if it is time.
+    def end_epoch(self, epoch: int, *, last: bool) -> None:
+        """Read the numbers of the epochs so far, and save a checkpoint if it is due.
 
         On CUDA the host is an epoch ahead, so that the device never waits for it.
         """
@@ -105,6 +112,8 @@ class Keeper:
                 self._own.path.unlink(missing_ok=True)
             raise
         if due and self._own is not None:
+            # Callbacks come after this, so that one that fails loses no epoch.
+            self._snapshots.take(self._layer.weights, epoch)
             self._save(self._own)
 
     def _save(self, checkpoints: Checkpoints) -> None:
@@ -125,10 +134,10 @@ class Keeper:
         self._saved = time.monotonic()
 
     def _check_fits(self, state: storage.State, path: Path) -> None:
-        """Raise ValueError unless `_restore` can put everything where the state says."""
+        """Raise ValueError unless `_load` can put everything where the state says."""
         epochs = torch.empty(state.epoch, dtype=torch.float64, device="meta")
         weights = self._layer.weights
-        fields = weights.new_empty(shown(len(weights)).numel(), weights.shape[1])
+        fields = weights.new_empty(displayed_units(len(weights)).numel(), weights.shape[1])
         for held, needed in (
             (state.layer, self._layer.state),
             (state.history, dict.fromkeys(DESCRIBED, epochs)),
@@ -137,7 +146,7 @@ class Keeper:
         ):
             storage.check_tensors(path, held, needed, f" at epoch {state.epoch}")
 
-    def _restore(self, state: storage.State) -> None:
+    def _load(self, state: storage.State) -> None:
         for name, tensor in self._layer.state.items():
             tensor.copy_(state.layer[name])
         self._generator.set_state(state.generator)

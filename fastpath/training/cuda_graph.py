@@ -14,7 +14,7 @@ from torch import Tensor
 type Epoch = Callable[[Tensor, Tensor], object]
 
 
-class Replayed:
+class CapturedEpoch:
     """An epoch that is launched as one CUDA graph.
 
     Parameters

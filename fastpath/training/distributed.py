@@ -28,6 +28,11 @@ class Team:
         self.rank = rank
         self.size = size
 
+    @property
+    def is_main(self) -> bool:
+        """Whether this process reports and saves: that of rank 0."""
+        return self.rank == 0
+
     def share(self, num_images: int, rank: int | None = None) -> slice:
         """Return the images of a mini-batch whose drive a process (this one) computes."""
         rank = self.rank if rank is None else rank
@@ -84,14 +89,14 @@ class Team:
         except RuntimeError as error:
             self._lost(error)
 
-    def tell[Thing](self, thing: Thing) -> Thing:
-        """Return what process 0 has to say, in every process."""
-        said = [thing]
+    def broadcast[Thing](self, thing: Thing) -> Thing:
+        """Return the object that the main process gives, in every process."""
+        held = [thing]
         try:
-            dist.broadcast_object_list(said, src=0)
+            dist.broadcast_object_list(held, src=0)
         except RuntimeError as error:
             self._lost(error)
-        return said[0]
+        return held[0]
 
     def _lost(self, error: RuntimeError) -> NoReturn:
         raise ConnectionError(

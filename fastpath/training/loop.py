@@ -1,7 +1,7 @@
 """The unsupervised loop: epochs of shuffled mini-batches through one layer."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,15 +14,14 @@ from fastpath import checks
 from fastpath.ambient import isolated
 from fastpath.competition import Competition
 from fastpath.compute import enough_threads
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.layers import Layer
 from fastpath.plasticity import Normalize, annealed, check_normalize
-from fastpath.training.checkpointing import Checkpoints, Keeper
-from fastpath.training.cuda_graph import Replayed
+from fastpath.training.callbacks import Callback, Progress
+from fastpath.training.checkpointing import Checkpointer, Checkpoints
+from fastpath.training.cuda_graph import CapturedEpoch
 from fastpath.training.distributed import Team
 from fastpath.training.history import Log, as_dataset
-from fastpath.training.snapshots import Snapshots
-from fastpath.training.tensorboard import Board
 from neurodyn.progress import shown
 
 
@@ -68,34 +67,34 @@ def checked_size(given: int, num_images: int, *, default: int | None = None) -> 
 
 
 @isolated(grad=False, numpy=True)
-def train[Kind: Layer](
-    layer: Kind,
+def train(
+    layer: Layer,
     x: Num[Tensor, "image *shape"],
     *,
     competition: Competition,
     training: Training,
-    preprocess: Preprocess,
-    mean: Float[Tensor, " pixel"],
+    preprocess: FittedPreprocess,
     generator: torch.Generator,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
-    snapshots: Snapshots | None = None,
-    board: Board | None = None,
+    callbacks: Sequence[Callback] = (),
     team: Team | None = None,
-    watch: Callable[[int, Kind], Any] | None = None,
 ) -> xr.Dataset:
     """Train `layer` in place on images x, reshuffled every epoch; return its history.
 
-    The images stay uint8 on the layer's device; each mini-batch is preprocessed as it is
+    The images stay uint8 on the layer's device; each mini-batch is preprocessed when it is
     used. The order of the images comes from `generator` (on the CPU) alone: the same seed
     gives the same weights on the same machine with the same number of threads.
 
-    With `checkpoints`, the state is saved as they say and at the end; where their folder
-    already holds a checkpoint, training goes on from there, and ends with the same weights
-    bit for bit. `snapshots` are filled as they say; a checkpoint holds those so far. A
-    `board` is told of every epoch. In a `team`, each process calls this with the same
-    arguments, and the first one fills and tells. `watch` is called after each epoch, with
-    its number from 1 and the layer.
+    Parameters
+    ----------
+    checkpoints
+        When the state is saved; it always is at the end. Where their folder holds a
+        checkpoint already, training continues from it, to the same weights bit for bit.
+    callbacks
+        Called before the first epoch and after each. A checkpoint holds `Snapshots`, too.
+    team
+        The processes that share the work: each calls `train` with the same arguments.
 
     Returns
     -------
@@ -111,51 +110,52 @@ def train[Kind: Layer](
     ConnectionError
         If another process of the team is lost.
     """
-    checks.instance("layer", layer, Layer)
-    x = checks.images("x", x)
+    layer, x = checks.instance("layer", layer, Layer), checks.images("x", x)
     competition = checks.competition(competition)
-    training = checks.instance("training", training, Training)
-    preprocess = checks.instance("preprocess", preprocess, Preprocess)
-    mean = checks.mean_image(mean, x.flatten(1))
+    preprocess = checks.instance("preprocess", preprocess, FittedPreprocess)
+    checks.mean_image(preprocess.mean, x.flatten(1))
     generator = checks.generator(generator)
     checkpoints = checks.optional("checkpoints", checkpoints, Checkpoints)
-    snapshots = checks.optional("snapshots", snapshots, Snapshots)
-    if training.epochs:
-        size, default = training.batch_size, Training.batch_size
-        size = checked_size(size, len(x), default=default)
-        training = replace(training, batch_size=size)
-    leader = team is None or team.rank == 0
+    training = _with_whole_batches(checks.instance("training", training, Training), len(x))
+    is_main = team is None or team.is_main
+    callbacks = [checks.instance("callback", each, Callback) for each in callbacks]
     log = Log(layer, len(x), cure=_against_divergence(competition, training))
-    if snapshots is None or not leader:
-        snapshots = Snapshots()  # keeps none
-    follow = board.follow if board is not None and leader else lambda *_: None
-    snapshots.take(layer.weights, epoch=0)
-    keeper = Keeper(layer, generator, log, snapshots, checkpoints, leader=leader)
-    keeper.go_on(team)
-    follow(log.entries, snapshots)
+    checkpointer = Checkpointer(layer, generator, log, callbacks, checkpoints, team)
+    checkpointer.restore()
+    state = Progress(layer, len(log.entries), log.entries)
+    for callback in callbacks * is_main:
+        callback.on_train_begin(state)
+    checkpointer.begin()
     flop = 2 * training.batch_size * layer.weights.numel() / (team.size if team else 1)
     with (
         enough_threads(flop),
         shown(
             training.epochs * len(x),
-            initial=len(log.entries) * len(x),
+            initial=state.epoch * len(x),
             what="training",
             unit="img",
-            wanted=progress and leader,
+            wanted=progress and is_main,
         ) as advance,
     ):
-        run_epoch = _epoch(layer, x, competition, training, preprocess, mean, team, advance)
-        for epoch in range(len(log.entries), training.epochs):
+        run_epoch = _epoch(layer, x, competition, training, preprocess, team, advance)
+        for epoch in range(state.epoch, training.epochs):
             before = layer.weights.clone()
             lr = annealed(training.lr, epoch=epoch, num_epochs=training.epochs)
             run_epoch(torch.randperm(len(x), generator=generator), lr)
             log.add(lr, before)
-            snapshots.take(layer.weights, epoch + 1)
-            keeper.after(epoch + 1, last=epoch + 1 == training.epochs)
-            follow(log.entries, snapshots)
-            if watch is not None:
-                watch(epoch + 1, layer)
+            state.epoch = epoch + 1
+            checkpointer.end_epoch(state.epoch, last=state.epoch == training.epochs)
+            for callback in callbacks * is_main:
+                callback.on_epoch_end(state)
     return as_dataset(log.entries)
+
+
+def _with_whole_batches(training: Training, num_images: int) -> Training:
+    """Return settings whose mini-batches are no larger than the set."""
+    if not training.epochs:
+        return training
+    size = checked_size(training.batch_size, num_images, default=Training.batch_size)
+    return replace(training, batch_size=size)
 
 
 def _against_divergence(competition: Competition, training: Training) -> str:
@@ -171,18 +171,17 @@ def _epoch(
     x: Num[Tensor, "image *shape"],
     competition: Competition,
     training: Training,
-    preprocess: Preprocess,
-    mean: Float[Tensor, " pixel"],
+    preprocess: FittedPreprocess,
     team: Team | None,
     count: Callable[[int], Any],
 ) -> Callable[[Int[Tensor, " image"], float], None]:
     """Return a function that runs one epoch, given the order of the images and ε."""
-    x, mean = x.contiguous(), mean.to(layer.weights.dtype).contiguous()
+    x, preprocess = x.contiguous(), preprocess.to(layer.weights.dtype)
 
     def epoch(order: Int[Tensor, " image"], lr: Float[Tensor, ""] | float) -> None:
         for batch in order.split(training.batch_size):
             layer.learn(
-                layer.prepare(x, batch, preprocess, mean),
+                layer.prepare(x, batch, preprocess),
                 competition,
                 lr=lr,
                 normalize=training.normalize,
@@ -193,17 +192,18 @@ def _epoch(
 
     if not x.is_cuda:
         return epoch
-    # What is the user's own may wait for the device, which no graph can hold.
-    known = getattr(competition, "capturable", False) and type(preprocess) is Preprocess
-    replayed = None
-    if known and team is None and training.epochs:
-        replayed = Replayed(epoch, len(x), changed=[*layer.state.values()])
+    # A graph cannot hold code that waits for the device, as a user's own may.
+    own_steps = type(preprocess.steps) is not Preprocess
+    capturable = getattr(competition, "capturable", False) and not own_steps
+    captured = None
+    if capturable and team is None and training.epochs:
+        captured = CapturedEpoch(epoch, len(x), changed=[*layer.state.values()])
 
     def on_device(order: Int[Tensor, " image"], lr: float) -> None:
-        if replayed is None:
+        if captured is None:
             epoch(order.to(x.device), lr)
         else:
-            replayed(order, lr)
+            captured(order, lr)
         count(len(x))
 
     return on_device

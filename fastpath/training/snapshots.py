@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fastpath import checks
 from fastpath.ambient import isolated
+from fastpath.training.callbacks import Callback, Progress
 
 NUM_UNITS = 100  # as many as a picture of 10 x 10 shows
 
@@ -25,7 +26,7 @@ def check_number(num: int) -> None:
 
 
 @isolated(numpy=True)
-def spread(num: int, last: int) -> list[int]:
+def snapshot_epochs(num: int, last: int) -> list[int]:
     """Return `num` different epochs from 0 to `last`, log-spaced where there are enough.
 
     Fields form in the first epochs and are polished in the rest. Both ends are among them;
@@ -43,31 +44,44 @@ def spread(num: int, last: int) -> list[int]:
 
 
 @isolated()
-def shown(num_units: int, device: torch.device | str = "cpu") -> Int[Tensor, " shown"]:
-    """Return the units to look at: all, or NUM_UNITS that are evenly spread."""
+def displayed_units(
+    num_units: int, device: torch.device | str = "cpu"
+) -> Int[Tensor, " displayed"]:
+    """Return the units to look at: all, or NUM_UNITS evenly spaced."""
     num = min(num_units, NUM_UNITS)
     return torch.arange(num, device=device) * num_units // num
 
 
-class Snapshots:
-    """The weights of the units `shown`, kept at the given epochs; 0 is the start.
+class Snapshots(Callback):
+    """The weights of some units (`displayed_units`) at some epochs; 0 is the start.
 
-    In float16: 0.05 % of each weight, from the 4 of N(0, 1) at the start to the 10^-4 of
-    trained ones. They stay on the device of the weights, so that taking one waits for
-    nothing, and draws no random numbers.
+    They are rounded to float16, 0.05 % of each weight: weights range from 4 at the start,
+    N(0, 1), to 10^-4 after training. They stay on the device of the weights, so that a
+    snapshot does not wait for the device.
     """
 
     def __init__(self, epochs: Sequence[int] = ()) -> None:
         self.epochs = frozenset(checks.count("epoch", n, least=0) for n in epochs)
-        self.kept: dict[int, Float16[Tensor, "shown pixel"]] = {}
+        self.kept: dict[int, Float16[Tensor, "displayed pixel"]] = {}
         self.num_units = 0
+
+    def on_train_begin(self, progress: Progress) -> None:
+        """Keep the start; a checkpoint has brought back those of later epochs."""
+        self.num_units = len(progress.layer.weights)
+        if progress.epoch == 0:
+            self.take(progress.layer.weights, 0)
+
+    def on_epoch_end(self, progress: Progress) -> None:
+        """Keep the weights after this epoch, if it is among those to keep."""
+        self.take(progress.layer.weights, progress.epoch)
 
     @isolated(grad=False)
     def take(self, weights: Float[Tensor, "unit pixel"], epoch: int) -> None:
         """Keep the weights after this epoch, if it is among those to keep."""
         self.num_units = len(weights)
         if epoch in self.epochs:
-            self.kept[int(epoch)] = weights[shown(len(weights), weights.device)].half()
+            units = displayed_units(len(weights), weights.device)
+            self.kept[int(epoch)] = weights[units].half()
 
     @isolated(grad=False, numpy=True)
     def as_dataset(self, *epochs: int) -> xr.Dataset:
@@ -81,7 +95,7 @@ class Snapshots:
             {"weights": (("epoch", "unit", "pixel"), fields.float().numpy(), WEIGHTS)},
             coords={
                 "epoch": ("epoch", list(epochs), EPOCH),
-                "unit": ("unit", shown(self.num_units).numpy(), UNIT),
+                "unit": ("unit", displayed_units(self.num_units).numpy(), UNIT),
             },
             attrs={"title": "Receptive fields as they form, rounded to float16"},
         )

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from fastpath.training.callbacks import Callback, Progress
 from fastpath.training.snapshots import Snapshots
 from neurodyn import files
 
@@ -36,34 +37,43 @@ def clear(run: Path) -> None:
         folder.rmdir()
 
 
-class Board:
+class TensorBoard(Callback):
     """Writes the epochs of a training, its fields and its result as TensorBoard events.
 
-    Nothing is written before the first call of `follow`. Then the folder begins anew: a
-    run that goes on from a checkpoint is written again from its start.
+    Nothing is written before training begins. Then the folder is emptied: a run that
+    continues from a checkpoint is written again from its start.
     """
 
-    def __init__(self, run: Path, image_shape: tuple[int, ...]) -> None:
-        self._run, self._image_shape = run, image_shape
+    def __init__(
+        self, run: Path, image_shape: tuple[int, ...], snapshots: Snapshots
+    ) -> None:
+        self._run, self._image_shape, self._snapshots = run, image_shape, snapshots
         self._events: Events | None = None
         self._epochs, self._drawn = 0, set[int]()
 
-    def follow(self, epochs: list[dict[str, float]], snapshots: Snapshots) -> None:
-        """Write what is new in the list of all epochs so far, and in the snapshots.
+    def on_train_begin(self, progress: Progress) -> None:
+        """Write what a checkpoint brought back."""
+        self._write(progress.history)
+
+    def on_epoch_end(self, progress: Progress) -> None:
+        """Write what is new in the history and the snapshots.
 
         Raises
         ------
         ValueError
             If the disk refuses.
         """
+        self._write(progress.history)
+
+    def _write(self, history: list[dict[str, float]]) -> None:
         events = self._opened()
-        for number, entry in enumerate(epochs[self._epochs :], self._epochs + 1):
+        for number, entry in enumerate(history[self._epochs :], self._epochs + 1):
             for name, value in entry.items():
                 events.scalar(f"training/{name}", value, number)
             events.scalar("training/dead", 1 - entry["learning"], number)
-        self._epochs = len(epochs)
-        for number in sorted(snapshots.kept.keys() - self._drawn):
-            self._draw(snapshots.as_dataset(number).weights[0])
+        self._epochs = len(history)
+        for number in sorted(self._snapshots.kept.keys() - self._drawn):
+            self._draw(self._snapshots.as_dataset(number).weights[0])
             self._drawn.add(number)
 
     def _draw(self, fields: xr.DataArray) -> None:

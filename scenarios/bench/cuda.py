@@ -16,10 +16,11 @@ from fastpath import ambient, experiment
 from fastpath.competition import Ranking
 from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
+from fastpath.layers import DenseSettings
 from fastpath.readout import Readout
-from fastpath.training.cuda_graph import Replayed
+from fastpath.training.cuda_graph import CapturedEpoch
 from fastpath.training.loop import Training
-from scenarios.bench.learning import PREPROCESS, SHAPES, Step
+from scenarios.bench.learning import SHAPES, Step
 
 NUM_BATCHES = {"mnist": 600, "cifar10": 50}
 REPEATS = 20
@@ -74,13 +75,12 @@ def precision(epochs: int = 20, seeds: int = 3) -> list[dict[str, Any]]:
             generator = torch.Generator().manual_seed(seed)
             run = experiment.learn(
                 experiment.split(images, validation=0, generator=generator, device="cuda"),
-                num_units=500,
+                layer=DenseSettings(num_units=500),
                 num_classes=10,
-                p=2.0,
                 competition=Ranking(),
                 training=Training(epochs=epochs),
                 preprocess=Preprocess(),
-                head=Readout(),
+                readout=Readout(),
                 generator=generator,
                 progress=False,
             )
@@ -119,11 +119,11 @@ def epoch(
 
     def learn(order: torch.Tensor, lr: torch.Tensor) -> None:
         for index in order.split(batch):
-            images = step.layer.prepare(step.x, index, PREPROCESS, step.mean)
+            images = step.layer.prepare(step.x, index, step.preprocess)
             step.layer.learn(images, step.competition, lr=lr)
 
-    replayed = Replayed(learn, len(order), changed=[*step.layer.state.values()])
-    seconds = timed(lambda: replayed(order, 1e-6))
+    captured_epoch = CapturedEpoch(learn, len(order), changed=[*step.layer.state.values()])
+    seconds = timed(lambda: captured_epoch(order, 1e-6))
     product = captured(step.product(), repeats)
     product_seconds = timed(product.replay)
     # Images in, drive out and in again, the rows that learn read and written.

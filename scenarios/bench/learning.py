@@ -65,7 +65,7 @@ class Step:
             units, self.num_pixels, p=p, generator=generator, device=device
         )
         self.competition = competition
-        self.mean = PREPROCESS.fit(self.x)
+        self.preprocess = PREPROCESS.fit(self.x)
         order = torch.randperm(len(self.x), generator=generator).to(device)
         self.batches = order.split(self.batch)
         self.calls = 0
@@ -74,12 +74,12 @@ class Step:
         """Learn from the next mini-batch; weights hardly move, so winners stay many."""
         index = self.batches[self.calls % BATCHES]
         self.calls += 1
-        images = self.layer.prepare(self.x, index, PREPROCESS, self.mean)
+        images = self.layer.prepare(self.x, index, self.preprocess)
         self.layer.learn(images, self.competition, lr=1e-6)
 
     def images(self) -> Tensor:
         """Return one mini-batch as the layer sees it."""
-        return PREPROCESS(self.x[self.batches[0]], self.mean)
+        return self.preprocess(self.x[self.batches[0]])
 
     def product(self) -> Callable[[], Any]:
         """Return the forward product alone, on memory that is there already."""

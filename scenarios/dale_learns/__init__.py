@@ -24,7 +24,7 @@ from scenarios.dale_learns.experiment import (
     read_out,
     rivals,
     simulate,
-    split,
+    train_eval_split,
 )
 from scenarios.dale_learns.figure import draw, table
 from scenarios.dale_learns.summary import summarise
@@ -42,15 +42,15 @@ def main(config: Config) -> None:
     weights: dict[str, list[torch.Tensor]] = {name: [] for name in POWER}
     errors: dict[str, list[float]] = {name: [] for name in (*POWER, BACKPROP)}
     for seed in range(config.seeds):
-        parts = split(config, images, seed)
-        runs.append(simulate(config, parts, seed))
+        split = train_eval_split(config, images, seed)
+        runs.append(simulate(config, split, seed))
         kept = {DALE: torch.from_numpy(runs[-1]["weights"].values).float()}
-        kept |= rivals(config, parts, seed)
+        kept |= rivals(config, split, seed)
         for name, one in kept.items():
             weights[name].append(one)
-            errors[name].append(read_out(config, parts, name, one, seed))
-        errors[BACKPROP].append(back_propagated(config, parts, seed))
-    num_images = len(split(config, images, 0).x_learn)
+            errors[name].append(read_out(config, split, name, one, seed))
+        errors[BACKPROP].append(back_propagated(config, split, seed))
+    num_images = len(train_eval_split(config, images, 0).x_train)
     summary = summarise(config, runs, weights, errors, num_images=num_images)
     run = runs[0]
     traces.save(run, config.out / "traces.nc")

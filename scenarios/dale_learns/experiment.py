@@ -134,23 +134,25 @@ class Config:
         return rules
 
 
-def split(config: Config, images: datasets.Images, seed: int) -> experiment.Split:
+def train_eval_split(
+    config: Config, images: datasets.Images, seed: int
+) -> experiment.Split:
     """Return the images to learn from and those to score on."""
     generator = torch.Generator().manual_seed(seed)
-    parts = experiment.split(images, validation=config.validation, generator=generator)
+    split = experiment.split(images, validation=config.validation, generator=generator)
     few = slice(config.max_images)
     return experiment.Split(
-        parts.x_learn[few],
-        parts.y_learn[few],
-        parts.x_score,
-        parts.y_score,
-        parts.scored_on,
+        split.x_train[few],
+        split.y_train[few],
+        split.x_eval,
+        split.y_eval,
+        split.scored_on,
     )
 
 
-def simulate(config: Config, parts: experiment.Split, seed: int) -> xr.Dataset:
+def simulate(config: Config, split: experiment.Split, seed: int) -> xr.Dataset:
     """Show the training images to the circuit, whose weights learn."""
-    x = PREPROCESS(parts.x_learn, PREPROCESS.fit(parts.x_learn)).double().numpy()
+    x = PREPROCESS.fit(split.x_train)(split.x_train).double().numpy()
     start = abs(np.random.default_rng(seed).standard_normal((config.units, x.shape[1])))
     stride = max(1, len(x) * config.epochs // 1200)
     return neurodyn.simulate(
@@ -173,29 +175,28 @@ def simulate(config: Config, parts: experiment.Split, seed: int) -> xr.Dataset:
     )
 
 
-def rivals(config: Config, parts: experiment.Split, seed: int) -> dict[str, torch.Tensor]:
+def rivals(config: Config, split: experiment.Split, seed: int) -> dict[str, torch.Tensor]:
     """Return weights trained by ranking, with and without constraint, and random ones."""
 
     def ranked(constraint: Constraint | None) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
-        mean = PREPROCESS.fit(parts.x_learn)
+        fitted = PREPROCESS.fit(split.x_train)
         layer = Dense.random(
-            config.units, mean.numel(), constraint=constraint, generator=generator
+            config.units, fitted.num_pixels, constraint=constraint, generator=generator
         )
         train(
             layer,
-            parts.x_learn,
+            split.x_train,
             competition=Ranking(),
             training=Training(epochs=config.fast_epochs),
-            preprocess=PREPROCESS,
-            mean=mean,
+            preprocess=fitted,
             generator=generator,
             progress=False,
         )
         return layer.weights
 
     generator = torch.Generator().manual_seed(seed)
-    normal = torch.randn(config.units, parts.x_learn[0].numel(), generator=generator)
+    normal = torch.randn(config.units, split.x_train[0].numel(), generator=generator)
     positive = same_sign(1)
     return {
         RANKED: ranked(positive),
@@ -205,26 +206,25 @@ def rivals(config: Config, parts: experiment.Split, seed: int) -> dict[str, torc
 
 
 def read_out(
-    config: Config, parts: experiment.Split, name: str, weights: torch.Tensor, seed: int
+    config: Config, split: experiment.Split, name: str, weights: torch.Tensor, seed: int
 ) -> float:
     """Return the error of a linear readout of frozen weights, in percent."""
     _, errors = experiment.read_out(
-        weights,
-        parts,
+        Dense(weights),
+        PREPROCESS.fit(split.x_train),
+        split,
         num_classes=10,
-        preprocess=PREPROCESS,
-        mean=PREPROCESS.fit(parts.x_learn),
-        head=Readout(epochs=config.fast_epochs, power=config.power or POWER[name]),
+        readout=Readout(epochs=config.fast_epochs, power=config.power or POWER[name]),
         generator=torch.Generator().manual_seed(seed),
         progress=False,
     )
-    return errors[f"{parts.scored_on}_error"]
+    return errors[f"{split.scored_on}_error"]
 
 
-def back_propagated(config: Config, parts: experiment.Split, seed: int) -> float:
+def back_propagated(config: Config, split: experiment.Split, seed: int) -> float:
     """Return the error of the same network trained end to end, in percent."""
-    errors = baselines.backprop(
-        parts,
+    trained = baselines.backprop(
+        split,
         num_units=config.units,
         num_classes=10,
         backprop=baselines.Backprop(epochs=config.fast_epochs, lr=BACKPROP_LR),
@@ -232,4 +232,4 @@ def back_propagated(config: Config, parts: experiment.Split, seed: int) -> float
         generator=torch.Generator().manual_seed(seed),
         progress=False,
     )
-    return errors[f"{parts.scored_on}_error"]
+    return trained.errors[f"{split.scored_on}_error"]

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from fastpath import experiment
 from fastpath.competition import Ranking
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.experiment import Split
-from fastpath.layers import Dense
+from fastpath.layers import DenseSettings, Layer
 from fastpath.layers.constraints import Constraint, column_signs, row_signs, same_sign
 from fastpath.readout import Readout
+from fastpath.training.callbacks import EachEpoch
 from fastpath.training.loop import Training
 from scenarios.support.trials import Network, scored
 
@@ -41,48 +42,45 @@ class Signed(Network):
 
     def compute(self) -> xr.Dataset:
         """Return its errors, how many signs were wrong, and some fields."""
-        images, parts, generator = self.begin()
+        images, split, generator = self.begin()
         relay, wrong = None, []
         if self.signs == "interneurons":
-            relay = self.interneurons(parts, generator, wrong).balanced(parts.x_learn)
-            parts = Split(
-                relay.beside(parts.x_learn),
-                parts.y_learn,
-                relay.beside(parts.x_score),
-                parts.y_score,
-                parts.scored_on,
+            relay = self.interneurons(split, generator, wrong).balanced(split.x_train)
+            split = Split(
+                relay.beside(split.x_train),
+                split.y_train,
+                relay.beside(split.x_eval),
+                split.y_eval,
+                split.scored_on,
             )
-        constraint = self.constraint(parts.x_learn[0].numel(), generator)
+        constraint = self.constraint(split.x_train[0].numel(), generator)
         signs = constraint.signs.numpy() if constraint else np.zeros((1, 1))
         preprocess = self.preprocess if relay is None else Preprocess()
-        layer, mean, history = experiment.learn_features(
-            parts,
-            num_units=self.num_units,
-            p=self.p,
+        layer, fitted, history = experiment.learn_features(
+            split,
+            layer=DenseSettings(num_units=self.num_units, p=self.p, constraint=constraint),
             competition=self.competition,
             training=self.training,
             preprocess=preprocess,
             generator=generator,
             progress=False,
-            constraint=constraint,
-            watch=counting(signs, wrong),
+            callbacks=[EachEpoch(counting(signs, wrong))],
         )
         counting(signs, wrong)(0, layer)
         trained = experiment.finish(
             layer,
-            mean,
+            fitted,
             history,
-            parts,
+            split,
             num_classes=len(images.classes),
-            preprocess=preprocess,
-            head=self.readout,
+            readout=self.readout,
             generator=generator,
             progress=False,
         )
         shown = trained.weights if relay is None else relay.effective(trained.weights)
         return scored(
             trained.metrics,
-            parts,
+            split,
             learn_seconds=trained.metrics["train_seconds"],
             wrong_signs=float(max(wrong)),
             fields=(("unit", "pixel"), shown[:FIELDS].cpu().numpy().astype(np.float16)),
@@ -112,31 +110,31 @@ class Signed(Network):
                 return column_signs(signs)
 
     def interneurons(
-        self, parts: Split, generator: torch.Generator, wrong: list[int]
+        self, split: Split, generator: torch.Generator, wrong: list[int]
     ) -> "Relay":
         """Return interneurons that learned non-negative weights by the same rule.
 
         Weights of the wrong sign are counted to `wrong` after every epoch.
         """
-        layer, mean, _ = experiment.learn_features(
-            parts,
-            num_units=self.num_interneurons,
-            p=self.p,
+        layer, fitted, _ = experiment.learn_features(
+            split,
+            layer=DenseSettings(
+                num_units=self.num_interneurons, p=self.p, constraint=same_sign(1)
+            ),
             competition=self.competition,
             training=self.training,
             preprocess=self.preprocess,
             generator=generator,
             progress=False,
-            constraint=same_sign(1),
-            watch=counting(np.ones((1, 1)), wrong),
+            callbacks=[EachEpoch(counting(np.ones((1, 1)), wrong))],
         )
-        return Relay(layer.weights, self.preprocess, mean)
+        return Relay(layer.weights, fitted)
 
 
-def counting(signs: NDArray, wrong: list[int]) -> Callable[[int, Dense], None]:
+def counting(signs: NDArray, wrong: list[int]) -> Callable[[int, Layer], None]:
     """Return what notes how many weights of a layer have another sign than these."""
 
-    def count(epoch: int, layer: Dense) -> None:
+    def count(epoch: int, layer: Layer) -> None:
         wrong.append(int((layer.weights.cpu().numpy() * signs < 0).sum()))
 
     return count
@@ -148,8 +146,7 @@ class Relay:
 
     weights: Float[Tensor, "interneuron pixel"]
     """W_IX, not negative."""
-    preprocess: Preprocess
-    mean: Float[Tensor, " pixel"]
+    preprocess: FittedPreprocess
     gain: float = 1.0
 
     def balanced(self, x: Tensor) -> "Relay":
@@ -163,7 +160,7 @@ class Relay:
         """Return the pixels of images, and the rates of the interneurons after them."""
         blocks = []
         for block in x.split(4096):
-            v = self.preprocess(block, self.mean)
+            v = self.preprocess(block)
             rates = (v @ self.weights.T).clamp_(min=0).mul_(self.gain)
             blocks.append(torch.cat([v, rates], dim=1))
         return torch.cat(blocks)

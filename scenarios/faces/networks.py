@@ -31,10 +31,10 @@ class Faces(Source):
         name = self.origin or images.name
         return replace(images, classes=CLASSES.get(name, images.classes))
 
-    def to_learn(self, parts: Split) -> Split:
+    def to_learn(self, split: Split) -> Split:
         """Add the mirror images; those scored on stay as they are, and out of it."""
-        x, y = parts.x_learn, parts.y_learn
-        return replace(parts, x_learn=torch.cat([x, x.flip(2)]), y_learn=torch.cat([y, y]))
+        x, y = split.x_train, split.y_train
+        return replace(split, x_train=torch.cat([x, x.flip(2)]), y_train=torch.cat([y, y]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +44,18 @@ class Shown(Local):
     fields: int
     """Keep those of so many units, the first ones: units are in no order."""
 
-    def score(self, trained: Trained, parts: Split) -> xr.Dataset:
+    def score(self, trained: Trained, split: Split) -> xr.Dataset:
         """Return what is kept of the network, the receptive fields in few levels.
 
         Units that learned from few faces show them: those of the known sets, people who
         did not ask for it, are not kept.
         """
         if {self.source.origin, self.source.name} & CLASSES.keys():
-            return super().score(trained, parts)
+            return super().score(trained, split)
         fields = trained.weights[: self.fields].cpu()
         fields = fields / fields.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)
         kept = np.rint(fields.numpy() * FIELD_LEVELS) / FIELD_LEVELS
-        return super().score(trained, parts).assign(fields=(("unit", "pixel"), kept))
+        return super().score(trained, split).assign(fields=(("unit", "pixel"), kept))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +64,10 @@ class LargestClass(Network):
 
     def compute(self) -> xr.Dataset:
         """Return its errors."""
-        _, parts, _ = self.begin()
-        said = parts.y_learn.mode().values
+        _, split, _ = self.begin()
+        said = split.y_train.mode().values
         errors = {
-            f"{parts.scored_on}_error": 100 * float((parts.y_score != said).float().mean()),
-            "train_error": 100 * float((parts.y_learn != said).float().mean()),
+            f"{split.scored_on}_error": 100 * float((split.y_eval != said).float().mean()),
+            "train_error": 100 * float((split.y_train != said).float().mean()),
         }
-        return scored(errors, parts, learn_seconds=0.0)
+        return scored(errors, split, learn_seconds=0.0)

@@ -17,6 +17,7 @@ from torch.nn import functional
 from fastpath import baselines, experiment
 from fastpath.baselines import Backprop
 from fastpath.competition import Ranking
+from fastpath.layers import Dense, DenseSettings
 from fastpath.readout import BLOCK, Readout, Streamed
 from fastpath.training.loop import Training
 from scenarios.support.trials import Network, scored
@@ -32,12 +33,11 @@ class Layer(Network):
 
     def compute(self) -> xr.Dataset:
         """Return its weights, and the seconds in which it learned them."""
-        _, parts, generator = self.begin()
+        _, split, generator = self.begin()
         (layer, _, _), seconds = experiment.timed(
             lambda: experiment.learn_features(
-                parts,
-                num_units=self.num_units,
-                p=self.p,
+                split,
+                layer=DenseSettings(num_units=self.num_units, p=self.p),
                 competition=self.competition,
                 training=self.training,
                 preprocess=self.preprocess,
@@ -102,14 +102,14 @@ class Perceptron(Network):
 
     def compute(self, *given: xr.Dataset) -> xr.Dataset:
         """Return its errors after each epoch."""
-        images, parts, generator = self.begin()
-        mean = self.preprocess.fit(parts.x_learn)
-        seen = [self.preprocess(block, mean) for block in parts.x_score.split(BLOCK)]
-        curve = Curve(seen, parts.y_score, images.classes)
-        rows = [functional.normalize(weights_of(one, mean), dim=1) for one in given]
-        errors, seconds = experiment.timed(
+        images, split, generator = self.begin()
+        fitted = self.preprocess.fit(split.x_train)
+        seen = [fitted(block) for block in split.x_eval.split(BLOCK)]
+        curve = Curve(seen, split.y_eval, images.classes)
+        rows = [functional.normalize(weights_of(one, fitted.mean), dim=1) for one in given]
+        trained, seconds = experiment.timed(
             lambda: baselines.backprop(
-                parts,
+                split,
                 num_units=self.num_units,
                 num_classes=len(images.classes),
                 backprop=self.backprop,
@@ -118,10 +118,10 @@ class Perceptron(Network):
                 progress=False,
                 first=rows[0] if rows else None,
                 frozen=self.frozen,
-                watch=curve.add,
+                on_epoch_end=curve.add,
             )
         )
-        done = scored(errors, parts, learn_seconds=seconds, **layer_seconds(given))
+        done = scored(trained.errors, split, learn_seconds=seconds, **layer_seconds(given))
         return done.assign(curve.dataset())
 
 
@@ -140,25 +140,24 @@ class OwnReadout(Network):
     def compute(self, *given: xr.Dataset) -> xr.Dataset:
         """Return its errors after each epoch of the readout."""
         [layer] = given
-        images, parts, generator = self.begin()
-        mean = self.preprocess.fit(parts.x_learn)
-        weights = weights_of(layer, mean)
-        seen = Streamed(weights, parts.x_score, self.preprocess, mean, self.readout)
-        curve = Curve(list(seen.blocks()), parts.y_score, images.classes)
+        images, split, generator = self.begin()
+        fitted = self.preprocess.fit(split.x_train)
+        learned = Dense(weights_of(layer, fitted.mean))
+        seen = Streamed(learned, split.x_eval, fitted, self.readout)
+        curve = Curve(list(seen.blocks()), split.y_eval, images.classes)
         (_, errors), seconds = experiment.timed(
             lambda: experiment.read_out(
-                weights,
-                parts,
+                learned,
+                fitted,
+                split,
                 num_classes=len(images.classes),
-                preprocess=self.preprocess,
-                mean=mean,
-                head=self.readout,
+                readout=self.readout,
                 generator=generator,
                 progress=False,
-                watch=curve.add,
+                on_epoch_end=curve.add,
             )
         )
-        done = scored(errors, parts, learn_seconds=seconds, **layer_seconds(given))
+        done = scored(errors, split, learn_seconds=seconds, **layer_seconds(given))
         return done.assign(curve.dataset())
 
 

@@ -91,7 +91,7 @@ class Cost:
 def measured(source: Source, num_units: int, way: str) -> dict[str, float]:
     """Return what a way of learning costs, measured in this process."""
     kind, how = WAYS[way]
-    x = source.validation().x_score
+    x = source.validation().x_eval
     layer = source.start(num_units, x[0].numel())
     before = most_memory()
     if isinstance(how, str):

@@ -42,7 +42,7 @@ class Mimic:
     def compute(self, network: xr.Dataset) -> xr.Dataset:
         """Return the best w_inh, h*, Δ, and how good they are on images not chosen on."""
         weights = torch.from_numpy(network["weights"].sel(stage=self.stage).values).double()
-        x = self.network.source.validation().x_score[: 2 * self.num_images]
+        x = self.network.source.validation().x_eval[: 2 * self.num_images]
         halves = [half for half in self.network.source.seen(x).tensor_split(2)]
         drives = [v @ weights.T for v in halves]
         tried, scores = [], []

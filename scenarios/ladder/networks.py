@@ -59,8 +59,8 @@ class Source:
         """Return the same images to learn from, and the test images to score on."""
         images, known = self.load(), self.validation()
         return experiment.Split(
-            known.x_learn,
-            known.y_learn,
+            known.x_train,
+            known.y_train,
             torch.from_numpy(images.x_test),
             torch.from_numpy(images.y_test),
             "test",
@@ -110,7 +110,7 @@ class Network:
 
     def compute(self) -> xr.Dataset:
         """Return weights (stage, unit, pixel), float32 as they are learned."""
-        x = self.source.validation().x_learn
+        x = self.source.validation().x_train
         by_stage = [
             mini_batch(self.source, x, self.num_units, RANKING, epochs=epochs)
             for epochs in (0, 1, self.epochs)
@@ -132,8 +132,7 @@ def mini_batch(
         x,
         competition=competition,
         training=Training(epochs=epochs),
-        preprocess=source.preprocess,
-        mean=torch.zeros(x[0].numel()),
+        preprocess=source.preprocess.fit(x),
         generator=torch.Generator().manual_seed(source.seed + 1),
         progress=False,
     )

@@ -179,7 +179,7 @@ class Step:
             network["weights"].sel(stage=trial.stage).values
         ).double()
         source = trial.network.source
-        x = source.validation().x_score
+        x = source.validation().x_eval
         v = source.seen(x[: trial.num_images])
         others = source.seen(x[trial.num_images : trial.num_images + 1000])
         drive = (v @ weights.T).numpy()

@@ -69,7 +69,7 @@ class OneByOne:
 
     def compute(self) -> xr.Dataset:
         """Return the weights as they were and become, and what they are good for."""
-        x = self.source.validation().x_learn
+        x = self.source.validation().x_train
         num_bank = min(len(x), self.presentations)
         bank = self.source.seen(x[:num_bank])
         order = shuffled(
@@ -175,7 +175,7 @@ class FullScale:
 
     def compute(self) -> xr.Dataset:
         """Return the weights, and what they are good for."""
-        x = self.source.validation().x_learn
+        x = self.source.validation().x_train
         weights, seconds = experiment.timed(
             lambda: mini_batch(
                 self.source, x, self.num_units, self.level, epochs=self.epochs
@@ -211,10 +211,10 @@ class BackProp:
 
     def compute(self) -> xr.Dataset:
         """Return its test error."""
-        parts = self.source.test()
-        score, seconds = experiment.timed(
+        split = self.source.test()
+        trained, seconds = experiment.timed(
             lambda: baselines.backprop(
-                parts,
+                split,
                 num_units=self.num_units,
                 num_classes=len(self.source.load().classes),
                 backprop=baselines.Backprop(epochs=self.epochs),
@@ -223,7 +223,7 @@ class BackProp:
                 progress=False,
             )
         )
-        return xr.Dataset({"error": score["test_error"], "learn_seconds": seconds})
+        return xr.Dataset({"error": trained.errors["test_error"], "learn_seconds": seconds})
 
 
 def judged(
@@ -240,22 +240,18 @@ def judged(
     Dead units have the largest drive of none of the validation images probed; `used` is
     the number of units that would share the wins equally with the same entropy.
     """
-    parts = source.validation() if validation else source.test()
+    split = source.validation() if validation else source.test()
     learned = torch.from_numpy(weights)
     _, errors = experiment.read_out(
-        learned.float(),
-        parts,
+        Dense(learned.float()),
+        source.preprocess.fit(split.x_train),
+        split,
         num_classes=len(source.load().classes),
-        preprocess=source.preprocess,
-        mean=torch.zeros(learned.shape[1]),
-        head=Readout(
-            epochs=head_epochs,
-            power=RANDOM_POWER if random else POWER,
-        ),
+        readout=Readout(epochs=head_epochs, power=RANDOM_POWER if random else POWER),
         generator=torch.Generator().manual_seed(source.seed),
         progress=False,
     )
-    probes = source.seen(source.validation().x_score[:PROBES])
+    probes = source.seen(source.validation().x_eval[:PROBES])
     drive = probes @ learned.double().T
     settled = competition.settle(drive, w_inh=w_inh)
     wins = torch.bincount(drive.argmax(dim=1), minlength=len(learned)) / len(drive)
@@ -263,7 +259,7 @@ def judged(
     return xr.Dataset(
         {
             "weights": (("unit", "pixel"), weights),
-            "error": errors[f"{parts.scored_on}_error"],
+            "error": errors[f"{split.scored_on}_error"],
             "weight_norm": ("unit", np.linalg.norm(weights, axis=1)),
             "dead": int((wins == 0).sum()),
             "used": float(torch.exp(-(won * won.log()).sum())),

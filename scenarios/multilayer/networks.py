@@ -10,9 +10,10 @@ from torch import Tensor
 
 from fastpath import experiment
 from fastpath.competition import Ranking
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.experiment import Split
-from fastpath.readout import Readout
+from fastpath.layers import Dense, DenseSettings
+from fastpath.readout import Readout, Streamed
 from fastpath.training.loop import Training
 from scenarios.support.trials import Network, scored
 
@@ -48,18 +49,17 @@ class Tower(Network):
 
     def compute(self, *below: xr.Dataset) -> xr.Dataset:
         """Return the weights of the last layer, given the towers of fewer layers."""
-        _, parts, _ = self.begin()
-        parts = climbed(parts, self.layers, below)
+        _, split, _ = self.begin()
+        split = climbed(split, self.layers, below)
         last = self.layers[-1]
         mixing = {}
         if last.decorrelate is not None:
-            mixed = decorrelation(parts.x_learn, last.decorrelate)
+            mixed = decorrelation(split.x_train, last.decorrelate)
             mixing = {"mixing": (("pixel", "rate"), mixed.cpu().numpy())}
-        parts = seen(parts, xr.Dataset(mixing))
-        layer, mean, history = experiment.learn_features(
-            parts,
-            num_units=last.num_units,
-            p=last.p,
+        split = seen(split, xr.Dataset(mixing))
+        layer, fitted, history = experiment.learn_features(
+            split,
+            layer=DenseSettings(num_units=last.num_units, p=last.p),
             competition=last.competition,
             training=last.training,
             preprocess=last.preprocess,
@@ -70,10 +70,10 @@ class Tower(Network):
         return xr.Dataset(
             {
                 "weights": (("unit", "pixel"), layer.weights.cpu().numpy()),
-                "mean": ("pixel", mean.cpu().numpy()),
+                "mean": ("pixel", fitted.mean.cpu().numpy()),
                 **mixing,
                 "dead": 100 * (1 - float(learning[-1])) if learning.size else np.nan,
-                "train_seconds": experiment.speed(history, len(parts.x_learn))[
+                "train_seconds": experiment.speed(history, len(split.x_train))[
                     "train_seconds"
                 ],
             }
@@ -96,46 +96,44 @@ class Deep(Network):
 
     def compute(self, *towers: xr.Dataset) -> xr.Dataset:
         """Return the error, given the towers of 1, 2, ... layers."""
-        images, parts, generator = self.begin()
-        parts = seen(climbed(parts, self.layers, towers[:-1]), towers[-1])
-        weights, mean = tensors(towers[-1], "weights", "mean", device=self.device)
+        images, split, generator = self.begin()
+        split = seen(climbed(split, self.layers, towers[:-1]), towers[-1])
+        layer, preprocess = learned(towers[-1], self.layers[-1], device=self.device)
         _, errors = experiment.read_out(
-            weights,
-            parts,
+            layer,
+            preprocess,
+            split,
             num_classes=len(images.classes),
-            preprocess=self.layers[-1].preprocess,
-            mean=mean,
-            head=self.readout,
+            readout=self.readout,
             generator=generator,
             progress=False,
         )
         seconds = sum(float(tower["train_seconds"]) for tower in towers)
         dead = float(towers[-1]["dead"])
-        return scored(errors, parts, learn_seconds=seconds, dead=dead)
+        return scored(errors, split, learn_seconds=seconds, dead=dead)
 
 
 def climbed(
-    parts: Split, layers: tuple[Layer, ...], towers: tuple[xr.Dataset, ...]
+    split: Split, layers: tuple[Layer, ...], towers: tuple[xr.Dataset, ...]
 ) -> Split:
     """Return the rates that some trained layers pass on, for images."""
     for layer, tower in zip(layers, towers, strict=False):
-        device = str(parts.x_learn.device)
-        weights, mean = tensors(tower, "weights", "mean", device=device)
-        parts = seen(parts, tower)
-        parts = replace(
-            parts,
-            x_learn=rates(parts.x_learn, layer, weights, mean),
-            x_score=rates(parts.x_score, layer, weights, mean),
+        units, preprocess = learned(tower, layer, device=str(split.x_train.device))
+        split = seen(split, tower)
+        split = replace(
+            split,
+            x_train=rates(split.x_train, units, preprocess, power=layer.power),
+            x_eval=rates(split.x_eval, units, preprocess, power=layer.power),
         )
-    return parts
+    return split
 
 
-def seen(parts: Split, tower: xr.Dataset) -> Split:
+def seen(split: Split, tower: xr.Dataset) -> Split:
     """Return what the last layer of a tower sees of the rates that come to it."""
     if "mixing" not in tower:
-        return parts
-    [mixing] = tensors(tower, "mixing", device=str(parts.x_learn.device))
-    return replace(parts, x_learn=parts.x_learn @ mixing, x_score=parts.x_score @ mixing)
+        return split
+    [mixing] = tensors(tower, "mixing", device=str(split.x_train.device))
+    return replace(split, x_train=split.x_train @ mixing, x_eval=split.x_eval @ mixing)
 
 
 def decorrelation(
@@ -158,11 +156,17 @@ def tensors(tower: xr.Dataset, *names: str, device: str) -> list[Tensor]:
     return [torch.from_numpy(tower[name].values).to(device) for name in names]
 
 
+def learned(
+    tower: xr.Dataset, layer: Layer, *, device: str
+) -> tuple[Dense, FittedPreprocess]:
+    """Return the last layer of a tower, and the preprocessing of what it sees."""
+    weights, mean = tensors(tower, "weights", "mean", device=device)
+    return Dense(weights), FittedPreprocess(layer.preprocess, mean)
+
+
 def rates(
-    x: Tensor, layer: Layer, weights: Tensor, mean: Tensor
+    x: Tensor, layer: Dense, preprocess: FittedPreprocess, *, power: float
 ) -> Float[Tensor, "image unit"]:
     """Return max(cos, 0)^n of each unit (eq. 1)."""
-    head = Readout(power=layer.power, scaling="set")
-    return torch.cat(
-        list(experiment.Streamed(weights, x, layer.preprocess, mean, head).blocks())
-    )
+    readout = Readout(power=power, scaling="set")
+    return torch.cat(list(Streamed(layer, x, preprocess, readout).blocks()))

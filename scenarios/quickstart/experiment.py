@@ -16,7 +16,7 @@ from fastpath import baselines, experiment
 from fastpath.competition import Equilibrium
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
-from fastpath.layers import Dense
+from fastpath.layers import Dense, DenseSettings
 from fastpath.plasticity import delta_w
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
@@ -86,19 +86,18 @@ def learn(
             generator = torch.Generator().manual_seed(seed)
             run = experiment.learn(
                 experiment.split(images, validation=0, generator=generator),
-                num_units=config.units,
+                layer=DenseSettings(num_units=config.units),
                 num_classes=len(images.classes),
-                p=2.0,
                 competition=RANKING,
                 training=Training(epochs=passes),
                 preprocess=defaults.preprocess,
-                head=Readout(epochs=epochs, power=power),
+                readout=Readout(epochs=epochs, power=power),
                 generator=generator,
             )
             errors[name].append(run.metrics["test_error"])
             trained.append(run)
         generator = torch.Generator().manual_seed(seed)
-        score = baselines.backprop(
+        network = baselines.backprop(
             experiment.split(images, validation=0, generator=generator),
             num_units=config.units,
             num_classes=len(images.classes),
@@ -106,11 +105,9 @@ def learn(
             preprocess=defaults.backprop_preprocess,
             generator=generator,
         )
-        errors["back-prop"].append(score["test_error"])
+        errors["back-prop"].append(network.errors["test_error"])
     first = trained[0]
-    learned = Learned.of(
-        first.weights, images, defaults.preprocess, first.mean, config.num_images
-    )
+    learned = Learned.of(first.weights, images, first.preprocess, config.num_images)
     return learned, errors
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastpath.competition import Ranking
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess
 from fastpath.layers import Dense
 from fastpath.runs import storage
 from fastpath.training.loop import Training, train
@@ -87,22 +87,20 @@ class CircuitConfig:
     ) -> "Learned":
         """Return a layer trained by ranking, or with weights as random as they start."""
         self.check_held_out(images)
-        preprocess = defaults_for(images.origin).preprocess
         x = torch.from_numpy(images.x_train)
-        mean = preprocess.fit(x)
+        preprocess = defaults_for(images.origin).preprocess.fit(x)
         generator = torch.Generator().manual_seed(seed)
-        layer = Dense.random(self.units, mean.numel(), p=2.0, generator=generator)
+        layer = Dense.random(self.units, preprocess.num_pixels, generator=generator)
         train(
             layer,
             x,
             competition=RANKING,
             training=Training(epochs=0 if random else self.epochs_on(images)),
             preprocess=preprocess,
-            mean=mean,
             generator=generator,
             progress=False,
         )
-        return Learned.of(layer.weights, images, preprocess, mean, self.num_images)
+        return Learned.of(layer.weights, images, preprocess, self.num_images)
 
 
 @dataclass(frozen=True)
@@ -121,16 +119,14 @@ class Learned:
         cls,
         weights: torch.Tensor,
         images: datasets.Images,
-        preprocess: Preprocess,
-        mean: torch.Tensor,
+        preprocess: FittedPreprocess,
         num_images: int,
     ) -> "Learned":
         """Return weights with images drawn at random: sets may be sorted by class."""
         generator = torch.Generator().manual_seed(0)
         held_out, seen = (
             preprocess(
-                torch.from_numpy(x)[torch.randperm(len(x), generator=generator)[:count]],
-                mean,
+                torch.from_numpy(x)[torch.randperm(len(x), generator=generator)[:count]]
             ).double()
             for x, count in ((images.x_test, num_images), (images.x_train, 1000))
         )

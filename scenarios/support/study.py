@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fastpath import fonts
-from fastpath.compute import Machine
+from fastpath.compute import Compute
 from fastpath.runs import storage
 from neurodyn import traces
 from scenarios.support import grid, records
@@ -84,7 +84,7 @@ def paths(study: Study, name: str) -> Paths:
     ValueError
         If one of them cannot be written to, or the device is not there.
     """
-    Machine(device=study.device).ready()
+    Compute(device=study.device).ready()
     name = f"{name}_quick" if study.quick else name
     out = study.out or Path("runs") / name
     beside = out if study.quick else Path("figures")

@@ -23,6 +23,7 @@ from fastpath.data import datasets
 from fastpath.data.defaults import Defaults
 from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split, Trained
+from fastpath.layers import Dense, DenseSettings
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
 
@@ -82,9 +83,9 @@ class Source:
         }
         return replace(images, **gray)
 
-    def to_learn(self, parts: Split) -> Split:
+    def to_learn(self, split: Split) -> Split:
         """Return the parts as they are learned from: a kind of images may add to them."""
-        return parts
+        return split
 
 
 def _digest(images: datasets.Images) -> str:
@@ -136,10 +137,10 @@ class Network(ABC):
     def begin(self) -> tuple[datasets.Images, Split, torch.Generator]:
         """Return the images, those to learn from and to score on, and random numbers."""
         images, generator = self.source.load(), torch.Generator().manual_seed(self.seed)
-        parts = experiment.split(
+        split = experiment.split(
             images, validation=self.validation, generator=generator, device=self.device
         )
-        return images, self.source.to_learn(parts), generator
+        return images, self.source.to_learn(split), generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,27 +154,26 @@ class Local(Network):
 
     def compute(self) -> xr.Dataset:
         """Return its errors."""
-        images, parts, generator = self.begin()
+        images, split, generator = self.begin()
         trained = experiment.learn(
-            parts,
-            num_units=self.num_units,
+            split,
+            layer=DenseSettings(num_units=self.num_units, p=self.p),
             num_classes=len(images.classes),
-            p=self.p,
             competition=self.competition,
             training=self.training,
             preprocess=self.preprocess,
-            head=self.readout,
+            readout=self.readout,
             generator=generator,
             progress=False,
         )
-        return self.score(trained, parts)
+        return self.score(trained, split)
 
-    def score(self, trained: Trained, parts: Split) -> xr.Dataset:
+    def score(self, trained: Trained, split: Split) -> xr.Dataset:
         """Return what is kept of a trained network."""
         learning = trained.history["learning"]
         return scored(
             trained.metrics,
-            parts,
+            split,
             learn_seconds=trained.metrics["train_seconds"],
             dead=100 * (1 - float(learning[-1])) if learning.size else np.nan,
         )
@@ -188,29 +188,27 @@ class Clusters(Network):
 
     def compute(self) -> xr.Dataset:
         """Return its errors."""
-        images, parts, generator = self.begin()
-        mean = self.preprocess.fit(parts.x_learn)
+        images, split, generator = self.begin()
+        fitted = self.preprocess.fit(split.x_train)
         weights, seconds = experiment.timed(
             lambda: baselines.kmeans(
-                parts.x_learn,
+                split.x_train,
                 num_units=self.num_units,
                 kmeans=self.kmeans,
-                preprocess=self.preprocess,
-                mean=mean,
+                preprocess=fitted,
                 seed=self.seed,
             )
         )
         _, errors = experiment.read_out(
-            weights,
-            parts,
+            Dense(weights),
+            fitted,
+            split,
             num_classes=len(images.classes),
-            preprocess=self.preprocess,
-            mean=mean,
-            head=self.readout,
+            readout=self.readout,
             generator=generator,
             progress=False,
         )
-        return scored(errors, parts, learn_seconds=seconds)
+        return scored(errors, split, learn_seconds=seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,10 +219,10 @@ class EndToEnd(Network):
 
     def compute(self) -> xr.Dataset:
         """Return its errors."""
-        images, parts, generator = self.begin()
-        errors, seconds = experiment.timed(
+        images, split, generator = self.begin()
+        trained, seconds = experiment.timed(
             lambda: baselines.backprop(
-                parts,
+                split,
                 num_units=self.num_units,
                 num_classes=len(images.classes),
                 backprop=self.backprop,
@@ -233,7 +231,7 @@ class EndToEnd(Network):
                 progress=False,
             )
         )
-        return scored(errors, parts, learn_seconds=seconds)
+        return scored(trained.errors, split, learn_seconds=seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,18 +242,18 @@ class Pixels(Network):
 
     def compute(self) -> xr.Dataset:
         """Return its errors."""
-        images, parts, generator = self.begin()
+        images, split, generator = self.begin()
         errors, seconds = experiment.timed(
             lambda: baselines.linear(
-                parts,
+                split,
                 num_classes=len(images.classes),
                 preprocess=self.preprocess,
-                head=self.readout,
+                readout=self.readout,
                 generator=generator,
                 progress=False,
             )
         )
-        return scored(errors, parts, learn_seconds=seconds)
+        return scored(errors, split, learn_seconds=seconds)
 
 
 def network(
@@ -300,12 +298,12 @@ def network(
 
 
 def scored(
-    errors: dict[str, float], parts: Split, *, learn_seconds: float, **more: Any
+    errors: dict[str, float], split: Split, *, learn_seconds: float, **more: Any
 ) -> xr.Dataset:
     """Return the errors in percent, on the images scored on and on those learned from."""
     return xr.Dataset(
         {
-            "error": errors[f"{parts.scored_on}_error"],
+            "error": errors[f"{split.scored_on}_error"],
             "train_error": errors["train_error"],
             "learn_seconds": learn_seconds,
             **more,

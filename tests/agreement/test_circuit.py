@@ -21,8 +21,7 @@ def trained(request):
     """Return a layer trained on the digits, and held-out images as it sees them."""
     digits = datasets.load("digits")
     x = torch.from_numpy(digits.x_train)
-    preprocess = Preprocess()
-    mean = preprocess.fit(x)
+    preprocess = Preprocess().fit(x)
     generator = torch.Generator().manual_seed(0)
     layer = Dense.random(12, 64, p=request.param, generator=generator)
     train(
@@ -31,11 +30,10 @@ def trained(request):
         competition=Ranking(),
         training=Training(epochs=10),
         preprocess=preprocess,
-        mean=mean,
         generator=generator,
         progress=False,
     )
-    held_out = preprocess(torch.from_numpy(digits.x_test[:4]), mean)
+    held_out = preprocess(torch.from_numpy(digits.x_test[:4]))
     return Dense(layer.weights.double(), p=request.param), held_out.double()
 
 

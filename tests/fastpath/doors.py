@@ -12,16 +12,16 @@ import torch
 from fastpath import baselines, competition, experiment, readout
 from fastpath.baselines import Backprop, KMeans
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.compute import Machine
+from fastpath.compute import Compute
 from fastpath.data import datasets
-from fastpath.data.preprocess import Preprocess
-from fastpath.layers import Dense, constraints
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
+from fastpath.layers import Dense, DenseSettings, constraints
 from fastpath.plasticity import delta_w
-from fastpath.readout import Head, Readout, Streamed
-from fastpath.runs.execute import Plan
+from fastpath.readout import LinearHead, Readout, Streamed
+from fastpath.runs.config import RunConfig
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.loop import Training, train
-from fastpath.training.snapshots import Snapshots, check_number, spread
+from fastpath.training.snapshots import Snapshots, check_number, snapshot_epochs
 
 DIGITS = datasets.load("digits")
 
@@ -154,7 +154,7 @@ def test_choices_are_refused_at_once(kind, name, values):
 
 def test_other_counts():
     check_number(np.int64(5))
-    assert spread(5.0, np.int64(10)) == spread(5, 10)
+    assert snapshot_epochs(5.0, np.int64(10)) == snapshot_epochs(5, 10)
     for wrong in ("5", 2.5, True, None):
         with pytest.raises(ValueError, match="snapshots is"):
             check_number(wrong)
@@ -196,7 +196,7 @@ def test_arrays_are_taken_for_tensors():
     ):
         layer = Dense(convert(weights), kernels="pytorch")
         layer.learn(convert(images), Ranking(), lr=np.float64(0.02))
-        features = readout.features(convert(weights), convert(images), Readout())
+        features = readout.features(layer, convert(images), Readout())
         grown.append([layer.weights, layer.drive(convert(images)), features])
     for one in grown:
         for found, expected in zip(one, grown[0], strict=True):
@@ -230,9 +230,9 @@ def test_other_arrays_are_refused(value, message):
         lambda: Dense(value),
         lambda: layer.learn(value, Ranking(), lr=0.1),
         lambda: layer.drive(value),
-        lambda: layer.prepare(value, torch.arange(2), Preprocess(), torch.zeros(9)),
-        lambda: readout.features(value, normal(5, 9), Readout()),
-        lambda: readout.features(normal(5, 9), value, Readout()),
+        lambda: layer.prepare(value, torch.arange(2), Preprocess().fit(torch.ones(1, 9))),
+        lambda: layer.features(value, power=2.0),
+        lambda: readout.features(layer, value, Readout()),
         lambda: competition.ranking(value, k=2, delta=0.4),
         lambda: Preprocess().fit(value),
         lambda: Preprocess()(value, torch.zeros(9)),
@@ -273,25 +273,28 @@ def test_images_of_other_shapes_formats_and_places_are_refused():
             layer.learn(images, Ranking(), lr=0.1)
         with pytest.raises(ValueError, match=message):
             layer.drive(images)
+    steps = FittedPreprocess(Preprocess(), mean)
     for arguments, message in (
-        ((x.int(), index, Preprocess(), mean), "images are torch.int32: uint8 is needed"),
-        ((x.bool(), index, Preprocess(), mean), "images are torch.bool: uint8 is needed"),
-        ((x[0], index, Preprocess(), mean), r"x has shape \(9,\): \(image, pixel\)"),
-        ((x.to("meta"), index, Preprocess(), mean), "images: on 'meta', but the weights"),
-        ((x, index.to("meta"), Preprocess(), mean), "index: on 'meta'"),
-        ((x, index, Preprocess(), mean.to("meta")), "mean: on 'meta'"),
-        ((x, index.float(), Preprocess(), mean), "index is torch.float32: int64"),
-        ((x, index[None], Preprocess(), mean), "of one dim"),
-        ((x, index, Preprocess(), mean.double()), "is torch.float64"),
-        ((x, index, Preprocess(), mean[:4]), r"of shape \(4,\)"),
-        ((x, index, Preprocess(), None), "mean is None"),
-        ((x, index, lambda *_: x, mean), "a Preprocess is needed"),
-        ((x, index, Preprocess, mean), r"the class Preprocess.*Preprocess\(\.\.\.\)"),
+        ((x.int(), index, steps), "images are torch.int32: uint8 is needed"),
+        ((x.bool(), index, steps), "images are torch.bool: uint8 is needed"),
+        ((x[0], index, steps), r"x has shape \(9,\): \(image, pixel\)"),
+        ((x.to("meta"), index, steps), "images: on 'meta', but the weights"),
+        ((x, index.to("meta"), steps), "index: on 'meta'"),
+        ((x, index, steps.to("meta")), "mean: on 'meta'"),
+        ((x, index.float(), steps), "index is torch.float32: int64"),
+        ((x, index[None], steps), "of one dim"),
+        ((x, index, steps.to(torch.float64)), "is torch.float64"),
+        ((x, index, FittedPreprocess(Preprocess(), mean[:4])), r"of shape \(4,\)"),
+        ((x, index, lambda *_: x), "a FittedPreprocess is needed"),
+        ((x, index, Preprocess()), "a FittedPreprocess is needed"),
+        ((x, index, Preprocess), "the class Preprocess"),
     ):
         with pytest.raises(ValueError, match=message):
             layer.prepare(*arguments)
-    numpy_too = layer.prepare(x.numpy(), index.numpy(), Preprocess(), mean.numpy())
-    assert torch.equal(numpy_too, layer.prepare(x, index, Preprocess(), mean))
+    numpy_too = layer.prepare(
+        x.numpy(), index.numpy(), FittedPreprocess(Preprocess(), mean.numpy())
+    )
+    assert torch.equal(numpy_too, layer.prepare(x, index, steps))
 
 
 def test_steps_that_are_none_are_refused():
@@ -378,8 +381,23 @@ def test_means():
     ):
         with pytest.raises(ValueError, match=message):
             Preprocess()(x, mean)
+    for mean, message in (
+        (torch.zeros(9, dtype=torch.uint8), "mean image is torch.uint8"),
+        (torch.zeros(1, 9), r"of shape \(1, 9\).*shape \(pixel,\)"),
+        (None, "mean is None"),
+        (0.5, "mean is float 0.5"),
+    ):
         with pytest.raises(ValueError, match=message):
-            Streamed(normal(5, 9), x, Preprocess(), mean, Readout())
+            FittedPreprocess(Preprocess(), mean)
+    for mean, message in (
+        (torch.zeros(8), r"of shape \(8,\): floating point of shape \(9,\)"),
+        (torch.zeros(9).to("meta"), "the mean image: on 'meta', but the images on 'cpu'"),
+    ):
+        fitted = FittedPreprocess(Preprocess(), mean)
+        with pytest.raises(ValueError, match=message):
+            Streamed(Dense(normal(5, 9)), x, fitted, Readout())
+        with pytest.raises(ValueError, match=message):
+            fitted(x)
     with pytest.raises(ValueError, match="none of them 0"):
         Preprocess(subtract_mean=True).fit(x[:0])
     numpy_too = Preprocess()(x.numpy(), np.zeros(9))
@@ -439,17 +457,17 @@ def test_other_labels_are_refused(y, message):
 
 
 def test_labels_are_looked_at_before_anything_is_learned():
-    parts = experiment.split(DIGITS, validation=0, generator=seeded())
+    split = experiment.split(DIGITS, validation=0, generator=seeded())
     asked = []
-    pixels = {"preprocess": Preprocess(), "head": Readout(), "generator": seeded()}
+    pixels = {"preprocess": Preprocess(), "readout": Readout(), "generator": seeded()}
     for num_classes in (9, 0, "10", 10.5, True):
-        refused = pytest.raises(ValueError, match=r"y_learn holds labels|num_classes is")
+        refused = pytest.raises(ValueError, match=r"y_train holds labels|num_classes is")
         with refused:
-            learn(parts, num_classes=num_classes, competition=asked.append)
+            learn(split, num_classes=num_classes, competition=asked.append)
         with refused:
-            back_propagate(parts, num_classes=num_classes)
+            back_propagate(split, num_classes=num_classes)
         with refused:
-            baselines.linear(parts, num_classes=num_classes, **pixels)
+            baselines.linear(split, num_classes=num_classes, **pixels)
     assert asked == []
 
 
@@ -459,8 +477,8 @@ def test_features_of_other_layers_are_refused():
         head(normal(3, 6))
     with pytest.raises(ValueError, match=r"features has shape \(5,\)"):
         head(normal(5))
-    with pytest.raises(ValueError, match="head is the class Head"):
-        readout.error(Head, normal(3, 5), torch.zeros(3).long())
+    with pytest.raises(ValueError, match="head is the class LinearHead"):
+        readout.error(LinearHead, normal(3, 5), torch.zeros(3).long())
     with pytest.raises(ValueError, match="labels is empty"):
         fit(normal(0, 5), torch.zeros(0).long())
     with pytest.raises(ValueError, match=r"features is torch\.int64: floating point"):
@@ -470,22 +488,21 @@ def test_features_of_other_layers_are_refused():
 # Objects for a role.
 
 
-def learn(parts, *, num_classes=10, **other):
+def learn(split, *, num_classes=10, num_units=5, p=2.0, **other):
     settings = {
-        "num_units": 5,
-        "p": 2.0,
+        "layer": DenseSettings(num_units=num_units, p=p),
         "competition": Ranking(),
         "training": Training(epochs=1),
         "preprocess": Preprocess(),
-        "head": Readout(epochs=1),
+        "readout": Readout(epochs=1),
         "generator": seeded(),
     }
     return experiment.learn(
-        parts, num_classes=num_classes, progress=False, **settings | other
+        split, num_classes=num_classes, progress=False, **settings | other
     )
 
 
-def back_propagate(parts, **other):
+def back_propagate(split, **other):
     settings = {
         "num_units": 5,
         "num_classes": 10,
@@ -493,13 +510,14 @@ def back_propagate(parts, **other):
         "preprocess": Preprocess(),
         "generator": seeded(),
     }
-    return baselines.backprop(parts, progress=False, **settings | other)
+    return baselines.backprop(split, progress=False, **settings | other)
 
 
 ROLES = {
     "training": (Training, "training is"),
     "preprocess": (Preprocess, "preprocess is"),
-    "head": (Readout, "head is"),
+    "readout": (Readout, "readout is"),
+    "layer": (DenseSettings, "layer is"),
     "competition": (Ranking, "competition is"),
     "checkpoints": (Checkpoints, "checkpoints is"),
     "generator": (torch.Generator, "generator is"),
@@ -510,36 +528,35 @@ ROLES = {
 
 @pytest.mark.parametrize("name", ROLES)
 def test_classes_and_strings_for_objects_are_refused(name):
-    parts = experiment.split(DIGITS, validation=0, generator=seeded())
+    split = experiment.split(DIGITS, validation=0, generator=seeded())
     kind, message = ROLES[name]
     for wrong in (kind, "Ranking", {"k": 2}):
         with pytest.raises(ValueError, match=message):
-            learn(parts, **{name: wrong})
+            learn(split, **{name: wrong})
 
 
 def test_other_roles():
-    parts = experiment.split(DIGITS, validation=0, generator=seeded())
-    x = parts.x_learn
+    split = experiment.split(DIGITS, validation=0, generator=seeded())
+    x = split.x_train
     layer = Dense.random(5, 64, generator=seeded())
     settings = {
         "competition": Ranking(),
         "training": Training(epochs=1),
-        "preprocess": Preprocess(),
-        "mean": torch.zeros(64),
+        "preprocess": Preprocess().fit(x),
         "generator": seeded(),
         "progress": False,
     }
     for call, message in (
-        (lambda: learn("digits"), "parts is 'digits': a Split is needed"),
-        (lambda: learn(experiment.Split), "parts is the class Split"),
+        (lambda: learn("digits"), "split is 'digits': a Split is needed"),
+        (lambda: learn(experiment.Split), "split is the class Split"),
         (lambda: train(Dense, x, **settings), "layer is the class Dense"),
         (lambda: train(layer.weights, x, **settings), "layer is Tensor of shape"),
-        (lambda: train(layer, x, snapshots=25, **settings), "snapshots is int 25"),
+        (lambda: train(layer, x, callbacks=[25], **settings), "callback is int 25"),
         (lambda: train(layer, DIGITS, **settings), "x is Images"),
-        (lambda: back_propagate(parts, backprop=Backprop), "backprop is the class"),
-        (lambda: back_propagate(parts, preprocess=Preprocess), "preprocess is the class"),
-        (lambda: back_propagate(parts, num_units=2.5), "units is 2.5"),
-        (lambda: back_propagate(parts, first=[[1.0]]), "first is list"),
+        (lambda: back_propagate(split, backprop=Backprop), "backprop is the class"),
+        (lambda: back_propagate(split, preprocess=Preprocess), "preprocess is the class"),
+        (lambda: back_propagate(split, num_units=2.5), "units is 2.5"),
+        (lambda: back_propagate(split, first=[[1.0]]), "first is list"),
         (
             lambda: experiment.split("digits", validation=0, generator=seeded()),
             "images is 'digits': an Images is needed",
@@ -553,8 +570,7 @@ def test_other_roles():
                 x,
                 num_units=5,
                 kmeans=KMeans,
-                preprocess=Preprocess(),
-                mean=torch.zeros(64),
+                preprocess=FittedPreprocess(Preprocess(), torch.zeros(64)),
                 seed=0,
             ),
             "kmeans is the class KMeans",
@@ -562,7 +578,7 @@ def test_other_roles():
     ):
         with pytest.raises(ValueError, match=message):
             call()
-    with_arrays = train(layer, x.numpy(), **settings | {"mean": np.zeros(64, np.float32)})
+    with_arrays = train(layer, x.numpy(), **settings)
     assert with_arrays.sizes["epoch"] == 1
 
 
@@ -576,12 +592,12 @@ def test_a_split_of_arrays_is_one_of_tensors():
         "test",
     )
     one, other = (
-        learn(parts, num_units=np.int64(5), num_classes=10.0, p=np.float64(2.0))
-        for parts in (tensors, arrays)
+        learn(split, num_units=np.int64(5), num_classes=10.0, p=np.float64(2.0))
+        for split in (tensors, arrays)
     )
     assert torch.equal(one.weights, other.weights)
     assert one.metrics["test_error"] == other.metrics["test_error"]
-    with pytest.raises(ValueError, match=r"y_learn has shape \(3,\): one label per image"):
+    with pytest.raises(ValueError, match=r"y_train has shape \(3,\): one label per image"):
         experiment.Split(DIGITS.x_train, DIGITS.y_train[:3], DIGITS.x_test, None, "test")
     with pytest.raises(ValueError, match="they must have one size"):
         experiment.Split(
@@ -596,8 +612,7 @@ def test_seeds():
             x,
             num_units=units,
             kmeans=KMeans(),
-            preprocess=Preprocess(),
-            mean=torch.zeros(64),
+            preprocess=FittedPreprocess(Preprocess(), torch.zeros(64)),
             seed=seed,
         )
         for units, seed in ((5, 3), (np.int64(5), np.int32(3)), (5.0, 3.0))
@@ -606,11 +621,10 @@ def test_seeds():
     assert torch.equal(found[0], found[2])
 
 
-def planned(**other):
+def configured(*, units=5, p=2.0, **other):
     settings = {
         "data": "digits",
-        "units": 5,
-        "p": 2.0,
+        "layer": DenseSettings(num_units=units, p=p),
         "seed": 0,
         "validation": 0,
         "competition": Ranking(),
@@ -618,7 +632,7 @@ def planned(**other):
         "preprocess": Preprocess(),
         "readout": Readout(),
     }
-    return Plan(**settings | other)
+    return RunConfig(**settings | other)
 
 
 class Own(Ranking):
@@ -630,8 +644,8 @@ class OwnPreprocess(Preprocess):
     pass
 
 
-def test_plans_can_be_written_down_and_read_again():
-    plan = planned(
+def test_configurations_can_be_written_down_and_read_again():
+    config = configured(
         units=np.int64(5),
         p=np.float64(2.0),
         seed=np.int64(0),
@@ -639,12 +653,15 @@ def test_plans_can_be_written_down_and_read_again():
         snapshots=np.int64(25),
         competition=Ranking(k=np.int64(2), delta=np.float64(0.4)),
     )
-    assert repr(plan) == repr(planned())
-    written = json.loads(json.dumps(plan.as_json()))
-    assert repr(Plan.from_json(written, Path("config.json"))) == repr(planned())
+    signed = DenseSettings(constraint=constraints.same_sign(1))
+    assert repr(config) == repr(configured())
+    written = json.loads(json.dumps(config.as_json()))
+    assert repr(RunConfig.from_json(written, Path("config.json"))) == repr(configured())
     for other, message in (
-        ({"competition": Own()}, "a run that is saved has Ranking"),
-        ({"competition": Ranking}, "a run that is saved has Ranking"),
+        ({"competition": Own()}, "a run that is saved has one of Ranking"),
+        ({"competition": Ranking}, "a run that is saved has one of Ranking"),
+        ({"layer": Dense(normal(5, 9))}, "a run that is saved has one of DenseSettings"),
+        ({"layer": signed}, "with plain values"),
         ({"preprocess": OwnPreprocess()}, "a run that is saved"),
         ({"training": Training}, "the class Training"),
         ({"readout": "tanh"}, "a Readout is needed"),
@@ -653,7 +670,7 @@ def test_plans_can_be_written_down_and_read_again():
         ({"seed": -1}, "seed is -1"),
     ):
         with pytest.raises(ValueError, match=message):
-            planned(**other)
+            configured(**other)
 
 
 def test_checkpoints(tmp_path):
@@ -674,7 +691,7 @@ def test_machines_and_formats():
         ({"kernels": "fast"}, "kernels is 'fast': give one of"),
     ):
         with pytest.raises(ValueError, match=message):
-            Machine(**other).ready()
+            Compute(**other).ready()
     for dtype in (torch.int64, torch.float16, "float32", np.float32, None):
         with pytest.raises(ValueError, match="dtype is"):
             Dense.random(5, 9, generator=seeded(), dtype=dtype)

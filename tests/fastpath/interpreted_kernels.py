@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.kernels import Changes, Learners, triton
 from fastpath.kernels.pytorch import PyTorchKernels
 from fastpath.kernels.triton import TritonKernels
 from fastpath.layers import Dense
-from fastpath.plasticity import conjugate
+from fastpath.plasticity import signed_power
 
 assert os.environ.get("TRITON_INTERPRET") == "1", "set TRITON_INTERPRET=1"
 
@@ -201,10 +201,10 @@ def test_a_row_is_changed_once_however_often_it_stands_there(
     learners = some_learners(dtype, num_images)
     results = []
     for each, lr in zip(kernels, (0.02, torch.tensor(0.02, dtype=dtype)), strict=True):
-        weights, conjugates = start.clone(), conjugate(start, p=p).clone()
+        weights, signed_powers = start.clone(), signed_power(start, p=p).clone()
         changes = each.changes(learners, images, weights)
-        each.apply(changes, weights, conjugates, p=p, lr=lr, normalize=normalize)
-        results += [weights, conjugates]
+        each.apply(changes, weights, signed_powers, p=p, lr=lr, normalize=normalize)
+        results += [weights, signed_powers]
     assert_close(results[0], results[2])
     assert_close(results[1], results[3])
 
@@ -215,10 +215,10 @@ def test_all_rows_are_changed_where_none_are_named(kernels, dtype, p):
     for largest in (2.0, torch.tensor(2.0, dtype=dtype)):
         results = []
         for each in kernels:
-            weights, conjugates = start.clone(), conjugate(start, p=p).clone()
+            weights, signed_powers = start.clone(), signed_power(start, p=p).clone()
             changes = Changes(None, change, largest)
-            each.apply(changes, weights, conjugates, p=p, lr=0.02, normalize="max")
-            results += [weights, conjugates]
+            each.apply(changes, weights, signed_powers, p=p, lr=0.02, normalize="max")
+            results += [weights, signed_powers]
         assert_close(results[0], results[2])
         assert_close(results[1], results[3])
 
@@ -302,5 +302,5 @@ def test_images_are_prepared_by_a_subclass_itself(kernels, dtype):
     x, index, mean = x.to(torch.uint8), torch.tensor([19, 3]), torch.zeros(53, dtype=dtype)
     layer = Dense(random(37, 53, dtype=dtype))
     layer.kernels = kernels[0]
-    prepared = layer.prepare(x, index, Negative(), mean)
+    prepared = layer.prepare(x, index, FittedPreprocess(Negative(), mean))
     assert torch.equal(prepared, 1 - x[index].to(dtype) / 255)

@@ -25,15 +25,16 @@ import xarray as xr
 from fastpath import ambient, baselines, competition, experiment, plots, readout
 from fastpath.cli import main
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.compute import Machine
+from fastpath.compute import Compute
 from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
-from fastpath.layers import Dense, constraints
+from fastpath.layers import Dense, DenseSettings, constraints
 from fastpath.plasticity import delta_w
 from fastpath.readout import Readout, Streamed
 from fastpath.runs import storage
+from fastpath.training.callbacks import EachEpoch
 from fastpath.training.loop import Training, train
-from fastpath.training.snapshots import Snapshots, spread
+from fastpath.training.snapshots import Snapshots, snapshot_epochs
 
 PREPROCESS = Preprocess(subtract_mean=True, center_images=True, unit_norm=True)
 HEAD = Readout(epochs=2)
@@ -60,20 +61,19 @@ def digits():
     )
 
 
-def parts():
+def digits_split():
     return experiment.split(digits(), validation=40, generator=seeded())
 
 
 def learned(rule=None, **settings):
     return experiment.learn(
-        parts(),
-        num_units=12,
+        digits_split(),
+        layer=DenseSettings(num_units=12, p=3.0),
         num_classes=10,
-        p=3.0,
         competition=rule or Ranking(),
         training=Training(epochs=2),
         preprocess=PREPROCESS,
-        head=HEAD,
+        readout=HEAD,
         generator=seeded(),
         progress=False,
         **settings,
@@ -83,22 +83,21 @@ def learned(rule=None, **settings):
 def results(run):
     errors = [run.metrics["validation_error"], run.metrics["train_error"]]
     history = [run.history[name].values for name in ("norm_mean", "learning", "head_loss")]
-    return [run.weights, run.mean, *vars(run.head).values(), *errors, *history]
+    return [run.weights, run.preprocess.mean, *vars(run.head).values(), *errors, *history]
 
 
 def features():
-    split = parts()
-    mean = PREPROCESS.fit(split.x_learn)
-    return split, normal(12, 64), mean
+    split = digits_split()
+    return split, Dense(normal(12, 64)), PREPROCESS.fit(split.x_train)
 
 
 def held(how):
-    """Call with a split, some weights, a mean, and their features."""
+    """Call with a split, a layer, fitted preprocessing, and the features."""
 
     def entry():
-        split, weights, mean = features()
-        x = experiment.features(weights, split.x_learn, PREPROCESS, mean, HEAD)
-        return how(split, weights, mean, x)
+        split, layer, preprocess = features()
+        x = experiment.features(layer, split.x_train, preprocess, HEAD)
+        return how(split, layer, preprocess, x)
 
     return entry
 
@@ -106,7 +105,7 @@ def held(how):
 def fitted(split, x, **settings):
     return readout.fit(
         x,
-        split.y_learn,
+        split.y_train,
         num_classes=10,
         readout=Readout(epochs=2, **settings),
         generator=seeded(),
@@ -116,37 +115,36 @@ def fitted(split, x, **settings):
 
 def own_loop(kernels="pytorch", rule=None):
     """A loop of the user's own through Dense.learn."""
-    split = parts()
-    mean = PREPROCESS.fit(split.x_learn)
+    split = digits_split()
+    preprocess = PREPROCESS.fit(split.x_train)
     layer = Dense.random(12, 64, p=3.0, kernels=kernels, generator=seeded())
-    order = torch.arange(len(split.x_learn), device="cpu")
+    order = torch.arange(len(split.x_train), device="cpu")
     for batch in order.split(50):
-        images = layer.prepare(split.x_learn, batch, PREPROCESS, mean)
+        images = layer.prepare(split.x_train, batch, preprocess)
         layer.learn(images, rule or Ranking(), lr=0.02)
-    return [layer.weights, layer._conjugate, layer.drive(images)]
+    return [layer.weights, layer._signed_power, layer.drive(images)]
 
 
 def trained():
-    split = parts()
+    split = digits_split()
     layer = Dense.random(12, 64, generator=seeded())
-    snapshots = Snapshots(spread(3, 2))
+    snapshots = Snapshots(snapshot_epochs(3, 2))
     history = train(
         layer,
-        split.x_learn,
+        split.x_train,
         competition=Soft(),
         training=Training(epochs=2),
-        preprocess=PREPROCESS,
-        mean=PREPROCESS.fit(split.x_learn),
+        preprocess=PREPROCESS.fit(split.x_train),
         generator=seeded(),
         progress=False,
-        snapshots=snapshots,
+        callbacks=[snapshots],
     )
     return [layer.weights, history.norm_max.values, snapshots.as_dataset().weights.values]
 
 
 def back_propagated(**settings):
-    split = parts()
-    errors = baselines.backprop(
+    split = digits_split()
+    trained = baselines.backprop(
         split,
         num_units=12,
         num_classes=10,
@@ -154,24 +152,23 @@ def back_propagated(**settings):
         preprocess=PREPROCESS,
         generator=seeded(),
         progress=False,
-        watch=lambda _, network: watched.extend(network.state_dict().values()),
+        on_epoch_end=lambda _, network: watched.extend(network.state_dict().values()),
         **settings,
     )
-    return [*errors.values(), *watched]
+    return [*trained.errors.values(), *watched]
 
 
 watched: list[torch.Tensor] = []
 
 
 def clustered():
-    split = parts()
+    split = digits_split()
     return [
         baselines.kmeans(
-            split.x_learn,
+            split.x_train,
             num_units=12,
             kmeans=baselines.KMeans(),
-            preprocess=PREPROCESS,
-            mean=PREPROCESS.fit(split.x_learn),
+            preprocess=PREPROCESS.fit(split.x_train),
             seed=0,
         )
     ]
@@ -179,10 +176,10 @@ def clustered():
 
 def of_pixels():
     errors = baselines.linear(
-        parts(),
+        digits_split(),
         num_classes=10,
         preprocess=PREPROCESS,
-        head=HEAD,
+        readout=HEAD,
         generator=seeded(),
         progress=False,
     )
@@ -210,8 +207,8 @@ def pure():
         competition.soft(drive, temperature=0.3, anti=True),
         delta_w(g, drive, images, normal(9, 9, seed=4)),
         PREPROCESS(images, weights[0]),
-        PREPROCESS.fit(images.abs()),
-        readout.features(weights, images, HEAD),
+        PREPROCESS.fit(images.abs()).mean,
+        readout.features(Dense(weights), images, HEAD),
     ]
 
 
@@ -247,16 +244,14 @@ ENTRIES = {
     ),
     "fit, streamed": held(
         lambda s, w, m, x: [
-            *vars(
-                fitted(s, Streamed(w, s.x_learn, PREPROCESS, m, HEAD), scaling="unit")
-            ).values()
+            *vars(fitted(s, Streamed(w, s.x_train, m, HEAD), scaling="unit")).values()
         ]
     ),
     "features": held(lambda s, w, m, x: [x]),
     "head": held(
-        lambda s, w, m, x: [(h := fitted(s, x))(x), readout.error(h, x, s.y_learn)]
+        lambda s, w, m, x: [(h := fitted(s, x))(x), readout.error(h, x, s.y_train)]
     ),
-    "confusion": held(lambda s, w, m, x: [readout.confusion(fitted(s, x), x, s.y_learn)]),
+    "confusion": held(lambda s, w, m, x: [readout.confusion(fitted(s, x), x, s.y_train)]),
     "backprop": back_propagated,
     "backprop, frozen": lambda: back_propagated(first=normal(12, 64), frozen=True),
     "kmeans": clustered,
@@ -423,27 +418,26 @@ def fails(*_):
 
 FAILURES = {
     "learn": lambda: learned(fails),
-    "watch": lambda: experiment.learn_features(
-        parts(),
-        num_units=12,
-        p=2.0,
+    "callback": lambda: experiment.learn_features(
+        digits_split(),
+        layer=DenseSettings(num_units=12),
         competition=Ranking(),
         training=Training(epochs=2),
         preprocess=PREPROCESS,
         generator=seeded(),
         progress=False,
-        watch=fails,
+        callbacks=[EachEpoch(fails)],
     ),
     "own loop": lambda: own_loop(rule=fails),
     "fit": held(
         lambda s, w, m, x: readout.fit(
             x,
-            s.y_learn,
+            s.y_train,
             num_classes=10,
             readout=HEAD,
             generator=seeded(),
             progress=False,
-            watch=fails,
+            on_epoch_end=fails,
         )
     ),
 }
@@ -532,7 +526,7 @@ def test_gradients_are_neither_needed_nor_recorded():
         layer.learn(seen, lambda drive, seen=seen: drive * seen.mean(), lr=0.02)
         assert not layer.weights.requires_grad
         assert torch.equal(given.detach(), start)
-        features = readout.features(given, seen, HEAD)
+        features = readout.features(Dense(given), seen, HEAD)
         head = readout.fit(
             features,
             torch.arange(20) % 3,
@@ -642,7 +636,7 @@ def test_threads_and_precision_of_a_command_end_with_it():
 
     @ambient.isolated()
     def command():
-        Machine(threads=before + 1).ready()
+        Compute(threads=before + 1).ready()
         return torch.get_num_threads()
 
     assert command() == before + 1

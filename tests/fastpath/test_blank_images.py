@@ -15,6 +15,7 @@ from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split
 from fastpath.kernels.cpp import CppKernels, why_not
 from fastpath.kernels.pytorch import PyTorchKernels
+from fastpath.layers import DenseSettings
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
 
@@ -25,29 +26,28 @@ LEVELS = torch.arange(20, dtype=torch.uint8)[:, None, None, None].expand(20, 6, 
 BLACK = torch.zeros(20, 6, 6, 1, dtype=torch.uint8)
 
 
-def learn(parts, preprocess, **changes):
+def learn(split, preprocess, **changes):
     settings = {"readout": Readout(epochs=3, scaling="set"), "epochs": 3} | changes
     return experiment.learn(
-        parts,
-        num_units=8,
+        split,
+        layer=DenseSettings(num_units=8),
         num_classes=10,
-        p=2.0,
         competition=Ranking(),
         training=Training(epochs=settings["epochs"], batch_size=10),
         preprocess=preprocess,
-        head=settings["readout"],
+        readout=settings["readout"],
         generator=torch.Generator().manual_seed(0),
         progress=False,
     )
 
 
-def by_local_rule(parts, preprocess):
-    learn(parts, preprocess)
+def by_local_rule(split, preprocess):
+    learn(split, preprocess)
 
 
-def by_backprop(parts, preprocess):
+def by_backprop(split, preprocess):
     baselines.backprop(
-        parts,
+        split,
         num_units=8,
         num_classes=10,
         backprop=baselines.Backprop(epochs=1, batch_size=10),
@@ -57,23 +57,22 @@ def by_backprop(parts, preprocess):
     )
 
 
-def by_clusters(parts, preprocess):
+def by_clusters(split, preprocess):
     baselines.kmeans(
-        parts.x_learn,
+        split.x_train,
         num_units=4,
         kmeans=baselines.KMeans(),
-        preprocess=preprocess,
-        mean=preprocess.fit(parts.x_learn),
+        preprocess=preprocess.fit(split.x_train),
         seed=0,
     )
 
 
-def by_pixels(parts, preprocess):
+def by_pixels(split, preprocess):
     baselines.linear(
-        parts,
+        split,
         num_classes=10,
         preprocess=preprocess,
-        head=Readout(epochs=1),
+        readout=Readout(epochs=1),
         generator=torch.Generator(),
         progress=False,
     )
@@ -130,7 +129,7 @@ def test_where_most_images_are_blank_all_is_finite():
     digits = datasets.load("digits")
     x, y = torch.from_numpy(digits.x_train)[:300].clone(), torch.from_numpy(digits.y_train)
     x[::3], x[1::3] = 0, 255
-    parts = Split(x, y[:300], x, y[:300], "test")
+    split = Split(x, y[:300], x, y[:300], "test")
     for preprocess in (
         RAW,
         CENTRED,
@@ -139,7 +138,7 @@ def test_where_most_images_are_blank_all_is_finite():
     ):
         for scaling in ("image", "set", "unit"):
             head = Readout(epochs=3, scaling=scaling, power=2.0)
-            trained = learn(parts, preprocess, readout=head)
+            trained = learn(split, preprocess, readout=head)
             assert trained.weights.isfinite().all()
             assert 0 <= trained.metrics["test_error"] <= 100
 

@@ -11,7 +11,7 @@ import xarray as xr
 from fastpath import experiment
 from fastpath.cli import main
 from fastpath.commands.flags import Train
-from fastpath.commands.train import planned
+from fastpath.commands.train import configured
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
 from fastpath.runs import storage
@@ -128,10 +128,10 @@ def test_a_validation_split_leaves_the_test_set_alone(tmp_path, monkeypatch):
 def test_validation_images_are_not_learned_from():
     digits = datasets.load("digits")
     generator = torch.Generator().manual_seed(0)
-    parts = experiment.split(digits, validation=300, generator=generator)
-    assert len(parts.x_learn) == len(digits.x_train) - 300
-    assert len(parts.x_score) == 300
-    both = torch.cat([parts.x_learn, parts.x_score]).flatten(1)
+    split = experiment.split(digits, validation=300, generator=generator)
+    assert len(split.x_train) == len(digits.x_train) - 300
+    assert len(split.x_eval) == 300
+    both = torch.cat([split.x_train, split.x_eval]).flatten(1)
     pixels = torch.from_numpy(digits.x_train).flatten(1)
     assert sorted(map(tuple, both.tolist())) == sorted(map(tuple, pixels.tolist()))
 
@@ -255,15 +255,15 @@ def test_the_command_is_installed():
 
 def test_settings_come_from_the_data_set_unless_they_are_given(tmp_path):
     known = defaults_for("mnist")
-    plan = planned(Train(data="mnist", out=tmp_path), "mnist")
-    assert plan.p == known.p
-    assert plan.competition == known.competition
-    assert plan.training == known.training
-    assert plan.preprocess == known.preprocess
-    assert plan.readout == known.readout
-    many = planned(Train(data="mnist", out=tmp_path, units=8000), "mnist")
+    config = configured(Train(data="mnist", out=tmp_path), "mnist")
+    assert config.layer.p == known.p
+    assert config.competition == known.competition
+    assert config.training == known.training
+    assert config.preprocess == known.preprocess
+    assert config.readout == known.readout
+    many = configured(Train(data="mnist", out=tmp_path, units=8000), "mnist")
     assert many.training.epochs == 2 * known.training.epochs
-    given = planned(
+    given = configured(
         Train(
             data="mnist",
             out=tmp_path,
@@ -278,7 +278,7 @@ def test_settings_come_from_the_data_set_unless_they_are_given(tmp_path):
     )
     assert given.competition == replace(known.competition, delta=0.1)
     assert given.training == replace(known.training, epochs=0)
-    assert given.p == 2.0
+    assert given.layer.p == 2.0
     assert given.preprocess == replace(known.preprocess, unit_norm=False)
     wanted = replace(known.random, scaling="unit", m=6.0)
     assert given.readout == wanted

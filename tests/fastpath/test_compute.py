@@ -5,9 +5,10 @@ import torch
 
 from fastpath import compute, experiment, readout
 from fastpath.cli import main
-from fastpath.compute import Machine, check_memory, enough_threads
+from fastpath.compute import Compute, check_memory, enough_threads
 from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
+from fastpath.layers import Dense
 from fastpath.readout import Readout, Streamed
 from tests.fastpath.test_resume import refused
 
@@ -42,13 +43,13 @@ def test_the_number_of_threads_is_restored_after_an_error():
 @pytest.mark.usefixtures("two_threads")
 def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):
     alone = compute.num_cores()
-    Machine().ready()
+    Compute().ready()
     assert torch.get_num_threads() == alone
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(alone))
     assert compute.num_cores() == 1
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(10 * alone))
     assert compute.num_cores() == 1
-    Machine(threads=2).ready()
+    Compute(threads=2).ready()
     assert torch.get_num_threads() == 2
 
 
@@ -95,24 +96,23 @@ def test_more_processes_than_devices_are_refused(monkeypatch):
 def test_streamed_features_are_read_out_like_those_in_memory(scaling, monkeypatch):
     """Where features do not fit they are computed when they are used: the same head."""
     digits = datasets.load("digits")
-    parts = experiment.split(digits, validation=0, generator=torch.Generator())
-    weights = torch.randn(30, 64, generator=torch.Generator().manual_seed(0))
+    split = experiment.split(digits, validation=0, generator=torch.Generator())
+    layer = Dense(torch.randn(30, 64, generator=torch.Generator().manual_seed(0)))
+    preprocess = Preprocess().fit(split.x_train)
     settings = Readout(epochs=3, power=1.0, scaling=scaling)
-    monkeypatch.setattr(readout, "BLOCK", 500)  # three blocks, the last one smaller
+    for module in (readout, experiment):
+        monkeypatch.setattr(module, "BLOCK", 500)  # three blocks, the last one smaller
     heads = {}
     for free in (10**12, 1000):
         monkeypatch.setattr(experiment, "free_memory", lambda device, free=free: free)
-        x = experiment.features(
-            weights, parts.x_learn, Preprocess(), torch.zeros(64), settings
-        )
+        x = experiment.features(layer, split.x_train, preprocess, settings)
         assert isinstance(x, Streamed) == (free == 1000)
         heads[free] = experiment.read_out(
-            weights,
-            parts,
+            layer,
+            preprocess,
+            split,
             num_classes=10,
-            preprocess=Preprocess(),
-            mean=torch.zeros(64),
-            head=settings,
+            readout=settings,
             generator=torch.Generator().manual_seed(1),
             progress=False,
         )

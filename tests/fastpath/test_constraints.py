@@ -90,8 +90,7 @@ def _trained(constraint, *, x=X, dtype=torch.float32, p=2.0, lr=0.04):
         x,
         competition=Ranking(),
         training=Training(epochs=3, lr=lr),
-        preprocess=preprocess,
-        mean=preprocess.fit(x).to(dtype),
+        preprocess=preprocess.fit(x).to(dtype),
         generator=generator,
         progress=False,
     )

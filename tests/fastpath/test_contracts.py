@@ -1,8 +1,9 @@
-"""What every competition keeps, and that one from outside the package is a citizen.
+"""What every competition keeps; competitions, rules and layers from outside the package.
 
 Each class of `competition.KINDS` is tried; one that is new joins there.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,14 +12,16 @@ import pytest
 import torch
 
 import fastpath
-from fastpath import kernels, plots
+from fastpath import kernels, layers, plots
 from fastpath.cli import main
 from fastpath.competition import KINDS, Equilibrium, Ranking, Rule, Soft
-from fastpath.compute import Machine
+from fastpath.compute import Compute
 from fastpath.data.preprocess import Preprocess
-from fastpath.layers import Dense
+from fastpath.layers import Dense, DenseSettings
 from fastpath.readout import Readout
-from fastpath.runs.execute import Plan, run, save
+from fastpath.runs.config import RunConfig
+from fastpath.runs.execute import execute, save
+from fastpath.training.callbacks import Callback
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.loop import Training, train
 from fastpath.training.snapshots import Snapshots
@@ -53,6 +56,11 @@ def rule(request, monkeypatch):
 def drive():
     generator = torch.Generator().manual_seed(0)
     return torch.randn(20, 9, generator=generator, dtype=torch.float64)
+
+
+@pytest.fixture
+def digits():
+    return torch.from_numpy(fastpath.load("digits").x_train).flatten(1)
 
 
 def dense(learners, drive):
@@ -104,33 +112,33 @@ def test_a_layer_learns_eq_3(rule, drive):
     np.testing.assert_allclose(layer.weights, w + 0.01 * change, rtol=0, atol=1e-13)
 
 
-def plan_of(rule, **changes):
+def configured(**changes):
     settings = {
         "data": "digits",
-        "units": 20,
-        "p": 2.0,
+        "layer": DenseSettings(num_units=20),
         "seed": 0,
         "validation": 0,
-        "competition": rule,
+        "competition": Ranking(),
         "training": Training(epochs=3),
         "preprocess": Preprocess(unit_norm=True),
         "readout": Readout(epochs=2),
     }
-    return Plan(**settings | changes)
+    return RunConfig(**settings | changes)
 
 
-def carried_out(plan, folder):
-    images, machine = fastpath.load("digits"), Machine(threads=1)
+def executed(config, folder):
+    images, compute = fastpath.load("digits"), Compute(threads=1)
     folder.mkdir()
-    trained = run(plan, images, folder, machine=machine, anew=True, epochs=1, minutes=None)
-    save(folder, trained, plan, images, machine)
+    checkpoints = Checkpoints(folder=folder, epochs=1, minutes=None)
+    trained = execute(config, images, checkpoints, compute=compute)
+    save(folder, trained, config, images, compute)
     return trained
 
 
 def test_a_run_is_saved_and_opened(rule, tmp_path):
-    plan = plan_of(rule)
-    assert Plan.from_json(plan.as_json(), tmp_path) == plan
-    trained = carried_out(plan, tmp_path / "run")
+    config = configured(competition=rule)
+    assert RunConfig.from_json(config.as_json(), tmp_path) == config
+    trained = executed(config, tmp_path / "run")
     model = fastpath.load_model(tmp_path / "run")
     assert model.competition == rule
     np.testing.assert_array_equal(model.weights, trained.weights)
@@ -138,10 +146,11 @@ def test_a_run_is_saved_and_opened(rule, tmp_path):
 
 def test_one_from_outside_is_resumed_and_drawn(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(KINDS, "from outside", Threshold)
-    expected = carried_out(plan_of(Threshold()), tmp_path / "whole")
+    config = configured(competition=Threshold())
+    expected = executed(config, tmp_path / "whole")
     Threshold.calls.append(20)  # 15 mini-batches an epoch
     with pytest.raises(KeyboardInterrupt):
-        carried_out(plan_of(Threshold()), tmp_path / "run")
+        executed(config, tmp_path / "run")
     main(["resume", str(tmp_path / "run")])
     model = fastpath.load_model(tmp_path / "run")
     np.testing.assert_array_equal(model.weights, expected.weights)
@@ -155,17 +164,26 @@ def test_a_subclass_with_a_call_of_its_own_inherits_no_promise(kind):
         def __call__(self, drive):
             return torch.zeros_like(drive)
 
+    class Nothing:
+        def __call__(self, drive):
+            return torch.zeros_like(drive)
+
+    class Mixed(Nothing, kind):
+        pass
+
     class Same(kind):
         pass
 
     for name in ("dense", "capturable", "keeps_drive", "learners", "check"):
-        assert getattr(Own, name) == getattr(Rule, name)
+        assert getattr(Own, name) == getattr(Mixed, name) == getattr(Rule, name)
         assert getattr(Same, name) == getattr(kind, name)
 
 
 def test_a_class_that_is_not_listed_is_not_saved():
-    with pytest.raises(ValueError, match=r"add the class of a competition.* to `fastpath"):
-        plan_of(Threshold())
+    with pytest.raises(
+        ValueError, match=r"competition is Threshold.*add the class.* KINDS"
+    ):
+        configured(competition=Threshold())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,71 +236,162 @@ def test_a_plasticity_rule_of_another_shape_is_refused():
 class Halves:
     """A layer kind from outside: each half of the units sees one half of the pixels."""
 
+    stop_after: ClassVar[list[int]] = []  # after so many mini-batches
+
     def __init__(self, parts):
         self.parts, self.p = parts, 2.0
 
     @property
     def weights(self):
-        return torch.cat([part.weights for part in self.parts])
+        zeros = torch.zeros_like(self.parts[0].weights)
+        first, second = (part.weights for part in self.parts)
+        return torch.cat([torch.cat([first, zeros], 1), torch.cat([zeros, second], 1)])
 
     @property
     def state(self):
-        return {f"{i}": part.weights for i, part in enumerate(self.parts)}
+        return {f"half {i}": part.weights for i, part in enumerate(self.parts)}
 
-    def prepare(self, x, index, preprocess, mean):
-        return preprocess(x[index], mean)
+    def prepare(self, x, index, preprocess):
+        return preprocess(x[index])
 
     def drive(self, images):
         halves = zip(self.parts, images.chunk(2, dim=1), strict=True)
         return torch.cat([part.drive(half) for part, half in halves], dim=1)
 
     def learn(self, images, competition, **settings):
+        if self.stop_after:
+            self.stop_after[0] -= 1
+            if not self.stop_after[0]:
+                self.stop_after.clear()
+                raise KeyboardInterrupt
         for part, half in zip(self.parts, images.chunk(2, dim=1), strict=True):
             part.learn(half.contiguous(), competition, **settings)
 
+    def features(self, images, *, power):
+        return self.to_module(power=power)(images)
 
-def test_a_layer_kind_from_outside_trains_resumes_and_is_followed(tmp_path):
-    x = torch.from_numpy(fastpath.load("digits").x_train).flatten(1)
+    def to_module(self, *, power):
+        return HalvesModule(self.parts, power)
 
-    def trained(epochs=4, interrupted=None, **settings):
-        def follow(epoch, layer):
-            if epoch == interrupted:
-                raise KeyboardInterrupt
 
-        generator = torch.Generator().manual_seed(0)
-        parts = [Dense.random(5, 32, generator=generator) for _ in range(2)]
-        layer, snapshots = Halves(parts), Snapshots([0, 2, 4])
-        history = train(
-            layer,
-            x,
-            competition=Ranking(),
-            training=Training(epochs=epochs),
-            preprocess=Preprocess(),
-            mean=torch.zeros(64),
-            generator=generator,
-            progress=False,
-            snapshots=snapshots,
-            watch=follow,
-            **settings,
+class HalvesModule(torch.nn.Module):
+    def __init__(self, parts, power):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.stack([part.weights for part in parts]))
+        self.power = power
+
+    def forward(self, v):
+        halves = v.unflatten(1, (2, -1)).transpose(0, 1)
+        return (
+            (halves @ self.weight.mT)
+            .clamp(min=0)
+            .pow(self.power)
+            .transpose(0, 1)
+            .flatten(1)
         )
-        return layer, history, snapshots.as_dataset()
 
-    layer, history, snapshots = trained()
+
+@dataclass(frozen=True, kw_only=True)
+class HalvesSettings:
+    num_units: int = 10
+
+    def num_features(self, input_shape):
+        return self.num_units
+
+    def start(self, input_shape, *, generator, device="cpu", kernels=None):
+        half = self.num_units // 2, math.prod(input_shape) // 2
+        return Halves([Dense.random(*half, generator=generator) for _ in range(2)])
+
+    def load(self, tensors):
+        return Halves([Dense(tensors[f"half {i}"]) for i in range(2)])
+
+    def shapes(self, input_shape):
+        half = self.num_units // 2, math.prod(input_shape) // 2
+        return {"half 0": half, "half 1": half}
+
+    def memory(self, input_shape, *, batch_size):
+        return {"weights": 4 * self.num_units * math.prod(input_shape)}
+
+
+def test_a_layer_kind_from_outside_learns_as_its_halves_alone(digits):
+    generator = torch.Generator().manual_seed(0)
+    layer, snapshots = HalvesSettings().start((64,), generator=generator), Snapshots([0, 4])
+    history = train(
+        layer,
+        digits,
+        competition=Ranking(),
+        training=Training(epochs=4),
+        preprocess=Preprocess().fit(digits),
+        generator=generator,
+        progress=False,
+        callbacks=[snapshots],
+    )
     assert (history["learning"] > 0).all()
     # By hand: the first half is a layer of its own, on the same images in the same order.
     generator = torch.Generator().manual_seed(0)
     alone = Dense.random(5, 32, generator=generator)
     Dense.random(5, 32, generator=generator)
     for epoch in range(4):
-        for batch in torch.randperm(len(x), generator=generator).split(100):
-            images = x[batch, :32].float() / 255
+        for batch in torch.randperm(len(digits), generator=generator).split(100):
+            images = digits[batch, :32].float() / 255
             alone.learn(images, Ranking(), lr=0.04 * (1 - epoch / 4))
-    np.testing.assert_allclose(layer.weights[:5], alone.weights, rtol=0, atol=1e-5)
-    checkpoints = Checkpoints(folder=tmp_path, epochs=1, minutes=None)
-    with pytest.raises(KeyboardInterrupt):
-        trained(interrupted=2, checkpoints=checkpoints)
-    again, _, seen = trained(checkpoints=checkpoints)
-    assert torch.equal(again.weights, layer.weights)
-    assert seen.identical(snapshots)
-    axes = plots.receptive_fields(seen["weights"][-1], (8, 4, 1))
+    np.testing.assert_allclose(layer.weights[:5, :32], alone.weights, rtol=0, atol=1e-5)
+    axes = plots.receptive_fields(snapshots.as_dataset()["weights"][-1], (8, 8, 1))
     assert len(axes.images) == 1
+
+
+def test_a_layer_kind_from_outside_is_saved_resumed_opened_and_drawn(
+    digits, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setitem(layers.KINDS, "halves", HalvesSettings)
+    config = configured(layer=HalvesSettings(num_units=12))
+    whole = executed(config, tmp_path / "whole")
+    Halves.stop_after.append(20)  # 15 mini-batches an epoch
+    with pytest.raises(KeyboardInterrupt):
+        executed(config, tmp_path / "run")
+    main(["resume", str(tmp_path / "run")])
+    capsys.readouterr()
+    main(["evaluate", str(tmp_path / "run")])
+    assert f"{whole.metrics['test_error']:.2f} %" in capsys.readouterr().out
+    main(["plot", str(tmp_path / "run")])
+    assert "wrote" in capsys.readouterr().out
+    model = fastpath.load_model(tmp_path / "run")
+    assert model.layer == config.layer
+    np.testing.assert_array_equal(model.weights, whole.weights)
+    images = fastpath.load("digits")
+    error = 100 * (1 - model.score(images))
+    assert error == pytest.approx(whole.metrics["test_error"], abs=1e-9)
+    model.save(tmp_path / "again")
+    np.testing.assert_array_equal(
+        fastpath.load_model(tmp_path / "again").predict(images), model.predict(images)
+    )
+    fitted = fastpath.CompetingUnits(layer=HalvesSettings(), training=Training(epochs=1))
+    assert fitted.fit(images).score(images) > 0.3
+
+
+def test_callbacks_see_every_epoch_and_its_numbers(digits):
+    class Noting(Callback):
+        def __init__(self):
+            self.begun, self.epochs, self.lengths = 0, [], []
+
+        def on_train_begin(self, progress):
+            assert progress.epoch == 0
+            self.begun += 1
+
+        def on_epoch_end(self, progress):
+            self.epochs.append(progress.epoch)
+            self.lengths.append(len(progress.history))
+
+    noting, generator = Noting(), torch.Generator().manual_seed(0)
+    history = train(
+        Dense.random(5, 64, generator=generator),
+        digits,
+        competition=Ranking(),
+        training=Training(epochs=3),
+        preprocess=Preprocess().fit(digits),
+        generator=generator,
+        progress=False,
+        callbacks=[noting],
+    )
+    assert (noting.begun, noting.epochs, noting.lengths) == (1, [1, 2, 3], [1, 2, 3])
+    assert history.sizes["epoch"] == 3

@@ -40,8 +40,8 @@ def test_the_fused_step_agrees_with_the_plain_one_and_the_cpu(p, k):
     start = Dense.random(200, 53, p=p, generator=generator, dtype=torch.float64).weights
     x = torch.randint(0, 256, (500, 53), generator=generator).to(torch.uint8)
     order = torch.randint(0, 500, (50, 20), generator=generator)
-    preprocess = Preprocess(subtract_mean=True, center_images=True, unit_norm=True)
-    mean = preprocess.fit(x).double()
+    steps = Preprocess(subtract_mean=True, center_images=True, unit_norm=True)
+    preprocess = steps.fit(x).to(torch.float64)
     layers = [
         layer_with("pytorch", start.clone(), p),
         layer_with("pytorch", start.cuda(), p),
@@ -50,9 +50,7 @@ def test_the_fused_step_agrees_with_the_plain_one_and_the_cpu(p, k):
     for layer in layers:
         device = layer.weights.device
         for batch in order:
-            images = layer.prepare(
-                x.to(device), batch.to(device), preprocess, mean.to(device)
-            )
+            images = layer.prepare(x.to(device), batch.to(device), preprocess.to(device))
             layer.learn(images, Ranking(k=k), lr=0.02)
     for layer in layers[1:]:
         torch.testing.assert_close(
@@ -85,11 +83,11 @@ def test_learning_never_waits_for_the_device(rule, kernels):
     weights = torch.randn(40, 30, generator=torch.Generator().manual_seed(0)).cuda()
     layer = layer_with(kernels, weights, 3.0)
     x = torch.full((10, 30), 7, dtype=torch.uint8, device="cuda")
-    index, mean = torch.arange(10, device="cuda"), torch.zeros(30, device="cuda")
+    index, preprocess = torch.arange(10, device="cuda"), Preprocess(unit_norm=True).fit(x)
     for mode in ("default", "error"):  # compiled first
         torch.cuda.set_sync_debug_mode(mode)
         try:
-            images = layer.prepare(x, index, Preprocess(unit_norm=True), mean)
+            images = layer.prepare(x, index, preprocess)
             layer.learn(images, rule, lr=0.02)
         finally:
             torch.cuda.set_sync_debug_mode("default")
@@ -121,11 +119,9 @@ def test_large_layers_and_images_fit(rule, dtype):
     before = weights.clone()
     layer = layer_with("triton", weights, 3.0)
     x = torch.randint(0, 256, (20, 12_288), generator=generator).to("cuda", torch.uint8)
-    mean = torch.zeros(12_288, device="cuda", dtype=dtype)
-    index = torch.arange(20, device="cuda")
-    images = layer.prepare(x, index, Preprocess(unit_norm=True), mean)
-    expected = Preprocess(unit_norm=True)(x, mean)
-    torch.testing.assert_close(images, expected, rtol=1e-5, atol=1e-7)
+    preprocess = Preprocess(unit_norm=True).fit(x).to(dtype)
+    images = layer.prepare(x, torch.arange(20, device="cuda"), preprocess)
+    torch.testing.assert_close(images, preprocess(x), rtol=1e-5, atol=1e-7)
     layer.learn(images, rule, lr=0.02)
     assert layer.weights.isfinite().all()
     largest = (layer.weights - before).abs().max().item()

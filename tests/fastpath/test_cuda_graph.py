@@ -6,13 +6,13 @@ import torch
 from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.training.cuda_graph import Replayed
+from fastpath.training.cuda_graph import CapturedEpoch
 
 
 def test_a_graph_needs_a_cuda_device():
     for changed, where in (([torch.zeros(2, 3)], "on 'cpu'"), ([], "nowhere")):
         with pytest.raises(ValueError, match=f"{where}: a CUDA device is needed"):
-            Replayed(lambda order, lr: None, 4, changed)
+            CapturedEpoch(lambda order, lr: None, 4, changed)
 
 
 def start(p, kernels=None):
@@ -20,12 +20,11 @@ def start(p, kernels=None):
     generator = torch.Generator().manual_seed(0)
     layer = Dense.random(40, 30, p=p, kernels=kernels, generator=generator, device="cuda")
     x = torch.randint(0, 256, (46, 30), generator=generator).to(torch.uint8).cuda()
-    mean = torch.zeros(30, device="cuda")
+    preprocess = Preprocess(unit_norm=True).fit(x)
 
     def epoch(order, lr, rule):
         for batch in order.split(10):
-            images = layer.prepare(x, batch, Preprocess(unit_norm=True), mean)
-            layer.learn(images, rule, lr=lr)
+            layer.learn(layer.prepare(x, batch, preprocess), rule, lr=lr)
 
     return layer, epoch
 
@@ -38,7 +37,7 @@ def test_a_replay_equals_the_eager_epoch_bit_for_bit(rule, p, kernels):
     eager, epoch = start(p, kernels)
     replayed, captured = start(p, kernels)
     before = replayed.weights.clone()
-    graph = Replayed(
+    graph = CapturedEpoch(
         lambda order, lr: captured(order, lr, rule), 46, [*replayed.state.values()]
     )
     assert torch.equal(replayed.weights, before)
@@ -47,14 +46,14 @@ def test_a_replay_equals_the_eager_epoch_bit_for_bit(rule, p, kernels):
         epoch(order.cuda(), torch.tensor(lr, device="cuda"), rule)
         graph(order, lr)
     assert torch.equal(replayed.weights, eager.weights)
-    assert torch.equal(replayed._conjugate, eager._conjugate)
+    assert torch.equal(replayed._signed_power, eager._signed_power)
     assert not torch.equal(replayed.weights, before)
 
 
 @pytest.mark.gpu
 def test_an_order_of_another_length_is_refused():
     layer, epoch = start(2.0)
-    graph = Replayed(
+    graph = CapturedEpoch(
         lambda order, lr: epoch(order, lr, Ranking()), 46, [*layer.state.values()]
     )
     with pytest.raises(ValueError, match="has 1 images, the captured epoch 46"):

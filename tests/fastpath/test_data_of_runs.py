@@ -10,7 +10,7 @@ from PIL import Image
 
 from fastpath.cli import main
 from fastpath.commands.flags import Train
-from fastpath.commands.train import planned
+from fastpath.commands.train import configured
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for, taken
 from fastpath.runs import storage
@@ -225,10 +225,10 @@ def test_no_name_of_a_file_chooses_the_settings(same_images, tmp_path):
         images = datasets.load(path)
         assert images.name == name
         assert images.origin == ""
-        plan = planned(Train(data=path, out=tmp_path), images.origin)
+        plan = configured(Train(data=path, out=tmp_path), images.origin)
         plans.append(replace(plan, data=""))
     assert plans == plans[:1] * len(NAMES)
-    expected = planned(Train(data="x", out=tmp_path), "fashion_mnist")
+    expected = configured(Train(data="x", out=tmp_path), "fashion_mnist")
     assert plans[0] == replace(expected, data="")
     assert datasets.load("digits").origin == "digits"
     assert defaults_for("digits") != defaults_for("") == defaults_for("fashion_mnist")

@@ -18,6 +18,7 @@ from fastpath.competition import KINDS, Ranking, ranking
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
 from fastpath.data.preprocess import Preprocess
+from fastpath.layers import DenseSettings
 from fastpath.readout import LOSSES
 from fastpath.runs import storage
 from fastpath.training.loop import Training
@@ -189,8 +190,7 @@ def learned(batch_size: int | None) -> torch.Tensor:
     size = {} if batch_size is None else {"batch_size": batch_size}
     layer, _, _ = experiment.learn_features(
         parts_of(small()),
-        num_units=6,
-        p=2.0,
+        layer=DenseSettings(num_units=6),
         competition=Ranking(),
         training=Training(epochs=2, **size),
         preprocess=Preprocess(),
@@ -209,7 +209,7 @@ def test_a_set_smaller_than_the_default_is_one_mini_batch():
 
 def test_back_propagation_takes_a_small_set_whole():
     def error(**size):
-        return baselines.backprop(
+        trained = baselines.backprop(
             parts_of(small()),
             num_units=6,
             num_classes=10,
@@ -218,6 +218,7 @@ def test_back_propagation_takes_a_small_set_whole():
             generator=torch.Generator().manual_seed(3),
             progress=False,
         )
+        return trained.errors
 
     assert error() == error(batch_size=30)
     with pytest.raises(ValueError, match="batch_size is 31"):
@@ -271,8 +272,8 @@ def test_clusters_take_every_seed():
 
     def centres(seed):
         settings = {"num_units": 3, "kmeans": baselines.KMeans(passes=1)}
-        where = {"preprocess": Preprocess(), "mean": torch.zeros(64)}
-        return baselines.kmeans(x, seed=seed, **settings, **where)
+        preprocess = Preprocess().fit(x)
+        return baselines.kmeans(x, seed=seed, preprocess=preprocess, **settings)
 
     assert torch.equal(centres(2**40), centres(2**40))
     assert not torch.equal(centres(2**40), centres(0))

@@ -12,8 +12,10 @@ import torch
 import xarray as xr
 
 from fastpath.cli import main
+from fastpath.layers import Dense
 from fastpath.runs import figures, storage
 from fastpath.training import history, tensorboard
+from fastpath.training.callbacks import Progress
 from fastpath.training.snapshots import Snapshots
 
 RNG = np.random.default_rng(0)
@@ -93,13 +95,14 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, write):
 def test_a_full_disk_ends_the_events_of_tensorboard_in_one_line(tmp_path, recwarn):
     """Its own writer would do so in a thread, with a traceback."""
     entry = dict.fromkeys(history.DESCRIBED, 1.0)
-    follower = tensorboard.Board(tmp_path, (8, 8, 1))
+    layer = Dense(torch.ones(3, 64))
+    board = tensorboard.TensorBoard(tmp_path, (8, 8, 1), Snapshots())
     with (
         no_file_over(300),
         pytest.raises(ValueError, match=r"cannot write .*tfevents.*: File too large"),
     ):
-        follower.follow([entry] * 100, Snapshots())
-    follower.close()
+        board.on_epoch_end(Progress(layer, 100, [entry] * 100))
+    board.close()
 
 
 @pytest.fixture

@@ -60,8 +60,8 @@ def read_only():
 def test_any_layout_of_the_same_pixels_is_the_same_images(x):
     mine = images(x)
     np.testing.assert_array_equal(mine.x_train, X)
-    parts = experiment.split(mine, validation=0, generator=torch.Generator())
-    assert torch.equal(parts.x_learn, torch.from_numpy(X))
+    split = experiment.split(mine, validation=0, generator=torch.Generator())
+    assert torch.equal(split.x_train, torch.from_numpy(X))
     assert type(mine.x_train) is np.ndarray
 
 

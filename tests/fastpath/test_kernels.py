@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from fastpath import kernels
 from fastpath.competition import Equilibrium, Ranking, Soft, equilibrium
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.kernels import Learners, cpp, pytorch
 from fastpath.layers import Dense
-from fastpath.plasticity import conjugate, delta_w
+from fastpath.plasticity import delta_w, signed_power
 
 CPU = torch.device("cpu")
 needs_compiler = pytest.mark.skipif(
@@ -75,7 +75,7 @@ def test_images_are_prepared_as_preprocess_says(
     preprocess = Preprocess(
         subtract_mean=subtract_mean, center_images=center_images, unit_norm=unit_norm
     )
-    mean = preprocess.fit(x).to(dtype)
+    mean = preprocess.fit(x).mean.to(dtype)
     v = x.numpy()[index.numpy()].astype(np.float64) / 255
     if subtract_mean:
         v = v - mean.double().numpy()
@@ -181,7 +181,7 @@ def test_learners_of_a_competition_of_the_users_own(name):
 def test_changes_are_those_of_the_dense_rule(name, pixels, p, normalize):
     """Units that win several images, and win one and lose another, among them."""
     weights, images = normal(9, pixels), normal(30, pixels, seed=1)
-    drive = images @ conjugate(weights, p=p).T
+    drive = images @ signed_power(weights, p=p).T
     rule, step = Ranking(k=3, delta=0.4), make(name)
     found = step.learners(rule, drive)
     spread = Learners(*torch.stack([part.double() for part in found], dim=1).unbind(1))
@@ -197,11 +197,13 @@ def test_changes_are_those_of_the_dense_rule(name, pixels, p, normalize):
     idle = set(range(9)) - set(changes.rows.tolist())
     assert not expected[sorted(idle)].any()
     after = weights.clone()
-    conjugates = conjugate(after, p=p)  # for p = 2 the weights themselves
-    step.apply(changes, after, conjugates, p=p, lr=0.1, normalize=normalize)
+    signed_powers = signed_power(after, p=p)  # for p = 2 the weights themselves
+    step.apply(changes, after, signed_powers, p=p, lr=0.1, normalize=normalize)
     size = 0.1 / expected.abs().max() if normalize else 0.1
     torch.testing.assert_close(after, weights + size * expected, rtol=1e-13, atol=1e-12)
-    torch.testing.assert_close(conjugates, conjugate(after, p=p), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        signed_powers, signed_power(after, p=p), rtol=1e-12, atol=1e-12
+    )
 
 
 @needs_compiler
@@ -256,15 +258,16 @@ def test_views_are_prepared_like_copies_and_other_formats_refused():
     x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 5), dtype=np.uint8))
     wide, mean = torch.zeros(10).double(), torch.zeros(5).double()
     index = torch.tensor([3, 1])
-    preprocess = Preprocess(subtract_mean=True)
+    steps = Preprocess(subtract_mean=True)
+    fitted = FittedPreprocess(steps, mean)
     for view in (x[::2], x[:1].expand(20, 5), x.T.contiguous().T):
-        expected = preprocess(view[index], mean)
-        assert torch.equal(layer.prepare(view, index, preprocess, wide[::2]), expected)
+        prepared = layer.prepare(view, index, FittedPreprocess(steps, wide[::2]))
+        assert torch.equal(prepared, fitted(view[index]))
     for arguments, message in (
-        ((x.int(), index, preprocess, mean), "images are torch.int32: uint8"),
-        ((x, index.int(), preprocess, mean), "index is torch.int32: int64"),
-        ((x, index, preprocess, mean[:3]), "of shape \\(3,\\), the weights"),
-        ((x, index, preprocess, mean.float()), "is torch.float32"),
+        ((x.int(), index, fitted), "images are torch.int32: uint8"),
+        ((x, index.int(), fitted), "index is torch.int32: int64"),
+        ((x, index, FittedPreprocess(steps, mean[:3])), "of shape \\(3,\\), the weights"),
+        ((x, index, fitted.to(torch.float32)), "is torch.float32"),
     ):
         # The shapes in the signature are checked in tests alone; so by hand here.
         with pytest.raises((ValueError, TypeError), match=f"{message}|Type-check"):

@@ -14,6 +14,7 @@ from fastpath.data import datasets
 from fastpath.data.datasets import Images
 from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split
+from fastpath.layers import DenseSettings
 from fastpath.readout import Readout
 from fastpath.runs import storage
 from fastpath.training.loop import Training
@@ -143,7 +144,7 @@ def test_images_of_ones_own_come_in_by_the_same_door():
     np.testing.assert_array_equal(mine.y_test, Y[:6])
 
 
-def parts(y):
+def split(y):
     x, y = torch.from_numpy(X[..., None]), torch.as_tensor(y)
     return Split(x, y, x, y, "test")
 
@@ -156,12 +157,11 @@ def settings():
 def by_local_rule(split, num_classes):
     experiment.learn(
         split,
-        num_units=4,
+        layer=DenseSettings(num_units=4),
         num_classes=num_classes,
-        p=2.0,
         competition=Ranking(),
         training=Training(epochs=1, batch_size=4),
-        head=Readout(epochs=1),
+        readout=Readout(epochs=1),
         **settings(),
     )
 
@@ -177,26 +177,28 @@ def by_backprop(split, num_classes):
 
 
 def by_pixels(split, num_classes):
-    baselines.linear(split, num_classes=num_classes, head=Readout(epochs=1), **settings())
+    baselines.linear(
+        split, num_classes=num_classes, readout=Readout(epochs=1), **settings()
+    )
 
 
 @pytest.mark.parametrize("learn", [by_local_rule, by_backprop, by_pixels])
 def test_a_label_beyond_the_number_of_classes_is_refused(learn):
     with pytest.raises(
-        ValueError, match="y_learn holds labels from 0 to 2, but there are 2 classes"
+        ValueError, match="y_train holds labels from 0 to 2, but there are 2 classes"
     ):
-        learn(parts(Y), 2)
+        learn(split(Y), 2)
     with pytest.raises(
-        ValueError, match="y_learn holds labels from -1 to 1, but there are 3 classes"
+        ValueError, match="y_train holds labels from -1 to 1, but there are 3 classes"
     ):
-        learn(parts(Y - 1), 3)
+        learn(split(Y - 1), 3)
 
 
 @pytest.mark.parametrize("learn", [by_local_rule, by_backprop, by_pixels])
 def test_too_many_classes_are_refused_before_the_training(learn, monkeypatch):
     monkeypatch.setattr(compute, "free_memory", lambda device: 10**9)
     with pytest.raises(ValueError, match=r"156.80 GB.*confusion of 140001 classes"):
-        learn(parts(Y), 140_001)
+        learn(split(Y), 140_001)
 
 
 @pytest.mark.slow

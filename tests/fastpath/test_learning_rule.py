@@ -6,7 +6,7 @@ import torch
 
 from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.layers import Dense
-from fastpath.plasticity import annealed, conjugate, delta_w, step_size
+from fastpath.plasticity import annealed, delta_w, signed_power, step_size
 
 
 def by_hand(weights, images, *, p, k, delta, lr, normalize):
@@ -51,7 +51,7 @@ def test_many_mini_batches_equal_the_dense_rule(p):
     for _ in range(50):
         images = torch.rand(5, 20, generator=generator, dtype=torch.float64)
         layer.learn(images, rule, lr=0.02)
-        drive = images @ conjugate(weights, p=p).T
+        drive = images @ signed_power(weights, p=p).T
         change = delta_w(rule(drive), drive, images, weights)
         weights = weights + 0.02 * change / change.abs().max()
     # Measured 4.4e-16.
@@ -87,7 +87,7 @@ def test_a_hebbian_unit_flows_to_p_norm_one_and_an_anti_hebbian_one_away(p):
         )
         unit *= start / unit.norm(p=p)
         for sign, towards in ((1.0, True), (-1.0, False)):
-            drive = v @ conjugate(unit, p=p).T
+            drive = v @ signed_power(unit, p=p).T
             after = unit + 1e-4 * delta_w(torch.full((1, 1), sign).double(), drive, v, unit)
             closer = abs(after.norm(p=p) - 1) < abs(start - 1)
             assert closer == towards
@@ -126,7 +126,7 @@ def test_conjugate_weights_keep_their_sign(p):
     weights = torch.tensor([[-2.0, -0.5, 0.0, 0.5, 2.0]], dtype=torch.float64)
     expected = [[np.sign(w) * abs(w) ** (p - 1) for w in weights[0].tolist()]]
     torch.testing.assert_close(
-        conjugate(weights, p=p), torch.tensor(expected, dtype=torch.float64)
+        signed_power(weights, p=p), torch.tensor(expected, dtype=torch.float64)
     )
 
 

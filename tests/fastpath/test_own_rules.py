@@ -12,11 +12,11 @@ import torch
 
 from fastpath import kernels
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.kernels import cpp
 from fastpath.kernels.pytorch import PyTorchKernels
 from fastpath.layers import Dense, constraints
-from fastpath.readout import Head
+from fastpath.readout import LinearHead
 from fastpath.training.loop import Training, train
 
 CPU = torch.device("cpu")
@@ -109,7 +109,9 @@ def test_images_are_prepared_as_a_subclass_says(name):
     x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (9, 3, 2), np.uint8))
     layer = layer_with(name, normal(4, 6))
     index = torch.tensor([7, 0])
-    prepared = layer.prepare(x, index, Inverted(), torch.zeros(6).double())
+    prepared = layer.prepare(
+        x, index, FittedPreprocess(Inverted(), torch.zeros(6).double())
+    )
     expected = 1 - x[index].numpy()[:, ::-1].reshape(2, 6) / 255
     np.testing.assert_allclose(prepared, expected, rtol=0, atol=1e-15)
 
@@ -127,8 +129,7 @@ def test_training_goes_by_both(rule, name):
         x,
         competition=rule,
         training=Training(epochs=1, batch_size=10, lr=0.01, normalize=None),
-        preprocess=Inverted(),
-        mean=mean,
+        preprocess=FittedPreprocess(Inverted(), mean),
         generator=torch.Generator().manual_seed(0),
         progress=False,
     )
@@ -163,7 +164,7 @@ def test_a_constraint_of_ones_own_is_kept(name, p):
 
 
 def test_a_head_of_ones_own_stays_one():
-    class Shouting(Head):
+    class Shouting(LinearHead):
         pass
 
     head = Shouting(torch.ones(2, 3), torch.ones(2), torch.zeros(3), torch.ones(3))

@@ -121,7 +121,7 @@ def test_the_confusion_matrix_is_that_of_the_saved_run(finished):
     run, digits = open_run(finished), datasets.load("digits")
     pixels = digits.x_test.reshape(len(digits.x_test), -1)
     v = torch.tensor(pixels / 255).float()
-    features = readout.features(run.weights, v, run.readout)
+    features = readout.features(run.layer, v, run.readout)
     answers = run.head(features).argmax(dim=1).numpy()
     saved = xr.load_dataset(finished / "history.nc")["confusion"]
     expected = confusion_matrix(digits.y_test, answers, labels=range(10))

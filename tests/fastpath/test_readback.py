@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import sys
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -52,9 +51,10 @@ def run(finished, tmp_path):
 def everything(folder) -> list:
     """Return all that is read back from a run."""
     saved, drawn = open_run(folder), figures.open_files(folder)
-    held = asdict(saved)
-    head = held.pop("head")
-    tensors = [held.pop("weights"), held.pop("mean"), *head.values()]
+    held = vars(saved) | {"preprocess": saved.preprocess.steps}
+    head, layer = held.pop("head"), held.pop("layer")
+    tensors = [held.pop("weights"), layer.weights, saved.preprocess.mean]
+    tensors += vars(head).values()
     numbers = [tensor.tolist() for tensor in tensors]
     return [numbers, held, drawn.snapshots.to_dict(), drawn.history.to_dict()]
 
@@ -104,7 +104,9 @@ def test_a_value_that_was_altered_is_noticed(run, capsys):
 
 def test_files_of_a_run_are_readable_by_others(run):
     with safetensors.safe_open(run / "weights.safetensors", "np") as file:
-        assert file.metadata()["p"] == str(storage.load_json(run / "config.json")["p"])
+        assert file.metadata()["p"] == str(
+            storage.load_json(run / "config.json")["layer"]["p"]
+        )
         assert file.get_tensor("weights").shape == (UNITS, PIXELS)
     xr = pytest.importorskip("xarray")
     assert xr.load_dataset(run / "history.nc").sizes["epoch"] == 2
@@ -188,7 +190,7 @@ def test_weights_that_do_not_fit_are_refused(run, capsys, name, change, message,
         ({"classes": [0, 1]}, "classes is list [0, 1]: a list of names is needed"),
         ({"classes": ["a"] * 10}, "two classes are called 'a'"),
         ({"classes": ["a", "b"]}, "float32 of shape (2, 8) is needed: 8 units, 2 classes"),
-        ({"units": None}, "units is None: a number is needed"),
+        ({"layer": None}, "the layer is None: this version has DenseSettings"),
         ({"data": 5}, "data is int 5: a str is needed"),
         ({"preprocess": None}, "'preprocess' is None: the settings of a Preprocess are"),
         ({"readout": []}, "'readout' is list []: the settings of a Readout are needed"),
@@ -259,7 +261,7 @@ def altered(folder, change, **tensors):
         ),
         (lambda c: c["training"].pop("lr"), "unknown here: none; missing: training.lr. It"),
         (lambda c: c.update(augment=True), "unknown here: augment"),
-        (lambda c: c.pop("units"), "missing: units"),
+        (lambda c: c["layer"].pop("num_units"), "missing: layer.num_units"),
         (lambda c: c["competition"].update(q=1), "unknown here: competition.q"),
         (
             lambda c: c["competition"].update(name="Winner"),
@@ -303,8 +305,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused(interrupted, capsys, weights,
     assert message in refused(capsys, "resume", interrupted)
 
 
-def test_a_checkpoint_of_fewer_units_than_its_plan_is_refused(interrupted, capsys):
-    altered(interrupted, lambda config: config.update(units=9))
+def test_a_checkpoint_of_fewer_units_than_configured_is_refused(interrupted, capsys):
+    altered(interrupted, lambda config: config["layer"].update(num_units=9))
     line = refused(capsys, "resume", interrupted)
     assert "'weights' is float32 of shape (8, 64), but float32 of shape (9, 64) is" in line
 

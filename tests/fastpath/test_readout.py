@@ -7,6 +7,7 @@ import torch
 
 from fastpath import readout
 from fastpath.data.preprocess import Preprocess
+from fastpath.layers import Dense
 from fastpath.readout import LOSSES, Readout
 from fastpath.training.history import ReadoutLog
 
@@ -17,7 +18,7 @@ V = torch.randn(5, 10, generator=GENERATOR, dtype=torch.float64)
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 4.5])
 def test_features_are_powers_of_rectified_cosines(power):
-    features = readout.features(W, V, Readout(power=power, scaling="unit"))
+    features = readout.features(Dense(W), V, Readout(power=power, scaling="unit"))
     for v, row in zip(V.numpy(), features.numpy(), strict=True):
         for w, feature in zip(W.numpy(), row, strict=True):
             cosine = w @ v / np.linalg.norm(w) / np.linalg.norm(v)
@@ -26,18 +27,20 @@ def test_features_are_powers_of_rectified_cosines(power):
 
 def test_image_scaling_gives_every_image_one_sum_whatever_the_power():
     for power in (1.0, 4.5, 30.0):
-        sums = readout.features(W, V, Readout(power=power)).sum(dim=1)
+        sums = readout.features(Dense(W), V, Readout(power=power)).sum(dim=1)
         torch.testing.assert_close(sums, torch.full_like(sums, readout.FEATURE_SUM))
 
 
 def test_features_do_not_overflow_or_vanish_for_large_weights_and_images():
-    features = readout.features(1e3 * W.float(), 1e3 * V.float(), Readout(power=4.5))
+    features = readout.features(Dense(1e3 * W.float()), 1e3 * V.float(), Readout(power=4.5))
     assert features.isfinite().all()
     assert features.amax() > 0
 
 
 def test_a_blank_image_has_no_features():
-    assert torch.equal(readout.features(W, 0 * V, Readout()), torch.zeros(5, 6).double())
+    assert torch.equal(
+        readout.features(Dense(W), 0 * V, Readout()), torch.zeros(5, 6).double()
+    )
 
 
 def test_tanh_loss_is_eq_12():
@@ -135,7 +138,7 @@ def test_the_log_has_loss_and_error_as_they_came(loss):
 
 def test_confusions_are_counted_by_label_and_answer():
     weights, zeros = torch.eye(3), torch.zeros(3)
-    head = readout.Head(weights, zeros, zeros, torch.ones(3))
+    head = readout.LinearHead(weights, zeros, zeros, torch.ones(3))
     answers, labels = torch.tensor([0, 1, 1, 2, 1]), torch.tensor([0, 1, 2, 0, 1])
     counts = readout.confusion(head, torch.eye(3)[answers], labels)
     assert counts.tolist() == [[1, 0, 1], [0, 2, 0], [0, 1, 0]]
@@ -178,7 +181,7 @@ def test_the_fit_is_set_by_the_generator():
 
 def test_error_is_the_percentage_of_wrong_answers():
     weights, zeros = torch.eye(2), torch.zeros(2)
-    head = readout.Head(weights, zeros, zeros, torch.ones(2))
+    head = readout.LinearHead(weights, zeros, zeros, torch.ones(2))
     x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0], [0.0, 3.0]])
     assert readout.error(head, x, torch.tensor([0, 1, 1, 1])) == 25.0
 
@@ -214,7 +217,7 @@ def test_bad_settings_are_refused(settings, message):
 
 def test_weights_of_another_size_are_refused():
     with pytest.raises(ValueError, match="10 pixels per unit, the images 9"):
-        readout.features(W, V[:, :9], Readout())
+        readout.features(Dense(W), V[:, :9], Readout())
 
 
 def test_set_scaling_is_one_factor_with_the_known_mean_sum():
@@ -232,7 +235,7 @@ def test_set_scaling_is_one_factor_with_the_known_mean_sum():
     scaled = (x - head.offset) * head.scale
     assert scaled.sum(dim=1).mean().item() == pytest.approx(readout.FEATURE_SUM, rel=1e-4)
     weights, v = torch.rand(5, 4), torch.rand(6, 4)
-    features = readout.features(weights, v, Readout(power=2.0, scaling="set"))
+    features = readout.features(Dense(weights), v, Readout(power=2.0, scaling="set"))
     cosine = torch.nn.functional.cosine_similarity(v[:, None], weights[None], dim=2)
     torch.testing.assert_close(features, cosine**2)
 
@@ -245,11 +248,10 @@ def test_features_computed_as_they_are_used_are_scaled_as_those_in_memory(
     monkeypatch.setattr(readout, "BLOCK", 4)
     generator = torch.Generator().manual_seed(2)
     x = torch.randint(0, 256, (10, 3, 2, 1), generator=generator).byte()
-    weights = torch.randn(5, 6, generator=generator)
-    preprocess = Preprocess(subtract_mean=True)
-    mean = preprocess.fit(x)
+    layer = Dense(torch.randn(5, 6, generator=generator))
+    preprocess = Preprocess(subtract_mean=True).fit(x)
     settings = Readout(epochs=2, power=1.5, scaling=scaling, batch_size=5)
-    streamed = readout.Streamed(weights, x, preprocess, mean, settings)
+    streamed = readout.Streamed(layer, x, preprocess, settings)
     held = torch.cat([*streamed.blocks()])
     assert [len(block) for block in streamed.blocks()] == [4, 4, 2]
     y = torch.arange(10) % 3

@@ -15,7 +15,7 @@ import torch
 from fastpath.cli import main
 from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.data import datasets
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.layers import Dense
 from fastpath.runs import storage
 from fastpath.training.checkpointing import Checkpoints
@@ -60,12 +60,11 @@ def run(
             X,
             competition=competition or Ranking(k=3),
             training=Training(epochs=passes),
-            preprocess=Preprocess(unit_norm=True),
-            mean=torch.zeros(64),
+            preprocess=FittedPreprocess(Preprocess(unit_norm=True), torch.zeros(64)),
             generator=g,
             progress=False,
             checkpoints=checkpoints,
-            snapshots=snapshots,
+            callbacks=[] if snapshots is None else [snapshots],
         )
     return layer.weights, history, len(written)
 

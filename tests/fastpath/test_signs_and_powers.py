@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from fastpath.competition import Equilibrium, Ranking, Soft
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.kernels import cpp
 from fastpath.kernels.pytorch import PyTorchKernels
 from fastpath.layers import Dense
 from fastpath.layers.constraints import column_signs
+from fastpath.training.callbacks import EachEpoch
 from fastpath.training.loop import Training, train
 
 CPU = torch.device("cpu")
@@ -157,11 +158,10 @@ def test_the_history_has_the_p_norms_of_the_rule(p, given):
         x.byte(),
         competition=Ranking(),
         training=Training(epochs=3, batch_size=4),
-        preprocess=Preprocess(),
-        mean=torch.zeros(PIXELS),
+        preprocess=FittedPreprocess(Preprocess(), torch.zeros(PIXELS)),
         generator=torch.Generator().manual_seed(0),
         progress=False,
-        watch=watch,
+        callbacks=[EachEpoch(watch)],
     )
     np.testing.assert_allclose(history["norm_mean"], np.mean(norms, axis=1), rtol=1e-12)
     np.testing.assert_allclose(history["norm_max"], np.max(norms, axis=1), rtol=1e-12)

@@ -8,12 +8,12 @@ import torch
 
 from fastpath.competition import Ranking
 from fastpath.data import datasets
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.layers import Dense
 from fastpath.runs import storage
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.loop import Training, train
-from fastpath.training.snapshots import Snapshots, shown, spread
+from fastpath.training.snapshots import Snapshots, displayed_units, snapshot_epochs
 
 X = torch.from_numpy(datasets.load("digits").x_train)
 
@@ -21,7 +21,7 @@ X = torch.from_numpy(datasets.load("digits").x_train)
 @pytest.mark.parametrize("last", [1, 2, 5, 23, 24, 25, 60, 1000])
 @pytest.mark.parametrize("num", [2, 3, 10, 25])
 def test_epochs_are_different_and_hold_both_ends(num, last):
-    epochs = spread(num, last)
+    epochs = snapshot_epochs(num, last)
     assert epochs[0] == 0
     assert epochs[-1] == last
     assert (np.diff(epochs) > 0).all()
@@ -29,26 +29,26 @@ def test_epochs_are_different_and_hold_both_ends(num, last):
 
 
 def test_epochs_are_log_spaced():
-    assert spread(5, 1000) == [0, 1, 10, 100, 1000]
-    early = [epoch for epoch in spread(25, 1000) if epoch <= math.sqrt(1000)]
+    assert snapshot_epochs(5, 1000) == [0, 1, 10, 100, 1000]
+    early = [epoch for epoch in snapshot_epochs(25, 1000) if epoch <= math.sqrt(1000)]
     assert 12 <= len(early) <= 14
 
 
 def test_no_snapshots_and_no_epochs():
-    assert spread(0, 10) == []
-    assert spread(25, 0) == [0]
+    assert snapshot_epochs(0, 10) == []
+    assert snapshot_epochs(25, 0) == [0]
 
 
 @pytest.mark.parametrize("num", [-1, 1])
 def test_a_number_without_both_ends_is_refused(num):
     with pytest.raises(ValueError, match=rf"snapshots is {num}: 0 \(keep none\) or at"):
-        spread(num, 10)
+        snapshot_epochs(num, 10)
 
 
 def test_units_are_evenly_spread():
-    assert shown(7).tolist() == list(range(7))
-    assert shown(2000).tolist() == list(range(0, 2000, 20))
-    gaps = shown(150).diff()
+    assert displayed_units(7).tolist() == list(range(7))
+    assert displayed_units(2000).tolist() == list(range(0, 2000, 20))
+    gaps = displayed_units(150).diff()
     assert len(gaps) == 99
     assert set(gaps.tolist()) == {1, 2}
 
@@ -62,12 +62,11 @@ def trained(snapshots=None, checkpoints=None, units=130, epochs=6):
         X,
         competition=Ranking(),
         training=Training(epochs=epochs),
-        preprocess=Preprocess(),
-        mean=torch.zeros(64),
+        preprocess=FittedPreprocess(Preprocess(), torch.zeros(64)),
         generator=generator,
         progress=False,
         checkpoints=checkpoints,
-        snapshots=snapshots,
+        callbacks=[] if snapshots is None else [snapshots],
     )
     return start, layer.weights, generator.get_state()
 

@@ -4,8 +4,9 @@ import torch
 
 from fastpath.competition import Ranking
 from fastpath.data import datasets
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.layers import Dense
+from fastpath.training.callbacks import EachEpoch
 from fastpath.training.loop import Training, train
 
 X = torch.from_numpy(datasets.load("digits").x_train)
@@ -20,8 +21,7 @@ def run(x=X, *, seed=0, units=20, competition=None, dtype=torch.float32, **setti
         x,
         competition=competition or Ranking(),
         training=Training(**{"epochs": 3, **settings}),
-        preprocess=preprocess,
-        mean=preprocess.fit(x).to(dtype),
+        preprocess=preprocess.fit(x).to(dtype),
         generator=generator,
         progress=False,
     )
@@ -114,11 +114,10 @@ def test_the_layer_can_be_watched_after_each_epoch():
         X,
         competition=Ranking(),
         training=Training(epochs=3),
-        preprocess=Preprocess(),
-        mean=torch.zeros(64),
+        preprocess=FittedPreprocess(Preprocess(), torch.zeros(64)),
         generator=generator,
         progress=False,
-        watch=lambda epoch, layer: seen.append((epoch, layer.weights.clone())),
+        callbacks=[EachEpoch(lambda epoch, w: seen.append((epoch, w.weights.clone())))],
     )
     assert [epoch for epoch, _ in seen] == [1, 2, 3]
     assert not torch.equal(seen[0][1], seen[1][1])

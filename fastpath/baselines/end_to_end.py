@@ -1,0 +1,227 @@
+"""The same network trained end to end by back-propagation."""
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, Num
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fastpath import checks
+from fastpath.ambient import adam, isolated
+from fastpath.compute import check_memory, enough_threads, free_memory
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
+from fastpath.experiment import Split
+from fastpath.training.loop import checked_size
+from neurodyn.progress import shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backprop:
+    """Settings of back-propagation: Adam, cosine annealing, cross-entropy."""
+
+    epochs: int = 20
+    batch_size: int = 100
+    """A set that is smaller than this default is one mini-batch."""
+    lr: float = 1e-3
+    smoothing: float = field(default=0.0, metadata={"neutral": 0.0})
+    """Share of each target that is spread over all classes."""
+
+    def __post_init__(self) -> None:
+        count = checks.count
+        checks.fields(self, epochs=count, batch_size=count, lr=checks.positive)
+        checks.fields(self, smoothing=checks.number)
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing is {self.smoothing}: 0 to less than 1 is needed")
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network that `backprop` trained, with all that is needed to score another image."""
+
+    network: nn.Sequential
+    """Input rates (image, pixel) to outputs (image, class)."""
+    preprocess: FittedPreprocess
+    errors: dict[str, float]
+    """Errors in percent."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what was trained, by the names that the files of a run give it."""
+        held = {name: value.cpu() for name, value in self.network.state_dict().items()}
+        zeros = torch.zeros_like(held["0.bias"])
+        return {
+            "mean": self.preprocess.mean.cpu(),
+            "weights": held["0.weight"],
+            "bias": held["0.bias"],
+            "head.weights": held["2.weight"],
+            "head.bias": held["2.bias"],
+            "head.offset": zeros,
+            "head.scale": zeros + 1,
+        }
+
+
+@isolated(grad=True)
+def backprop(
+    split: Split,
+    *,
+    num_units: int,
+    num_classes: int,
+    backprop: Backprop,
+    preprocess: Preprocess,
+    generator: torch.Generator,
+    progress: bool = True,
+    first: Float[Tensor, "unit pixel"] | None = None,
+    frozen: bool = False,
+    on_epoch_end: Callable[[int, nn.Module], Any] | None = None,
+) -> TrainedNetwork:
+    """Train pixels → ReLU units → classes by back-propagation, and score the network.
+
+    The weights start uniform in ±1/√(number of inputs).
+
+    Parameters
+    ----------
+    first
+        Weights that the units start with, without biases; by default random ones.
+    frozen
+        Train only the weights of the classes, not those of the units.
+    on_epoch_end
+        Called with the number of epochs done, from 1, and the network, which maps input
+        rates (image, pixel) to outputs (image, class).
+
+    Raises
+    ------
+    ValueError
+        If an argument has another kind or value, or a label is no class.
+    """
+    split = checks.instance("split", split, Split)
+    backprop = checks.instance("backprop", backprop, Backprop)
+    preprocess = checks.instance("preprocess", preprocess, Preprocess)
+    generator = checks.generator(generator)
+    split.check_classes(num_classes)
+    num_units = checks.count("units", num_units)
+    num_classes = checks.count("num_classes", num_classes)
+    x, y, device = split.x_train, split.y_train, split.x_train.device
+    preprocess.check(x)
+    batch_size = checked_size(backprop.batch_size, len(x), default=Backprop.batch_size)
+    _check_memory(num_units * (x[0].numel() + num_classes), device)
+    fitted = preprocess.fit(x)
+    network = _network(fitted.num_pixels, num_units, num_classes, generator)
+    if first is not None:
+        _start_from(network, first)
+    network.to(device)
+    inputs, learning = _learning(network, x, fitted, frozen=frozen)
+    flop = 2 * batch_size * fitted.num_pixels * num_units
+    total, what = backprop.epochs * len(x), "back-propagation"
+    with enough_threads(flop), shown(total, what=what, unit="img", wanted=progress) as add:
+        step = _optimizer(learning, backprop, math.ceil(len(x) / batch_size))
+        for epoch in range(1, backprop.epochs + 1):
+            order = torch.randperm(len(x), generator=generator).to(device)
+            for batch in order.split(batch_size):
+                step(inputs(batch), y[batch])
+                add(len(batch))
+            if on_epoch_end is not None:
+                on_epoch_end(epoch, network)
+    errors = {
+        f"{split.scored_on}_error": _error(network, fitted, split.x_eval, split.y_eval),
+        "train_error": _error(network, fitted, x, y),
+    }
+    return TrainedNetwork(network, fitted, errors)
+
+
+def _check_memory(num_weights: int, device: torch.device) -> None:
+    # Weights, their gradients and the two moments of Adam.
+    check_memory({"weights": 16 * num_weights}, "lower the number of units", device)
+
+
+def _optimizer(
+    learning: nn.Module, backprop: Backprop, batches: int
+) -> Callable[[Tensor, Tensor], None]:
+    """Return a step of Adam, given inputs and labels of a mini-batch."""
+    optimizer = adam(learning.parameters(), backprop.lr)
+    num_steps = backprop.epochs * batches
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=num_steps)
+
+    def step(inputs: Tensor, labels: Tensor) -> None:
+        output = learning(inputs)
+        loss = functional.cross_entropy(output, labels, label_smoothing=backprop.smoothing)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+
+    return step
+
+
+def _network(
+    num_pixels: int, num_units: int, num_classes: int, generator: torch.Generator
+) -> nn.Sequential:
+    # Without weights of their own, which would be drawn from PyTorch's global generator.
+    sizes, linear = (num_pixels, num_units, num_classes), nn.utils.skip_init
+    layers = (
+        linear(nn.Linear, *pair, dtype=torch.float32) for pair in itertools.pairwise(sizes)
+    )
+    network = nn.Sequential(next(layers), nn.ReLU(), next(layers))
+    with torch.no_grad():
+        for parameter, num_inputs in zip(
+            network.parameters(),
+            (num_pixels, num_pixels, num_units, num_units),
+            strict=True,
+        ):
+            bound = 1 / math.sqrt(num_inputs)
+            parameter.uniform_(-bound, bound, generator=generator)
+    return network
+
+
+@torch.no_grad()
+def _start_from(network: nn.Sequential, first: Float[Tensor, "unit pixel"]) -> None:
+    weight, bias = network[0].parameters()
+    first = checks.tensor("first", first)
+    if weight.shape != first.shape:
+        raise ValueError(
+            f"the first weights are {tuple(first.shape)}: {tuple(weight.shape)}, units and "
+            "pixels, are needed"
+        )
+    weight.copy_(first)
+    bias.zero_()
+
+
+def _learning(
+    network: nn.Sequential,
+    x: Num[Tensor, "image *shape"],
+    preprocess: FittedPreprocess,
+    *,
+    frozen: bool,
+) -> tuple[Callable[[Int[Tensor, " batch"]], Tensor], nn.Module]:
+    """Return what gives the inputs of some images to the part that learns, and that part.
+
+    The rates of frozen units are computed once where they fit into half of the memory
+    that is free, elsewhere each time they are used.
+    """
+    if not frozen:
+        return lambda batch: preprocess(x[batch]), network
+    units, classes = network[:2].requires_grad_(False), network[2:]
+    first, free = units(preprocess(x[:1])), free_memory(x.device)
+    if free is not None and 2 * len(x) * first.nbytes > free:
+        return lambda batch: units(preprocess(x[batch])), classes
+    rates = first.new_empty(len(x), first.shape[1])
+    for block, result in zip(x.split(4096), rates.split(4096), strict=True):
+        result.copy_(units(preprocess(block)))
+    return rates.__getitem__, classes
+
+
+@torch.no_grad()
+def _error(
+    network: nn.Module,
+    preprocess: FittedPreprocess,
+    x: Num[Tensor, "image *shape"],
+    y: Tensor,
+) -> float:
+    wrong = sum(
+        int((network(preprocess(images)).argmax(dim=1) != labels).sum())
+        for images, labels in zip(x.split(4096), y.split(4096), strict=True)
+    )
+    return 100 * wrong / len(y)
