@@ -1,7 +1,7 @@
 """Networks that are trained and scored, each a trial of a study: see `grid`.
 
-The settings of a trial are all that its result depends on. What computes it, and where the
-images lie, may change from one machine to the next and is not among them.
+The settings of a trial are all that its result depends on. The device and the path of the
+images differ between machines and are not among them.
 """
 
 import functools
@@ -35,12 +35,12 @@ GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in PNG readers
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A data set, in gray if that is asked for."""
+    """A data set, in colour or gray."""
 
     name: str
     gray: bool = False
     digest: str = ""
-    """Of images and labels of a file or folder: another one of this name is another set."""
+    """Digest of the images and labels of a file or folder; empty for a built-in set."""
     path: str = field(repr=False, compare=False)
     root: Path | None = field(default=None, repr=False, compare=False)
 
@@ -61,12 +61,12 @@ class Source:
 
     @property
     def origin(self) -> str:
-        """The name of a built-in set, which chooses its settings; empty for a file."""
+        """Name of a built-in set, which selects its settings; empty for a file."""
         return "" if self.digest else self.name
 
     @property
     def label(self) -> str:
-        """Its name in tables and figures: no other set has that of a known one."""
+        """Name in tables and figures; a file named like a built-in set adds its digest."""
         alike = self.digest and self.name in datasets.NAMES
         name = f"{self.name} {self.digest}" if alike else self.name
         return f"{name} gray" if self.gray else name
@@ -88,11 +88,11 @@ class Source:
 
 
 def _digest(images: datasets.Images) -> str:
-    """Return what tells images and labels from others: one file may be labelled anew."""
+    """Return a digest of images and labels."""
     digest = hashlib.sha256()
     for name in datasets.ARRAYS:
         digest.update(np.ascontiguousarray(getattr(images, name)).data)
-    # Square images of 1 or 3 channels have a shape that follows from the number of bytes.
+    # The number of bytes determines the shape of square images with 1 or 3 channels.
     height, width, channels = images.shape
     numbers = tuple(map(str, range(len(images.classes))))
     if height != width or channels not in (1, 3) or images.classes != numbers:
@@ -107,21 +107,21 @@ def _loaded(path: str, root: Path | None) -> datasets.Images:
 
 @dataclass(frozen=True, kw_only=True)
 class Network(ABC):
-    """What every network has: a name for how its units came to be, images, size, seed."""
+    """Settings that all networks have: method, images, number of units, seed."""
 
     network: str
-    """How its units come to be."""
+    """Name of the method that sets the weights of the units."""
     source: Source
     num_units: int
     seed: int
     preprocess: Preprocess
     validation: int = 0
-    """Score on so many of the training images, not on the test set."""
+    """Number of training images to score on instead of the test set; 0: the test set."""
     device: str = field(default="cpu", repr=False, compare=False)
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its values of the dims along which results are stacked."""
+        """Coordinates at which the result is stacked, by dim."""
         return {
             "data": self.source.label,
             "network": self.network,
@@ -131,7 +131,7 @@ class Network(ABC):
 
     @abstractmethod
     def compute(self) -> xr.Dataset:
-        """Return its errors."""
+        """Return the errors of the network."""
 
     def begin(self) -> tuple[datasets.Images, Split, torch.Generator]:
         """Return the images, those to learn from and to score on, and random numbers."""
@@ -144,7 +144,7 @@ class Network(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Local(Network):
-    """Units that learned by the local rule; after 0 epochs the control, random weights."""
+    """Units trained by the local rule; with 0 epochs the control, random weights."""
 
     p: float
     competition: Ranking
@@ -152,7 +152,7 @@ class Local(Network):
     readout: Readout
 
     def compute(self) -> xr.Dataset:
-        """Return its errors."""
+        """Return the errors of the network."""
         images, parts, generator = self.begin()
         trained = experiment.learn(
             parts,
@@ -187,7 +187,7 @@ class Clusters(Network):
     readout: Readout
 
     def compute(self) -> xr.Dataset:
-        """Return its errors."""
+        """Return the errors of the network."""
         images, parts, generator = self.begin()
         mean = self.preprocess.fit(parts.x_learn)
         weights, seconds = experiment.timed(
@@ -220,7 +220,7 @@ class EndToEnd(Network):
     backprop: Backprop
 
     def compute(self) -> xr.Dataset:
-        """Return its errors."""
+        """Return the errors of the network."""
         images, parts, generator = self.begin()
         errors, seconds = experiment.timed(
             lambda: baselines.backprop(
@@ -238,12 +238,12 @@ class EndToEnd(Network):
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels(Network):
-    """No units at all: a linear classifier of the pixels."""
+    """A linear classifier of the pixels, without hidden units."""
 
     readout: Readout
 
     def compute(self) -> xr.Dataset:
-        """Return its errors."""
+        """Return the errors of the network."""
         images, parts, generator = self.begin()
         errors, seconds = experiment.timed(
             lambda: baselines.linear(
@@ -267,14 +267,14 @@ def network(
     local: Callable[..., Local] = Local,
     **common: Any,
 ) -> Network:
-    """Return a network, or a control, with the settings that are good for its data set.
+    """Return a network or control with the default settings of its data set.
 
     Parameters
     ----------
     linear, kmeans
-        Settings of the classifier of pixels and of the clusters.
+        Settings of the classifier of pixels and of k-means.
     local
-        Class of networks of the local rule.
+        Class of the networks trained by the local rule.
     common
         Source, number of units, seed and device.
     """
