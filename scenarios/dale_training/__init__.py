@@ -48,9 +48,8 @@ TITLES = {
 
 # Dale's law constrains presynaptic cells, so that inputs must be rates: raw pixels. Without
 # signs, a layer of 2000 units learns from them about as well as from centred pixels (1.8 to
-# 1.9 % on held-out images of MNIST). Under signs raw pixels are better: this was first seen
-# on the test set, then on held-out images (seed 1: by input 2.22 %, centred 3.04;
-# interneurons 2.16 and 42.7).
+# 1.9 % on held-out images of MNIST). Under signs raw pixels are better: see figures/README,
+# "Choices made after seeing a test error".
 READOUTS = {
     "mnist": {
         "readout": Readout(power=6.0, scaling="set"),
@@ -63,8 +62,8 @@ PROTOCOL = (
     "test errors of seed 0 on MNIST were seen (centred: no signs 1.81, by input 2.69, "
     "interneurons 3.07 %), and are better on held-out images (seed 1: by input 2.22 and "
     "3.04, interneurons 2.16 and 42.7 %). "
-    "Units that are only inhibited learn from the deviations of pixels from their "
-    "means, and have the readout of such: of pixels alone nothing would excite them. "
+    "Units with only inhibitory inputs learn from deviations of pixels from their means, "
+    "and have the readout for such inputs: raw pixels would excite none of them. "
     "Signs are counted after every epoch. Readout weights have both signs. Random weights: "
     "n = 1, which is best for them without signs."
 )
