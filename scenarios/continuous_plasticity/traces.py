@@ -61,8 +61,8 @@ def trace(
             states = np.concatenate([np.zeros((1, config.units)), h])
             g = activation(states, rule)
             parts.append(averages(g, states, config, dt_ms))
-            shown = g[:num_shown]
-            learning += [(shown > 0).sum(axis=1), (shown < 0).sum(axis=1)]
+            first_g = g[:num_shown]
+            learning += [(first_g > 0).sum(axis=1), (first_g < 0).sum(axis=1)]
             example = states[:num_shown] if not len(example) else example
     means, wasted, unlearned = zip(*parts, strict=True)
     return Traced(

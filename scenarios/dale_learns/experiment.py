@@ -57,7 +57,7 @@ class Config:
     epochs: int = 8
     """Epochs of the circuit."""
     image_ms: float = 50.0
-    """How long an image is shown [ms]; the time constants are 10 ms (E) and 1 ms (I)."""
+    """Presentation time of an image [ms]; time constants are 10 ms (E) and 1 ms (I)."""
     dt_ms: float = 0.125
     """Time step [ms]."""
     fast_epochs: int = 50

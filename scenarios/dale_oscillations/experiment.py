@@ -162,8 +162,8 @@ def measure(
     )
     runs: list[xr.Dataset | None] = [None] * len(pairs)
     columns = {name: np.full(len(pairs), np.nan) for name in MEASURES}
-    for place, trial in enumerate(circuits):
-        run = runs[trial] = swept.isel(trial=place)
+    for index, trial in enumerate(circuits):
+        run = runs[trial] = swept.isel(trial=index)
         free = before_rectification(run["activity"]).mean("unit")
         columns["frequency"][trial] = float(analysis.ringing_frequency(free))
         columns["damping"][trial] = float(analysis.damping_rate(free))

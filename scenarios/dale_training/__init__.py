@@ -58,8 +58,8 @@ READOUTS = {
 }
 PROTOCOL = (
     "Test error of the last epoch. Inputs are raw pixels, with the settings of the layer "
-    "without signs for all. Not blind: raw pixels took the place of centred ones after the "
-    "test errors of seed 0 on MNIST were seen (centred: no signs 1.81, by input 2.69, "
+    "without signs for all. Not blind: raw pixels replaced centred pixels after the test "
+    "errors of seed 0 on MNIST were seen (centred: no signs 1.81, by input 2.69, "
     "interneurons 3.07 %), and are better on held-out images (seed 1: by input 2.22 and "
     "3.04, interneurons 2.16 and 42.7 %). "
     "Units with only inhibitory inputs learn from deviations of pixels from their means, "

@@ -32,7 +32,7 @@ class Faces(Source):
         return replace(images, classes=CLASSES.get(name, images.classes))
 
     def to_learn(self, parts: Split) -> Split:
-        """Add the mirror images; those scored on stay as they are, and out of it."""
+        """Add mirror images to the training images, not to the images to score on."""
         x, y = parts.x_learn, parts.y_learn
         return replace(parts, x_learn=torch.cat([x, x.flip(2)]), y_learn=torch.cat([y, y]))
 

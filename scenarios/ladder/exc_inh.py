@@ -31,7 +31,7 @@ NUMBERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ExcInh:
-    """The E/I circuit beside eq. 8, at one time constant of its inhibitory cell."""
+    """Comparison of E/I circuit and eq. 8, at one time constant of the inhibitory cell."""
 
     step: OneStep
     tau_inh: float

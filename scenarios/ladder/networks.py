@@ -52,11 +52,11 @@ class Source:
         return _loaded(self.data, self.root)
 
     def validation(self) -> experiment.Split:
-        """Return the images to learn from, and the validation images to score on."""
+        """Return the training images, with the validation images to score on."""
         return _split(self.data, self.root, self.seed)
 
     def test(self) -> experiment.Split:
-        """Return the same images to learn from, and the test images to score on."""
+        """Return the same training images, with the test images to score on."""
         images, known = self.load(), self.validation()
         return experiment.Split(
             known.x_learn,

@@ -228,17 +228,17 @@ def simulated(
     the activity is slow, are thinned out.
     """
     circuit = circuit or neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=trial.w_inh)
-    shown = neurodyn.Presentation(image_ms=trial.durations[-1] * TAU_MS)
+    presentation = neurodyn.Presentation(image_ms=trial.durations[-1] * TAU_MS)
     # No unit may overshoot in the first steps: it would change which units learn.
     safe_ms = circuit.safe_step_ms(step.drive, reset=True)
     run = neurodyn.simulate(
         circuit,
         step.v.numpy(),
         step.weights.numpy(),
-        stimulus=shown,
+        stimulus=presentation,
         recording=neurodyn.Recording(activity_ms=SAMPLE_MS, by_image=False),
         backend=trial.backend,
-        dt_ms=shown.fitting_step(min(safe_ms, SAMPLE_MS), SAMPLE_MS),
+        dt_ms=presentation.fitting_step(min(safe_ms, SAMPLE_MS), SAMPLE_MS),
         batch_size=trial.num_images,
     )
     h = run["activity"].values[1:].reshape(*step.drive.shape[:1], -1, step.drive.shape[1])

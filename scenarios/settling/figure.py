@@ -182,6 +182,6 @@ def draw_example(ax: Axes, first: xr.Dataset, w_inh: float) -> None:
     settled = drive.copy(data=equilibrium.settle(drive.values, w_inh=w_inh))
     largest = drive.sortby(-drive)["unit"].values[:12]
     end = min(12 / (1 - w_inh) * TAU_MS, float(first["time"][-1]))
-    shown = first["activity"].sel(time=slice(0, end), unit=largest)
-    plots.activity_traces(shown, ax, settled=settled.sel(unit=largest))
+    activity = first["activity"].sel(time=slice(0, end), unit=largest)
+    plots.activity_traces(activity, ax, settled=settled.sel(unit=largest))
     ax.set_title(f"image 0, w_inh = {w_inh:g}; dashes: closed form", fontsize=10)

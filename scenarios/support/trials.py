@@ -83,7 +83,7 @@ class Source:
         return replace(images, **gray)
 
     def to_learn(self, parts: Split) -> Split:
-        """Return the parts as they are learned from: a kind of images may add to them."""
+        """Return the split to train on; subclasses may add training images."""
         return parts
 
 
@@ -134,7 +134,7 @@ class Network(ABC):
         """Return the errors of the network."""
 
     def begin(self) -> tuple[datasets.Images, Split, torch.Generator]:
-        """Return the images, those to learn from and to score on, and random numbers."""
+        """Return the images, their split, and the random generator of the seed."""
         images, generator = self.source.load(), torch.Generator().manual_seed(self.seed)
         parts = experiment.split(
             images, validation=self.validation, generator=generator, device=self.device
@@ -181,7 +181,7 @@ class Local(Network):
 
 @dataclass(frozen=True, kw_only=True)
 class Clusters(Network):
-    """Units at the centres of clusters of images."""
+    """Units whose weights are the centres of k-means clusters."""
 
     kmeans: KMeans
     readout: Readout
@@ -302,7 +302,7 @@ def network(
 def scored(
     errors: dict[str, float], parts: Split, *, learn_seconds: float, **more: Any
 ) -> xr.Dataset:
-    """Return the errors in percent, on the images scored on and on those learned from."""
+    """Return the errors on scored images and on training images, in percent."""
     return xr.Dataset(
         {
             "error": errors[f"{parts.scored_on}_error"],
