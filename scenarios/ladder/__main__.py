@@ -16,6 +16,6 @@ if __name__ == "__main__":
         ladder.run,
         Config,
         ladder.__doc__,
-        left="finished parts are kept",
+        left="finished trials are saved",
         default=short,
     )

@@ -197,4 +197,4 @@ def save(figure: Figure, path: Path) -> None:
 
 
 # A study that is interrupted keeps its finished trials.
-command = functools.partial(command, left="finished parts are kept")
+command = functools.partial(command, left="finished trials are saved")
