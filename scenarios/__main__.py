@@ -4,7 +4,7 @@ import ast
 import sys
 from pathlib import Path
 
-# In the order in which they are shown. A scenario is a file or a folder of this folder.
+# The scenarios in the order of the listing. Each is a file or a folder beside this file.
 GROUPS = {
     "circuit": (
         "settling",
@@ -33,7 +33,7 @@ def question(name: str) -> str:
 
 
 def main(words: list[str]) -> None:
-    """Print the scenarios of some groups, all if none is given."""
+    """Print the scenarios of the groups named in `words`, or of all groups."""
     groups = [word for word in words if word != "--names"] or list(GROUPS)
     for group in groups:
         if group not in GROUPS:

@@ -177,7 +177,7 @@ def test_learning_writes_what_it_says(learned):
         dale_learns.main(config)
 
 
-def test_the_verdict_says_when_learning_is_worth_nothing():
+def test_the_verdict_says_when_learning_does_not_help():
     def error(mean, sd):
         return {"mean": mean, "sd": sd}
 

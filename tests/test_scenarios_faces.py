@@ -61,7 +61,7 @@ def test_gray_is_the_weighted_sum_of_the_channels(tiny):
     assert sum(GRAY) == pytest.approx(1)
 
 
-def test_other_images_of_the_same_name_are_other_cells(tmp_path):
+def test_other_images_of_the_same_name_are_other_trials(tmp_path):
     def path_of(data, **changes):
         source = Faces.of(data, None, **changes)
         trial = LargestClass(

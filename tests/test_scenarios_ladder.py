@@ -162,12 +162,15 @@ def test_the_whole_in_small(tmp_path, capsys, monkeypatch):
     with figures_saved() as figures:
         result = ladder.main(config)
     said = capsys.readouterr().out
-    assert "What follows" in said
+    assert "Conclusions" in said
     assert (tmp_path / "run/summary.txt").read_text() in said
     assert (tmp_path / "ladder.png").exists()
     whole, *alone = figures
     assert len(alone) == len(PANELS)
     assert all(ax.has_data() for ax in whole.axes)
+    [caption] = [text for text in whole.texts if "Whole trainings" in text.get_text()]
+    extent = caption.get_window_extent()
+    assert whole.bbox.x0 <= extent.x0 < extent.x1 <= whole.bbox.x1
     saved = xr.load_dataset(tmp_path / "run/ladder.nc", engine="h5netcdf")
     xr.testing.assert_allclose(saved, result)
     for variable in saved.variables.values():

@@ -80,7 +80,8 @@ def test_the_time_needed_is_that_of_the_worst_case(ladder):
     said = answers.circuit_by_equilibrium(ladder)
     assert "from 100 τ at w_inh 0.5, 5 τ at w_inh 0.9" in said
     assert "(T (1 - w_inh)/τ: at most 50.0)" in said  # of 50 and 0.5
-    assert f"on {percent(ladder['order_equal'].values.min())} of images" in said
+    order = percent(ladder["order_equal"].values.min())
+    assert f"have the same order on {order} of images" in said
 
 
 def test_seeds_are_averaged_before_the_worst_case_is_taken(ladder):
@@ -104,8 +105,8 @@ def test_the_ranking_is_shown_at_its_best_inhibition_beside_its_floor(ladder):
         same = best["same_g"].sel(level="ranking", **at).item()
         assert (
             f"{num_units} units: {by_w.max():.2f} at best (w_inh {at['w_inh']:g}, h* just "
-            f"below the winner's activity; {fixed:.2f} with one fixed h*), where leaving "
-            f"out the unlearning gives {floor:.2f}, with identical g on {percent(same)}"
+            f"below the winner's activity; {fixed:.2f} with one fixed h*), {floor:.2f} "
+            f"without the anti-Hebbian term; g is identical on {percent(same)} of images"
         ) in said
 
 

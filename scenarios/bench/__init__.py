@@ -1,7 +1,11 @@
 """How far is each step from its floor?
 
-A learning step beside the forward matrix product alone, the published NumPy form and a
-dense PyTorch form; each competition beside the ranking; one thread beside two; a time step
-of the circuit beside the time that its bytes would take; on CUDA a whole epoch beside its
-products, its bytes and its launches.
+The floor of a step is the time of the work that cannot be avoided.
+
+- Learning step: compared with its forward matrix product alone, with the published NumPy
+  form and with a dense PyTorch form.
+- Competitions: each is compared with the ranking.
+- Threads: two are compared with one.
+- Time step of the circuit: compared with the time to move its bytes.
+- CUDA: an epoch is compared with its products, its bytes and its launches.
 """

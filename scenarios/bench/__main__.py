@@ -17,17 +17,17 @@ from scenarios.bench import circuit, cuda, learning
 from scenarios.support import hardware
 from scenarios.support.command import command
 
-STEPS = 10_000  # of each circuit
+STEPS = 10_000  # time steps of each circuit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is measured."""
+    """Settings of the measurements."""
 
     units: tuple[int, ...] = (100, 500, 2000, 8000)
     """Numbers of hidden units."""
     shapes: tuple[Literal["mnist", "cifar10"], ...] = ("mnist", "cifar10")
-    """784 pixels and mini-batches of 100; 3072 pixels and mini-batches of 1000."""
+    """mnist: 784 pixels, mini-batches of 100; cifar10: 3072 pixels, batches of 1000."""
     steps: int | None = None
     """Time steps of each circuit (up to 2000 units); 0 leaves the circuit out [10,000]."""
     threads: int | None = None
@@ -35,7 +35,7 @@ class Config:
     device: Literal["cpu", "cuda"] = "cpu"
     """cuda measures epochs on the GPU, and nothing else."""
     out: Path = Path("runs/bench.json")
-    """Where the numbers go."""
+    """File of the results."""
 
     def __post_init__(self) -> None:
         if self.device == "cuda":
@@ -53,12 +53,12 @@ class Config:
 
     @property
     def circuits(self) -> tuple[int, ...]:
-        """Numbers of units that a circuit is simulated of."""
+        """Sizes of the simulated circuits."""
         return tuple(units for units in self.units if units <= 2000)
 
 
 def main(config: Config) -> None:
-    """Measure, print and save."""
+    """Measure, print the tables, and save them."""
     threads = config.threads or 1
     torch.set_num_threads(threads)
     if config.device == "cuda":
@@ -82,12 +82,12 @@ def main(config: Config) -> None:
         print(f"\n{name}")
         print("  ".join(f"{column:>12}" for column in rows[0]))
         for row in rows:
-            print("  ".join(f"{cell(value):>12}" for value in row.values()))
+            print("  ".join(f"{entry(value):>12}" for value in row.values()))
     print(f"\nsaved to {config.out}")
 
 
 def on_cpu(config: Config) -> dict[str, list[dict[str, Any]]]:
-    """Return the tables of the CPU."""
+    """Return the tables of the measurements on the CPU."""
     sizes = [(shape, units) for shape in config.shapes for units in config.units]
     tables = {
         "learning": [
@@ -111,8 +111,8 @@ def on_cpu(config: Config) -> dict[str, list[dict[str, Any]]]:
     return {name: rows for name, rows in tables.items() if rows}
 
 
-def cell(value: Any) -> str:
-    """Return a table cell."""
+def entry(value: Any) -> str:
+    """Return an entry of a table as text."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

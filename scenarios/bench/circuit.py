@@ -1,7 +1,7 @@
-"""A time step of the circuit beside the bytes that it must move.
+"""The time of a time step of the circuit, compared with the time to move its bytes.
 
-Static and learning, on each compiled backend; the floor is the time that the bytes of all
-synapses would take at the memory's bandwidth.
+Circuits with static and plastic weights are measured on each compiled backend. The floor is
+the time to move the bytes of all synapses at the bandwidth of the memory.
 """
 
 import math
@@ -16,14 +16,14 @@ from neurodyn import backends
 
 NUM_PIXELS = 784
 STEPS_PER_IMAGE = 200
-# Of a synapse: its weight, and the numbers of its two cells (Brian2 reads them each time).
+# Bytes of a synapse: its weight, and the indices of its two cells, which Brian2 reads too.
 W_BYTES, INDEX_BYTES = 8, 8
 SUM_BYTES = W_BYTES + INDEX_BYTES
 UPDATE_BYTES = 2 * W_BYTES + INDEX_BYTES
 
 
 def measure(units: tuple[int, ...], *, steps: int) -> list[dict[str, Any]]:
-    """Return a row for each form, size and backend."""
+    """Return a row for each form of circuit, size and backend."""
     bandwidth = memory_bandwidth()
     return [
         circuit_step(
@@ -37,7 +37,7 @@ def measure(units: tuple[int, ...], *, steps: int) -> list[dict[str, Any]]:
 
 
 FORMS = {
-    # form: bytes that a step must move with n pixels and k units
+    # form: bytes that a time step must move with n pixels and k units
     "pooled": lambda n, k: 0,
     "explicit": lambda n, k: k * k * (W_BYTES + INDEX_BYTES),
     "settled": lambda n, k: n * k * (SUM_BYTES + UPDATE_BYTES) / STEPS_PER_IMAGE,
@@ -49,11 +49,12 @@ FORMS = {
 def circuit_step(
     units: int, *, form: str, backend: str, steps: int, bandwidth: float
 ) -> dict[str, Any]:
-    """Time one step of the circuit, beside what memory alone would take.
+    """Measure one time step of the circuit, and its floor.
 
-    "pooled" and "explicit" inhibition with static weights; the others learn by the rule of
-    the paper: settled, continuous by two numbers a unit, and continuous with every synapse
-    integrated, which sign constraints ask for.
+    "pooled" and "explicit" are two forms of inhibition, with static weights. The other
+    forms learn by the rule of the paper. "settled" learns once per image, "continuous"
+    integrates two numbers per unit. "each synapse" integrates every synapse, which sign
+    constraints require.
     """
     rng = np.random.default_rng(0)
     if form in ("explicit", "each synapse"):
@@ -90,7 +91,7 @@ def circuit_step(
 
 
 def memory_bandwidth(num_bytes: int = 2**24) -> float:
-    """Return bytes per second of updating an array in place, as large as the weights."""
+    """Return the memory bandwidth in bytes per second of an array's update in place."""
     array = np.ones(num_bytes // 8)
     np.multiply(array, 1.0000001, out=array)
     seconds = []

@@ -1,9 +1,11 @@
-"""An epoch on CUDA beside its products, its bytes and its launches.
+"""The time of an epoch on CUDA, compared with three floors.
 
-The epoch is 600 mini-batches of MNIST's shape, or 50 of CIFAR-10's, replayed as one graph
-as in training. Three floors, none of which can be passed: the same number of forward
-products alone, replayed as a graph too; the bytes that must move over the bandwidth that a
-copy reaches; a graph of as many empty kernels as the epoch has launches.
+The epoch has 600 mini-batches of the shape of MNIST, or 50 of CIFAR-10. It is replayed as
+one graph, as in training. The floors are:
+
+- products: the same number of forward products alone, replayed as a graph;
+- bytes: the bytes that must move, at the bandwidth of a copy on the device;
+- launches: a graph with as many empty kernels as the epoch has launches.
 """
 
 import statistics
@@ -27,7 +29,7 @@ REPEATS = 20
 
 
 def machine() -> dict[str, Any]:
-    """Return what the numbers were measured on."""
+    """Return the GPU, the CUDA version, and the measured bandwidth and launch time."""
     properties = torch.cuda.get_device_properties(0)
     return {
         "gpu": properties.name,
@@ -59,10 +61,10 @@ def measure(units: tuple[int, ...], shapes: tuple[str, ...]) -> list[dict[str, A
 
 @ambient.isolated()
 def precision(epochs: int = 20, seeds: int = 3) -> list[dict[str, Any]]:
-    """Return what tf32 changes: test errors beside those of float32, from the same starts.
+    """Return the test errors with tf32 and with float32, from the same initial weights.
 
-    MNIST where it is on disk, the digits elsewhere; 500 units. `moved` is the largest
-    difference between weights of the two, whose rows have norm 1.
+    Networks have 500 units and learn from MNIST if it is on disk, else from the digits.
+    `moved` is the largest difference of weights from float32; rows of weights have norm 1.
     """
     try:
         images = datasets.load("mnist", download=False)
@@ -109,7 +111,7 @@ def epoch(
     bandwidth: float,
     launch: float,
 ) -> dict[str, Any]:
-    """Time an epoch of training beside its floors."""
+    """Measure an epoch of training and its floors."""
     ambient.allow_tf32(tf32)
     torch.cuda.reset_peak_memory_stats()
     step = Step(shape, units, p=p, competition=Ranking(k=k), device="cuda")
@@ -126,7 +128,7 @@ def epoch(
     seconds = timed(lambda: captured_epoch(order, 1e-6))
     product = captured(step.product(), repeats)
     product_seconds = timed(product.replay)
-    # Images in, drive out and in again, the rows that learn read and written.
+    # Read images, write and read drives, read and write the rows that learn.
     rows = min(units, 2 * batch)
     copies = 2 if p == 2 else 3
     moved = batch * num_pixels * (1 + 4 + 4) + 2 * 4 * batch * units
@@ -166,7 +168,7 @@ def timed(work: Callable[[], Any], repeats: int = REPEATS) -> float:
 
 
 def captured(work: Callable[[], Any], repeats: int) -> torch.cuda.CUDAGraph:
-    """Return a graph of so many times the work."""
+    """Return a CUDA graph that does the work `repeats` times."""
     work()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
@@ -177,14 +179,14 @@ def captured(work: Callable[[], Any], repeats: int) -> torch.cuda.CUDAGraph:
 
 
 def bandwidth(num_bytes: int = 2**30) -> float:
-    """Return the bytes per second, read and written, of a copy on the device."""
+    """Return the bandwidth of a copy on the device: bytes per second, read and written."""
     source = torch.empty(num_bytes, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     return 2 * num_bytes / timed(lambda: target.copy_(source))
 
 
 def launch(number: int = 1000) -> float:
-    """Return the seconds of a launch in a graph of kernels that do next to nothing."""
-    one = torch.zeros(1, device="cuda")
-    graph = captured(lambda: one.add_(1), number)
+    """Return the seconds per launch of a graph of nearly empty kernels."""
+    counter = torch.zeros(1, device="cuda")
+    graph = captured(lambda: counter.add_(1), number)
     return timed(graph.replay) / number

@@ -1,9 +1,9 @@
-"""A learning step on the CPU beside the product that it cannot do without, and its rivals.
+"""The time of a learning step on the CPU, compared with its floor and with other code.
 
-A step goes from uint8 images to changed weights. The images are centred noise: every image
-has another winner, which is the worst case for a step that computes only the rows that
-learn. Step and floor are timed in turn, in one run; ratios are medians of the ratios of
-neighbours.
+A step goes from uint8 images to updated weights. Its floor is the forward matrix product.
+The images are centred noise, so that winners are many: the worst case for a step that
+computes only the rows that learn. Step and floor are timed alternately in one run. Ratios
+are medians over pairs of neighbouring measurements.
 """
 
 import statistics
@@ -46,7 +46,7 @@ def rules(units: int) -> dict[str, Competition]:
 
 
 class Step:
-    """A layer and its mini-batches, one learned from at each call."""
+    """A layer and its mini-batches; each call learns from the next one."""
 
     def __init__(
         self,
@@ -71,36 +71,36 @@ class Step:
         self.calls = 0
 
     def __call__(self) -> None:
-        """Learn from the next mini-batch; weights hardly move, so winners stay many."""
+        """Learn from the next mini-batch, with weights that hardly move."""
         index = self.batches[self.calls % BATCHES]
         self.calls += 1
         images = self.layer.prepare(self.x, index, self.preprocess)
         self.layer.learn(images, self.competition, lr=1e-6)
 
     def images(self) -> Tensor:
-        """Return one mini-batch as the layer sees it."""
+        """Return one preprocessed mini-batch."""
         return self.preprocess(self.x[self.batches[0]])
 
     def product(self) -> Callable[[], Any]:
-        """Return the forward product alone, on memory that is there already."""
+        """Return a function that computes the forward product in allocated memory."""
         images, weights = self.images(), self.layer.weights.clone()
         out = images.new_empty(len(images), len(weights))
         return lambda: torch.mm(images, weights.T, out=out)
 
     def num_bytes(self) -> int:
-        """Return the bytes of the weights and of all memory that steps keep."""
+        """Return the bytes of the weights and of the buffers that steps reuse."""
         held = [*self.layer.state.values()]
         for owner in (self.layer, self.layer.kernels):
             held += vars(owner).get("_buffers", {}).values()
         return sum(tensor.nbytes for tensor in held)
 
     def flop(self) -> int:
-        """Return the operations of the forward product."""
+        """Return the number of floating-point operations of the forward product."""
         return 2 * self.batch * self.layer.weights.numel()
 
 
 def in_turn(*works: Callable[[], Any], seconds: float = 2.0) -> list[list[float]]:
-    """Return the seconds of pieces of work done in turn, for about so long altogether."""
+    """Return the times of each work; they are repeated alternately for about `seconds`."""
     for _ in range(WARM_UP):
         for work in works:
             work()
@@ -115,14 +115,14 @@ def in_turn(*works: Callable[[], Any], seconds: float = 2.0) -> list[list[float]
 
 
 def ratio(first: list[float], second: list[float]) -> tuple[float, float, float]:
-    """Return the median of the ratios of neighbours, with the quartiles."""
+    """Return median and quartiles of the ratios of neighbouring measurements."""
     ratios = sorted(a / b for a, b in zip(first, second, strict=True))
     low, _, high = statistics.quantiles(ratios, n=4)
     return statistics.median(ratios), low, high
 
 
 def against_the_floor(shape: str, units: int, *, p: float, k: int) -> dict[str, Any]:
-    """Time a step beside the product alone, and beside its rivals."""
+    """Measure a step, the forward product alone, and the two rivals."""
     step = Step(shape, units, p=p, competition=Ranking(k=k))
     with enough_threads(step.flop()), threadpool_limits(torch.get_num_threads()):
         step_s, product_s = in_turn(step, step.product())
@@ -161,7 +161,7 @@ def against_the_floor(shape: str, units: int, *, p: float, k: int) -> dict[str, 
 
 
 def competitions(shape: str, units: int) -> list[dict[str, Any]]:
-    """Time a step by each competition beside that of the ranking."""
+    """Measure a step with each competition, relative to the ranking and the product."""
     rows = []
     ranking = Step(shape, units, p=2.0, competition=Ranking())
     for name, competition in rules(units).items():
@@ -182,7 +182,7 @@ def competitions(shape: str, units: int) -> list[dict[str, Any]]:
 
 
 def threads(shape: str, units: int) -> dict[str, Any]:
-    """Time a step where one thread is allowed, and where two are, in turn."""
+    """Measure a step with at most one thread, and with at most two, alternately."""
     step = Step(shape, units, p=2.0, competition=Ranking())
     allowed, used = torch.get_num_threads(), {}
 
@@ -193,13 +193,13 @@ def threads(shape: str, units: int) -> dict[str, Any]:
             for _ in range(BATCHES):
                 step()
 
-    one, two = in_turn(lambda: with_threads(1), lambda: with_threads(2), seconds=3.0)
+    single, double = in_turn(lambda: with_threads(1), lambda: with_threads(2), seconds=3.0)
     torch.set_num_threads(allowed)
     return {
         "shape": shape,
         "units": units,
         "threads_used_of_2": used[2],
-        "one_ms": 1e3 * statistics.median(one) / BATCHES,
-        "two_ms": 1e3 * statistics.median(two) / BATCHES,
-        "two_to_one": ratio(two, one)[0],
+        "one_ms": 1e3 * statistics.median(single) / BATCHES,
+        "two_ms": 1e3 * statistics.median(double) / BATCHES,
+        "two_to_one": ratio(double, single)[0],
     }

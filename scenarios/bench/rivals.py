@@ -1,4 +1,4 @@
-"""The same learning step as others write it, to measure against and to check against."""
+"""The same learning step as others write it, for measurements and for tests."""
 
 import numpy as np
 import torch
@@ -15,10 +15,10 @@ def published(
     delta: float,
     lr: float,
 ) -> None:
-    """Change the weights in place by one mini-batch, as in the authors' notebook.
+    """Update the weights in place by one mini-batch, as in the authors' notebook.
 
-    All drives are sorted, sign(W)|W|^(p−1) and ΔW are made anew for the whole matrix.
-    Source: Krotov & Hopfield 2019, eq. 3 and 10; the form of their published code.
+    All drives are sorted. sign(W)|W|^(p−1) and ΔW are computed for the whole matrix.
+    Source: Krotov & Hopfield 2019, eq. 3 and 10, in the form of their published code.
     """
     drive = (np.sign(weights) * np.absolute(weights) ** (p - 1)) @ images.T
     rank = np.argsort(drive, axis=0)
@@ -40,10 +40,10 @@ def dense_topk(
     delta: float,
     lr: float,
 ) -> None:
-    """Change the weights in place by one mini-batch, as PyTorch versions usually do.
+    """Update the weights in place by one mini-batch, as PyTorch versions usually do.
 
-    topk in place of the sort, float32; everything else over the whole matrix, the power
-    too, whatever p is.
+    They use topk instead of a sort, and float32. The rest is computed for the whole matrix,
+    including the power at p = 2.
     """
     drive = (weights.sign() * weights.abs() ** (p - 1)) @ images.T
     rank = drive.topk(k, dim=0).indices

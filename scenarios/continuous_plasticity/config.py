@@ -1,4 +1,4 @@
-"""What is shown to which circuit."""
+"""Settings of `continuous_plasticity`."""
 
 from dataclasses import dataclass
 
@@ -6,26 +6,26 @@ from scenarios.support.checks import check_counts, check_increasing
 from scenarios.support.circuit import CircuitConfig
 
 TIMINGS = ("continuous", "gated", "settled")
-BLOCK = 10  # images whose traces are in memory together
-# Bound on how much weights change while they learn: where doubling it doubles the
-# difference from the traces. From about 1e-6 down, rounding of single steps is larger.
+BLOCK = 10  # images whose traces are in memory at the same time
+# Bound on the change of plastic weights. Doubling it doubles the difference from the
+# traces. Below about 1e-6, rounding errors of single steps would be larger.
 RELATIVE_CHANGE = 1e-4
 SHOWN = 40  # τ after onset, in the traces of the figure
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(CircuitConfig):
-    """What is shown to which circuit."""
+    """Settings of networks, images, inhibition and presentation times."""
 
     seeds: int = 3
-    """Networks trained."""
+    """Number of trained networks."""
     plastic_images: int = 50
-    """The first of them, for which plastic synapses are simulated too."""
+    """Number of images for which plastic synapses are simulated too, the first ones."""
     plastic_duration: float = 20
-    """T/τ with which they are, one of `durations`."""
+    """T/τ of the simulation of plastic synapses, one of `durations`."""
     w_inh: tuple[float, ...] = (0.7, 0.9)
-    """Strengths of lateral inhibition, below 1; plastic synapses are simulated with the
-    last."""
+    """Strengths of lateral inhibition, below 1. Plastic synapses are simulated with the
+    last one."""
     durations: tuple[float, ...] = (5, 10, 20, 50, 100, 300)
     """Presentation times T, in time constants τ."""
 
@@ -47,6 +47,6 @@ class Config(CircuitConfig):
             )
         if self.plastic_images > self.num_images:
             raise ValueError(
-                f"plastic_images is {self.plastic_images}: of num_images, "
+                f"plastic_images is {self.plastic_images}: num_images is "
                 f"{self.num_images}, not more can be shown"
             )

@@ -17,29 +17,29 @@ def table(result: xr.Dataset) -> str:
     lines = [
         f"Summed weight change of held-out images of {result.attrs['data']}, "
         f"{sizes['seed']} networks",
-        "cosine with the change of the settled activity, mean ± sd (relative size)",
+        "cosine with the weight change of the settled activity, mean ± sd (relative size)",
     ]
     for w_inh, at_w in result.groupby("w_inh"):
-        one = at_w.squeeze("w_inh")
-        floor = one["floor"]
+        view = at_w.squeeze("w_inh")
+        floor = view["floor"]
         lines += [
             "",
-            f"w_inh = {w_inh:g}; nothing unlearned: {float(floor.mean()):.3f} ± "
+            f"w_inh = {w_inh:g}; floor, nothing unlearned: {float(floor.mean()):.3f} ± "
             f"{float(sd(floor)):.3f}",
             f"  {'T / τ':<8}" + "".join(f"{name:>26}" for name in TIMINGS),
         ]
         for duration in result["duration"].values:
-            cells = []
+            entries = []
             for timing in TIMINGS:
-                values = one["cosine"].sel(timing=timing, duration=duration)
-                size = float(one["norm"].sel(timing=timing, duration=duration).mean())
-                cells.append(
+                values = view["cosine"].sel(timing=timing, duration=duration)
+                size = float(view["norm"].sel(timing=timing, duration=duration).mean())
+                entries.append(
                     f"{float(values.mean()):.3f} ± {float(sd(values)):.3f} ({size:.2f})"
                 )
-            lines.append(f"  {duration:<8g}" + "".join(f"{cell:>26}" for cell in cells))
-        wasted = one["wasted"].sel(timing="continuous").mean("seed").values
+            lines.append(f"  {duration:<8g}" + "".join(f"{entry:>26}" for entry in entries))
+        wasted = view["wasted"].sel(timing="continuous").mean("seed").values
         lines.append(
-            "  unlearning by units that end inactive, continuous: "
+            "  share of unlearning by units that end inactive, continuous, by T: "
             + ", ".join(f"{share:.2f}" for share in wasted)
         )
     error, halved = result["plastic_error"].max(), result["plastic_error_halved"].max()
@@ -51,7 +51,7 @@ def table(result: xr.Dataset) -> str:
 
 
 def draw(result: xr.Dataset, config: Config) -> Figure:
-    """Draw the results, and the learning of one image."""
+    """Draw the results, and the learning from one image in time."""
     figure = Figure(figsize=(13.5, 8), layout="constrained")
     axes = figure.subplots(2, 3)
     w_inh = config.w_inh[-1]
@@ -112,11 +112,11 @@ def draw_cosine(ax: Axes, result: xr.Dataset, *, plastic: float | None = None) -
 def draw_norm(ax: Axes, result: xr.Dataset) -> None:
     """Draw the size of the weight change against T."""
     lines = ("-", "--", ":")
-    for place, w_inh in enumerate(result["w_inh"].values):
+    for number, w_inh in enumerate(result["w_inh"].values):
         for timing, color in COLORS.items():
             values = result["norm"].sel(w_inh=w_inh, timing=timing).mean("seed")
             label = f"{LABELS[timing]}, w = {w_inh:g}"
-            style = lines[place % len(lines)]
+            style = lines[number % len(lines)]
             ax.plot(values["duration"], values, style, color=color, lw=1.2, label=label)
     ax.axhline(1, color="0.7", lw=0.6, zorder=0)
     ax.set_xscale("log")
@@ -129,7 +129,7 @@ def draw_norm(ax: Axes, result: xr.Dataset) -> None:
 
 
 def draw_example(ax: Axes, result: xr.Dataset) -> None:
-    """Draw the activity of one image, coloured by what each unit learns at the time."""
+    """Draw the activity during one image, coloured by the g of each unit at the time."""
     h_star = float(result["h_star"])
     h = result["example"].dropna("time").transpose("time", "unit")
     time = h["time"].values / TAU_MS
@@ -152,7 +152,7 @@ def draw_example(ax: Axes, result: xr.Dataset) -> None:
 
 
 def draw_learners(ax: Axes, result: xr.Dataset) -> None:
-    """Draw how many units learn and unlearn, against time."""
+    """Draw the numbers of units with g = 1 and with g = −Δ against time."""
     for name, color in (("hebbian", "C3"), ("unlearning", "C0")):
         count = result[name].mean("seed", skipna=True).dropna("time")
         settled = float(result[f"{name}_settled"].mean())
@@ -167,10 +167,10 @@ def draw_learners(ax: Axes, result: xr.Dataset) -> None:
 
 def draw_wasted(ax: Axes, result: xr.Dataset) -> None:
     """Draw the share of unlearning by units that end inactive."""
-    for place, w_inh in enumerate(result["w_inh"].values):
+    for number, w_inh in enumerate(result["w_inh"].values):
         for timing in ("continuous", "gated"):
             values = result["wasted"].sel(w_inh=w_inh, timing=timing)
-            style = ("-", "--", ":")[place % 3]
+            style = ("-", "--", ":")[number % 3]
             label = f"{LABELS[timing]}, w = {w_inh:g}"
             middle, noise = values.mean("seed"), sd(values)
             color, duration = COLORS[timing], values["duration"]

@@ -1,4 +1,4 @@
-"""Synapses that learn while the circuit runs, beside what the traces say."""
+"""Synapses that learn while the circuit runs, compared with the traces."""
 
 from typing import Any
 
@@ -22,16 +22,14 @@ def check_plastic(
     w_inh: float,
 ) -> xr.Dataset:
     """Simulate synapses that learn, and compare their change with that from the traces."""
-    shown, place = (
-        slice(config.plastic_images),
-        config.durations.index(config.plastic_duration),
-    )
-    drive = learned.held_out[shown] @ learned.weights.T
+    images = slice(config.plastic_images)
+    t = config.durations.index(config.plastic_duration)
+    drive = learned.held_out[images] @ learned.weights.T
     settled_g = activation(equilibrium.settle(drive.numpy(), w_inh=w_inh), rule)
     reference = change(settled_g, learned)
     cosines, errors, halved = [], [], []
     for timing in TIMINGS:
-        expected = change(traced.mean_g[timing][place, shown], learned)
+        expected = change(traced.mean_g[timing][t, images], learned)
         whole, half = (
             simulate_plastic(
                 config, learned, rule, traced, timing, w_inh, relative_change=relative
@@ -64,7 +62,7 @@ def simulate_plastic(
     *,
     relative_change: float,
 ) -> NDArray[np.float64]:
-    """Return ΔW per time of learning and τ_L, of plastic synapses in Brian2.
+    """Return ΔW of plastic synapses in Brian2, per learning time in units of τ_L.
 
     τ_L is so long that the weights change by `relative_change` or less.
     """

@@ -1,4 +1,4 @@
-"""What would be learned, from traces of circuits with static weights."""
+"""Weight updates computed from traces of circuits with static weights."""
 
 from dataclasses import dataclass
 
@@ -19,17 +19,17 @@ type ByTiming = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True, kw_only=True)
 class Traced:
-    """What the traces of the static circuit say about learning, by timing."""
+    """Learning activation and unlearning in the static circuit, by timing of learning."""
 
     dt_ms: float
     mean_g: ByTiming
     """g averaged over the time of learning (duration, image, unit)."""
     unlearned: ByTiming
-    """Steps of unlearning, of all units and images (duration)."""
+    """Number of time steps with g = −Δ, summed over units and images (duration)."""
     wasted: ByTiming
-    """Those of units that end inactive."""
+    """The part of `unlearned` by units that end inactive (duration)."""
     learning: NDArray[np.float64]
-    """Units with g = 1, and with g = −Δ, mean of images (2, step)."""
+    """Number of units with g = 1, and with g = −Δ, mean over images (2, step)."""
     example: NDArray[np.float64]
     """Activity of the first image (step, unit)."""
 
@@ -37,7 +37,7 @@ class Traced:
 def trace(
     config: Config, learned: Learned, rule: neurodyn.KrotovHopfield, w_inh: float
 ) -> Traced:
-    """Simulate with static weights, and average g over the times of learning."""
+    """Simulate with static weights, and average g over the learning time."""
     circuit = neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=w_inh)
     bank, weights = learned.held_out.numpy(), learned.weights.numpy()
     longest = neurodyn.Presentation(image_ms=config.durations[-1] * TAU_MS)
@@ -57,12 +57,12 @@ def trace(
             dt_ms=dt_ms,
             batch_size=len(block),
         )
-        for one in run["activity"].values[1:].reshape(len(block), -1, config.units):
-            states = np.concatenate([np.zeros((1, config.units)), one])
+        for h in run["activity"].values[1:].reshape(len(block), -1, config.units):
+            states = np.concatenate([np.zeros((1, config.units)), h])
             g = activation(states, rule)
             parts.append(averages(g, states, config, dt_ms))
-            shown = g[:num_shown]
-            learning += [(shown > 0).sum(axis=1), (shown < 0).sum(axis=1)]
+            first_g = g[:num_shown]
+            learning += [(first_g > 0).sum(axis=1), (first_g < 0).sum(axis=1)]
             example = states[:num_shown] if not len(example) else example
     means, wasted, unlearned = zip(*parts, strict=True)
     return Traced(
@@ -78,8 +78,8 @@ def trace(
 def time_step(config: Config, safe_ms: float, longest: neurodyn.Presentation) -> float:
     """Return a time step that fits all durations and their halves.
 
-    Who learns in the first steps depends on who overshoots in them: nobody shall. Halves
-    of τ / 20, so that most networks have the same step.
+    The step is safe: no unit may overshoot, because this would change which units learn in
+    the first steps. It is τ / 20 halved until safe, so that most networks have the same.
     """
     bound = TAU_MS / 20
     while bound > safe_ms:
@@ -95,18 +95,18 @@ def measure(
     w_inh: float,
     traced: Traced,
 ) -> xr.Dataset:
-    """Return ΔW of each timing and T beside that of the settled activity."""
+    """Return ΔW of each timing and T, compared with that of the settled activity."""
     drive = (learned.held_out @ learned.weights.T).numpy()
     settled_g = activation(equilibrium.settle(drive, w_inh=w_inh), rule)
     reference = change(settled_g, learned)
     changes = [[change(g, learned) for g in traced.mean_g[name]] for name in TIMINGS]
-    cosines = [[cosine(one, reference) for one in row] for row in changes]
+    cosines = [[cosine(dw, reference) for dw in row] for row in changes]
     size = np.linalg.norm(reference)
-    norms = [[np.linalg.norm(one) / size for one in row] for row in changes]
+    norms = [[np.linalg.norm(dw) / size for dw in row] for row in changes]
     floor = cosine(change(np.maximum(settled_g, 0), learned), reference)
-    spent = [traced.unlearned[name] for name in TIMINGS]
-    spent = np.where(np.array(spent) > 0, spent, np.nan)
-    wasted = np.array([traced.wasted[name] for name in TIMINGS]) / spent
+    unlearned = [traced.unlearned[name] for name in TIMINGS]
+    unlearned = np.where(np.array(unlearned) > 0, unlearned, np.nan)
+    wasted = np.array([traced.wasted[name] for name in TIMINGS]) / unlearned
     settled = [(sign * settled_g > 0).sum() / len(drive) for sign in (1, -1)]
     at = axis("timing", list(TIMINGS)), axis("duration", list(map(float, config.durations)))
     time = axis("time", traced.dt_ms * np.arange(traced.learning.shape[1]))
@@ -120,8 +120,8 @@ def measure(
         wasted=(at, wasted, "1", "share of unlearning by units that end inactive"),
         hebbian=((time,), learning, "1", "units with g = 1, mean of images"),
         unlearning=((time,), unlearning, "1", "units with g = −Δ, mean of images"),
-        hebbian_settled=((), settled[0], "1", "the same, settled"),
-        unlearning_settled=((), settled[1], "1", "same, settled"),
+        hebbian_settled=((), settled[0], "1", "units with g = 1, settled"),
+        unlearning_settled=((), settled[1], "1", "units with g = −Δ, settled"),
         h_star=((), rule.h_star, "1", "threshold h* of Hebbian learning"),
         dt_ms=((), traced.dt_ms, "ms", "time step of Euler's method"),
         example=((time, unit), traced.example, "1", "activity h of the first image"),
@@ -138,15 +138,15 @@ def activation(
 def averages(
     g: NDArray[np.float64], h: NDArray[np.float64], config: Config, dt_ms: float
 ) -> tuple[ByTiming, ByTiming, ByTiming]:
-    """Return what one image (step, unit) teaches at each T, by timing.
+    """Return averages over the learning time of one image (step, unit), by timing.
 
-    g averaged over the time of learning (duration, unit); the unlearning of units that end
-    inactive, and of all (duration). A step of learning takes the state before it.
+    These are the mean g (duration, unit), and the numbers of steps with g = −Δ: of units
+    that end inactive, and of all units (duration). A step learns from the state before it.
     """
     ends = [round(t * TAU_MS / dt_ms) for t in config.durations]
     sums, unlearned = (
-        np.concatenate([np.zeros((1, g.shape[1])), one.cumsum(axis=0)])
-        for one in (g, (g < 0).astype(float))
+        np.concatenate([np.zeros((1, g.shape[1])), values.cumsum(axis=0)])
+        for values in (g, (g < 0).astype(float))
     )
     inactive = np.array([h[end] < 0 for end in ends])
     means, wasted, spent = {}, {}, {}
@@ -163,7 +163,7 @@ def averages(
 
 
 def change(g: NDArray[np.float64], learned: Learned) -> NDArray[np.float64]:
-    """Return ΔW for g (image, unit) of the first images, by eq. 3 per τ_L."""
+    """Return ΔW of eq. 3 per τ_L, for g (image, unit) of the first held-out images."""
     v = learned.held_out[: len(g)]
     drive = v @ learned.weights.T
     return delta_w(torch.from_numpy(g), drive, v, learned.weights).numpy()

@@ -1,11 +1,13 @@
 """Does a circuit that obeys Dale's law learn?
 
-Excitatory and inhibitory cells, every weight of one sign: pixels excite the E cells through
-plastic weights (eq. 3, 9 of Krotov & Hopfield 2019, clipped at 0), E cells excite I cells
-and I cells inhibit E cells through random weights, of which the latter learn too (Vogels et
-al. 2011). Shown the digits for some epochs, frozen, and read out as `fastpath` reads out
-its own layers. Beside it: the same number of units trained by ranking with weights >= 0,
-random weights >= 0, ranking without constraint, and back-propagation.
+Simulates excitatory and inhibitory cells whose weights never change sign. Pixels excite the
+E cells through plastic weights (eq. 3, 9 of Krotov & Hopfield 2019, clipped at 0). E cells
+excite I cells, and I cells inhibit E cells, through random weights; the I→E weights learn
+too (Vogels et al. 2011). The circuit sees the digits for some epochs. Its weights are then
+frozen and read out like a layer of `fastpath`. Controls with as many units: ranking with
+weights >= 0, random weights >= 0, ranking without constraint, and back-propagation.
+
+The circuit learns little: its error is within the seeds' spread of random weights.
 """
 
 import numpy as np
@@ -31,7 +33,7 @@ from scenarios.dale_learns.summary import summarise
 
 
 def main(config: Config) -> None:
-    """Run the scenario and write its results, figure and moving picture."""
+    """Run the scenario and write its results, figure and animation."""
     torch.set_num_threads(1)
     backends.resolve(config.backend)  # a mistake should not cost the training
     storage.prepare(config.out, overwrite=config.overwrite)
@@ -41,7 +43,8 @@ def main(config: Config) -> None:
     runs: list[xr.Dataset] = []
     weights: dict[str, list[torch.Tensor]] = {name: [] for name in POWER}
     errors: dict[str, list[float]] = {name: [] for name in (*POWER, BACKPROP)}
-    for seed in range(config.seeds):
+    seeds = range(config.seeds)
+    for seed in seeds:
         split = train_eval_split(config, images, seed)
         runs.append(simulate(config, split, seed))
         kept = {DALE: torch.from_numpy(runs[-1]["weights"].values).float()}
@@ -61,9 +64,9 @@ def main(config: Config) -> None:
     animation.weight_evolution(
         snapshots.isel(image=chosen), images.shape, moving, frames_per_second=4.0
     )
-    storage.save_tensors(  # last, as they say that a run is complete
+    storage.save_tensors(  # last: this file marks a run as complete
         config.out / "weights.safetensors",
-        {f"{name} {i}": one for name in weights for i, one in enumerate(weights[name])},
+        {f"{name} {i}": by_seed[i] for name, by_seed in weights.items() for i in seeds},
     )
     print(table(summary))
     print(

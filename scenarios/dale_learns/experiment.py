@@ -1,4 +1,4 @@
-"""The circuit, the networks beside it, and how all of them are read out."""
+"""The circuit, its controls, and the readout of all of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,33 +21,33 @@ from neurodyn import stimulus
 from neurodyn.flags import refuse_in_vain
 from scenarios.support.checks import check_counts
 
-# Raw pixels are 0 or more, as rates must be; of unit norm, so that h* suits every image.
+# Raw pixels are non-negative, as rates must be. With unit norm one h* suits every image.
 PREPROCESS = Preprocess(unit_norm=True)
 TAU_MS = 10.0
-INH_LR = 1e-4  # step of I→E in one presentation, T / τ_L
+INH_LR = 1e-4  # learning rate of I→E for each presentation, T / τ_L
 DALE, RANKED, RANDOM, FREE = "Dale circuit", "ranking >= 0", "random >= 0", "ranking"
 BACKPROP = "back-prop"
-BACKPROP_LR = 1e-2  # on 3 validation splits 2.7 % error; with 1e-3 11.3 %
-# n of eq. 1, for each network the best of 2, 4.5, 8, 12 on a validation split.
+BACKPROP_LR = 1e-2  # 2.7 % error on 3 validation splits; 11.3 % with 1e-3
+# n of eq. 1: for each network the best of 2, 4.5, 8, 12 on a validation split.
 POWER = {DALE: 4.5, RANKED: 8.0, RANDOM: 8.0, FREE: 4.5}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is trained. Defaults were chosen on validation splits of the training set."""
+    """Settings of circuit and controls; defaults were chosen on validation splits."""
 
     units: int = 64
-    """Number K of excitatory cells, and of units of the other networks."""
+    """Number K of excitatory cells, and of units of the controls."""
     num_inh: int = 16
     """Number M of inhibitory cells."""
     w_inh: float = 0.9
     """Mean strength with which an E cell inhibits another through all I cells."""
     spread: float = 0.5
-    """Random weights E→I and I→E are uniform within ± this share of their mean."""
+    """Half-width of the uniform E→I and I→E weights, relative to their mean."""
     h_star: float = 0.3
-    """Activity from which a cell learns Hebbian (eq. 9)."""
+    """Activity h* from which a cell learns Hebbian (eq. 9)."""
     delta: float = 0.7
-    """Strength of anti-Hebbian learning (eq. 9)."""
+    """Strength Δ of anti-Hebbian learning (eq. 9)."""
     rate: float = 0.03
     """Learning rate of the feed-forward weights for each presentation, T / τ_L."""
     target_rate: float = 0.03
@@ -55,27 +55,27 @@ class Config:
     inh_lr: float | None = None
     """Learning rate of I→E for each presentation, T / τ_L [0.0001]."""
     epochs: int = 8
-    """Passes of the circuit through the training set."""
+    """Epochs of the circuit."""
     image_ms: float = 50.0
-    """How long an image is shown [ms]; the time constants are 10 ms (E) and 1 ms (I)."""
+    """Presentation time of an image [ms]; time constants are 10 ms (E) and 1 ms (I)."""
     dt_ms: float = 0.125
     """Time step [ms]."""
     fast_epochs: int = 50
-    """Passes of ranking, of the readout and of back-propagation."""
+    """Epochs of ranking, of the readout and of back-propagation."""
     seeds: int = 3
-    """Networks of each kind."""
+    """Seeds of each network, from 0."""
     validation: int = 0
-    """Score on so many images split from the training set instead of the test set."""
+    """Number of training images to score on instead of the test set; 0: the test set."""
     power: float | None = None
     """n of eq. 1 for all networks [chosen on validation splits for each]."""
     max_images: int | None = None
-    """Use only the first of the training images."""
+    """Use only so many training images, the first ones [all]."""
     backend: str = "cpp"
-    """numpy, cython, cpp or auto."""
+    """Backend of Brian2: numpy, cython, cpp or auto."""
     out: Path = Path("runs/dale_learns")
     """Folder of results."""
     figure: Path = Path("figures/dale_learns.png")
-    """The picture; the receptive fields as they form go to a .gif of the same name."""
+    """File of the figure; an animation of the receptive fields is the .gif beside it."""
     overwrite: bool = False
     """Replace the results that the folder already holds."""
 
@@ -102,7 +102,7 @@ class Config:
 
     @property
     def step_of_inh(self) -> float:
-        """Step of I→E in one presentation."""
+        """Learning rate of I→E for each presentation."""
         return INH_LR if self.inh_lr is None else self.inh_lr
 
     def circuit(self, *, seed: int) -> neurodyn.DaleInhibition:
@@ -151,7 +151,7 @@ def train_eval_split(
 
 
 def simulate(config: Config, split: experiment.Split, seed: int) -> xr.Dataset:
-    """Show the training images to the circuit, whose weights learn."""
+    """Simulate the circuit on the training images while its weights learn."""
     x = PREPROCESS.fit(split.x_train)(split.x_train).double().numpy()
     start = abs(np.random.default_rng(seed).standard_normal((config.units, x.shape[1])))
     stride = max(1, len(x) * config.epochs // 1200)
@@ -176,7 +176,7 @@ def simulate(config: Config, split: experiment.Split, seed: int) -> xr.Dataset:
 
 
 def rivals(config: Config, split: experiment.Split, seed: int) -> dict[str, torch.Tensor]:
-    """Return weights trained by ranking, with and without constraint, and random ones."""
+    """Return the weights of the controls: ranking with and without signs, and random."""
 
     def ranked(constraint: Constraint | None) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)

@@ -63,7 +63,7 @@ def draw(
     summary: dict[str, Any],
     image_shape: tuple[int, ...],
 ) -> Figure:
-    """Draw fields, norms, errors, signs, rates, balance and similarities."""
+    """Draw receptive fields, norms, errors, signs, rates, balance and similarities."""
     figure = Figure(figsize=(15, 8), layout="constrained")
     axes = figure.subplots(2, 4)
     snapshots = run["weights_snapshots"]
@@ -72,8 +72,8 @@ def draw(
         (snapshots.isel(snapshot=-1), "Dale circuit, at the end"),
         (labelled(weights[RANKED][0]), "ranking, weights >= 0"),
     ]
-    for ax, (shown, title) in zip(axes[0], fields, strict=False):
-        plots.receptive_fields(shown, image_shape, ax)
+    for ax, (field, title) in zip(axes[0], fields, strict=False):
+        plots.receptive_fields(field, image_shape, ax)
         ax.set_title(title, fontsize=10)
     draw_errors(axes[0, 3], summary)
     plots.weight_norms(run["weight_norm"], axes[1, 0])
@@ -98,7 +98,7 @@ def draw(
 
 
 def draw_errors(ax: Axes, summary: dict[str, Any]) -> None:
-    """Draw the readout errors with their controls."""
+    """Draw the readout errors of circuit and controls."""
     errors = summary["error"]
     means, sds = ([error[key] for error in errors.values()] for key in ("mean", "sd"))
     colors = ["C2", "C0", "0.6", "0.6", "0.6"]
@@ -106,8 +106,8 @@ def draw_errors(ax: Axes, summary: dict[str, Any]) -> None:
     ax.bar_label(drawn, fmt="%.1f", fontsize=8, padding=2)
     labels = [name.replace(" ", "\n", 1) for name in errors]
     ax.set_xticks(range(len(errors)), labels, fontsize=8)
-    for place, error in enumerate(errors.values()):
-        ax.plot([place] * len(error["seeds"]), error["seeds"], ".", color="0.2", ms=4)
+    for x, error in enumerate(errors.values()):
+        ax.plot([x] * len(error["seeds"]), error["seeds"], ".", color="0.2", ms=4)
     num_seeds = len(next(iter(errors.values()))["seeds"])
     title = f"{summary['scored_on']} error [%], mean ± sd of {num_seeds} seeds"
     ax.set_title(title, fontsize=10)
@@ -127,7 +127,7 @@ def draw_rates(ax: Axes, config: Config, late: xr.Dataset) -> None:
 
 
 def draw_similarity(ax: Axes, weights: dict[str, list[torch.Tensor]]) -> None:
-    """Draw the cosines of matched fields, with floor and ceiling."""
+    """Draw the cosines of matched receptive fields, with floor and ceiling."""
     dale, ranked = weights[DALE][0], weights[RANKED]
     lines = {"Dale, ranking >= 0": matched(dale, ranked[0])}
     lines["floor: Dale, random >= 0"] = matched(dale, weights[RANDOM][0])
@@ -142,7 +142,7 @@ def draw_similarity(ax: Axes, weights: dict[str, list[torch.Tensor]]) -> None:
 
 
 def caption(config: Config, summary: dict[str, Any]) -> str:
-    """Return what the figure shows and by which protocol."""
+    """Return the protocol and the conclusion."""
     learning = (
         f"I→E learn too, target {config.target_rate:g}"
         if config.target_rate

@@ -1,4 +1,4 @@
-"""What is measured of the circuits and of the receptive fields."""
+"""Measures of the circuits and of their receptive fields."""
 
 import json
 from dataclasses import asdict
@@ -23,7 +23,7 @@ def summarise(
     """Return the results as JSON values."""
     run = runs[0]
     violations = {
-        name: sum(int(violated(one[f"{name}_snapshots"]).sum()) for one in runs)
+        name: sum(int(violated(each[f"{name}_snapshots"]).sum()) for each in runs)
         for name in ("weights", "weights_ie")
         if f"{name}_snapshots" in run
     }
@@ -34,7 +34,7 @@ def summarise(
         "config": json.loads(json.dumps(asdict(config), default=str)),
         "error": {name: statistics.summary(values) for name, values in errors.items()},
         "sign_violations": violations,
-        "snapshots_checked": sum(one.sizes["snapshot"] for one in runs),
+        "snapshots_checked": sum(each.sizes["snapshot"] for each in runs),
         "zero_weights": float((run["weights"] == 0).mean()),
         "active_units": float(analysis.active_units(late["activity"]).mean()),
         "hebbian_units": float((late["activity"] >= config.h_star).sum("unit").mean()),
@@ -45,7 +45,7 @@ def summarise(
         ),
         "balance_of_active_units": float(balance(config, late).median()),
         "norm_median": float(run["weight_norm"].isel(image=-1).median()),
-        "run_seconds": sum(one.attrs["run_seconds"] for one in runs),
+        "run_seconds": sum(each.attrs["run_seconds"] for each in runs),
         "similarity": {
             "to ranking >= 0": similarity(weights[DALE], weights[RANKED]),
             "floor: random >= 0": similarity(weights[DALE], weights[RANDOM]),
@@ -58,7 +58,7 @@ def summarise(
 
 def violated(snapshots: xr.DataArray) -> xr.DataArray:
     """Return the number of weights below 0 in each snapshot."""
-    by_snapshot = snapshots.rename(snapshot="image")  # the dim that is not summed over
+    by_snapshot = snapshots.rename(snapshot="image")  # the dim that is kept
     return analysis.sign_violations(by_snapshot, sign=1)
 
 
@@ -68,10 +68,10 @@ def late_samples(run: xr.Dataset) -> xr.Dataset:
 
 
 def balance(config: Config, late: xr.Dataset) -> xr.DataArray:
-    """Return (E − I)/(E + I) of the currents into active E cells, elsewhere NaN.
+    """Return (E − I)/(E + I) of the currents into active E cells, NaN for others.
 
-    Excitation is the drive and a cell's own; at the end of a presentation it is, but for
-    what still moves, h plus the inhibition.
+    Excitation is the drive plus a cell's self-excitation. At the end of a presentation,
+    when activity has settled, it is h plus the inhibition.
     """
     h, inhibition = late["activity"], late["inhibition"]
     excitation = (h + inhibition).clip(min=0)
@@ -84,23 +84,23 @@ def labelled(weights: torch.Tensor) -> xr.DataArray:
 
 
 def matched(first: torch.Tensor, second: torch.Tensor) -> xr.DataArray:
-    """Return cosines of matched receptive fields, less the mean field of each network.
+    """Return cosines of matched receptive fields, after subtracting each mean field.
 
-    Fields of weights >= 0 have much in common whatever they learned: raw cosines are high.
+    Raw cosines of non-negative weights are high, whatever the networks have learned.
     """
-    centred = [labelled(one / one.norm(dim=1, keepdim=True)) for one in (first, second)]
-    centred = [one - one.mean("unit") for one in centred]
+    unit_norm = [labelled(w / w.norm(dim=1, keepdim=True)) for w in (first, second)]
+    centred = [fields - fields.mean("unit") for fields in unit_norm]
     return analysis.receptive_field_similarity(*centred)
 
 
 def similarity(first: list[torch.Tensor], second: list[torch.Tensor]) -> dict[str, Any]:
-    """Return the mean matched cosine of networks of the same seed, over seeds."""
+    """Return mean and sd over pairs of networks of the mean cosine of matched fields."""
     pairs = zip(first, second, strict=True)
-    return statistics.summary([float(matched(one, other).mean()) for one, other in pairs])
+    return statistics.summary([float(matched(*pair).mean()) for pair in pairs])
 
 
 def verdict(summary: dict[str, Any]) -> str:
-    """Return the answer to the question in words."""
+    """Return the answer to the question as a sentence."""
     error = summary["error"]
 
     def compared(other: str) -> str:

@@ -1,4 +1,4 @@
-"""Circuits on the map, along cuts and near the borders, and their measured modes."""
+"""Simulations on a map of parameters, along cuts and near borders; their modes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ EXAMPLES = {  # w, τ_I / τ_E
     "runs away": (2.5, 4.0),
 }
 CUT_RATIOS = np.geomspace(0.2, 5.5, 24)  # τ_I / τ_E
-RUNAWAY_MS, RUNAWAY_DT_MS = 300.0, 0.2  # the check on both sides of that border
+RUNAWAY_MS, RUNAWAY_DT_MS = 300.0, 0.2  # the check on both sides of the runaway border
 MEASURES = {
     "frequency": ("Hz", "frequency of ringing, measured before rectification"),
     "damping": ("1/s", "damping rate, measured before rectification"),
@@ -35,32 +35,32 @@ MEASURES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is simulated."""
+    """Settings of the simulations."""
 
     tau_exc_ms: float = 10.0
     """Time constant τ_E of the excitatory cells [ms]."""
     tau_inh_ms: tuple[float, float] = (1.0, 60.0)
-    """Shortest and longest time constant τ_I of the map [ms], in equal ratios."""
+    """Shortest and longest time constant τ_I of the map [ms]; steps are equal ratios."""
     w: tuple[float, float] = (0.1, 3.0)
-    """Least and largest strength w of the map."""
+    """Least and largest strength w of the map; steps are equal."""
     size: int = 20
-    """Values of each on the map."""
+    """Number of values of τ_I, and of w, on the map."""
     onsets: tuple[float, ...] = (1.2, 1.5, 2.0, 3.0)
     """Strengths w > 1 at which the onset of oscillation is measured."""
     num_active: int = 5
-    """E cells of equal drive in the second circuit."""
+    """Number m of E cells of equal drive in the second circuit."""
     duration_ms: float = 1500.0
     """How long the drive is on [ms]."""
     dt_ms: float = 0.02
-    """Time step [ms]. Euler's method moves the onset by dt / τ_E, relatively."""
+    """Time step [ms]. Euler's method moves the onset by the share dt / τ_E."""
     sample_ms: float = 0.2
     """Sampling interval [ms]."""
     backend: str = "cpp"
-    """numpy, cython, cpp or auto. cpp compiles three times, then runs 500 circuits."""
+    """Backend of Brian2: numpy, cython, cpp or auto. cpp compiles three times."""
     out: Path = Path("runs/dale_oscillations")
     """Folder of results."""
     figure: Path = Path("figures/dale_oscillations.png")
-    """The picture."""
+    """File of the figure."""
     overwrite: bool = False
     """Replace the results that the folder already holds."""
 
@@ -93,7 +93,7 @@ class Config:
         return np.linspace(*self.w, self.size), np.geomspace(*self.tau_inh_ms, self.size)
 
     def onset_ms(self, w: float) -> float:
-        """Return the τ_I from which on linear theory oscillates [ms]."""
+        """Return the τ_I from which on the circuit oscillates in linear theory [ms]."""
         return self.tau_exc_ms / (w - 1)
 
 
@@ -103,7 +103,7 @@ def measure_all(config: Config) -> dict[str, Any]:
     tau = config.tau_exc_ms
     near = [(w, ratio * config.onset_ms(w)) for w in config.onsets for ratio in NEAR_ONSET]
     parts = {
-        "map": [(one_w, one_tau) for one_w in w for one_tau in tau_inh],
+        "map": [(map_w, map_tau) for map_w in w for map_tau in tau_inh],
         "near": near,
         "cut": [(CUT_W, ratio * tau) for ratio in CUT_RATIOS],
         "examples": [(w, ratio * tau) for w, ratio in EXAMPLES.values()],
@@ -124,7 +124,7 @@ def measure_all(config: Config) -> dict[str, Any]:
 
 
 def regime(config: Config, w: float, tau_inh_ms: float, num_active: int = 1) -> str:
-    """Return what linear theory expects, one of `EXAMPLES`."""
+    """Return the regime in linear theory, a key of `EXAMPLES`."""
     frequency, damping = oscillation(
         tau_exc_ms=config.tau_exc_ms, tau_inh_ms=tau_inh_ms, w=w, num_active=num_active
     )
@@ -138,8 +138,9 @@ def measure(
 ) -> tuple[xr.Dataset, list[xr.Dataset | None]]:
     """Return measured and theoretical modes of circuits (w, τ_I), and their traces.
 
-    Circuits that run away are not simulated, nor those so close to the onset that Euler's
-    method with this step is on its other side: NaN, and no trace.
+    Some circuits are not simulated: their mode is NaN and their trace None. These are
+    circuits that run away, and circuits so close to the onset that Euler's method with this
+    time step would be on its other side.
     """
     drive = np.ones((1, num_active))
     circuits = {
@@ -161,8 +162,8 @@ def measure(
     )
     runs: list[xr.Dataset | None] = [None] * len(pairs)
     columns = {name: np.full(len(pairs), np.nan) for name in MEASURES}
-    for place, trial in enumerate(circuits):
-        run = runs[trial] = swept.isel(trial=place)
+    for index, trial in enumerate(circuits):
+        run = runs[trial] = swept.isel(trial=index)
         free = before_rectification(run["activity"]).mean("unit")
         columns["frequency"][trial] = float(analysis.ringing_frequency(free))
         columns["damping"][trial] = float(analysis.damping_rate(free))
@@ -174,12 +175,12 @@ def measure(
         columns["frequency_theory"][trial], columns["damping_theory"][trial] = oscillation(
             tau_exc_ms=config.tau_exc_ms, tau_inh_ms=tau_inh, w=w, num_active=num_active
         )
-    size, ones = len(pairs), np.ones(len(pairs))
+    size, same = len(pairs), np.ones(len(pairs))
     settings = {
         "w": (np.array([w for w, _ in pairs]), "1", "strength of W_IE and w_self"),
         "tau_inh": (np.array([tau for _, tau in pairs]), "ms", "time constant of I"),
-        "num_active": (num_active * ones, "1", "number of E cells"),
-        "dt": (config.dt_ms * ones, "ms", "time step"),
+        "num_active": (num_active * same, "1", "number of E cells"),
+        "dt": (config.dt_ms * same, "ms", "time step"),
     }
     described = {
         name: (columns[name], units, text) for name, (units, text) in MEASURES.items()
@@ -194,7 +195,7 @@ def measure(
 
 
 def before_rectification(activity: xr.DataArray) -> xr.DataArray:
-    """Return the samples from the step of the drive until a unit first falls back to 0."""
+    """Return the samples between onset of the drive and a unit's first return to 0."""
     silent = (activity <= 0).any("unit").values[1:]  # at time 0 all are 0
     end = 1 + int(silent.argmax()) if silent.any() else len(silent) + 1
     return activity.isel(time=slice(0, end))
@@ -203,7 +204,7 @@ def before_rectification(activity: xr.DataArray) -> xr.DataArray:
 def cycle_frequency(activity: xr.DataArray) -> float:
     """Return the frequency of the limit cycle [Hz], NaN if fewer than 4 periods fit.
 
-    Give the I cell's activity: the E cell's pulses have more power in their harmonics.
+    The activity should be the I cell's: the E cell's pulses have stronger harmonics.
     """
     last = activity.isel(time=slice(activity.sizes["time"] // 3, None))
     frequency = float(analysis.dominant_frequency(last))
@@ -212,9 +213,9 @@ def cycle_frequency(activity: xr.DataArray) -> float:
 
 
 def border(config: Config) -> tuple[list[dict[str, Any]], xr.Dataset]:
-    """Simulate circuits on both sides of the border to running away; say what they do.
+    """Simulate circuits on both sides of the border to runaway activity.
 
-    And return the traces of the example that runs away.
+    Return theory and behaviour of each circuit, and the traces of the runaway example.
     """
     rows = []
     for ratio in (1.0, 2.0, 4.0):

@@ -29,9 +29,9 @@ def draw(config: Config, found: dict[str, Any], summary: dict[str, Any]) -> Figu
     draw_damping(top[2], config, found["map"])
     draw_cut(figure.add_subplot(grid[1, :4]), config, found)
     inner = grid[1, 4:9].subgridspec(2, 2)
-    for place, name in enumerate(EXAMPLES):
-        ax = figure.add_subplot(inner[divmod(place, 2)])
-        draw_regime(ax, config, name, found["traces"][place])
+    for panel, name in enumerate(EXAMPLES):
+        ax = figure.add_subplot(inner[divmod(panel, 2)])
+        draw_regime(ax, config, name, found["traces"][panel])
     ax = figure.add_subplot(grid[1, 9:])
     run = found["traces"][list(EXAMPLES).index("oscillates")]
     plots.phase_portrait(run["activity"], run["inh_activity"], ax)
@@ -48,7 +48,7 @@ def draw_map(
     limits: tuple[float, float],
     cmap: str,
 ) -> None:
-    """Draw values of the map over τ_I and w, with the borders of linear theory."""
+    """Draw values over τ_I and w, with the borders of linear theory."""
     w, tau_inh = config.map_values()
     ax.set_facecolor("0.85")
     low, high = limits
@@ -98,25 +98,25 @@ def draw_damping(ax: Axes, config: Config, measured: xr.Dataset) -> None:
 
 
 def draw_cut(ax: Axes, config: Config, found: dict[str, Any]) -> None:
-    """Draw frequencies along τ_I: of one cell and its limit cycle, and of several."""
+    """Draw frequencies along τ_I for one E cell, its limit cycle, and several E cells."""
     for name, color, label in (
         ("cut", "C0", f"w = {CUT_W:g}"),
         ("group", "C2", f"w = {GROUP_W:g}, {config.num_active} active cells"),
     ):
-        some = found[name]
-        tau_inh = some["tau_inh"]
+        cut = found[name]
+        tau_inh = cut["tau_inh"]
         fine = np.geomspace(tau_inh[0], tau_inh[-1], 300)
         theory = [
             oscillation(
                 tau_exc_ms=config.tau_exc_ms,
-                tau_inh_ms=float(one),
-                w=float(some["w"][0]),
-                num_active=int(some["num_active"][0]),
+                tau_inh_ms=float(tau),
+                w=float(cut["w"][0]),
+                num_active=int(cut["num_active"][0]),
             )[0]
-            for one in fine
+            for tau in fine
         ]
         ax.plot(fine, theory, color=color, lw=1, label=f"linear theory, {label}")
-        ax.plot(tau_inh, some["frequency"], "o", color=color, ms=4, label="measured")
+        ax.plot(tau_inh, cut["frequency"], "o", color=color, ms=4, label="measured")
     cycle = found["cut"]["cycle_frequency"]
     ax.plot(
         found["cut"]["tau_inh"],
@@ -135,7 +135,7 @@ def draw_cut(ax: Axes, config: Config, found: dict[str, Any]) -> None:
 
 
 def draw_regime(ax: Axes, config: Config, name: str, run: xr.Dataset) -> None:
-    """Draw the start of one example, E and I."""
+    """Draw the E and I activity at the start of one example."""
     w, ratio = EXAMPLES[name]
     shown_ms = 60.0 if name in ("settles", "runs away") else 300.0
     run = run.sel(time=slice(0, shown_ms))
@@ -150,7 +150,7 @@ def draw_regime(ax: Axes, config: Config, name: str, run: xr.Dataset) -> None:
 
 
 def caption(config: Config, summary: dict[str, Any]) -> str:
-    """Return what the figure shows and by which protocol."""
+    """Return the protocol and the measured onsets."""
     onsets = ", ".join(
         f"{row['measured_ms']:.4g} ({row['theory_ms']:.4g}) ms at w = {row['w']:g}"
         for row in summary["onset"]

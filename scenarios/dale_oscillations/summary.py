@@ -1,4 +1,4 @@
-"""What the measurements say, as numbers and as a table."""
+"""The measurements summarised as numbers and as a table."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from scenarios.dale_oscillations.experiment import CUT_W, EXAMPLES, Config, regi
 
 
 def summarise(config: Config, found: dict[str, Any]) -> dict[str, Any]:
-    """Return what the measurements say, as JSON values."""
+    """Return the summary of the measurements as JSON values."""
     onsets = [
         {
             "w": w,
@@ -62,18 +62,18 @@ def summarise(config: Config, found: dict[str, Any]) -> dict[str, Any]:
 
 def onset(near: xr.Dataset, w: float) -> float:
     """Return the τ_I at which the measured damping crosses 0 [ms], interpolated."""
-    some = near.isel(trial=np.isclose(near["w"].values, w)).dropna(
+    at_w = near.isel(trial=np.isclose(near["w"].values, w)).dropna(
         "trial", subset=["damping"]
     )
-    damping, tau_inh = some["damping"].values, some["tau_inh"].values
+    damping, tau_inh = at_w["damping"].values, at_w["tau_inh"].values
     return float(np.interp(0.0, damping[::-1], tau_inh[::-1]))  # falls with τ_I
 
 
 def largest_error(measured: xr.Dataset, name: str) -> float:
-    """Return the largest deviation of a frequency from linear theory, relative to it.
+    """Return the largest relative deviation of a frequency from linear theory.
 
-    Of circuits that ring with at least 1 % of their undamped frequency; next to where
-    ringing ends, the frequency is a square root that hardly differs from 0.
+    Only circuits count that ring with a frequency above 1 % of their damping rate. Where
+    ringing ends, the frequency is a square root near 0 and a relative error has no meaning.
     """
     theory = measured["frequency_theory"]
     rings = theory > 0.01 * abs(measured["damping_theory"])
@@ -111,7 +111,7 @@ def table(summary: dict[str, Any]) -> str:
             f"  limit cycle at w = {CUT_W:g}, tau_I = {last['tau_inh_ms']:.1f} ms: "
             f"{last['cycle_hz']:.2f} Hz, linear theory {last['linear_hz']:.2f} Hz"
         )
-    lines += ["", "the border to running away"]
+    lines += ["", "the border to runaway activity"]
     for row in summary["border"]:
         does = "returns to 0" if row["falls_back"] else "grows for good"
         lines.append(

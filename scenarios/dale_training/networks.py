@@ -1,4 +1,4 @@
-"""Units that learn under signs."""
+"""Networks that learn under sign constraints."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,12 +26,12 @@ type Signs = Literal[
     "free", "excitatory", "inhibitory", "by input", "interneurons", "by unit"
 ]
 EXCITATORY = 0.8  # the share of inputs, or of units, with excitatory synapses
-FIELDS = 16
+FIELDS = 16  # receptive fields that are kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signed(Network):
-    """Units that learned under signs; after 0 epochs their control, random weights."""
+    """Units trained under a sign constraint; with 0 epochs the control, random weights."""
 
     signs: Signs
     p: float
@@ -41,7 +41,7 @@ class Signed(Network):
     num_interneurons: int = 0
 
     def compute(self) -> xr.Dataset:
-        """Return its errors, how many signs were wrong, and some fields."""
+        """Return errors, the largest number of wrong signs, and some receptive fields."""
         images, split, generator = self.begin()
         relay, wrong = None, []
         if self.signs == "interneurons":
@@ -87,7 +87,7 @@ class Signed(Network):
         )
 
     def constraint(self, num_inputs: int, generator: torch.Generator) -> Constraint | None:
-        """Return the signs, drawn at random where they differ."""
+        """Return the sign constraint; mixed signs are drawn at random."""
 
         def drawn(count: int) -> Tensor:
             positive = torch.rand(count, generator=generator) < EXCITATORY
@@ -114,7 +114,7 @@ class Signed(Network):
     ) -> "Relay":
         """Return interneurons that learned non-negative weights by the same rule.
 
-        Weights of the wrong sign are counted to `wrong` after every epoch.
+        After every epoch, the number of weights of the wrong sign is appended to `wrong`.
         """
         layer, fitted, _ = experiment.learn_features(
             split,
@@ -132,7 +132,7 @@ class Signed(Network):
 
 
 def counting(signs: NDArray, wrong: list[int]) -> Callable[[int, Layer], None]:
-    """Return what notes how many weights of a layer have another sign than these."""
+    """Return a callback that appends a layer's number of wrong signs to `wrong`."""
 
     def count(epoch: int, layer: Layer) -> None:
         wrong.append(int((layer.weights.cpu().numpy() * signs < 0).sum()))
@@ -142,10 +142,10 @@ def counting(signs: NDArray, wrong: list[int]) -> Callable[[int, Layer], None]:
 
 @dataclass(frozen=True)
 class Relay:
-    """Interneurons between the pixels and the units."""
+    """Feed-forward interneurons between the pixels and the units."""
 
     weights: Float[Tensor, "interneuron pixel"]
-    """W_IX, not negative."""
+    """W_IX, non-negative."""
     preprocess: FittedPreprocess
     gain: float = 1.0
 
@@ -157,7 +157,7 @@ class Relay:
         return replace(self, gain=float(gain))
 
     def beside(self, x: Tensor) -> Float[Tensor, "image input"]:
-        """Return the pixels of images, and the rates of the interneurons after them."""
+        """Return the inputs of the units: pixels, then rates of the interneurons."""
         blocks = []
         for block in x.split(4096):
             v = self.preprocess(block)
@@ -168,6 +168,6 @@ class Relay:
     def effective(
         self, weights: Float[Tensor, "unit input"]
     ) -> Float[Tensor, "unit pixel"]:
-        """Return W_EX − W_EI W_IX of units: their fields, interneurons included."""
+        """Return W_EX − W_EI W_IX: receptive fields of the units through both pathways."""
         exc, inh = weights.split([self.weights.shape[1], len(self.weights)], dim=1)
         return exc + self.gain * inh @ self.weights

@@ -1,8 +1,8 @@
 """Can competing units tell real from fake faces, and gender?
 
-The local rule in gray and in colour, beside the same network trained by back-propagation,
-units with random weights, units at the centres of clusters, and a linear classifier of
-the pixels.
+Trains the local rule on faces, in gray and in colour. Controls are the same network trained
+by back-propagation, random weights, k-means, a linear classifier of the pixels, and the
+largest class. With 2000 units the local rule is no better than random weights.
 """
 
 import functools
@@ -37,7 +37,7 @@ PROTOCOL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Study):
-    """Which faces, or other images, and how many units."""
+    """Data sets, methods and number of units."""
 
     data: tuple[str, ...] | None = None
     """Data sets: .npz files, image folders, names [faces_utk faces_real_fake, of the data
@@ -45,7 +45,7 @@ class Config(Study):
     units: int | None = None
     """Number of hidden units [2000; quick: 50]."""
     methods: tuple[Method, ...] = METHODS
-    """How the units come to be; "pixels" has none."""
+    """Methods to train; "pixels" has no hidden units."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,12 +63,12 @@ class Config(Study):
         return tuple(self._found(name) for name in names)
 
     def _found(self, data: str) -> str:
-        """Return the path of a known set of faces, or what was given.
+        """Return the path of a set of `CLASSES` in the data root; leave others unchanged.
 
         Raises
         ------
         ValueError
-            If the file of a known set is missing.
+            If the file of a set of `CLASSES` is missing.
         """
         if data not in CLASSES:
             return data
@@ -84,7 +84,7 @@ class Config(Study):
 
 
 def main(config: Config) -> xr.Dataset:
-    """Train what is missing, print the table, draw the figure; return what they show."""
+    """Train missing networks, print the table, draw the figure; return its results."""
     sources = [version for path in config.sets for version in versions(path, config)]
     if config.data and not {*config.data} & CLASSES.keys():
         datasets.check_root(config, *config.data)
@@ -124,7 +124,7 @@ def trials(config: Config, source: Source) -> list[Network]:
 def trial(
     method: Method | Literal["largest class"], source: Source, seed: int, config: Config
 ) -> Network:
-    """Return one network; its batches are no larger than the training set."""
+    """Return one network. Its mini-batches are no larger than the training set."""
     defaults = SETTINGS.get(source.origin, defaults_for(source.origin))
     common: dict[str, Any] = {"source": source, "seed": seed, "device": config.device}
     if method == "largest class":
@@ -155,13 +155,14 @@ def fitting[T: (Training, Backprop)](settings: T, num_images: int) -> T:
 
 
 def only(recorded: xr.Dataset, asked: Sequence[Network]) -> xr.Dataset:
-    """Return the results of the networks asked for, one size for each set and method.
+    """Return the results of the networks asked for, without the dim `num_units`.
 
-    k-means has fewer units than the others where there are few images.
+    Each method has one size. It differs for k-means, which has fewer units on small sets.
     """
-    mine = recorded["settings"].isin([settings.canonical(one) for one in asked])
-    shown = recorded.drop_vars([*records.LABELS, "seconds"]).where(mine).max("num_units")
-    wanted = {
-        dim: [one.coords[dim] for one in asked] for dim in ("data", "network", "seed")
+    mine = recorded["settings"].isin([settings.canonical(network) for network in asked])
+    result = recorded.drop_vars([*records.LABELS, "seconds"]).where(mine).max("num_units")
+    coords = {
+        dim: [network.coords[dim] for network in asked]
+        for dim in ("data", "network", "seed")
     }
-    return shown.sel({dim: list(dict.fromkeys(at)) for dim, at in wanted.items()})
+    return result.sel({dim: list(dict.fromkeys(at)) for dim, at in coords.items()})

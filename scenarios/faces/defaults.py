@@ -1,4 +1,4 @@
-"""The known sets of faces, and the settings that are good for them."""
+"""The two sets of faces of the figure, and their default settings."""
 
 from dataclasses import replace
 
@@ -8,18 +8,18 @@ from fastpath.data.defaults import COLOUR, Defaults
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
 
-# What the labels of the known sets, 0 and 1, stand for.
+# Names of the classes 0 and 1 of each set.
 CLASSES = {"faces_utk": ("male", "female"), "faces_real_fake": ("real", "fake")}
-# Which they are is told by their content (`trials.Source.digest`), not by a file's name.
+# The sets by the digest of their content (`trials.Source.digest`): file names may differ.
 KNOWN = {"aedbea0ba9": "faces_utk", "0d3e994f1f": "faces_real_fake"}
 UTK = Readout(epochs=30, power=2.0, scaling="set", lr=5e-2, batch_size=400)
 REAL_FAKE = Readout(epochs=10, power=1.0, scaling="set", batch_size=400)
-# What they are learned with: 20 % of the training images held out, gray, 2000 units; what
-# is learned from is mirrored too.
+# Settings were compared on 20 % of the training images, held out; gray, 2000 units. The
+# other training images were learned with their mirror images.
 SETTINGS = {
-    # Gender, one split (sd 1.0), n = 2: 79.8 %; 79.0 at lr 0.02, 78.0 after 10 epochs at
-    # 0.005; n = 1 and 3, p = 2 with k = 2 no better. k-means: 78.3, 78.7, 78.5 % for n = 1,
-    # 2, 3; random weights want n = 1 (79.2 %).
+    # Gender, accuracy on one split (sd 1.0). Local rule: 79.8 % with n = 2; 79.0 at lr
+    # 0.02, 78.0 after 10 epochs at 0.005; n = 1 and 3, p = 2 with k = 2 are no better.
+    # k-means: 78.3, 78.7, 78.5 % for n = 1, 2, 3. Random weights: best with n = 1 (79.2 %).
     "faces_utk": Defaults(
         preprocess=COLOUR,
         p=3.0,
@@ -28,13 +28,14 @@ SETTINGS = {
         readout=UTK,
         random=replace(UTK, power=1.0, epochs=8, lr=5e-3),
         kmeans=UTK,
-        # The same split, in gray: 80.9 %; 78.8 at lr 3e-4.
+        # Accuracy on the same split, in gray: 80.9 %; 78.8 at lr 3e-4.
         backprop=Backprop(epochs=4, batch_size=200, lr=1e-3),
         backprop_preprocess=COLOUR,
     ),
-    # Real or fake, two splits (sd 2.7 each): 63 % for n = 1 and 2, and for p = 3 with
-    # k = 7; 60 for n = 3, and at most that after 30 epochs at lr 0.02. k-means, one split:
-    # 62.3, 66.6, 59.2 % for n = 1, 2, 3; random 60.5 for n = 1, 59 for n = 2.
+    # Real or fake, accuracy on two splits (sd 2.7 each). Local rule: 63 % with n = 1 and 2,
+    # and with p = 3 and k = 7; 60 with n = 3, and at most 60 after 30 epochs at lr 0.02. On
+    # one split, k-means: 62.3, 66.6, 59.2 % for n = 1, 2, 3; random weights: 60.5 with
+    # n = 1, 59 with n = 2.
     "faces_real_fake": Defaults(
         preprocess=COLOUR,
         p=2.0,
@@ -43,13 +44,13 @@ SETTINGS = {
         readout=REAL_FAKE,
         random=replace(REAL_FAKE, epochs=8),
         kmeans=replace(REAL_FAKE, power=2.0),
-        # One split, in gray: 62.5 %; 60.5 at lr 1e-4.
+        # Accuracy on one split, in gray: 62.5 %; 60.5 at lr 1e-4.
         backprop=Backprop(epochs=6, batch_size=200, lr=3e-4),
         backprop_preprocess=COLOUR,
     ),
 }
-# Chosen like these settings: on the same splits in gray 79.4 and 63.2 % (55.8 after 10
-# epochs at 1e-3).
+# Readouts of the pixels, chosen in the same way. Accuracy on the same splits in gray: 79.4
+# and 63.2 % (55.8 after 10 epochs at 1e-3).
 PIXELS_HEAD = {
     "faces_utk": Readout(loss="cross-entropy", epochs=10, lr=1e-3),
     "faces_real_fake": Readout(loss="cross-entropy", epochs=3, lr=1e-4),

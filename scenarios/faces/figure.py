@@ -1,4 +1,4 @@
-"""How `faces` shows its results: a table, bars and receptive fields."""
+"""The table and the figure of `faces`."""
 
 from collections.abc import Mapping
 from textwrap import fill
@@ -20,11 +20,11 @@ COLORS = {
     "k-means": "C2",
     "pixels": "0.25",
 }
-CHANCE = "largest class"  # what saying the same of every image is worth
+CHANCE = "largest class"  # the accuracy of assigning every image to one class
 
 
 def table(result: xr.Dataset) -> str:
-    """Return mean ± sd of the accuracy in percent, a line for each method."""
+    """Return a table of accuracies in percent (mean ± sd), a line for each method."""
     sets = list(result["data"].values)
     lines = [f"{'':<18}" + "".join(f"{data:>22}" for data in sets)]
     for method in result["network"].values:
@@ -40,10 +40,9 @@ def accuracy(result: xr.Dataset) -> xr.DataArray:
 
 
 def draw(result: xr.Dataset, images: Mapping[str, Images], protocol: str) -> Figure:
-    """Return, for each data set, bars of the accuracy above receptive fields.
+    """Draw bars of the accuracy above receptive fields, a column for each data set.
 
-    `images` are the data sets by their labels: their classes and the number of test images
-    are named in the figure.
+    `images` are the data sets by label; titles name their classes and numbers of images.
     """
     sets = list(result["data"].values)
     rows = 2 if any(kept_fields(result.sel(data=data)).size for data in sets) else 1
@@ -80,17 +79,17 @@ def limits(values: xr.DataArray) -> tuple[float, float]:
 
 
 def draw_bars(ax: Axes, result: xr.Dataset, images: Images) -> None:
-    """Draw the mean accuracy of each method, each seed, and what no method is worth."""
+    """Draw the accuracy of each method, mean and seeds, and that of the largest class."""
     values = accuracy(result)
     methods = [method for method in COLORS if method in result["network"]]
-    for place, method in enumerate(methods):
+    for x, method in enumerate(methods):
         seeds = values.sel(network=method).dropna("seed")
         mean = float(seeds.mean())
-        ax.bar(place, mean, color=COLORS[method], width=0.75)
-        ax.plot(np.full(seeds.size, place), seeds, "o", mfc="w", mec="k", ms=4)
+        ax.bar(x, mean, color=COLORS[method], width=0.75)
+        ax.plot(np.full(seeds.size, x), seeds, "o", mfc="w", mec="k", ms=4)
         ax.annotate(
             f"{mean:.1f}",
-            (place, max(mean, float(seeds.max()))),
+            (x, max(mean, float(seeds.max()))),
             (0, 5),
             textcoords="offset points",
             ha="center",
@@ -105,7 +104,7 @@ def draw_bars(ax: Axes, result: xr.Dataset, images: Images) -> None:
 
 
 def title(images: Images) -> str:
-    """Return what a panel shows: classes, colours, the set, the number of test images."""
+    """Return the title of a panel: classes, colours, data set, number of test images."""
     many = len(images.classes) > 2
     classes = f"{len(images.classes)} classes" if many else " or ".join(images.classes)
     colours = "gray" if images.shape[2] == 1 else "colour"
@@ -113,7 +112,7 @@ def title(images: Images) -> str:
 
 
 def draw_fields(ax: Axes, result: xr.Dataset, images: Images) -> None:
-    """Draw the receptive fields that were kept, each on its own scale."""
+    """Draw the receptive fields on record, each on its own scale."""
     fields = kept_fields(result)
     if not fields.size:
         ax.axis("off")
@@ -122,7 +121,7 @@ def draw_fields(ax: Axes, result: xr.Dataset, images: Images) -> None:
 
 
 def kept_fields(result: xr.Dataset) -> xr.DataArray:
-    """Return the receptive fields of the local rule that there are."""
+    """Return the receptive fields of the local rule on record, maybe none."""
     if "fields" not in result or "local rule" not in result["network"]:
         return xr.DataArray(np.zeros((0, 0)), dims=("unit", "pixel"))
     fields = result["fields"].sel(network="local rule", seed=0)

@@ -1,4 +1,4 @@
-"""Faces as they are learned from, and the networks of this study alone."""
+"""Faces with mirror images, and the networks of this study only."""
 
 from dataclasses import dataclass, replace
 
@@ -16,15 +16,15 @@ FIELD_LEVELS = 64  # a weight is kept as a multiple of 1/64 of its unit's larges
 
 @dataclass(frozen=True, kw_only=True)
 class Faces(Source):
-    """Images that show the same when mirrored, as faces do and digits do not."""
+    """Images whose mirror images belong to the same class, such as faces."""
 
     @property
     def origin(self) -> str:
-        """The known set of faces that it is, or empty."""
+        """Name in `KNOWN` of a set with this content, or an empty string."""
         return KNOWN.get(self.digest, "")
 
     def load(self) -> datasets.Images:
-        """Return the images, with names of the classes that are known."""
+        """Return the images, with names of the classes if the file has none."""
         images = super().load()
         if images.classes != ("0", "1"):  # the file has names of its own
             return images
@@ -32,23 +32,23 @@ class Faces(Source):
         return replace(images, classes=CLASSES.get(name, images.classes))
 
     def to_learn(self, split: Split) -> Split:
-        """Add the mirror images; those scored on stay as they are, and out of it."""
+        """Add mirror images to the training images, not to the images to score on."""
         x, y = split.x_train, split.y_train
         return replace(split, x_train=torch.cat([x, x.flip(2)]), y_train=torch.cat([y, y]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown(Local):
-    """A network some receptive fields of which are kept."""
+    """A network of the local rule that keeps some receptive fields."""
 
     fields: int
-    """Keep those of so many units, the first ones: units are in no order."""
+    """Number of units whose receptive fields are kept, the first ones."""
 
     def score(self, trained: Trained, split: Split) -> xr.Dataset:
-        """Return what is kept of the network, the receptive fields in few levels.
+        """Return the errors, and the receptive fields rounded to few levels.
 
-        Units that learned from few faces show them: those of the known sets, people who
-        did not ask for it, are not kept.
+        Receptive fields may show the faces of people who did not consent to it. So those of
+        the sets in `CLASSES` are not kept.
         """
         if {self.source.origin, self.source.name} & CLASSES.keys():
             return super().score(trained, split)
@@ -60,10 +60,10 @@ class Shown(Local):
 
 @dataclass(frozen=True, kw_only=True)
 class LargestClass(Network):
-    """No network at all: every image is said to be of the class most trained with."""
+    """The control that assigns every image to the largest class of the training set."""
 
     def compute(self) -> xr.Dataset:
-        """Return its errors."""
+        """Return the errors of this control."""
         _, split, _ = self.begin()
         said = split.y_train.mode().values
         errors = {

@@ -1,7 +1,7 @@
-"""Networks whose error is known after each epoch of supervised training.
+"""Networks whose error is recorded after each epoch of supervised training.
 
-Their first layer may be one that learned without labels: a trial of its own, because
-several networks begin with it.
+Their first layer may come from the local rule, without labels. It is a separate trial,
+because several networks use the same layer.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,14 +25,14 @@ from scenarios.support.trials import Network, scored
 
 @dataclass(frozen=True, kw_only=True)
 class Layer(Network):
-    """A layer that learned by the local rule, without labels."""
+    """A layer trained by the local rule, without labels."""
 
     p: float
     competition: Ranking
     training: Training
 
     def compute(self) -> xr.Dataset:
-        """Return its weights, and the seconds in which it learned them."""
+        """Return the weights of the layer, and the seconds of their training."""
         _, split, generator = self.begin()
         (layer, _, _), seconds = experiment.timed(
             lambda: experiment.learn_features(
@@ -51,17 +51,17 @@ class Layer(Network):
 
 @dataclass
 class Curve:
-    """Counts, after each epoch, the images of each class that are recognised."""
+    """Counts of correctly classified images of each class, after each epoch."""
 
     blocks: Sequence[Float[Tensor, "image input"]]
-    """The images scored on, as the network gets them."""
+    """Inputs of the network for the images to score on."""
     y: Int[Tensor, " image"]
     classes: Sequence[str]
     right: list[np.ndarray] = field(default_factory=list)
 
     @torch.no_grad()
     def add(self, epoch: int, network: Callable[[Tensor], Tensor]) -> None:
-        """Count what a network recognises."""
+        """Count the images that a network classifies correctly."""
         answers = torch.cat([network(block).argmax(dim=1) for block in self.blocks])
         self.right.append(self._count(self.y[answers == self.y]))
 
@@ -69,7 +69,7 @@ class Curve:
         return torch.bincount(labels, minlength=len(self.classes)).cpu().numpy()
 
     def dataset(self) -> xr.Dataset:
-        """Return the error of all images, and the accuracy of each class, in percent."""
+        """Return the error and the accuracy of each class after each epoch, in percent."""
         right, total = np.stack(self.right), self._count(self.y)
         accuracy = 100 * right / np.where(total, total, np.nan)  # a class may have no image
         wrong = len(self.y) - right.sum(axis=1)
@@ -91,17 +91,17 @@ class Perceptron(Network):
 
     backprop: Backprop
     layer: Layer | None = None
-    """What the units start from, at unit norm and without biases; None: at random."""
+    """Initial weights of the units, at unit norm and without biases; None: random."""
     frozen: bool = False
-    """Whether the units stay as they start."""
+    """Whether the weights of the units are kept fixed."""
 
     @property
     def needs(self) -> tuple[Layer, ...]:
-        """The trials that it is computed from."""
+        """The trials whose results it uses."""
         return () if self.layer is None else (self.layer,)
 
     def compute(self, *given: xr.Dataset) -> xr.Dataset:
-        """Return its errors after each epoch."""
+        """Return the errors after each epoch."""
         images, split, generator = self.begin()
         fitted = self.preprocess.fit(split.x_train)
         seen = [fitted(block) for block in split.x_eval.split(BLOCK)]
@@ -127,18 +127,18 @@ class Perceptron(Network):
 
 @dataclass(frozen=True, kw_only=True)
 class OwnReadout(Network):
-    """A layer that learned by the local rule, with the readout that belongs to it."""
+    """A layer trained by the local rule, with the readout of the local rule."""
 
     readout: Readout
     layer: Layer
 
     @property
     def needs(self) -> tuple[Layer, ...]:
-        """The trials that it is computed from."""
+        """The trials whose results it uses."""
         return (self.layer,)
 
     def compute(self, *given: xr.Dataset) -> xr.Dataset:
-        """Return its errors after each epoch of the readout."""
+        """Return the errors after each epoch of the readout."""
         [layer] = given
         images, split, generator = self.begin()
         fitted = self.preprocess.fit(split.x_train)
@@ -162,10 +162,10 @@ class OwnReadout(Network):
 
 
 def weights_of(layer: xr.Dataset, like: Tensor) -> Float[Tensor, "unit pixel"]:
-    """Return the weights of a layer, where `like` is."""
+    """Return the weights of a layer, with device and dtype of `like`."""
     return torch.from_numpy(layer["weights"].values).to(like)
 
 
 def layer_seconds(given: Sequence[xr.Dataset]) -> dict[str, float]:
-    """Return the seconds in which the first layer was learned; a random one took none."""
+    """Return the training time of the first layer in seconds, 0 if it is random."""
     return {"layer_seconds": sum(float(layer["layer_seconds"]) for layer in given)}

@@ -8,7 +8,7 @@ from scenarios.ladder.config import Config, chosen
 from scenarios.support.command import command
 
 if __name__ == "__main__":
-    # So that what is given counts, the defaults of a full study included.
+    # Flags override QUICK, also where they are equal to a default of the full study.
     quick = re.search(r"--preset[ =]quick\b", " ".join(sys.argv[1:]))
     short = chosen(Config(preset="quick")) if quick else None
     command(
@@ -16,6 +16,6 @@ if __name__ == "__main__":
         ladder.run,
         Config,
         ladder.__doc__,
-        left="finished parts are kept",
+        left="finished trials are saved",
         default=short,
     )

@@ -1,4 +1,4 @@
-"""What the ladder compares, and with how much of it."""
+"""Settings of the ladder."""
 
 import math
 from dataclasses import dataclass, fields, replace
@@ -11,61 +11,60 @@ from scenarios.support.checks import check_counts, check_increasing, check_shari
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is compared. The defaults take about 45 minutes on one core."""
+    """Settings of the comparison. The defaults take about an hour on one core."""
 
     data: str = "mnist"
     """digits, mnist, fashion_mnist, cifar10, cifar100, an .npz file or an image folder."""
     data_root: Path | None = None
-    """Where data sets lie [$NEURODYN_DATA, else the user's cache]."""
+    """Folder of the data sets [$NEURODYN_DATA, else the user's cache]."""
     units: tuple[int, ...] = (100, 500)
-    """Sizes of networks. The circuit is trained, and timed, at the first."""
+    """Sizes of networks. The circuit is trained at the first size only."""
     trained: tuple[int, ...] | None = None
-    """Those sizes that are trained in mini-batches and timed [all]."""
+    """Sizes that are trained in mini-batches and timed [all]."""
     seeds: int = 3
-    """Networks of each kind."""
+    """Seeds of each network, from 0."""
     num_images: tuple[int, ...] = (20, 20)
-    """Images shown to the circuit for one step of learning, for each size of network."""
+    """Images shown to the circuit for one step of learning, a number for each size."""
     w_inh: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9, 0.95, 0.99, 1.2)
-    """Strengths of lateral inhibition of one step; larger networks than the first have
-    every second of them."""
+    """Strengths of lateral inhibition for one step of learning. Networks larger than the
+    first use every second strength."""
     durations: tuple[float, ...] = (5, 10, 20, 50, 100, 300)
-    """Presentation times T of one step, in time constants τ. Those above 100 are for the
-    first size of network only, and for w_inh of 0.9 or more."""
+    """Presentation times T for one step of learning, in time constants τ. Times above 100
+    are used for the first size of network only, and for w_inh of 0.9 or more."""
     shares: tuple[float, ...] = (0.5, 0.7, 0.9, 0.99)
-    """Thresholds h* that are a share of the winner's settled activity; one fixed h*, which
-    most training images pass with one unit, is compared as well."""
+    """Thresholds h*, as shares of the winner's settled activity. A fixed h* is compared
+    too: the one that exactly one unit reaches on most training images."""
     ks: tuple[int, ...] = (2, 3, 7)
-    """Ranks k that unlearn."""
+    """Ranks k of the unit that learns anti-Hebbian."""
     deltas: tuple[float, ...] = (0.2, 0.4, 0.8)
-    """Strengths Δ of unlearning."""
+    """Strengths Δ of anti-Hebbian learning."""
     epochs: int = 10
-    """Passes of mini-batch learning over all images, until the weights are late. Larger
-    networks than the first have half as many for one step of learning, and twice as many
-    for whole trainings."""
+    """Epochs of mini-batch learning. Networks larger than the first have half as many
+    before one step of learning, and twice as many in whole trainings."""
     head_epochs: int = 10
-    """Passes of the readout, and of back-propagation."""
+    """Epochs of the readout, and of back-propagation."""
     presentations: int = 20_000
-    """Images shown one by one to networks that learn at batch 1, the circuit included."""
+    """Presentations in a training at batch 1, the circuit included."""
     train_duration: float = 50
-    """T/τ of the circuit that learns continuously; settled learning takes twice as long."""
+    """T/τ of the circuit with continuous learning; settled learning uses twice this T."""
     rate: float = 0.05
-    """Step ε of learning at batch 1, images of unit norm: T / τ_L of the circuit."""
+    """Learning rate ε at batch 1 with images of unit norm; in the circuit ε = T / τ_L."""
     step_backend: str = "cython"
-    """Backend of Brian2 for one step: numpy, or cython, which compiles once for all."""
+    """Backend of Brian2 for one step of learning: numpy, or cython, which compiles once."""
     backend: str = "cpp"
     """Backend of Brian2 for whole trainings."""
     preset: Literal["full", "quick"] = "full"
-    """quick: the digits, and little of everything that is not given: about a minute."""
+    """quick: the digits and small networks, one to two minutes; other flags override it."""
     workers: int = 0
-    """Processes among which the grid is shared; 0: none but this one."""
+    """Worker processes that compute trials, one thread each; 0: only this process."""
     scheduler: str | None = None
-    """Address of a running dask scheduler that shares it (host:port)."""
+    """Address of a running dask scheduler that distributes the trials (host:port)."""
     out: Path | None = None
-    """Folder of results, where finished parts are kept [runs/ladder]."""
+    """Folder of results and finished trials [runs/ladder]."""
     figure: Path | None = None
-    """File of the figure; its panels lie beside it [figures/ladder.png]."""
+    """File of the figure; its panels go to a folder beside it [figures/ladder.png]."""
     overwrite: bool = False
-    """Compute finished parts again."""
+    """Compute finished trials again."""
 
     def __post_init__(self) -> None:
         check_counts(self, "seeds", "epochs", "head_epochs")
@@ -86,29 +85,29 @@ class Config:
     def _check_grid(self) -> None:
         if len(self.num_images) != len(self.units) or min(self.num_images) < 2:
             raise ValueError(
-                f"num_images is {self.num_images}: for each of the sizes {self.units} one "
-                "number, 2 or more, is needed"
+                f"num_images is {self.num_images}: give one number, 2 or more, for each of "
+                f"the sizes {self.units}"
             )
         if not (self.trained_units and set(self.trained_units) <= set(self.units)):
             raise ValueError(
-                f"trained is {self.trained}: it must be some of the sizes {self.units}"
+                f"trained is {self.trained}: give one or some of the sizes {self.units}"
             )
         if not (self.shares[0] > 0 and self.shares[-1] < 1):
             raise ValueError(
-                f"shares are {self.shares}: above 0 and below 1 are needed (at 1, rounding "
-                "would decide who learns)"
+                f"shares are {self.shares}: they must be above 0 and below 1 (at 1, "
+                "rounding would decide which units learn)"
             )
         if not (self.deltas[0] > 0 and math.isfinite(self.deltas[-1])):
             raise ValueError(f"deltas are {self.deltas}: they must be positive")
         if not (self.ks[0] >= 2 and self.ks[-1] <= self.units[0]):
             raise ValueError(
-                f"ks are {self.ks}: ranks from 2 to the {self.units[0]} units of the "
-                "smallest network can unlearn"
+                f"ks are {self.ks}: give ranks from 2 to {self.units[0]}, the number of "
+                "units of the smallest network"
             )
         if not 0 < self.durations[0] <= 100:
             raise ValueError(
-                f"durations are {self.durations}: positive times are needed, and one of at "
-                "most 100, which all networks can afford"
+                f"durations are {self.durations}: give positive times, the first of them "
+                "at most 100, which all sizes of network use"
             )
 
     def _check_training(self) -> None:
@@ -118,13 +117,13 @@ class Config:
                 raise ValueError(f"{name} is {value}: it must be positive and finite")
         if self.presentations < 10:
             raise ValueError(
-                f"presentations is {self.presentations}: 10 or more are needed, for as "
-                "many snapshots"
+                f"presentations is {self.presentations}: 10 or more are needed, for 10 "
+                "snapshots"
             )
 
     @property
     def quick(self) -> bool:
-        """Whether this is the short version."""
+        """Whether this is the quick preset."""
         return self.preset == "quick"
 
     @property
@@ -133,7 +132,7 @@ class Config:
         return self.units if self.trained is None else self.trained
 
     def is_first(self, num_units: int) -> bool:
-        """Return whether this is the size of network of which most is computed."""
+        """Return whether this is the first size of network, which has most trials."""
         return num_units == self.units[0]
 
     def has_all(self, num_units: int) -> bool:
@@ -151,14 +150,14 @@ class Config:
         return tuple(t for t in self.durations if slow or t <= 100)
 
     def full_passes_of(self, num_units: int) -> int:
-        """Return how often a size of network that is trained at full scale sees all images.
+        """Return the number of epochs of a whole training in mini-batches.
 
-        More units need longer until their norms are 1.
+        Larger networks need more epochs until the weights of all units have norm 1.
         """
         return self.epochs if self.is_first(num_units) else 2 * self.epochs
 
     def passes_of(self, num_units: int, epochs: int) -> int:
-        """Return how often a size of network sees all images."""
+        """Return the number of epochs before one step of learning."""
         return epochs if self.is_first(num_units) else max(1, epochs // 2)
 
 
@@ -175,14 +174,14 @@ QUICK = Config(
     head_epochs=20,
     presentations=50,
     train_duration=10,
-    step_backend="numpy",  # compiling would take longer than so little takes to run
+    step_backend="numpy",  # compiling would take longer than these short simulations
     backend="numpy",
     trained=(20,),
 )
 
 
 def chosen(config: Config) -> Config:
-    """Return the settings to use: QUICK, where a quick one has defaults."""
+    """Return the settings to use: with the quick preset, QUICK in place of defaults."""
     if not config.quick:
         return config
     small = {

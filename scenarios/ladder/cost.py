@@ -1,7 +1,7 @@
-"""What each level costs: seconds, memory, and where the time goes.
+"""The cost of each level: seconds, their parts, and memory.
 
-Seconds are of the processor, so that what else runs on the machine does not count. Each
-way of learning runs in a process of its own, whose memory is then known.
+Seconds are processor time, so that other programs on the machine do not count. Each way of
+learning runs in its own process, to measure its peak memory.
 """
 
 import json
@@ -26,10 +26,10 @@ from fastpath.plasticity import Normalize
 from scenarios.ladder.networks import Source
 from scenarios.support.circuit import RANKING, TAU_MS
 
-SHORT, LONG = 10.0, 100.0  # T/τ of the circuit: two, so that steps are told from the rest
+SHORT, LONG = 10.0, 100.0  # T/τ of the circuit; their difference is the cost of time steps
 EQUILIBRIUM = Equilibrium(w_inh=0.9, h_star=0.3, delta=0.4)
 MEGABYTE = 2**20
-SECONDS = 0.2  # for which closed forms are repeated
+SECONDS = 0.2  # minimum duration of a measurement of the closed forms
 
 # way of learning: (timing or rule, backend or images per mini-batch)
 WAYS: dict[str, tuple[str, str | int]] = {
@@ -53,21 +53,21 @@ IMAGES = {"numpy": 2, "cython": 10, "cpp": 50}  # shown to the circuit
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one way of learning costs with one size of network."""
+    """The cost of one way of learning with one size of network."""
 
     source: Source
     num_units: int
     way: str
     isolated: bool = True
-    """In a process of its own; else memory is not known."""
+    """Measure in a separate process; otherwise the memory is not measured reliably."""
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its values of the dims along which results are stacked."""
+        """Coordinates at which the result is stacked, by dim."""
         return {"num_units": self.num_units, "way": self.way}
 
     def compute(self) -> xr.Dataset:
-        """Return seconds per 1000 images, in all and in parts, and memory."""
+        """Return seconds per 1000 images, in total and by part, and memory."""
         if not self.isolated:
             return xr.Dataset(measured(self.source, self.num_units, self.way))
         source = asdict(self.source)
@@ -89,7 +89,7 @@ class Cost:
 
 
 def measured(source: Source, num_units: int, way: str) -> dict[str, float]:
-    """Return what a way of learning costs, measured in this process."""
+    """Return the cost of a way of learning, measured in this process."""
     kind, how = WAYS[way]
     x = source.validation().x_eval
     layer = source.start(num_units, x[0].numel())
@@ -98,16 +98,16 @@ def measured(source: Source, num_units: int, way: str) -> dict[str, float]:
         result = circuit(source.seen(x[: IMAGES[how]]), layer.weights, kind, how)
     else:
         result = closed_form(source.seen(x[:1000]).float(), layer.weights, kind, how)
-    # What learning adds to data and libraries. The memory of a compiled program is not
-    # known: the compiler is a child of this process too, and larger.
+    # Memory that learning adds to data and libraries. That of a compiled program cannot be
+    # measured: the compiler is a child of this process too, and larger.
     memory = np.nan if how == "cpp" else (most_memory() - before) / MEGABYTE
     return {**result, "memory_mb": memory}
 
 
 def most_memory() -> float:
-    """Return the most bytes that this program has held (Linux; NaN elsewhere).
+    """Return the peak memory of this process in bytes (Linux; NaN elsewhere).
 
-    Not by getrusage: there a process begins with the peak of the one that started it.
+    getrusage would not do: there a process starts with the peak of its parent.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -117,15 +117,15 @@ def most_memory() -> float:
 
 
 def processor_seconds() -> float:
-    """Return the processor time that this process and its children have had."""
-    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    """Return the processor time of this process and its children."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def circuit(
     v: torch.Tensor, weights: torch.Tensor, kind: str, backend: str
 ) -> dict[str, float]:
-    """Return seconds per 1000 images at T = LONG τ; of it, what does not grow with T."""
+    """Return seconds per 1000 images at T = LONG τ, and the part that grows with T."""
     timing = neurodyn.Settled() if kind == "settled" else neurodyn.Continuous()
     seconds, build = [], 0.0
     for duration in (SHORT, LONG):
@@ -146,7 +146,7 @@ def circuit(
             backend=backend,
         )
         spent = time.perf_counter() - start
-        # Of the time that passed, what this process and its compiler and program had.
+        # The share of wall time for which this process, compiler and program had a core.
         share = min(1.0, (processor_seconds() - before) / spent)
         seconds.append(1000 * share * run.attrs["run_seconds"] / len(v))
         build = share * (spent - run.attrs["run_seconds"])
@@ -164,7 +164,7 @@ def circuit(
 def closed_form(
     v: torch.Tensor, weights: torch.Tensor, kind: str, batch: int
 ) -> dict[str, float]:
-    """Return seconds per 1000 images of learning in mini-batches, and of its parts."""
+    """Return seconds per 1000 images of mini-batch learning, in total and by part."""
     from fastpath.layers import Dense
 
     layer = Dense(weights.float())
@@ -183,7 +183,7 @@ def closed_form(
     kernels = layer.kernels
     drive = {id(part): layer.drive(part) for part in parts}
     found = {}
-    for part in parts:  # copies: a call reuses the memory of the one before
+    for part in parts:  # copies: each call reuses the memory of the previous call
         learners = kernels.learners(rule, drive[id(part)])
         assert learners is not None
         found[id(part)] = Learners(*(one.clone() for one in learners))
@@ -207,9 +207,9 @@ def closed_form(
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    given = json.loads(sys.argv[1])
-    root = Path(given["root"]) if given["root"] else None
+    request = json.loads(sys.argv[1])
+    root = Path(request["root"]) if request["root"] else None
     numbers = measured(
-        Source(**given["source"], root=root), given["num_units"], given["way"]
+        Source(**request["source"], root=root), request["num_units"], request["way"]
     )
     print(json.dumps({name: float(np.float64(value)) for name, value in numbers.items()}))

@@ -1,8 +1,9 @@
 """Does a circuit that obeys Dale's law behave like eq. 8?
 
 K excitatory cells inhibit each other through one inhibitory cell of time constant τ_I (see
-`neurodyn.circuits.dale`), and are compared with lateral inhibition of the same weights: the
-settled activity, who learns from it, and what is learned while it settles.
+`neurodyn.circuits.dale`). The circuit is compared with lateral inhibition of the same
+weights: by settled activity, by the g that follows from it, and by the ΔW of continuous
+learning.
 """
 
 from collections.abc import Hashable
@@ -30,7 +31,7 @@ NUMBERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ExcInh:
-    """The E/I circuit beside eq. 8, at one time constant of its inhibitory cell."""
+    """Comparison of E/I circuit and eq. 8, at one time constant of the inhibitory cell."""
 
     step: OneStep
     tau_inh: float
@@ -38,19 +39,22 @@ class ExcInh:
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its values of the dims along which results are stacked."""
-        place = {"w_inh": self.step.w_inh, "tau_inh": self.tau_inh}
-        return {**place, "seed": self.step.network.source.seed}
+        """Coordinates at which the result is stacked, by dim."""
+        return {
+            "w_inh": self.step.w_inh,
+            "tau_inh": self.tau_inh,
+            "seed": self.step.network.source.seed,
+        }
 
     def compute(self, network: xr.Dataset) -> xr.Dataset:
-        """Return how near both circuits are at the end of each T (duration)."""
+        """Return the agreement of both circuits at the end of each T (duration)."""
         trial, step = self.step, Step.of(self.step, network)
         dale = neurodyn.DaleInhibition(
             tau_exc_ms=TAU_MS,
             tau_inh_ms=self.tau_inh * TAU_MS,
             w_ie=trial.w_inh,
             w_self=trial.w_inh,
-            input_sign=0,  # the weights of a network that was trained without Dale's law
+            input_sign=0,  # the network was trained without Dale's law
         )
         _, lateral = simulated(trial, step)
         try:
@@ -68,7 +72,7 @@ class ExcInh:
         result: dict[str, list[float]] = {name: [] for name in NUMBERS[1:]}
         delta = trial.deltas[0]
         reference = hebbian - delta * anti
-        for place, duration in enumerate(trial.durations):
+        for t, duration in enumerate(trial.durations):
             h = repaired.at(duration)
             for name, other in (
                 ("ei_distance", step.settled),
@@ -76,19 +80,19 @@ class ExcInh:
             ):
                 away = abs(h - other).max(axis=1) / largest
                 result[name].append(float(np.median(away)))
-            above, below = ours["settled", "T", place]
+            above, below = ours["settled", "T", t]
             g = above - delta * below
             result["ei_same_g"].append(float((g == reference).all(axis=1).mean()))
             result["ei_cosine"].append(likeness(step, g, reference))
             both = [
                 pair[0] - delta * pair[1]
-                for pair in (shares["continuous", "T", place] for shares in (ours, theirs))
+                for pair in (shares["continuous", "T", t] for shares in (ours, theirs))
             ]
             result["ei_cosine_continuous"].append(likeness(step, *both))
         return self.labelled({"ei_bounded": 1.0, **result})
 
     def labelled(self, numbers: "dict[str, list[float] | float]") -> xr.Dataset:
-        """Return the numbers at each T; NaN for those that there are not."""
+        """Return the numbers at each T, NaN for those that are missing."""
         length = len(self.step.durations)
         values = {
             name: np.broadcast_to(numbers.get(name, np.nan), length) for name in NUMBERS
@@ -100,7 +104,7 @@ class ExcInh:
 
 
 def likeness(step: Step, first: np.ndarray, second: np.ndarray) -> float:
-    """Return the cosine of ΔW of two g (image, unit)."""
-    one, two = (step.change(g).flatten() for g in (first, second))
-    size = float(one.norm() * two.norm())
-    return float(one @ two) / size if size else np.nan
+    """Return the cosine of the ΔW of two g (image, unit)."""
+    changes = [step.change(g).flatten() for g in (first, second)]
+    size = float(changes[0].norm() * changes[1].norm())
+    return float(changes[0] @ changes[1]) / size if size else np.nan

@@ -1,6 +1,7 @@
-"""The figure of the ladder, and each of its panels by itself."""
+"""The figure of the ladder, and a file for each of its panels."""
 
 import json
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ COLORS = {
     "random": "0.75",
 }
 DASHES = ("-", "--", ":", "-.")
+CAPTION_WIDTH = 280  # characters of a line that fit into the width of the figure
 
 
 def band(ax: Axes, values: xr.DataArray, dim: str, **style: object) -> None:
@@ -38,12 +40,12 @@ def band(ax: Axes, values: xr.DataArray, dim: str, **style: object) -> None:
 
 
 def late(result: xr.Dataset) -> xr.Dataset:
-    """Return the published k and Δ on late weights and raw images."""
+    """Return the results with published k and Δ, from late weights and raw images."""
     return published(result).sel(stage="late", images="raw")
 
 
 def circuit_to_equilibrium(result: xr.Dataset, ax: Axes) -> None:
-    """Draw cos(ΔW) of the circuit's timings with the equilibrium, against T."""
+    """Draw cos(ΔW) of circuit and equilibrium against T, for all timings of learning."""
     view = late(result).isel(num_units=0).sel(reference="equilibrium", h_star="fixed")
     for dash, w_inh in zip(DASHES, shown_w_inh(result), strict=False):
         for level in ("continuous", "gated", "settled"):
@@ -77,7 +79,7 @@ def equilibrium_to_ranking(result: xr.Dataset, ax: Axes) -> None:
 
 
 def identical_g(result: xr.Dataset, ax: Axes) -> None:
-    """Draw on how many images all units learn as in the equilibrium."""
+    """Draw the share of images on which all units have the equilibrium's g."""
     view = late(result).isel(duration=0).sel(reference="equilibrium")
     for dash, num_units in zip(DASHES, result["num_units"].values, strict=False):
         for level in ("ranking", "ranks 2..m"):
@@ -93,28 +95,28 @@ def identical_g(result: xr.Dataset, ax: Axes) -> None:
 
 
 def stages(result: xr.Dataset, ax: Axes) -> None:
-    """Draw cos(ΔW) of ranking and equilibrium at three stages, and the floor."""
+    """Draw cos(ΔW) of ranking and equilibrium by stage of training, and the floor."""
     view = published(result).isel(duration=0, num_units=0)
     view = view.sel(reference="equilibrium", w_inh=shown_w_inh(result)[-1])
-    place, ticks = 0.0, {}
+    x, ticks = 0.0, {}
     for images in result["images"].values:
         for stage in STAGES:
-            ticks[place] = f"{stage}\n{images}"
+            ticks[x] = f"{stage}\n{images}"
             for level, shift in (("ranking", -0.2), ("Hebb only", 0.2)):
                 for h_star, filled in (("fixed", "none"), (best_share(result), None)):
                     values = view["cosine"].sel(
                         images=images, stage=stage, level=level, h_star=h_star
                     )
                     ax.errorbar(
-                        place + shift,
+                        x + shift,
                         float(values.mean("seed")),
                         yerr=float(statistics.sd(values)),
                         fmt="o",
                         mfc=filled or COLORS[level],
                         color=COLORS[level],
-                        label=f"{level}, h* {h_star}" if place == 0 else None,
+                        label=f"{level}, h* {h_star}" if x == 0 else None,
                     )
-            place += 1
+            x += 1
     ax.set_xticks(list(ticks), list(ticks.values()), fontsize=6)
     ax.set(ylabel="cos(ΔW, ΔW equilibrium)", ylim=(None, 1.03))
     ax.set_title(
@@ -125,37 +127,37 @@ def stages(result: xr.Dataset, ax: Axes) -> None:
 
 
 def imitation(result: xr.Dataset, ax: Axes) -> None:
-    """Draw how near the best equilibrium comes to each ranking, beside the floor."""
+    """Draw cos(ΔW) of each ranking and the closest equilibrium, and the floor."""
     view = published(result, k=None).sel(images="raw")
     width = 0.8 / (len(result["threshold"]) + 1)
     labels = []
-    for place, (num_units, k) in enumerate(
+    for group, (num_units, k) in enumerate(
         (n, k) for n in result["num_units"].values for k in result["k"].values
     ):
-        one = view.sel(num_units=num_units, k=k)
+        at_k = view.sel(num_units=num_units, k=k)
         labels.append(f"k = {k}\n{num_units}")
         for i, kind in enumerate(result["threshold"].values):
-            at_kind = one.sel(threshold=kind)
+            at_kind = at_k.sel(threshold=kind)
             values, w_inh = at_kind["mimic_cosine"], at_kind["mimic_w_inh"]
-            x = place + (i - 1) * width
+            x = group + (i - 1) * width
             ax.bar(
                 x,
                 float(values.mean()),
                 width,
                 yerr=float(statistics.sd(values)),
                 color=f"C{i}",
-                label=str(kind) if place == 0 else None,
+                label=str(kind) if group == 0 else None,
             )
             note = f"{float(w_inh.mean()):.2f}"
             ax.text(x, 0.03, note, fontsize=5, ha="center", rotation=90, color="w")
-        floor = one["mimic_floor"]
+        floor = at_k["mimic_floor"]
         ax.bar(
-            place + 2 * width,
+            group + 2 * width,
             float(floor.mean()),
             width,
             yerr=float(statistics.sd(floor)),
             color=COLORS["Hebb only"],
-            label="winner alone" if place == 0 else None,
+            label="winner alone" if group == 0 else None,
         )
     ax.set_xticks(range(len(labels)), labels, fontsize=7)
     ax.set(ylabel="cos(ΔW, ΔW ranking)", ylim=(0, 1.35))
@@ -164,7 +166,7 @@ def imitation(result: xr.Dataset, ax: Axes) -> None:
 
 
 def following(result: xr.Dataset, ax: Axes) -> None:
-    """Draw how far the same units stay together while they learn."""
+    """Draw the cosine of each unit's weights with the equilibrium's during training."""
     for rule in result["rule"].values:
         if rule != "equilibrium":
             values = result["same_unit_cosine"].sel(rule=rule)
@@ -175,7 +177,7 @@ def following(result: xr.Dataset, ax: Axes) -> None:
 
 
 def features(result: xr.Dataset, ax: Axes) -> None:
-    """Draw the distribution of cosines of matched features."""
+    """Draw the cumulative distribution of cosines of matched features."""
     rules = [rule for rule in result["rule"].values if rule != "equilibrium"]
     alike = result["feature_cosine"].sel(other_rule="equilibrium")
     for rule in rules:
@@ -191,7 +193,7 @@ def features(result: xr.Dataset, ax: Axes) -> None:
 
 
 def fields(result: xr.Dataset, ax: Axes) -> None:
-    """Draw the weights of the same units under each rule."""
+    """Draw the weights of the same units trained by each rule."""
     weights = result["train_weights"].isel(seed=0)
     height, width, channel = map(int, result.attrs["image_shape"])
     order = weights.sel(rule="equilibrium").values
@@ -212,23 +214,23 @@ def fields(result: xr.Dataset, ax: Axes) -> None:
 
 
 def errors(result: xr.Dataset, ax: Axes) -> None:
-    """Draw test errors with their controls."""
+    """Draw the test errors of all trainings and controls."""
     first = result.isel(num_units=0)
     bars: list[tuple[str, xr.DataArray, str]] = [
         (f"{rule}", first["train_error"].sel(rule=rule), COLORS[rule])
         for rule in result["rule"].values
     ]
     for num_units in trained(result):
-        one = result["full_error"].sel(num_units=num_units)
+        error = result["full_error"].sel(num_units=num_units)
         bars += [
-            (f"{name} {num_units}", one.sel(network=name), COLORS.get(name, "0.85"))
+            (f"{name} {num_units}", error.sel(network=name), COLORS.get(name, "0.85"))
             for name in result["network"].values
         ]
-    for place, (_, values, color) in enumerate(bars):
+    for x, (_, values, color) in enumerate(bars):
         middle = float(values.mean())
-        ax.bar(place, middle, yerr=float(statistics.sd(values)), color=color, capsize=2)
+        ax.bar(x, middle, yerr=float(statistics.sd(values)), color=color, capsize=2)
         ax.text(
-            place,
+            x,
             middle,
             f" {middle:.1f}",
             rotation=90,
@@ -246,7 +248,7 @@ def errors(result: xr.Dataset, ax: Axes) -> None:
 
 
 def thresholds(result: xr.Dataset, ax: Axes) -> None:
-    """Draw the validation errors among which w_inh and h* were chosen."""
+    """Draw the validation errors by which w_inh and h* were chosen."""
     tables = {"batch 1": result["tried_error"]}
     for num_units in trained(result):
         name = f"mini-batches, {num_units}"
@@ -272,7 +274,7 @@ def thresholds(result: xr.Dataset, ax: Axes) -> None:
 
 
 def exc_inh(result: xr.Dataset, ax: Axes) -> None:
-    """Draw how near the E/I circuit comes to eq. 8."""
+    """Draw the agreement of the E/I circuit with eq. 8 against τ_I."""
     view = result.isel(dale_duration=-1)
     for color, w_inh in enumerate(result["dale_w_inh"].values):
         for name, dash, label in (
@@ -289,7 +291,7 @@ def exc_inh(result: xr.Dataset, ax: Axes) -> None:
 
 
 def cost(result: xr.Dataset, ax: Axes) -> None:
-    """Draw what 1000 images cost."""
+    """Draw the seconds of learning from 1000 images."""
     ways, sizes = result["way"].values, trained(result)
     height = 0.8 / len(sizes)
     for i, num_units in enumerate(sizes):
@@ -325,7 +327,7 @@ PANELS: dict[str, Callable[[xr.Dataset, Axes], None]] = {
 
 
 def draw(result: xr.Dataset, path: Path) -> list[Path]:
-    """Write the figure, and its panels to the folder beside it; return what was written."""
+    """Write the figure, and each panel to a folder beside it; return both paths."""
     whole = Figure(figsize=(17, 13), layout="constrained")
     for ax, panel in zip(whole.subplots(3, 4).flat, PANELS.values(), strict=True):
         panel(result, ax)
@@ -344,15 +346,17 @@ def draw(result: xr.Dataset, path: Path) -> list[Path]:
 
 
 def caption(result: xr.Dataset) -> str:
-    """Return what the figure shows and by which protocol."""
+    """Return the protocol, wrapped to the width of the figure."""
     config = json.loads(result.attrs["config"])
-    shown = ", ".join(map(str, config["num_images"]))
+    num_images = ", ".join(map(str, config["num_images"]))
     sizes = ", ".join(map(str, config["units"]))
-    return (
-        f"{config['data']}; mean ± sd of {config['seeds']} seeds. One step: {shown} "
+    one_step = (
+        f"{config['data']}; mean ± sd of {config['seeds']} seeds. One step: {num_images} "
         f"validation images for {sizes} units, weights learned by ranking (k = 2, Δ = "
-        "0.4), raw pixels unless said; fixed h*: the one that most other validation "
-        "images pass with one unit; all levels have Δ = 0.4.\n"
+        "0.4), raw pixels unless said; fixed h*: the h* that exactly one unit reaches on "
+        "most other validation images; all levels have Δ = 0.4."
+    )
+    whole = (
         f"Whole trainings: unit-norm images; batch 1: {config['presentations']} "
         f"presentations, ε = {config['rate']:g}, no max-normalisation, circuit settled at "
         f"T = {2 * config['train_duration']:g} τ or continuous at "
@@ -362,3 +366,4 @@ def caption(result: xr.Dataset) -> str:
         "w_inh and h* were chosen on validation images; test images were used for the "
         "errors alone."
     )
+    return "\n".join(textwrap.fill(text, CAPTION_WIDTH) for text in (one_step, whole))

@@ -1,4 +1,4 @@
-"""What the variables and dims of the results are."""
+"""Units and descriptions of the variables and dims of the results."""
 
 import xarray as xr
 
@@ -6,16 +6,16 @@ import xarray as xr
 LABELS = {
     # dims
     "num_units": ("1", "number of hidden units"),
-    "images": ("1", "pixels in [0, 1], or images of unit norm as well"),
-    "seed": ("1", "seed of the start, the split and the order of images"),
-    "stage": ("1", "weights before, after the first epoch, after all epochs of ranking"),
+    "images": ("1", "preprocessing: pixels in [0, 1], raw or brought to unit norm"),
+    "seed": ("1", "seed of the initial weights, the split and the order of images"),
+    "stage": ("1", "stage of training by ranking: before, after one epoch, after all"),
     "w_inh": ("1", "strength of lateral inhibition"),
     "h_star": ("1", "threshold h*: fixed, or this share of the winner's settled activity"),
     "duration": ("1", "presentation time T / τ"),
-    "k": ("1", "rank that unlearns in the ranking"),
-    "delta": ("1", "strength Δ of unlearning, in all levels"),
+    "k": ("1", "rank of the unit that learns anti-Hebbian in the ranking"),
+    "delta": ("1", "strength Δ of anti-Hebbian learning, in all levels"),
     "level": ("1", "level of the ladder, or control"),
-    "reference": ("1", "level with which it is compared"),
+    "reference": ("1", "level with which a level is compared"),
     "timing": ("1", "when the synapses learn"),
     "threshold": ("1", "kind of h* in the imitation of a ranking"),
     "dale_w_inh": ("1", "w_IE = w_self of the E/I circuit"),
@@ -23,10 +23,10 @@ LABELS = {
     "dale_duration": ("1", "presentation time T / τ_E"),
     "tried_w_inh": ("1", "strengths of inhibition tried for whole trainings"),
     "tried_h_star": ("1", "thresholds tried for whole trainings"),
-    "rule": ("1", "what learns from one image at a time"),
-    "other_rule": ("1", "what learns from one image at a time"),
-    "network": ("1", "what learns in mini-batches, or control"),
-    "snapshot": ("1", "presentations before"),
+    "rule": ("1", "level trained at batch 1"),
+    "other_rule": ("1", "level trained at batch 1"),
+    "network": ("1", "level trained in mini-batches, or control"),
+    "snapshot": ("1", "number of presentations before the snapshot"),
     "unit": ("1", "hidden unit"),
     "pixel": ("1", "input pixel"),
     "way": ("1", "level, and backend or images per mini-batch"),
@@ -35,14 +35,14 @@ LABELS = {
     "norm": ("1", "size of ΔW relative to that of the reference"),
     "same_g": ("1", "share of images on which all units have the reference's g"),
     "hebbian": ("1", "units per image that learn Hebbian, equilibrium"),
-    "anti": ("1", "units per image that unlearn, equilibrium"),
+    "anti": ("1", "units per image that learn anti-Hebbian, equilibrium"),
     "order_equal": ("1", "share of images on which the order of h(T) is that of I"),
     "active_sets_equal": ("1", "share of images with the equilibrium's active set at T"),
     "active_units": ("1", "active units at T"),
     "active_units_settled": ("1", "active units, equilibrium"),
-    "active_units_most": ("1", "the most active units of an image, equilibrium"),
+    "active_units_most": ("1", "largest number of active units of an image, equilibrium"),
     "distance": ("1", "median over images of max |h(T) − h_eq| / I_max"),
-    "fixed_h_star": ("1", "the fixed h*, which most training images pass with one unit"),
+    "fixed_h_star": ("1", "fixed h*: exactly one unit reaches it on most images"),
     "largest_drive": ("1", "mean of the largest drive of an image"),
     "m": ("1", "last rank of 'ranks 2..m'"),
     "dt_ms": ("ms", "time step of Euler's method"),
@@ -53,11 +53,11 @@ LABELS = {
     ),
     "plastic_cosine": ("1", "cosine of ΔW of plastic synapses with that from traces"),
     # imitation of a ranking by the equilibrium
-    "mimic_w_inh": ("1", "w_inh most like the ranking"),
-    "mimic_h_star": ("1", "h* most like the ranking, in units of the drive or as a share"),
-    "mimic_delta": ("1", "Δ of the equilibrium most like the ranking"),
-    "mimic_cosine": ("1", "cosine of ΔW with that of the ranking, on images not chosen on"),
-    "mimic_floor": ("1", "the same of Hebbian learning by the winner alone"),
+    "mimic_w_inh": ("1", "w_inh of the best imitation"),
+    "mimic_h_star": ("1", "h* of the best imitation, in units of the drive or as a share"),
+    "mimic_delta": ("1", "Δ of the best imitation"),
+    "mimic_cosine": ("1", "cosine of ΔW with that of the ranking, on other images"),
+    "mimic_floor": ("1", "this cosine for Hebbian learning by the winner alone"),
     # E/I circuit
     "ei_bounded": ("1", "1 where activity stays finite, 0 where it runs away"),
     "ei_distance": ("1", "median of max |h_E(T) − h_eq| / I_max"),
@@ -90,14 +90,14 @@ LABELS = {
     ),
     # cost
     "seconds_per_1000": ("s", "seconds of learning from 1000 images"),
-    "dynamics": ("s", "of it: time steps of the circuit"),
-    "drive_and_plasticity": ("s", "of it: drive and weights, once a presentation"),
+    "dynamics": ("s", "seconds of time steps of the circuit"),
+    "drive_and_plasticity": ("s", "seconds of drive and weight update per presentation"),
     "cost_dt_ms": ("ms", "time step of Euler's method"),
-    "build_seconds": ("s", "code generation and compilation, once"),
-    "drive": ("s", "of it: the drive"),
-    "competition": ("s", "of it: who learns"),
-    "plasticity": ("s", "of it: ΔW"),
-    "memory_mb": ("MiB", "memory that learning adds to libraries and data, at its peak"),
+    "build_seconds": ("s", "seconds of code generation and compilation, once per run"),
+    "drive": ("s", "seconds of the drive"),
+    "competition": ("s", "seconds of the competition"),
+    "plasticity": ("s", "seconds of the weight update"),
+    "memory_mb": ("MiB", "peak memory that learning adds to libraries and data"),
 }
 BOTH = {
     "norm": ("1", "norm of the weights of a unit"),
@@ -105,7 +105,7 @@ BOTH = {
     "dead": ("1", "units with the largest drive of none of the validation images"),
     "used": ("1", "units that would share the wins equally with the same entropy"),
     "active": ("1", "active units per image at the chosen w_inh"),
-    "learn_seconds": ("s", "time of learning, readout apart"),
+    "learn_seconds": ("s", "time of learning, without the readout"),
 }
 for _name, _label in BOTH.items():
     LABELS |= {f"train_{_name}": _label, f"full_{_name}": _label}

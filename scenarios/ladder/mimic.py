@@ -1,8 +1,8 @@
-"""Which inhibition and threshold make the circuit's equilibrium most like a ranking?
+"""Which inhibition and threshold bring the circuit's equilibrium closest to a ranking?
 
-For each k and Δ of a ranking, the w_inh and h* of eq. 9 with the largest cosine of ΔW are
-chosen on validation images, and reported on others. The equilibrium unlearns with the same
-Δ, or with the best of several.
+For each k and Δ of a ranking, a search over w_inh and h* of eq. 9 maximises the cosine of
+ΔW on validation images. The cosine is reported on other validation images. The equilibrium
+has the Δ of the ranking, or the best of several.
 """
 
 from collections.abc import Hashable
@@ -36,11 +36,11 @@ class Mimic:
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its values of the dims along which results are stacked."""
+        """Coordinates at which the result is stacked, by dim."""
         return self.network.coords
 
     def compute(self, network: xr.Dataset) -> xr.Dataset:
-        """Return the best w_inh, h*, Δ, and how good they are on images not chosen on."""
+        """Return the best w_inh, h* and Δ, and their cosine on other images."""
         weights = torch.from_numpy(network["weights"].sel(stage=self.stage).values).double()
         x = self.network.source.validation().x_eval[: 2 * self.num_images]
         halves = [half for half in self.network.source.seen(x).tensor_split(2)]
@@ -95,16 +95,16 @@ class Mimic:
             product = (vectors @ vectors.T).numpy()
             for j, delta in enumerate(self.deltas):
                 b = np.array([0, 0, 1, -delta])
-                for place, own in enumerate((delta, *FREE)):
+                for column, own in enumerate((delta, *FREE)):
                     a = np.array([1, -own, 0, 0])
                     size = np.sqrt((a @ product @ a) * (b @ product @ b))
-                    result[i, j, place] = a @ product @ b / size if size else 0.0
+                    result[i, j, column] = a @ product @ b / size if size else 0.0
         return result
 
     def floor(
         self, halves: list[Tensor], drives: list[Tensor], weights: Tensor
     ) -> np.ndarray:
-        """Return the cosines (k, delta) of learning by the winner alone, second half."""
+        """Return cosines (k, delta) of learning by the winner alone, on the second half."""
         winner = torch.zeros_like(drives[1])
         winner.scatter_(1, drives[1].argmax(dim=1, keepdim=True), 1.0)
         none = torch.zeros_like(winner)
@@ -113,24 +113,26 @@ class Mimic:
     def best(
         self, tried: list[tuple[str, float, float]], score: np.ndarray, floor: np.ndarray
     ) -> xr.Dataset:
-        """Return what scored best on the first half, with its score on the second."""
+        """Return the settings best on the first half, with their cosine on the second."""
         shape = (len(self.ks), len(self.deltas), len(KINDS))
         result = {
             name: np.full(shape, np.nan)
             for name in ("mimic_w_inh", "mimic_h_star", "mimic_delta", "mimic_cosine")
         }
-        for place in np.ndindex(shape):
-            i, j, kind = place
+        for index in np.ndindex(shape):
+            i, j, kind = index
             family = KINDS[kind].split(",")[0]
-            rows = [row for row, one in enumerate(tried) if one[0] == family]
+            rows = [
+                row for row, (threshold, _, _) in enumerate(tried) if threshold == family
+            ]
             own = slice(None) if "any" in KINDS[kind] else slice(0, 1)
             chosen = score[rows, 0, i, j][:, own]
             row, delta = np.unravel_index(chosen.argmax(), chosen.shape)
             _, w_inh, h_star = tried[rows[row]]
-            result["mimic_w_inh"][place] = w_inh
-            result["mimic_h_star"][place] = h_star
-            result["mimic_delta"][place] = (self.deltas[j], *FREE)[delta]
-            result["mimic_cosine"][place] = score[rows[row], 1, i, j, delta]
+            result["mimic_w_inh"][index] = w_inh
+            result["mimic_h_star"][index] = h_star
+            result["mimic_delta"][index] = (self.deltas[j], *FREE)[delta]
+            result["mimic_cosine"][index] = score[rows[row], 1, i, j, delta]
         dims = ("k", "delta", "threshold")
         return xr.Dataset(
             {name: (dims, values) for name, values in result.items()}

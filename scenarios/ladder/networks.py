@@ -1,8 +1,8 @@
-"""Networks at three stages of training by ranking, and the images they have not seen.
+"""Networks at three stages of training by ranking, and their split of the images.
 
-The training images are split once per seed: five sixths to learn from; a sixth, the
-validation images, on which all is chosen and on which steps of learning are compared. The
-test images are for the readout errors alone.
+The training images are split once per seed: networks learn from five sixths. The last sixth
+is the validation split: it serves all choices of settings, and the comparison of steps of
+learning. Test images are used for readout errors only.
 """
 
 from collections.abc import Hashable
@@ -30,7 +30,7 @@ STAGES = ("initial", "early", "late")
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A data set as networks of one seed see it."""
+    """A data set with the split and the preprocessing of one seed."""
 
     data: str
     unit_norm: bool
@@ -44,7 +44,7 @@ class Source:
 
     @property
     def images(self) -> str:
-        """Name of the preprocessing, a coordinate of results."""
+        """Name of the preprocessing, a coordinate of the results."""
         return "unit norm" if self.unit_norm else "raw"
 
     def load(self) -> datasets.Images:
@@ -52,11 +52,11 @@ class Source:
         return _loaded(self.data, self.root)
 
     def validation(self) -> experiment.Split:
-        """Return the images to learn from, and the validation images to score on."""
+        """Return the training images, with the validation images to score on."""
         return _split(self.data, self.root, self.seed)
 
     def test(self) -> experiment.Split:
-        """Return the same images to learn from, and the test images to score on."""
+        """Return the same training images, with the test images to score on."""
         images, known = self.load(), self.validation()
         return experiment.Split(
             known.x_train,
@@ -67,11 +67,11 @@ class Source:
         )
 
     def seen(self, x: Tensor) -> Float[Tensor, "image pixel"]:
-        """Return images as the layer sees them, float64."""
+        """Return preprocessed images, float64."""
         return self.preprocess(x, torch.zeros(x[0].numel(), dtype=torch.float64))
 
     def start(self, num_units: int, num_pixels: int) -> Dense:
-        """Return the layer every training of this seed starts from, float64."""
+        """Return the initial layer of all trainings with this seed, float64."""
         generator = torch.Generator().manual_seed(self.seed)
         return Dense.random(num_units, num_pixels, generator=generator, dtype=torch.float64)
 
@@ -93,7 +93,7 @@ def _split(data: str, root: Path | None, seed: int) -> experiment.Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Weights before, after the first epoch, and after all epochs of ranking."""
+    """Training by ranking: weights before it, after one epoch and after all epochs."""
 
     source: Source
     num_units: int
@@ -101,7 +101,7 @@ class Network:
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its values of the dims along which results are stacked."""
+        """Coordinates at which the result is stacked, by dim."""
         return {
             "num_units": self.num_units,
             "images": self.source.images,
@@ -109,7 +109,7 @@ class Network:
         }
 
     def compute(self) -> xr.Dataset:
-        """Return weights (stage, unit, pixel), float32 as they are learned."""
+        """Return weights (stage, unit, pixel) in float32, the precision of training."""
         x = self.source.validation().x_train
         by_stage = [
             mini_batch(self.source, x, self.num_units, RANKING, epochs=epochs)

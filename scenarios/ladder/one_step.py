@@ -1,10 +1,10 @@
 """One step of learning at every level of the ladder, from the same weights.
 
-Each level says who learns, g (image, unit) = H − Δ A, with H and A the shares of the time
-for which a unit is Hebbian and anti-Hebbian. In the circuit they are averages over the time
-of learning: the weights move so little within one step that ΔW is linear in g, and ΔW of
-synapses that learn while the circuit runs is ΔW of the averaged g (`Plastic` shows it with
-synapses that do). So one simulation with static weights serves every h*, T and Δ.
+Each level gives a learning activation g (image, unit) = H − Δ A. H and A are the shares of
+the learning time for which a unit learns Hebbian and anti-Hebbian. Weights move so little
+within one step that ΔW is linear in g. Synapses that learn while the circuit runs therefore
+change by the ΔW of the time average of g; `Plastic` checks this with such synapses. So one
+simulation with static weights serves every h*, T and Δ.
 """
 
 from collections.abc import Hashable
@@ -31,15 +31,15 @@ LEVELS = (
     *("equilibrium", "ranking", "ranks 2..m", "Hebb only", "random"),
 )
 REFERENCES = ("equilibrium", "ranking")
-SAME = 0.05  # of g: averages over time are seldom the same to the last digit
-DENSE = 20  # τ for which all samples are kept; later, what moves is slow
+SAME = 0.05  # tolerance of equal g: averages over time are seldom exactly equal
+DENSE = 20  # τ for which all samples are kept; later the activity is slow
 
 type Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OneStep:
-    """Levels compared at one strength of inhibition."""
+    """One step of learning at all levels, for one strength of inhibition."""
 
     network: Network
     stage: str
@@ -53,11 +53,11 @@ class OneStep:
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its values of the dims along which results are stacked."""
+        """Coordinates at which the result is stacked, by dim."""
         return {**self.network.coords, "stage": self.stage, "w_inh": self.w_inh}
 
     def compute(self, network: xr.Dataset) -> xr.Dataset:
-        """Return likeness of levels, and of activities of circuit and equilibrium."""
+        """Return the agreement of the levels, and of circuit and equilibrium activity."""
         step = Step.of(self, network)
         run, h = simulated(self, step)
         results = []
@@ -107,32 +107,32 @@ class OneStep:
         return shares
 
     def compared(self, step: "Step", shares: "Shares", threshold: Array) -> xr.Dataset:
-        """Return cosine, relative norm and share of images of equal g, of all levels."""
+        """Return cosine, relative norm and share of images with equal g, for all levels."""
         changes = torch.stack(
-            [step.change(one).flatten() for pair in shares.values() for one in pair]
+            [step.change(share).flatten() for pair in shares.values() for share in pair]
         )
         product = (changes @ changes.T).numpy()
-        index = {key: 2 * place for place, key in enumerate(shares)}
+        row_of = {key: 2 * number for number, key in enumerate(shares)}
         shape = tuple(map(len, (self.durations, self.ks, self.deltas, LEVELS, REFERENCES)))
         cosine, norm, same = (np.full(shape, np.nan) for _ in range(3))
-        for place in np.ndindex(shape):
-            t, k, d, one, two = place
+        for index in np.ndindex(shape):
+            t, k, d, level, reference = index
             keys = [
                 key_of(name, t, self.ks[k], shares)
-                for name in (LEVELS[one], REFERENCES[two])
+                for name in (LEVELS[level], REFERENCES[reference])
             ]
             delta, sums = self.deltas[d], np.zeros((2, len(changes)))
             for row, key in zip(sums, keys, strict=True):
-                row[index[key]], row[index[key] + 1] = 1, -delta
+                row[row_of[key]], row[row_of[key] + 1] = 1, -delta
             inner = sums @ product @ sums.T
             size = np.sqrt(np.diagonal(inner).clip(min=0))
             if size.all():
-                cosine[place] = inner[0, 1] / size.prod()
-            norm[place] = size[0] / size[1] if size[1] else np.nan
+                cosine[index] = inner[0, 1] / size.prod()
+            norm[index] = size[0] / size[1] if size[1] else np.nan
             g = [shares[key][0] - delta * shares[key][1] for key in keys]
-            same[place] = (abs(g[0] - g[1]) <= SAME).all(axis=1).mean()
+            same[index] = (abs(g[0] - g[1]) <= SAME).all(axis=1).mean()
         dims = ("duration", "k", "delta", "level", "reference")
-        hebbian, anti = (one.sum(axis=1).mean() for one in shares["equilibrium",])
+        hebbian, anti = (share.sum(axis=1).mean() for share in shares["equilibrium",])
         return xr.Dataset(
             {
                 "cosine": (dims, cosine),
@@ -154,27 +154,27 @@ class OneStep:
 type Shares = dict[tuple, tuple[Array, Array]]
 
 
-def key_of(level: str, place: int, k: int, shares: Shares) -> tuple:
-    """Return the key of a level at the given T and k, whichever of them it has."""
-    return next(key for key in ((level,), (level, k), (level, "T", place)) if key in shares)
+def key_of(level: str, t: int, k: int, shares: Shares) -> tuple:
+    """Return the key of a level in `shares`; some depend on rank k or on the t-th T."""
+    return next(key for key in ((level,), (level, k), (level, "T", t)) if key in shares)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Where one step starts from, in float64."""
+    """The start of one step: weights, images, drive and thresholds, in float64."""
 
     weights: Tensor
     v: Tensor
     drive: NDArray[np.float64]
     settled: Array
     thresholds: dict[str, Array]
-    """h* for each image, by how it is chosen."""
+    """h* of each image, by kind: fixed, or a share of the winner's activity."""
     num_ranks: int
-    """m of "ranks 2..m": the mean number of active units of other images."""
+    """m of "ranks 2..m": the mean number of active units on other images."""
 
     @classmethod
     def of(cls, trial: OneStep, network: xr.Dataset) -> "Step":
-        """Return the start: thresholds from other validation images than those shown."""
+        """Return the start; the fixed h* and m come from validation images not shown."""
         weights = torch.from_numpy(
             network["weights"].sel(stage=trial.stage).values
         ).double()
@@ -198,46 +198,47 @@ class Step:
         )
 
     def change(self, g: Array) -> Tensor:
-        """Return ΔW (unit, pixel) of g, per unit of step size."""
+        """Return ΔW (unit, pixel) of g, per unit of learning rate."""
         drive = torch.from_numpy(self.drive)
         return delta_w(torch.from_numpy(g), drive, self.v, self.weights)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """Activity h (image, sample, unit) at times in τ, that need not be regular."""
+    """Activity h (image, sample, unit) at times in τ, which may be irregular."""
 
     h: Array
     time: Array
 
     def at(self, time: float) -> Array:
-        """Return h (image, unit) at a time that was sampled."""
-        return self.h[:, self.place(time)]
+        """Return h (image, unit) at a sampled time."""
+        return self.h[:, self.index(time)]
 
-    def place(self, time: float) -> int:
-        """Return which sample a time is."""
+    def index(self, time: float) -> int:
+        """Return the index of the sample at a time."""
         return int(abs(self.time - time).argmin())
 
 
 def simulated(
     trial: OneStep, step: Step, *, circuit: Circuit | None = None
 ) -> tuple[xr.Dataset, Trace]:
-    """Return the traces of static weights, from t = 0 on, less dense where they are slow.
+    """Return a simulation with static weights and its activity from t = 0 on.
 
-    Of lateral inhibition, or of another circuit.
+    The circuit is lateral inhibition unless another is given. Samples after DENSE τ, where
+    the activity is slow, are thinned out.
     """
     circuit = circuit or neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=trial.w_inh)
-    shown = neurodyn.Presentation(image_ms=trial.durations[-1] * TAU_MS)
-    # Who learns in the first steps depends on who overshoots in them: nobody shall.
+    presentation = neurodyn.Presentation(image_ms=trial.durations[-1] * TAU_MS)
+    # No unit may overshoot in the first steps: it would change which units learn.
     safe_ms = circuit.safe_step_ms(step.drive, reset=True)
     run = neurodyn.simulate(
         circuit,
         step.v.numpy(),
         step.weights.numpy(),
-        stimulus=shown,
+        stimulus=presentation,
         recording=neurodyn.Recording(activity_ms=SAMPLE_MS, by_image=False),
         backend=trial.backend,
-        dt_ms=shown.fitting_step(min(safe_ms, SAMPLE_MS), SAMPLE_MS),
+        dt_ms=presentation.fitting_step(min(safe_ms, SAMPLE_MS), SAMPLE_MS),
         batch_size=trial.num_images,
     )
     h = run["activity"].values[1:].reshape(*step.drive.shape[:1], -1, step.drive.shape[1])
@@ -253,29 +254,31 @@ def simulated(
 
 
 def circuit_shares(trace: Trace, threshold: Array, durations: tuple[float, ...]) -> Shares:
-    """Return H and A of the circuit's levels at each T."""
+    """Return H and A of the circuit at each T, for all timings of learning."""
     above = time_above(trace.h, threshold[:, None, None])
     anti = time_above(trace.h, 0.0) - above
     length = np.diff(trace.time)[:, None]
     spent = [
-        np.concatenate([np.zeros_like(one[:, :1]), (length * one).cumsum(axis=1)], axis=1)
-        for one in (above, anti)
+        np.concatenate([np.zeros_like(part[:, :1]), (length * part).cumsum(axis=1)], axis=1)
+        for part in (above, anti)
     ]
     shares: Shares = {}
-    for place, duration in enumerate(durations):
-        end = trace.place(duration)
-        for name, begin in (("continuous", 0), ("gated", trace.place(duration / 2))):
+    for t, duration in enumerate(durations):
+        end = trace.index(duration)
+        for name, begin in (("continuous", 0), ("gated", trace.index(duration / 2))):
             taken = trace.time[end] - trace.time[begin]
-            hebbian, unlearning = ((one[:, end] - one[:, begin]) / taken for one in spent)
-            shares[name, "T", place] = hebbian, unlearning
-        shares["settled", "T", place] = who_learns(trace.at(duration), threshold)
+            hebbian, unlearning = (
+                (sums[:, end] - sums[:, begin]) / taken for sums in spent
+            )
+            shares[name, "T", t] = hebbian, unlearning
+        shares["settled", "T", t] = who_learns(trace.at(duration), threshold)
     return shares
 
 
 def time_above(h: Array, threshold: Array | float) -> Array:
     """Return the share of each interval between samples for which h ≥ threshold.
 
-    h (image, sample, unit) runs straight from sample to sample.
+    h (image, sample, unit) is interpolated linearly between samples.
     """
     start, end = h[:, :-1], h[:, 1:]
     rise = abs(end - start)
@@ -286,7 +289,7 @@ def time_above(h: Array, threshold: Array | float) -> Array:
 
 
 def who_learns(h: Array, threshold: Array) -> tuple[Array, Array]:
-    """Return H and A (image, unit) of activities, by eq. 9."""
+    """Return H and A (image, unit) of an activity, by eq. 9."""
     above = h >= threshold[:, None]
     return 1.0 * above, 1.0 * ((h >= 0) & ~above)
 
@@ -302,21 +305,21 @@ TIMINGS = ("continuous", "gated", "settled")
 
 @dataclass(frozen=True, kw_only=True)
 class Plastic:
-    """Synapses that learn while the circuit runs, beside what static traces say."""
+    """Synapses that learn while the circuit runs, compared with static traces."""
 
     step: OneStep
     timing: str
     duration: float
     relative_change: float = 1e-4
-    """How much the weights may move in all."""
+    """Bound on the total change of the weights."""
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its values of the dims along which results are stacked."""
+        """Coordinates at which the result is stacked, by dim."""
         return {"timing": self.timing}
 
     def compute(self, network: xr.Dataset) -> xr.Dataset:
-        """Return the largest difference of ΔW, relative to the largest |ΔW|."""
+        """Return the largest difference of ΔW, relative to max |ΔW|, and the cosine."""
         step, trial = Step.of(self.step, network), self.step
         run, h = simulated(trial, step)
         threshold = step.thresholds[FIXED]

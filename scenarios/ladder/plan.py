@@ -1,4 +1,4 @@
-"""Which trials the study consists of."""
+"""The trials of the study."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,8 +16,8 @@ from scenarios.ladder.training import Circuit, FullScale, OneByOne, controls
 from scenarios.support.circuit import HEBB_ONLY, RANKING
 from scenarios.support.grid import Task, Trial
 
-# Tried on validation images of a seed of their own: images of unit norm, so that a drive
-# is the length of a row times a cosine.
+# w_inh and h* for whole trainings are chosen on validation images of their own seed. The
+# images have unit norm, so that a drive is the norm of a row of W times a cosine.
 TRIED_W_INH = (0.7, 0.9, 0.95)
 TRIED_H_STAR = (0.2, 0.3, 0.4, 0.5)
 CHOICE_SEED = 1000
@@ -32,12 +32,12 @@ type Fill = Callable[[Sequence[Task]], list[xr.Dataset]]
 
 
 def source(config: Config, *, seed: int, unit_norm: bool = True) -> Source:
-    """Return the data set as networks of a seed see it."""
+    """Return the data set with the split and preprocessing of a seed."""
     return Source(data=config.data, unit_norm=unit_norm, seed=seed, root=config.data_root)
 
 
 def networks(config: Config) -> list[Network]:
-    """Return the networks whose next step is looked at."""
+    """Return the networks from whose weights one step of learning starts."""
     return [
         Network(
             source=source(config, seed=seed, unit_norm=unit_norm),
@@ -66,7 +66,7 @@ def step_of(config: Config, network: Network, stage: str, w_inh: float) -> OneSt
 
 
 def one_steps(config: Config) -> list[OneStep]:
-    """Return all steps that are compared."""
+    """Return all comparisons of one step of learning."""
     return [
         step_of(config, network, stage, w_inh)
         for network in networks(config)
@@ -76,7 +76,7 @@ def one_steps(config: Config) -> list[OneStep]:
 
 
 def narrow(config: Config, network: Network, w_inh: float, *durations: float) -> OneStep:
-    """Return a step of late weights with the published Δ, at few T."""
+    """Return one step from late weights with the published Δ, at few T."""
     return OneStep(
         network=network,
         stage="late",
@@ -91,14 +91,14 @@ def narrow(config: Config, network: Network, w_inh: float, *durations: float) ->
 
 
 def plastics(config: Config) -> list[Plastic]:
-    """Return the checks by synapses that learn while the circuit runs."""
+    """Return the checks with synapses that learn while the circuit runs."""
     first, *_ = networks(config)
     step = narrow(config, first, 0.9, PLASTIC_T)
     return [Plastic(step=step, timing=timing, duration=PLASTIC_T) for timing in TIMINGS]
 
 
 def mimics(config: Config) -> list[Mimic]:
-    """Return the searches for the equilibrium that is most like a ranking."""
+    """Return the searches for the equilibrium that is closest to a ranking."""
     return [
         Mimic(
             network=network,
@@ -112,7 +112,7 @@ def mimics(config: Config) -> list[Mimic]:
 
 
 def exc_inhs(config: Config) -> list[ExcInh]:
-    """Return the E/I circuits beside lateral inhibition, the first size of network."""
+    """Return the comparisons of E/I circuit and lateral inhibition, first size only."""
     durations = DALE_DURATIONS[:1] if config.quick else DALE_DURATIONS
     return [
         ExcInh(step=narrow(config, network, w_inh, *durations), tau_inh=tau_inh)
@@ -124,7 +124,7 @@ def exc_inhs(config: Config) -> list[ExcInh]:
 
 
 def tried(config: Config) -> tuple[list[OneByOne], list[FullScale]]:
-    """Return short trainings by the equilibrium, among which w_inh and h* are chosen."""
+    """Return the trainings with the equilibrium from which w_inh and h* are chosen."""
     rules = [
         Equilibrium(w_inh=w_inh, h_star=h_star, delta=DELTA)
         for w_inh in TRIED_W_INH
@@ -163,7 +163,7 @@ def tried(config: Config) -> tuple[list[OneByOne], list[FullScale]]:
 
 
 def name_of(rule: Equilibrium) -> str:
-    """Return a name for a rule that is tried."""
+    """Return the name of a candidate: its w_inh and h*."""
     return f"{rule.w_inh:g} {rule.h_star:g}"
 
 
@@ -177,7 +177,7 @@ def best(
 
 
 def one_by_ones(config: Config, rule: Equilibrium) -> list[OneByOne]:
-    """Return the trainings from one start and one order of images."""
+    """Return the trainings at batch 1: the same start and order of images at all levels."""
     circuit = {
         "w_inh": rule.w_inh,
         "h_star": rule.h_star,

@@ -1,4 +1,4 @@
-"""Fill the grid, compare what was learned, and put all into one labelled file."""
+"""Compute the trials, compare the learned weights, and write one labelled file."""
 
 import json
 from collections.abc import Sequence
@@ -43,15 +43,15 @@ def paths(config: Config) -> tuple[Path, Path]:
 
 
 def results(config: Config, out: Path) -> xr.Dataset:
-    """Return all results, computing what is not there yet."""
-    # A mistake in the name should not cost anything.
+    """Return all results; compute those that are missing."""
+    # Load the data first: a mistake in its name should not cost any computation.
     shape = datasets.load(config.data, config.data_root).shape
     with grid.sharing(config.workers, config.scheduler) as share:
         fill = partial(
             grid.filled, folder=out / "trials", share=share, overwrite=config.overwrite
         )
         parts = [*trainings(config, fill), one_step(config, fill)]
-    costs = plan.costs(config)  # alone on the machine
+    costs = plan.costs(config)  # one after another, while nothing else is computed
     measured = grid.filled(
         alone(costs), out / "trials", grid.in_turn, overwrite=config.overwrite
     )
@@ -68,14 +68,14 @@ def results(config: Config, out: Path) -> xr.Dataset:
 
 
 def alone(trials: Sequence[Trial]) -> list[Task]:
-    """Return tasks that need nothing from other trials."""
+    """Return the tasks of trials that need no results of others."""
     return [(trial, ()) for trial in trials]
 
 
 def one_step(config: Config, fill: plan.Fill) -> xr.Dataset:
-    """Return how alike the levels are in one step of learning."""
+    """Return the agreement of the levels in one step of learning."""
     networks = plan.networks(config)
-    given = dict(zip(networks, fill(alone(networks)), strict=True))
+    trained = dict(zip(networks, fill(alone(networks)), strict=True))
     parts = []
     for trials, network_of in (
         (plan.one_steps(config), lambda trial: trial.network),
@@ -83,7 +83,7 @@ def one_step(config: Config, fill: plan.Fill) -> xr.Dataset:
         (plan.mimics(config), lambda trial: trial.network),
         (plan.exc_inhs(config), lambda trial: trial.step.network),
     ):
-        tasks = [(trial, (given[network_of(trial)],)) for trial in trials]
+        tasks = [(trial, (trained[network_of(trial)],)) for trial in trials]
         stacked = grid.stacked(trials, fill(tasks))
         parts.append(stacked)
     renamed = {"w_inh": "dale_w_inh", "duration": "dale_duration"}
@@ -92,7 +92,7 @@ def one_step(config: Config, fill: plan.Fill) -> xr.Dataset:
 
 
 def trainings(config: Config, fill: plan.Fill) -> list[xr.Dataset]:
-    """Return what whole trainings come to: one by one, and at full scale."""
+    """Return the results of whole trainings: at batch 1 and in mini-batches."""
     short, short_full = plan.tried(config)
     short_results, full_results = fill(alone(short)), fill(alone(short_full))
     rule = plan.best(short, short_results)
@@ -126,7 +126,7 @@ def trainings(config: Config, fill: plan.Fill) -> list[xr.Dataset]:
 def tried(
     config: Config, trials: Sequence[OneByOne | FullScale], found: list[xr.Dataset]
 ) -> xr.Dataset:
-    """Return the validation errors among which w_inh and h* were chosen."""
+    """Return the validation errors by which w_inh and h* were chosen, batch 1."""
     shape = len(plan.TRIED_W_INH), len(plan.TRIED_H_STAR)
     errors = np.array([float(result["error"]) for result in found]).reshape(shape)
     return xr.Dataset(
@@ -141,7 +141,7 @@ def tried(
 def tried_full(
     config: Config, trials: Sequence[FullScale], found: list[xr.Dataset]
 ) -> xr.Dataset:
-    """Return the same for each size at full scale."""
+    """Return these validation errors for mini-batches, for each size of network."""
     size = len(plan.TRIED_W_INH) * len(plan.TRIED_H_STAR)
     parts = [
         tried(config, trials[i : i + size], found[i : i + size])
@@ -152,7 +152,7 @@ def tried_full(
 
 
 def one_by_one_results(trials: Sequence[OneByOne], found: list[xr.Dataset]) -> xr.Dataset:
-    """Return errors, norms and the likeness of features of the trainings at batch 1."""
+    """Return errors, norms and similarities of features of the trainings at batch 1."""
     stacked = grid.stacked(trials, found).rename(level="rule")
     weights = stacked["weights"].transpose("rule", "seed", "unit", "pixel").values
     snapshots = stacked["snapshots"].transpose("rule", "seed", "snapshot", "unit", "pixel")
@@ -173,7 +173,7 @@ def one_by_one_results(trials: Sequence[OneByOne], found: list[xr.Dataset]) -> x
             "feature_cosine": (at, alike),
             "other_seed_cosine": (
                 ("rule", "seed", "unit"),
-                np.array([between_seeds(one) for one in weights]),
+                np.array([between_seeds(by_seed) for by_seed in weights]),
             ),
             "same_unit_cosine": (("rule", "seed", "snapshot"), follow),
             "weight_distance": (("rule", "seed"), away),
@@ -189,7 +189,7 @@ def one_by_one_results(trials: Sequence[OneByOne], found: list[xr.Dataset]) -> x
 
 
 def full_results_of(trials: Sequence[Trial], found: list[xr.Dataset]) -> xr.Dataset:
-    """Return errors and the likeness of features of the trainings at full scale."""
+    """Return errors and similarities of features of the trainings in mini-batches."""
     numbers = [result[[n for n in NUMBERS if n in result]] for result in found]
     stacked = grid.stacked(trials, numbers).rename(level="network")
     weights = {
@@ -232,14 +232,15 @@ def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def matched(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the cosine of each row with its match in another network (unit,)."""
-    both = (xr.DataArray(one, dims=("unit", "pixel")) for one in (first, second))
+    both = (xr.DataArray(rows, dims=("unit", "pixel")) for rows in (first, second))
     return analysis.receptive_field_similarity(*both).values
 
 
 def between_seeds(weights: np.ndarray) -> np.ndarray:
-    """Return (seed, unit) the cosines of matched features with those of the next seed.
+    """Return cosines (seed, unit) of features with their matches under the next seed.
 
-    How alike two trainings are that differ only by chance; NaN with one seed.
+    They measure how similar two trainings are that differ in the seed only. NaN with one
+    seed.
     """
     if len(weights) == 1:
         return np.full(weights.shape[:2], np.nan)
@@ -249,12 +250,12 @@ def between_seeds(weights: np.ndarray) -> np.ndarray:
 
 
 def main(config: Config) -> xr.Dataset:
-    """Run the study as `chosen` says, write results and figure, return the results."""
+    """Run the study with the settings of `chosen`; return the results."""
     return run(chosen(config))
 
 
 def run(config: Config) -> xr.Dataset:
-    """Run the study with these settings, all taken as they are."""
+    """Run the study with exactly these settings, write files, and return the results."""
     from scenarios.ladder import figure as drawing
     from scenarios.ladder import summary
 

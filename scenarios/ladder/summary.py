@@ -1,4 +1,4 @@
-"""What is printed at the end, and kept: tables, and what follows from them."""
+"""The summary that is printed and saved at the end: tables and conclusions."""
 
 import json
 
@@ -9,14 +9,14 @@ from scenarios.ladder.tables import cost_table, step_tables, training_table
 
 
 def text(result: xr.Dataset) -> str:
-    """Return tables and answers."""
+    """Return tables and conclusions."""
     config = json.loads(result.attrs["config"])
     parts = [
         f"The ladder on {config['data']}, {config['seeds']} seeds (mean ± sd)",
         *step_tables(result),
         training_table(result),
         cost_table(result),
-        "What follows",
+        "Conclusions",
         *(f"- {answer}" for answer in answers(result)),
     ]
     return "\n\n".join(parts)

@@ -1,8 +1,8 @@
 """Whole trainings from one start and one order of images, at every level of the ladder.
 
-Batch 1 without the max-normalisation is what circuit and closed forms can have in common:
-each image moves the weights by ε ΔW, with ε = T / τ_L. Mini-batches with it are how the
-ranking is used at full scale.
+Circuit and closed forms can be compared at batch 1 without the max-normalisation: each
+image moves the weights by ε ΔW, with ε = T / τ_L. At full scale the ranking is used in
+mini-batches with the max-normalisation.
 """
 
 import time
@@ -26,13 +26,13 @@ from scenarios.support.circuit import RANKING, TAU_MS
 
 SNAPSHOTS = 10
 POWER = 4.5  # n of the readout's features, as published
-RANDOM_POWER = 1.0  # what is best for random weights
-PROBES = 1000  # validation images on which activity is looked at
+RANDOM_POWER = 1.0  # n that is best for random weights
+PROBES = 1000  # validation images on which activity is measured
 
 
 @dataclass(frozen=True, kw_only=True)
 class Circuit:
-    """Brian2's circuit as a way to learn."""
+    """Learning by simulation of the circuit in Brian2."""
 
     w_inh: float
     h_star: float
@@ -48,7 +48,7 @@ type Level = Ranking | Equilibrium | Circuit
 
 @dataclass(frozen=True, kw_only=True)
 class OneByOne:
-    """A network that learns from one image at a time, with a constant step."""
+    """A network trained at batch 1 with a constant learning rate."""
 
     name: str
     level: Level
@@ -58,17 +58,17 @@ class OneByOne:
     rate: float
     head_epochs: int
     probe_w_inh: float
-    """Inhibition with which the activity of the learned network is looked at."""
+    """Strength of inhibition at which the activity of the trained network is measured."""
     validation: bool = False
-    """Score on validation images; the test images are not looked at."""
+    """Score on validation images instead of test images."""
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its values of the dims along which results are stacked."""
+        """Coordinates at which the result is stacked, by dim."""
         return {"level": self.name, "seed": self.source.seed}
 
     def compute(self) -> xr.Dataset:
-        """Return the weights as they were and become, and what they are good for."""
+        """Return snapshots of the weights, and the measures of `judged`."""
         x = self.source.validation().x_train
         num_bank = min(len(x), self.presentations)
         bank = self.source.seen(x[:num_bank])
@@ -127,7 +127,7 @@ def in_the_circuit(
     *,
     rate: float,
 ) -> tuple[NDArray[np.float64], float]:
-    """Return weights (snapshot, unit, pixel) and the seconds that Brian2 ran."""
+    """Return weights (snapshot, unit, pixel) and the run time of Brian2 in seconds."""
     image_ms = level.duration * TAU_MS
     every = len(order) // SNAPSHOTS
     timing = neurodyn.Continuous() if level.continuous else neurodyn.Settled()
@@ -153,7 +153,7 @@ def in_the_circuit(
 
 @dataclass(frozen=True, kw_only=True)
 class FullScale:
-    """A network that learns in mini-batches of 100, with the max-normalisation."""
+    """A network trained in mini-batches of 100, with the max-normalisation."""
 
     name: str
     level: Ranking | Equilibrium
@@ -166,7 +166,7 @@ class FullScale:
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its values of the dims along which results are stacked."""
+        """Coordinates at which the result is stacked, by dim."""
         return {
             "num_units": self.num_units,
             "level": self.name,
@@ -174,7 +174,7 @@ class FullScale:
         }
 
     def compute(self) -> xr.Dataset:
-        """Return the weights, and what they are good for."""
+        """Return the weights and the measures of `judged`."""
         x = self.source.validation().x_train
         weights, seconds = experiment.timed(
             lambda: mini_batch(
@@ -194,7 +194,7 @@ class FullScale:
 
 @dataclass(frozen=True, kw_only=True)
 class BackProp:
-    """The same network trained end to end."""
+    """The control: the same network trained by back-propagation."""
 
     source: Source
     num_units: int
@@ -202,7 +202,7 @@ class BackProp:
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its values of the dims along which results are stacked."""
+        """Coordinates at which the result is stacked, by dim."""
         return {
             "num_units": self.num_units,
             "level": "back-propagation",
@@ -210,7 +210,7 @@ class BackProp:
         }
 
     def compute(self) -> xr.Dataset:
-        """Return its test error."""
+        """Return the test error."""
         split = self.source.test()
         trained, seconds = experiment.timed(
             lambda: baselines.backprop(
@@ -235,10 +235,11 @@ def judged(
     validation: bool,
     random: bool = False,
 ) -> xr.Dataset:
-    """Return what weights are like, and what can be read out of them.
+    """Return readout error, norms and activity of trained weights.
 
-    Dead units have the largest drive of none of the validation images probed; `used` is
-    the number of units that would share the wins equally with the same entropy.
+    A unit is dead if it has the largest drive on none of the PROBES validation images.
+    `used` is the exponential of the entropy of wins: the number of units that would have
+    this entropy if they won equally often.
     """
     split = source.validation() if validation else source.test()
     learned = torch.from_numpy(weights)
@@ -271,7 +272,7 @@ def judged(
 def controls(
     source: Source, num_units: int, *, head_epochs: int, probe_w_inh: float
 ) -> "list[FullScale | BackProp]":
-    """Return the networks beside which a learning result stands."""
+    """Return the controls: random weights and back-propagation."""
     random = FullScale(
         name="random weights",
         level=RANKING,

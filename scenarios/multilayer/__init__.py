@@ -1,8 +1,10 @@
 """Does a second layer that learns by the same rule help, and a third?
 
-Layers learn one after another, each from the rates of the one below; the readout sees the
-last alone. What is done to the rates between layers matters: they are passed on as they
-are, with unit norm, as deviations from their means with unit norm, or decorrelated.
+Layers learn one after another, each from the rates of the layer below. The readout sees the
+last layer only. Between layers, rates are left unchanged, brought to unit norm, centred and
+brought to unit norm, or decorrelated. Controls have random upper layers. With 2000 units a
+layer, more layers do not lower the error. A second layer costs nothing if the rates are
+decorrelated.
 
 Decorrelated rates are S r with S = (C/c + ε)^(−1/2), C the covariance of the rates over the
 training images and c their mean variance. Lateral inhibition can learn such an S by local
@@ -32,10 +34,10 @@ from scenarios.support.trials import Source
 UPPER = Training(epochs=8, lr=0.2)
 UPPER_DELTA = 0.4
 UPPER_READOUT = Readout(epochs=12, scaling="set", loss="cross-entropy", smoothing=0.1)
-UPPER_QUICK = Training(epochs=20, lr=0.1)  # of the few digits larger steps are too noisy
-RATE_POWER = {"fashion_mnist": 2.0}  # n of the first layer's rates; else its readout's
+UPPER_QUICK = Training(epochs=20, lr=0.1)  # larger steps are too noisy on few digits
+RATE_POWER = {"fashion_mnist": 2.0}  # n of the first layer's rates [n of its readout]
 BEST = "decorrelated"
-DEPTH = 3  # of the largest network
+DEPTH = 3  # number of layers of the largest network
 PROTOCOL = (
     "Test error of the last epoch. The first layer learns as it would alone, the others "
     "with its rule, from rates max(cos, 0)^n. Where nothing else is said, rates are "
@@ -43,20 +45,21 @@ PROTOCOL = (
     "upper layers were chosen with held-out training images, one seed. Not blind: n of the "
     "first rates of Fashion-MNIST was looked at again after a first test error (n = 3: "
     "11.46 %), then taken by held-out error (10.6 with n = 2; 3: 10.9; one layer: 10.9). "
-    "Random layers have the readout of random first layers, and upper layers that learn "
-    "from rates passed on as they are, or with unit norm, the n of centred ones, untried."
+    "Random layers have the readout of random first layers. Upper layers that learn from "
+    "unchanged rates, or from rates of unit norm, have the n chosen for centred rates; "
+    "other n were not tried."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Between:
-    """What is done to the rates of one layer before the next sees them."""
+    """Treatment of the rates between two layers."""
 
     preprocess: Preprocess
     decorrelate: float | None = None
-    """ε of the mixing that decorrelates them; None: they stay as they are."""
+    """ε of the decorrelation S; None: no decorrelation."""
     power: float
-    """n of the features of a layer that learned from them."""
+    """n of the features of the layer that learns from these rates."""
 
 
 CENTRED = Preprocess(subtract_mean=True, unit_norm=True)
@@ -70,7 +73,7 @@ BETWEEN = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Study):
-    """Which networks to train. Results already on record are shown too."""
+    """Which networks to train. Results already on record are plotted too."""
 
     data: tuple[str, ...] | None = None
     """Data sets, by name or path [mnist fashion_mnist; quick: digits]."""
@@ -97,7 +100,7 @@ class Config(Study):
 
 
 def main(config: Config) -> xr.Dataset:
-    """Train what is missing, print the table, draw the figure; return what they show."""
+    """Train missing networks, print the table, draw the figure; return its results."""
     datasets.check_root(config, *config.sets)
     where = study.paths(config, "multilayer")
     sources = [Source.of(path, config.data_root) for path in config.sets]
@@ -181,17 +184,17 @@ def towers(
 
 
 def of_size(recorded: xr.Dataset, num_units: int) -> xr.Dataset:
-    """Return what is on record of networks with so many units a layer."""
+    """Return the results on record of networks with this number of units per layer."""
     result = recorded.sel(num_units=num_units)
-    there = result["error"].notnull()
+    has_result = result["error"].notnull()
     return result.isel(
-        data=there.any(("network", "seed")).values,
-        network=there.any(("data", "seed")).values,
+        data=has_result.any(("network", "seed")).values,
+        network=has_result.any(("data", "seed")).values,
     )
 
 
 def table(result: xr.Dataset) -> str:
-    """Return mean ± sd of the test error in percent, a line for each network."""
+    """Return a table of test errors in percent (mean ± sd), a line for each network."""
     sets = list(result["data"].values)
     lines = [f"{'':<38}" + "".join(f"{data:>16}" for data in sets)]
     for name in names(result):
@@ -202,12 +205,12 @@ def table(result: xr.Dataset) -> str:
 
 
 def names(result: xr.Dataset) -> list[str]:
-    """Return the networks, those by depth first."""
+    """Return the names of the networks: by depth first, then by treatment of the rates."""
     return sorted(result["network"].values.tolist(), key=lambda name: ("," in name, name))
 
 
 def draw(result: xr.Dataset) -> Figure:
-    """Return the errors of all networks, a panel for each data set."""
+    """Draw the errors of all networks, a panel for each data set."""
     sets = list(result["data"].values)
     figure, axes = plt.subplots(
         1, len(sets), figsize=(2 + 4 * len(sets), 3.6), squeeze=False, layout="constrained"
@@ -222,21 +225,22 @@ def draw(result: xr.Dataset) -> Figure:
 
 
 def draw_set(ax: Axes, result: xr.Dataset) -> None:
-    """Draw mean ± sd of the seeds, a bar for each network."""
-    shown = names(result)
-    errors = [result["error"].sel(network=name).values.ravel() for name in shown]
+    """Draw mean ± sd over seeds, a bar for each network."""
+    networks = names(result)
+    errors = [result["error"].sel(network=name).values.ravel() for name in networks]
     errors = [values[np.isfinite(values)] for values in errors]
     bars = ax.barh(
-        range(len(shown)),
+        range(len(networks)),
         [values.mean() if len(values) else 0 for values in errors],
         xerr=[values.std(ddof=1) if len(values) > 1 else 0 for values in errors],
         color=[
-            "0.6" if "random" in name else "C1" if "," in name else "C0" for name in shown
+            "0.6" if "random" in name else "C1" if "," in name else "C0"
+            for name in networks
         ],
         capsize=3,
     )
     ax.bar_label(bars, [entry(values) for values in errors], fontsize=8, padding=4)
-    ax.set_yticks(range(len(shown)), shown, fontsize=8)
+    ax.set_yticks(range(len(networks)), networks, fontsize=8)
     ax.invert_yaxis()
     ax.margins(x=0.3)
     ax.set_xlabel("test error [%]")

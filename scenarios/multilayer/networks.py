@@ -1,4 +1,4 @@
-"""Layers one above the other, and what is done to the rates between them."""
+"""Networks of several layers, and the treatment of the rates between them."""
 
 from dataclasses import dataclass, replace
 
@@ -20,35 +20,35 @@ from scenarios.support.trials import Network, scored
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """How one layer learns, from what it sees to the rates that it passes on."""
+    """Settings of one layer, from the treatment of its inputs to its output rates."""
 
     num_units: int
     preprocess: Preprocess
     decorrelate: float | None = None
-    """ε of the mixing that decorrelates what it sees, before anything else."""
+    """ε of the decorrelation of its inputs, before `preprocess`; None: no decorrelation."""
     p: float
     competition: Ranking
     training: Training
     power: float
-    """n of the rates max(cos, 0)^n that the next layer sees."""
+    """n of the output rates max(cos, 0)^n."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tower(Network):
-    """Layers that learned one after another; its result holds the weights of the last."""
+    """Layers trained one after another; the result holds the weights of the last one."""
 
     layers: tuple[Layer, ...]
 
     @property
     def needs(self) -> "tuple[Tower, ...]":
-        """The towers of fewer layers on which this one stands."""
+        """The towers of its lower layers."""
         return tuple(
             replace(self, layers=self.layers[:height])
             for height in range(1, len(self.layers))
         )
 
     def compute(self, *below: xr.Dataset) -> xr.Dataset:
-        """Return the weights of the last layer, given the towers of fewer layers."""
+        """Return the weights of the last layer, from the towers of the lower layers."""
         _, split, _ = self.begin()
         split = climbed(split, self.layers, below)
         last = self.layers[-1]
@@ -82,20 +82,20 @@ class Tower(Network):
 
 @dataclass(frozen=True, kw_only=True)
 class Deep(Network):
-    """What can be read out of the last of several layers."""
+    """A network of several layers with a readout of the last one."""
 
     layers: tuple[Layer, ...]
     readout: Readout
 
     @property
     def needs(self) -> tuple[Tower, ...]:
-        """The layers."""
-        place = {name: getattr(self, name) for name in Network.__dataclass_fields__}
-        whole = Tower(**place | {"network": "tower"}, layers=self.layers)
+        """The towers of 1, 2, ... layers."""
+        common = {name: getattr(self, name) for name in Network.__dataclass_fields__}
+        whole = Tower(**common | {"network": "tower"}, layers=self.layers)
         return (*whole.needs, whole)
 
     def compute(self, *towers: xr.Dataset) -> xr.Dataset:
-        """Return the error, given the towers of 1, 2, ... layers."""
+        """Return the errors, from the towers of 1, 2, ... layers."""
         images, split, generator = self.begin()
         split = seen(climbed(split, self.layers, towers[:-1]), towers[-1])
         layer, preprocess = learned(towers[-1], self.layers[-1], device=self.device)
@@ -116,7 +116,7 @@ class Deep(Network):
 def climbed(
     split: Split, layers: tuple[Layer, ...], towers: tuple[xr.Dataset, ...]
 ) -> Split:
-    """Return the rates that some trained layers pass on, for images."""
+    """Return the images replaced by the output rates of the trained layers `towers`."""
     for layer, tower in zip(layers, towers, strict=False):
         units, preprocess = learned(tower, layer, device=str(split.x_train.device))
         split = seen(split, tower)
@@ -129,7 +129,7 @@ def climbed(
 
 
 def seen(split: Split, tower: xr.Dataset) -> Split:
-    """Return what the last layer of a tower sees of the rates that come to it."""
+    """Return the inputs of a tower's last layer: rates, decorrelated if it asks for it."""
     if "mixing" not in tower:
         return split
     [mixing] = tensors(tower, "mixing", device=str(split.x_train.device))
@@ -141,8 +141,8 @@ def decorrelation(
 ) -> Float[Tensor, "rate rate"]:
     """Return S = (C/c + ε)^(−1/2), C the covariance of rates and c their mean variance.
 
-    Symmetric: of all decorrelations the one that changes the rates least (Kessy, Lewin &
-    Strimmer 2018). With ε the weakest directions, mostly noise, stay weak.
+    S is symmetric: of all decorrelations it changes the rates least (Kessy, Lewin &
+    Strimmer 2018). ε keeps the weakest directions, which are mostly noise, weak.
     """
     deviations = x - x.mean(dim=0, dtype=torch.float64).to(x.dtype)
     covariance = (deviations.T @ deviations).double() / len(x)
@@ -152,7 +152,7 @@ def decorrelation(
 
 
 def tensors(tower: xr.Dataset, *names: str, device: str) -> list[Tensor]:
-    """Return arrays of a tower: weights of its last layer, mean of what it sees."""
+    """Return arrays of a tower as tensors, such as the weights of its last layer."""
     return [torch.from_numpy(tower[name].values).to(device) for name in names]
 
 
@@ -167,6 +167,6 @@ def learned(
 def rates(
     x: Tensor, layer: Dense, preprocess: FittedPreprocess, *, power: float
 ) -> Float[Tensor, "image unit"]:
-    """Return max(cos, 0)^n of each unit (eq. 1)."""
+    """Return the output rates max(cos, 0)^n of each unit (eq. 1)."""
     readout = Readout(power=power, scaling="set")
     return torch.cat(list(Streamed(layer, x, preprocess, readout).blocks()))

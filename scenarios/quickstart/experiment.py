@@ -1,4 +1,4 @@
-"""The same images at the three levels of the ladder."""
+"""Training of the networks, and the same images at the three levels of the ladder."""
 
 import statistics
 import time
@@ -34,20 +34,20 @@ from scenarios.support.circuit import (
 
 @dataclass(frozen=True, kw_only=True)
 class Config(CircuitConfig):
-    """What the quickstart does."""
+    """Settings of the quickstart."""
 
     epochs: int | None = None
-    """Passes of learning, of the readout and of back-propagation [50 on the digits, else
+    """Epochs of learning, of the readout and of back-propagation [50 on the digits, else
     5]."""
     seeds: int = 3
-    """Networks trained; the first one's weights are simulated."""
+    """Seeds of each network, from 0; the circuit has the weights of seed 0."""
     image_ms: float = 1000.0
-    """How long each is shown [ms]; the time constant is 10 ms."""
+    """Presentation time of each image [ms]; the time constant is 10 ms."""
     w_inh: tuple[float, ...] = (0.5, 0.9)
     """Strengths of lateral inhibition."""
     backend: str = "cpp"
-    """numpy, cython, cpp or auto. Compiling twice is cheaper here than 200,000 steps in
-    Python's loop."""
+    """Backend of Brian2: numpy, cython, cpp or auto. Compiling twice is faster here than
+    200,000 time steps in a Python loop."""
     figure: Path | None = None
     """File of the figure [quickstart.png in the folder of results]."""
 
@@ -62,7 +62,7 @@ class Config(CircuitConfig):
 
     @property
     def name(self) -> str:
-        """Name of results and figure, one for each data set."""
+        """Name of the results and the figure, with that of the data set."""
         stem = Path(self.data).stem
         return "quickstart" if stem == "digits" else f"quickstart_{stem}"
 
@@ -112,7 +112,7 @@ def learn(
 
 
 def simulate(config: Config, learned: Learned, w_inh: float) -> xr.Dataset:
-    """Show the held-out images to the circuit."""
+    """Simulate the circuit on the held-out images."""
     return neurodyn.simulate(
         neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=w_inh),
         learned.held_out.numpy(),
@@ -124,10 +124,10 @@ def simulate(config: Config, learned: Learned, w_inh: float) -> xr.Dataset:
 
 
 def compare(run: xr.Dataset, learned: Learned, *, w_inh: float) -> dict[str, float]:
-    """Return what the ladder says at one strength of inhibition.
+    """Return the agreement of the levels at one strength of inhibition.
 
-    g of the circuit and of the equilibrium follow eq. 9 with one fixed h*, chosen on
-    training images: the one for which most of them have exactly one Hebbian unit.
+    Circuit and equilibrium have the g of eq. 9 with one fixed h*. It is chosen so that
+    most training images have exactly one Hebbian unit.
     """
     drive, h = run["drive"].values, run["final_activity"].values
     settled = equilibrium.settle(drive, w_inh=w_inh)
@@ -163,7 +163,7 @@ def compare(run: xr.Dataset, learned: Learned, *, w_inh: float) -> dict[str, flo
 
 
 def cost(learned: Learned, *, w_inh: float) -> dict[str, float]:
-    """Return seconds per 1000 images of the other levels, drive included (one thread)."""
+    """Return seconds per 1000 images of equilibrium and ranking, with drive, one thread."""
     layer = Dense(learned.weights.float())
     v = learned.seen.float()
     v = v.repeat(-(-1000 // len(v)), 1)[:1000]
@@ -175,7 +175,7 @@ def cost(learned: Learned, *, w_inh: float) -> dict[str, float]:
 
 
 def median_seconds(work: Callable[[], Any], repeats: int = 20) -> float:
-    """Return the median time of a call, after one that is not counted."""
+    """Return the median time of a call, after one call as a warm-up."""
     work()
     seconds = []
     for _ in range(repeats):

@@ -49,7 +49,7 @@ def table(summary: dict[str, Any]) -> str:
 def draw(
     trials: xr.Dataset, summary: dict[str, Any], image_shape: tuple[int, ...]
 ) -> Figure:
-    """Draw traces of three images settling, the receptive fields, and the table's bars."""
+    """Draw traces of three images, the receptive fields, and bars of the results."""
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     grid = figure.add_gridspec(2, 12)
     for row, (trial, w_inh) in enumerate(enumerate(trials["w_inh"].values)):
@@ -69,7 +69,7 @@ def draw(
 
 
 def caption(summary: dict[str, Any]) -> str:
-    """Return what the figure shows and by which protocol."""
+    """Return the protocol."""
     dt = ", ".join(f"{row['dt_ms']:g}" for row in summary["ladder"])
     thresholds = ", ".join(f"{row['h_star']:.2g}" for row in summary["ladder"])
     return (
@@ -85,23 +85,23 @@ def caption(summary: dict[str, Any]) -> str:
 
 
 def draw_settling(ax: Any, run: xr.Dataset, image: int, w_inh: float) -> None:
-    """Draw one presentation, with the closed form as dashes."""
-    shown = run["activity"].sel(time=run["presentation"] == image)
+    """Draw the activity of one presentation, and the closed form as dashes."""
+    activity = run["activity"].sel(time=run["presentation"] == image)
     period = float(run["time"][-1]) / run.sizes["image"]
-    since = shown["time"] - image * period
+    since = activity["time"] - image * period
     since.attrs["units"] = "ms since onset"
-    shown = shown.assign_coords(time=since).sel(
+    activity = activity.assign_coords(time=since).sel(
         time=slice(0, 12 * TAU_MS / max(0.1, 1 - w_inh))
     )
     drive = run["drive"].sel(image=image)
     settled = drive.copy(data=equilibrium.settle(drive.values, w_inh=w_inh))
     largest = drive.sortby(-drive)["unit"].values[:12]
-    plots.activity_traces(shown.sel(unit=largest), ax, settled=settled.sel(unit=largest))
+    plots.activity_traces(activity.sel(unit=largest), ax, settled=settled.sel(unit=largest))
     ax.set_title(f"image {image}, w_inh = {w_inh:g}", fontsize=10)
 
 
 def draw_agreement(ax: Any, summary: dict[str, Any]) -> None:
-    """Draw how far the levels agree, for each strength of inhibition."""
+    """Draw the agreement of the levels for each strength of inhibition."""
     bars = {
         "active sets\nODE = eq.": "active_sets_equal",
         "g equal\neq. = ranking": "g_equal",
@@ -122,7 +122,7 @@ def draw_agreement(ax: Any, summary: dict[str, Any]) -> None:
 
 
 def draw_errors(ax: Any, summary: dict[str, Any]) -> None:
-    """Draw the readout error with its controls."""
+    """Draw the readout errors of ranking and controls."""
     errors = summary["test_error"]
     means, sds = ([error[key] for error in errors.values()] for key in ("mean", "sd"))
     drawn = ax.bar(list(errors), means, yerr=sds, capsize=4, color=["C2", "0.6", "0.6"])
@@ -134,7 +134,7 @@ def draw_errors(ax: Any, summary: dict[str, Any]) -> None:
 
 
 def draw_cost(ax: Any, summary: dict[str, Any]) -> None:
-    """Draw what 1000 images cost on each level."""
+    """Draw the seconds per 1000 images of each level."""
     cost = summary["seconds_per_1000_images"]
     drawn = ax.bar(list(cost), list(cost.values()), color="C4")
     ax.bar_label(drawn, fmt="%.2g", fontsize=8)

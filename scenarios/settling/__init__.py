@@ -1,9 +1,10 @@
 """How do inhibition and presentation time shape the competition?
 
-Shows held-out images to the circuit, with trained and with random weights, at many
-strengths of inhibition; looks at the activity after several times T, and compares it with
-the fixed point in closed form: how many units are active, how far h is away, whether the
-active sets are the same, and how long it takes beside the time constant τ / (1 − w_inh).
+Shows held-out images to the circuit with trained and with random weights, at many strengths
+of inhibition. After several times T the activity is compared with the fixed point in closed
+form: number of active units, distance of h, and equality of the active sets. The time to
+settle is compared with the time constant τ / (1 − w_inh). At T = 100 τ the circuit has as
+many active units as the closed form, for w_inh up to 0.95.
 
 One long presentation serves all T: its activity is sampled, not simulated again.
 """

@@ -1,4 +1,4 @@
-"""The circuit for the longest T, and its activity beside the closed form."""
+"""Simulation of the circuit for the longest T, and comparison with the closed form."""
 
 from dataclasses import dataclass
 
@@ -15,22 +15,22 @@ from scenarios.support.circuit import TAU_MS, CircuitConfig, Learned, step_ms
 from scenarios.support.results import axis, dataset
 
 SAMPLE_MS = 0.2 * TAU_MS
-TOLERANCE = 0.01  # of the largest drive: closer than that to the fixed point is settled
+TOLERANCE = 0.01  # distance from the fixed point, over the largest drive, that is settled
 KINDS = ("trained", "random")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(CircuitConfig):
-    """What is shown to which circuit."""
+    """Settings of network, images, inhibition and presentation times."""
 
     seed: int = 0
-    """Of the weights."""
+    """Seed of the weights."""
     num_images: int = 100
-    """Held-out images shown, side by side."""
+    """Held-out images shown to the circuit, simulated in parallel."""
     w_inh: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
     """Strengths of lateral inhibition, below 1: the fixed point is then unique."""
     durations: tuple[float, ...] = (5, 10, 20, 50, 100)
-    """Times T at which the activity is looked at, in time constants τ."""
+    """Times T at which the activity is measured, in time constants τ."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,7 +49,7 @@ class Config(CircuitConfig):
 
 
 def simulate(config: Config, learned: Learned, w_inh: float) -> xr.Dataset:
-    """Show all images for the longest T, side by side."""
+    """Simulate all images in parallel for the longest T."""
     return neurodyn.simulate(
         neurodyn.LateralInhibition(tau_ms=TAU_MS, w_inh=w_inh),
         learned.held_out.numpy(),
@@ -62,7 +62,7 @@ def simulate(config: Config, learned: Learned, w_inh: float) -> xr.Dataset:
 
 
 def measure(config: Config, run: xr.Dataset, w_inh: float) -> xr.Dataset:
-    """Return what the activity is at each T, beside the closed form."""
+    """Return measures of the activity at each T, compared with the closed form."""
     drive = run["drive"].values
     settled = equilibrium.settle(drive, w_inh=w_inh)
     h = run["activity"].values[1:].reshape(len(drive), -1, drive.shape[1])
@@ -74,7 +74,7 @@ def measure(config: Config, run: xr.Dataset, w_inh: float) -> xr.Dataset:
     return dataset(
         active_units=(at, (h > 0).sum(axis=2)[:, samples], "1", "active units at T"),
         distance=(at, away[:, samples], "1", "largest |h(T) - h_eq| / I_max of a unit"),
-        same_set=(at, same[:, samples], "1", "active set is that of the closed form"),
+        same_set=(at, same[:, samples], "1", "active set equals that of the closed form"),
         settled_units=(
             (image,),
             (settled > 0).sum(axis=1),

@@ -21,24 +21,25 @@ def table(result: xr.Dataset) -> str:
         chosen = result.sel(weights=kind)
         lines += ["", f"{kind} weights: mean number of active units"]
         lines.append(row("w_inh", [f"T = {t:g}" for t in result["duration"].values], "eq."))
-        for w_inh, one in chosen.groupby("w_inh"):
-            means = one["active_units"].mean("image").values.ravel()
-            closed = float(one["settled_units"].mean())
+        for w_inh, at_w in chosen.groupby("w_inh"):
+            means = at_w["active_units"].mean("image").values.ravel()
+            closed = float(at_w["settled_units"].mean())
             lines.append(row(f"{w_inh:g}", [f"{m:.2f}" for m in means], f"{closed:.2f}"))
         lines.append("median / largest |h(T) - h_eq| / I_max; share of equal active sets")
-        for w_inh, one in chosen.groupby("w_inh"):
-            cells = [
-                f"{float(at.median()):.0e}/{float(at.max()):.0e} {float(same.mean()):.2f}"
-                for (_, at), (_, same) in zip(
-                    one["distance"].groupby("duration"),
-                    one["same_set"].groupby("duration"),
+        for w_inh, at_w in chosen.groupby("w_inh"):
+            entries = [
+                f"{float(away.median()):.0e}/{float(away.max()):.0e} "
+                f"{float(same.mean()):.2f}"
+                for (_, away), (_, same) in zip(
+                    at_w["distance"].groupby("duration"),
+                    at_w["same_set"].groupby("duration"),
                     strict=True,
                 )
             ]
-            lines.append(row(f"{w_inh:g}", cells))
+            lines.append(row(f"{w_inh:g}", entries))
         lines.append(f"time to stay within {TOLERANCE:g} I_max, in τ (median, 90 %)")
-        for w_inh, one in chosen.groupby("w_inh"):
-            middle, late = quantiles(one["settling_ms"].values.ravel() / TAU_MS)
+        for w_inh, at_w in chosen.groupby("w_inh"):
+            middle, late = quantiles(at_w["settling_ms"].values.ravel() / TAU_MS)
             slow = 1 / (1 - w_inh)
             lines.append(
                 row(f"{w_inh:g}", [f"{middle:.3g}, {late:.3g}"], f"1/(1-w) {slow:.3g}")
@@ -46,21 +47,21 @@ def table(result: xr.Dataset) -> str:
     return "\n".join(lines)
 
 
-def row(first: str, cells: list[str], last: str = "") -> str:
+def row(first: str, entries: list[str], last: str = "") -> str:
     """Return a line of a table."""
     return (
-        f"  {first:<6}" + "".join(f"{cell:>19}" for cell in cells) + f"{last:>14}"
+        f"  {first:<6}" + "".join(f"{entry:>19}" for entry in entries) + f"{last:>14}"
     ).rstrip()
 
 
 def quantiles(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the median and the 90 % quantile, as values that occur (inf may be one)."""
+    """Return the median and the 90 % quantile without interpolation: values may be inf."""
     middle, late = np.quantile(values, [0.5, 0.9], method="higher")
     return float(middle), float(late)
 
 
 def draw(result: xr.Dataset, examples: dict[float, xr.Dataset], config: Config) -> Figure:
-    """Draw the results and two examples."""
+    """Draw the results, and the traces of two examples."""
     figure = Figure(figsize=(13.5, 8), layout="constrained")
     axes = figure.subplots(2, 3)
     draw_active(axes[0, 0], result)
@@ -115,9 +116,9 @@ def draw_distance(ax: Axes, trained: xr.Dataset) -> None:
     """Draw the distance from the fixed point against T, with the slow mode's slope."""
     duration = trained["duration"].values
     chosen = [w for w in (0.5, 0.8, 0.9, 0.99) if w in trained["w_inh"].values]
-    for place, w_inh in enumerate(chosen or list(trained["w_inh"].values)):
+    for number, w_inh in enumerate(chosen or list(trained["w_inh"].values)):
         distance = trained["distance"].sel(w_inh=w_inh)
-        color = f"C{place}"
+        color = f"C{number}"
         ax.plot(
             duration, distance.median("image"), "o-", color=color, ms=4, label=f"{w_inh:g}"
         )
@@ -176,11 +177,11 @@ def draw_settling(ax: Axes, result: xr.Dataset) -> None:
 
 
 def draw_example(ax: Axes, first: xr.Dataset, w_inh: float) -> None:
-    """Draw how the first image settles."""
+    """Draw the activity during the first image until it settles."""
     drive = first["drive"]
     settled = drive.copy(data=equilibrium.settle(drive.values, w_inh=w_inh))
     largest = drive.sortby(-drive)["unit"].values[:12]
     end = min(12 / (1 - w_inh) * TAU_MS, float(first["time"][-1]))
-    shown = first["activity"].sel(time=slice(0, end), unit=largest)
-    plots.activity_traces(shown, ax, settled=settled.sel(unit=largest))
+    activity = first["activity"].sel(time=slice(0, end), unit=largest)
+    plots.activity_traces(activity, ax, settled=settled.sel(unit=largest))
     ax.set_title(f"image 0, w_inh = {w_inh:g}; dashes: closed form", fontsize=10)

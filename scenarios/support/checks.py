@@ -1,4 +1,4 @@
-"""Checks of settings, with one message for each mistake."""
+"""Checks of settings that several scenarios share."""
 
 from typing import Any
 
@@ -6,27 +6,27 @@ import numpy as np
 
 
 def check_counts(config: Any, *names: str, least: int = 1) -> None:
-    """Refuse numbers of things, or tuples of them, below `least`; None is a default."""
+    """Raise ValueError if a count, or a tuple's entry, is below `least`; None passes."""
     for name in names:
         value = getattr(config, name)
-        for part in value if isinstance(value, tuple) else (value,):
-            if part is not None and part < least:
-                raise ValueError(f"{name} is {part}: at least {least} is needed")
+        for count in value if isinstance(value, tuple) else (value,):
+            if count is not None and count < least:
+                raise ValueError(f"{name} is {count}: at least {least} is needed")
 
 
 def check_increasing(**sequences: tuple[float, ...]) -> None:
-    """Refuse sequences that are empty or do not increase."""
+    """Raise ValueError if a sequence is empty or does not increase."""
     for name, values in sequences.items():
         if not values or not all(np.diff(values) > 0):
             raise ValueError(f"{name} is {values}: give one value or more, increasing")
 
 
 def check_sharing(config: Any) -> None:
-    """Refuse a number of workers below 0, and workers beside a scheduler."""
+    """Raise ValueError if `workers` is negative, or set together with `scheduler`."""
     if config.workers < 0:
-        raise ValueError(f"workers is {config.workers}: 0 or more processes can work")
+        raise ValueError(f"workers is {config.workers}: it must be 0 or more")
     if config.workers and config.scheduler:
         raise ValueError(
             f"workers is {config.workers} and scheduler {config.scheduler}: give one of "
-            "them, processes of this machine or a running cluster"
+            "them, a number of local processes or a running cluster"
         )

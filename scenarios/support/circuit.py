@@ -1,4 +1,4 @@
-"""What scenarios share that put a trained layer into the lateral-inhibition circuit."""
+"""Shared by scenarios that put a trained layer into the lateral-inhibition circuit."""
 
 import json
 from dataclasses import dataclass
@@ -27,20 +27,20 @@ CANDIDATES = 201  # thresholds h* tried
 
 @dataclass(frozen=True, kw_only=True)
 class CircuitConfig:
-    """Which layer is put into a circuit, and where the results go."""
+    """Settings of the trained layer, the images and the files of results."""
 
     data: str = "digits"
     """digits, mnist, fashion_mnist, cifar10, cifar100, an .npz file or an image folder."""
     data_root: Path | None = None
-    """Where data sets lie [$NEURODYN_DATA, else the user's cache]."""
+    """Folder of the data sets [$NEURODYN_DATA, else the user's cache]."""
     units: int = 100
     """Number of hidden units."""
     epochs: int | None = None
-    """Epochs of learning by ranking [50 on the digits, else 5]."""
+    """Epochs of training by ranking [50 on the digits, else 5]."""
     num_images: int = 50
     """Held-out images shown to the circuit."""
     backend: str = "cython"
-    """numpy, cython, cpp (compiles for each simulation) or auto."""
+    """Backend of Brian2: numpy, cython, cpp (compiles for each simulation) or auto."""
     out: Path | None = None
     """Folder of results [runs/<scenario>]."""
     figure: Path | None = None
@@ -57,8 +57,8 @@ class CircuitConfig:
         Raises
         ------
         ValueError
-            If the folder holds results that are not to be replaced, or cannot be written
-            to.
+            If the folder holds results and `overwrite` is False, or if a path cannot be
+            written to.
         """
         datasets.check_root(self, self.data)
         stem = Path(self.data).stem
@@ -70,7 +70,7 @@ class CircuitConfig:
         return out, figure
 
     def epochs_on(self, images: datasets.Images) -> int:
-        """Return the number of epochs of learning from these images."""
+        """Return the number of training epochs for a data set."""
         if self.epochs is None:
             return 50 if images.origin == "digits" else 5
         return self.epochs
@@ -85,7 +85,7 @@ class CircuitConfig:
     def learn(
         self, images: datasets.Images, *, seed: int, random: bool = False
     ) -> "Learned":
-        """Return a layer trained by ranking, or with weights as random as they start."""
+        """Return a layer trained by ranking, or with its random initial weights."""
         self.check_held_out(images)
         x = torch.from_numpy(images.x_train)
         preprocess = defaults_for(images.origin).preprocess.fit(x)
@@ -105,14 +105,14 @@ class CircuitConfig:
 
 @dataclass(frozen=True)
 class Learned:
-    """A trained layer, and images."""
+    """Weights of a trained layer, and preprocessed images."""
 
     weights: torch.Tensor
     """(unit, pixel), float64."""
     held_out: torch.Tensor
-    """Test images as the layer sees them, (image, pixel), float64."""
+    """Preprocessed test images, (image, pixel), float64."""
     seen: torch.Tensor
-    """1000 training images likewise, on which h* is chosen."""
+    """1000 preprocessed training images, on which h* is chosen."""
 
     @classmethod
     def of(
@@ -122,7 +122,7 @@ class Learned:
         preprocess: FittedPreprocess,
         num_images: int,
     ) -> "Learned":
-        """Return weights with images drawn at random: sets may be sorted by class."""
+        """Return weights and images drawn at random (a set may be sorted by class)."""
         generator = torch.Generator().manual_seed(0)
         held_out, seen = (
             preprocess(
@@ -133,19 +133,19 @@ class Learned:
         return cls(weights.double(), held_out, seen)
 
     def threshold(self, *, w_inh: float) -> float:
-        """Return the h* that most training images pass with exactly one unit."""
+        """Return the h* that exactly one unit reaches on most training images."""
         drive = self.seen @ self.weights.T
         return single_winner_threshold(equilibrium.settle(drive, w_inh=w_inh))
 
 
 def single_winner_threshold(h: NDArray[np.floating]) -> float:
-    """Return the h* that the activities of most images pass with exactly one unit."""
+    """Return the h* that exactly one unit reaches on most images; h is (image, unit)."""
     candidates = np.quantile(h.max(axis=1), np.linspace(0, 1, CANDIDATES))
     top = np.sort(h, axis=1)[:, -2:]
-    single = [((top >= c).sum(axis=1) == 1).mean() for c in candidates]
-    return float(candidates[np.argmax(single)])
+    share = [((top >= h_star).sum(axis=1) == 1).mean() for h_star in candidates]
+    return float(candidates[np.argmax(share)])
 
 
 def step_ms(run: xr.Dataset) -> float:
-    """Return the time step that a simulation was run with."""
+    """Return the time step of a simulation [ms]."""
     return float(json.loads(run.attrs["config"])["dt_ms"])

@@ -1,4 +1,4 @@
-"""How a scenario is run as a command."""
+"""Run a scenario from the command line."""
 
 from collections.abc import Callable
 
@@ -15,19 +15,19 @@ def command[Config](
     left: str = "nothing was saved",
     default: Config | None = None,
 ) -> None:
-    """Run a scenario: a user's mistake is one line and exit code 2.
+    """Run a scenario; report a user's mistake in one line, with exit code 2.
 
     Parameters
     ----------
     left
-        What it leaves when it is stopped.
+        Message about what an interrupted run leaves behind.
     default
-        Settings where none are given [those of the class].
+        Default settings [those of the class].
     """
     with exits.orderly(name) as end:
         end.left = lambda: left
         prog = f"python -m scenarios.{name}"
-        given: Config = parsed(
+        settings: Config = parsed(
             config, None, prog=prog, description=description, default=default
         )
-        main(given)
+        main(settings)

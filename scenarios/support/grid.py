@@ -1,8 +1,8 @@
-"""Parts of a study that are computed once, kept, and shared among processes.
+"""Trials of a study: each is computed once and saved, in this or another process.
 
-A trial is a frozen dataclass whose fields are all that its result depends on, the data set
-and the versions of the packages apart; its file is named by them. A study that was
-interrupted, or asks for more, computes what has no file yet.
+A trial is a frozen dataclass. Its fields are all that its result depends on, apart from the
+data set and the versions of the packages. They name the file of its result. A study that
+was interrupted or extended computes only the trials without a file.
 """
 
 import re
@@ -20,20 +20,20 @@ from fastpath.runs import storage
 from neurodyn.progress import duration
 from scenarios.support import hardware, settings
 
-ANSWER_SECONDS = 10  # within which a scheduler has to answer
+ANSWER_SECONDS = 10  # timeout of the connection to a dask scheduler
 
 
 class Trial(Protocol):
-    """A part of the study; the trials that it needs results of may be its `needs`."""
+    """One computation of a study; its `needs`, if any, are trials whose results it uses."""
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its values of the dims along which trials are stacked."""
+        """Coordinates at which its result is stacked, by dim."""
         ...
 
     @property
     def compute(self) -> Callable[..., xr.Dataset]:
-        """What returns its result, given those of other trials that it needs."""
+        """Function that returns its result, called with the results of `needs`."""
         ...
 
 
@@ -43,13 +43,13 @@ type Share = Callable[[Sequence[Task]], Iterator[tuple[int, xr.Dataset]]]
 
 def path_of(trial: Trial, folder: Path) -> Path:
     """Return the file of a trial, named by its class, coordinates and key."""
-    place = "-".join(str(value) for value in trial.coords.values())
-    place = re.sub(r"[^\w.,+-]+", "_", place)  # as a part of a file name
-    return folder / f"{type(trial).__name__}-{place}-{settings.key(trial)}.nc"
+    coords = "-".join(str(value) for value in trial.coords.values())
+    coords = re.sub(r"[^\w.,+-]+", "_", coords)  # as a part of a file name
+    return folder / f"{type(trial).__name__}-{coords}-{settings.key(trial)}.nc"
 
 
 def is_there(trial: Trial, folder: Path, recorded: Mapping[str, xr.Dataset]) -> bool:
-    """Return whether `filled` would have nothing to compute for a trial."""
+    """Return whether a trial has a result already, in a file or on record."""
     return path_of(trial, folder).exists() or settings.canonical(trial) in recorded
 
 
@@ -61,9 +61,9 @@ def filled(
     recorded: Mapping[str, xr.Dataset] | None = None,
     overwrite: bool = False,
 ) -> list[xr.Dataset]:
-    """Return the results of all trials; compute, and save at once, those without a file.
+    """Return the results of all trials; compute and save those that are missing.
 
-    `recorded` holds results from elsewhere, by their settings.
+    `recorded` holds further results, by the canonical settings of their trials.
     """
     paths = [path_of(trial, folder) for trial, _ in tasks]
     results = {}
@@ -74,23 +74,24 @@ def filled(
             results[i] = read(path)
         elif recorded and (text := settings.canonical(tasks[i][0])) in recorded:
             results[i] = recorded[text]
-    left = [i for i in range(len(tasks)) if i not in results]
+    missing = [i for i in range(len(tasks)) if i not in results]
     start = time.perf_counter()
-    for done, (which, result) in enumerate(share([tasks[i] for i in left]), start=1):
-        storage.save_dataset(paths[left[which]], result)
-        results[left[which]] = result
+    for done, (index, result) in enumerate(share([tasks[i] for i in missing]), start=1):
+        path = paths[missing[index]]
+        storage.save_dataset(path, result)
+        results[missing[index]] = result
         spent = time.perf_counter() - start
         print(
-            f"  {done}/{len(left)} {paths[left[which]].name} "
+            f"  {done}/{len(missing)} {path.name} "
             f"{result.attrs['seconds']:.1f} s, {duration(spent)} in all"
-            f"{_remaining(spent, done, len(left))}",
+            f"{_remaining(spent, done, len(missing))}",
             flush=True,
         )
     return [results[i] for i in range(len(tasks))]
 
 
 def _remaining(spent: float, done: int, number: int) -> str:
-    """Return how long the rest will take if it is like what was done."""
+    """Return the remaining time as text, estimated from the mean time of a trial."""
     left = spent / done * (number - done)
     return f", about {duration(left)} left" if done < number else ""
 
@@ -101,7 +102,7 @@ def read(path: Path) -> xr.Dataset:
     Raises
     ------
     ValueError
-        If it is damaged.
+        If the file is damaged.
     """
     try:
         return xr.load_dataset(path, engine="h5netcdf").drop_encoding()
@@ -109,11 +110,11 @@ def read(path: Path) -> xr.Dataset:
         raise ValueError(f"{path} is damaged ({error}): delete it") from error
 
 
-def compute(trial: Trial, given: tuple[xr.Dataset, ...]) -> xr.Dataset:
-    """Return the result of a trial, with its settings and the seconds it took."""
+def compute(trial: Trial, needed: tuple[xr.Dataset, ...]) -> xr.Dataset:
+    """Return the result of a trial; its attributes are settings, seconds and hardware."""
     torch.set_num_threads(1)
     start = time.perf_counter()
-    result = trial.compute(*given)
+    result = trial.compute(*needed)
     seconds = time.perf_counter() - start
     return result.assign_attrs(
         settings=settings.canonical(trial),
@@ -124,16 +125,16 @@ def compute(trial: Trial, given: tuple[xr.Dataset, ...]) -> xr.Dataset:
 
 def in_turn(tasks: Sequence[Task]) -> Iterator[tuple[int, xr.Dataset]]:
     """Compute the trials one after another in this process."""
-    for which, (trial, given) in enumerate(tasks):
-        yield which, compute(trial, given)
+    for index, (trial, needed) in enumerate(tasks):
+        yield index, compute(trial, needed)
 
 
 @contextmanager
 def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
-    """Yield what shares trials among processes of this machine, or of a dask cluster.
+    """Yield a function that computes trials in local processes or on a dask cluster.
 
-    A cluster's workers need these packages and, under the same path, the data sets; files
-    are written by this process alone. Start them with `dask worker HOST:PORT --nthreads 1
+    Workers of a cluster need these packages, and the data sets under the same path. Only
+    this process writes files. Start workers with `dask worker HOST:PORT --nthreads 1
     --preload brian2`: Brian2 can be imported in a process's main thread only.
 
     Raises
@@ -148,13 +149,13 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
         from distributed import Client, LocalCluster, as_completed
     except ImportError as error:
         raise ValueError(
-            "sharing the grid needs dask.distributed: pip install 'neurodyn[cluster]'"
+            "sharing trials needs dask.distributed: pip install 'neurodyn[cluster]'"
         ) from error
 
     def share(tasks: Sequence[Task]) -> Iterator[tuple[int, xr.Dataset]]:
         futures: dict[Any, int] = {
-            client.submit(compute, trial, given, pure=False): which
-            for which, (trial, given) in enumerate(tasks)
+            client.submit(compute, trial, needed, pure=False): index
+            for index, (trial, needed) in enumerate(tasks)
         }
         try:
             for future in as_completed(futures, loop=client.loop):
@@ -187,30 +188,30 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
 
 
 def stacked(trials: Sequence[Trial], results: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Return the results stacked along the dims of the trials; NaN where there is none."""
+    """Return the results stacked along the dims of the trials, NaN where one is missing."""
     return stacked_at([(dict(t.coords), r) for t, r in zip(trials, results, strict=True)])
 
 
-def stacked_at(placed: list[tuple[dict[str, Hashable], xr.Dataset]]) -> xr.Dataset:
-    """Return results with the dims of the coordinates given with them."""
-    dims = list(placed[0][0])
+def stacked_at(pairs: list[tuple[dict[str, Hashable], xr.Dataset]]) -> xr.Dataset:
+    """Return results stacked along new dims, from pairs of coordinates and a result."""
+    dims = list(pairs[0][0])
     if not dims:
-        [(_, result)] = placed
+        [(_, result)] = pairs
         return result
     dim = dims[0]
-    values = list(dict.fromkeys(place[dim] for place, _ in placed))
-    parts = [
+    values = list(dict.fromkeys(coords[dim] for coords, _ in pairs))
+    slices = [
         stacked_at(
             [
-                ({k: v for k, v in place.items() if k != dim}, result)
-                for place, result in placed
-                if place[dim] == value
+                ({k: v for k, v in coords.items() if k != dim}, result)
+                for coords, result in pairs
+                if coords[dim] == value
             ]
         )
         for value in values
     ]
     return xr.concat(
-        parts,
+        slices,
         dim=xr.DataArray(np.array(values), dims=dim, name=dim),
         join="outer",
         combine_attrs="drop",

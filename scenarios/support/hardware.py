@@ -1,4 +1,4 @@
-"""What a number was measured on."""
+"""Describe the machine on which a number is measured."""
 
 import os
 import platform

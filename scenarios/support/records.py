@@ -1,8 +1,8 @@
-"""Numbers of a study as they are committed: one small netCDF file beside its figure.
+"""Committed results of a study: one small netCDF file beside its figure.
 
-Finished trials are kept twice: each in a file of its own while a study is under way (see
-`grid`), and all of them, stacked, in `figures/data`. A study begins with what stands
-there, so that a table of many hours is filled in pieces, on whatever machine is free.
+Finished trials are saved twice: each in its own file while the study runs (see `grid`), and
+all of them, stacked, in `figures/data`. A study starts from that record. So many hours of
+training can be spread over several runs and machines.
 """
 
 import json
@@ -16,14 +16,14 @@ import xarray as xr
 from scenarios.support import grid, settings
 from scenarios.support.grid import Trial
 
-# What every result says of itself, beside its numbers and how long they took: its settings,
-# by which it is found again (see `settings`), and what it was computed on.
+# Labels of every result, beside its numbers and seconds: the settings, by which it is found
+# again (see `settings`), and the hardware that computed it.
 LABELS = ("settings", "hardware")
 type Results = dict[str, xr.Dataset]
 
 
 def read(path: Path, dims: Sequence[str]) -> Results:
-    """Return the results in a file by their settings.
+    """Return the results in a record by their settings; none if there is no such file.
 
     Raises
     ------
@@ -34,15 +34,15 @@ def read(path: Path, dims: Sequence[str]) -> Results:
         return {}
     stacked = grid.read(path)
     found = {}
-    for place in np.ndindex(*(stacked.sizes[dim] for dim in dims)):
-        result = stacked.isel(dict(zip(dims, place, strict=True)))
+    for index in np.ndindex(*(stacked.sizes[dim] for dim in dims)):
+        result = stacked.isel(dict(zip(dims, index, strict=True)))
         if text := str(result["settings"].item()):
             found[text] = _only_its_own(result)
     return found
 
 
 def _only_its_own(result: xr.Dataset) -> xr.Dataset:
-    """Return a result without what stacking added: variables of other trials, and NaN."""
+    """Return a result without the variables that stacking added: those that are all NaN."""
     empty = [
         name
         for name, values in result.items()
@@ -57,17 +57,17 @@ def labelled(trial: Trial, result: xr.Dataset) -> tuple[str, xr.Dataset]:
     if "settings" in result:
         return text, result
     labels = {label: result.attrs[label] for label in (*LABELS, "seconds")}
-    placed = result.drop_attrs(deep=False).assign(labels)
-    return text, placed.assign_coords(trial.coords)
+    with_labels = result.drop_attrs(deep=False).assign(labels)
+    return text, with_labels.assign_coords(trial.coords)
 
 
 def merged(
     before: Mapping[str, xr.Dataset], new: Results, dims: Sequence[str]
 ) -> xr.Dataset:
-    """Return all results stacked along `dims`; of two at the same coordinates, the new one.
+    """Return all results stacked along `dims`; a new one replaces one at its coordinates.
 
-    So that no mean is one of networks that were made differently, an older result goes as
-    well where a new one of another seed has other settings.
+    A mean must not mix networks with different settings. So an older result is also dropped
+    if a new result of the same network, with another seed, has other settings.
     """
     made = {network(result, dims): recipe(result) for result in new.values()}
     kept = [
@@ -75,35 +75,38 @@ def merged(
         for result in before.values()
         if made.get(network(result, dims), recipe(result)) == recipe(result)
     ]
-    placed: dict[tuple, xr.Dataset] = {}
+    by_coords: dict[tuple, xr.Dataset] = {}
     for result in (*kept, *new.values()):
-        place = tuple(result[dim].item() for dim in dims)
-        # By these coordinates arrays of different sizes can be stacked.
+        coords = tuple(result[dim].item() for dim in dims)
+        # With these coordinates, arrays of different sizes can be stacked.
         numbered = {d: np.arange(n) for d, n in result.sizes.items() if d not in result}
-        placed[place] = result.drop_vars(dims).assign_coords(numbered)
+        by_coords[coords] = result.drop_vars(dims).assign_coords(numbered)
     stacked = grid.stacked_at(
-        [(dict(zip(dims, place, strict=True)), result) for place, result in placed.items()]
+        [
+            (dict(zip(dims, coords, strict=True)), result)
+            for coords, result in by_coords.items()
+        ]
     )
-    for name in LABELS:  # where there is no trial
+    for name in LABELS:  # NaN where there is no trial
         stacked[name] = stacked[name].where(stacked["seconds"].notnull(), "").astype(str)
     return stacked.sortby([dim for dim in dims if stacked[dim].dtype.kind in "iuf"])
 
 
 def network(result: xr.Dataset, dims: Sequence[str]) -> tuple:
-    """Return where a result is, but for its seed."""
+    """Return the coordinates of a result without the seed."""
     return tuple(result[dim].item() for dim in dims if dim != "seed")
 
 
 def recipe(result: xr.Dataset) -> str:
-    """Return the settings of a result, but for what differs between seeds of a network.
+    """Return the settings of a result without those that differ between seeds.
 
-    That is, beside the seed, how many receptive fields are kept of it.
+    These are the seed and the number of receptive fields that are kept.
     """
     return settings.dumped(_without_seeds(json.loads(result["settings"].item())))
 
 
 def _without_seeds(value: Any) -> Any:
-    """Return a part of settings without the seeds and numbers of fields in it."""
+    """Return settings without the entries `seed` and `fields`, at any depth."""
     match value:
         case dict():
             kept = value.keys() - {"seed", "fields"}

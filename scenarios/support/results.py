@@ -1,4 +1,4 @@
-"""Results of a scenario as a Dataset in which everything has units and a description."""
+"""Results of a scenario as a Dataset whose variables all have units and a description."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -42,8 +42,8 @@ def dataset(
         {
             name: xr.DataArray(
                 np.asarray(values),
-                dims=[str(one.name) for one in axes],
-                coords={str(one.name): one for one in axes},
+                dims=[str(coord.name) for coord in axes],
+                coords={str(coord.name): coord for coord in axes},
                 attrs={"units": units, "long_name": long_name},
             )
             for name, (axes, values, units, long_name) in variables.items()
@@ -52,7 +52,7 @@ def dataset(
 
 
 def write(result: xr.Dataset, config: Any, out: Path) -> None:
-    """Save results, every variable with its units, and the configuration."""
+    """Save results and the configuration; check that all variables have units."""
     for name, variable in result.variables.items():
         missing = {"units", "long_name"} - set(variable.attrs)
         if missing:

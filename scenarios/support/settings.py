@@ -1,14 +1,14 @@
 """The settings of a trial as canonical JSON, and the key by which its result is found.
 
-The key says what the settings mean, not how the code that holds them is written: classes
-may move to other modules, fields may change their order, and 6 is 6.0. Three rules keep a
-committed result at its key while the code goes on:
+The key depends on the values of the settings, not on the code that holds them. Classes may
+move to other modules, fields may change their order, and 6 is 6.0. Three rules keep the key
+of a committed result while the code changes:
 
-- A field that is added to a class names in its metadata the value at which nothing changes:
-  `field(default=0.0, metadata={"neutral": 0.0})`. At that value it is left out. The default
-  does not count, since it may become another one.
-- A class or field that is renamed keeps its first name here, in `FORMER_NAMES`.
-- A field that changes no number, as the device, is declared with `compare=False`.
+- A new field names in its metadata the neutral value, at which results stay the same:
+  `field(default=0.0, metadata={"neutral": 0.0})`. At that value the key leaves the field
+  out. The default plays no part, because it may change later.
+- A renamed class or field keeps its first name here, in `FORMER_NAMES`.
+- A field that affects no number, such as the device, is declared with `compare=False`.
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-# From "Class" and "Class.field" as they are called now to what they were called first.
+# From the present name of a class ("Class") or field ("Class.field") to its first name.
 FORMER_NAMES: dict[str, str] = {}
 NUM_DIGITS = 10  # of the key
 _NEVER = object()
@@ -31,24 +31,24 @@ def key(trial: Any) -> str:
 
 
 def canonical(value: Any) -> str:
-    """Return settings as canonical JSON: sorted names, no spaces, one form of a number."""
+    """Return settings as canonical JSON: sorted names, no spaces, one form per number."""
     return dumped(plain(value))
 
 
 def dumped(value: Any) -> str:
-    """Return what `plain` returned as text."""
+    """Return plain settings, as `plain` returns them, as JSON text."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
 
 
 def plain(value: Any) -> Any:
-    """Return settings as JSON has them: an instance of a class by its name and fields.
+    """Return settings as JSON values: a dataclass as a dict of its name and fields.
 
     Raises
     ------
     TypeError
-        If a part is neither such an instance nor a number, text, None or a sequence.
+        If a value is not a dataclass, number, text, None, sequence or mapping.
     """
     match value:
         case None | bool() | str():

@@ -1,4 +1,4 @@
-"""Mean and standard deviation over seeds, the same in every table and figure."""
+"""Mean and standard deviation over seeds, for all tables and figures."""
 
 import statistics
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 
 def summary(seeds: Sequence[float]) -> dict[str, Any]:
-    """Return mean and standard deviation over seeds, 0 of one, with the values."""
+    """Return mean, standard deviation (0 for one seed) and the values of the seeds."""
     sd = statistics.stdev(seeds) if len(seeds) > 1 else 0.0
     return {"mean": statistics.mean(seeds), "sd": sd, "seeds": seeds}
 
 
 def sd(values: xr.DataArray) -> xr.DataArray:
-    """Return the standard deviation along `seed`, 0 of one."""
+    """Return the standard deviation along `seed`, 0 for one seed."""
     return values.std("seed", ddof=min(1, values.sizes["seed"] - 1))
 
 
@@ -26,7 +26,7 @@ def mean_sd(values: xr.DataArray, form: str = ".2f") -> str:
 
 
 def entry(values: NDArray) -> str:
-    """Return mean ± sd of the finite values; of one, that and (1); of none, a dash."""
+    """Return mean ± sd of finite values as text: "1.23 (1)" for one, "-" for none."""
     values = values[np.isfinite(values)]
     match len(values):
         case 0:

@@ -1,4 +1,4 @@
-"""What studies of whole trainings have in common: settings, paths, their command."""
+"""Shared by the studies of whole trainings: settings, paths, records, the command."""
 
 import functools
 import textwrap
@@ -23,26 +23,26 @@ from scenarios.support.grid import Share, Task, Trial
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Which study is made, where, and by how many processes."""
+    """Settings that all studies have: preset, seeds, processes and files."""
 
     preset: Literal["full", "quick"] = "full"
-    """full: what the figure shows, for hours; quick: the digits and little of all else."""
+    """full: the networks of the figure, hours; quick: small networks on the digits."""
     seeds: int | None = None
     """Seeds of each network, from 0 [3; quick: 2; 1 above 2000 units]."""
     workers: int = 0
-    """Processes among which networks are shared, one thread each; 0: none but this one."""
+    """Worker processes that train networks, one thread each; 0: only this process."""
     scheduler: str | None = None
-    """Address of a running dask scheduler that shares them (host:port)."""
+    """Address of a running dask scheduler that distributes the networks (host:port)."""
     data_root: Path | None = None
-    """Where data sets lie or are downloaded to [$NEURODYN_DATA, else the user's cache]."""
+    """Folder of data sets, and of downloads [$NEURODYN_DATA, else the user's cache]."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """What computes."""
+    """Device of the computation."""
     out: Path | None = None
-    """Folder of finished parts [runs/<study>]."""
+    """Folder of finished trials [runs/<study>]."""
     figure: Path | None = None
-    """File of the figure [figures/<study>.png; quick: in the folder of finished parts]."""
+    """File of the figure [figures/<study>.png; quick: in the folder of finished trials]."""
     overwrite: bool = False
-    """Compute finished parts again."""
+    """Compute finished trials again."""
 
     def __post_init__(self) -> None:
         check_counts(self, "seeds")
@@ -53,7 +53,7 @@ class Study:
 
     @property
     def quick(self) -> bool:
-        """Whether this is the short version."""
+        """Whether this is the quick preset."""
         return self.preset == "quick"
 
     def seeds_of(self, num_units: int) -> range:
@@ -104,9 +104,9 @@ def filled(
     title: str,
     protocol: str,
 ) -> xr.Dataset:
-    """Return all results on record and those of these trials; compute what is missing.
+    """Return all results on record and those of these trials; compute missing ones.
 
-    What the missing ones need of other trials is kept in files, not in the record.
+    Results of `needs` are saved in files only, not in the record.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def filled(
 
 def on_record(where: Paths, dims: Sequence[str]) -> records.Results:
     """Return the results on record by their settings."""
-    files = dict.fromkeys((where.committed, where.record))  # mostly one and the same
+    files = dict.fromkeys((where.committed, where.record))  # mostly the same file
     found = (records.read(file, dims) for file in files)
     return {text: result for results in found for text, result in results.items()}
 
@@ -136,14 +136,14 @@ def on_record(where: Paths, dims: Sequence[str]) -> records.Results:
 def check_distinct(trials: Sequence[Trial]) -> None:
     """Raise ValueError if there are no trials, or two at the same coordinates."""
     if not trials:
-        raise ValueError("there is nothing to train: no network fits what is asked for")
-    placed: dict[tuple, Trial] = {}
+        raise ValueError("there is nothing to train: no network fits these settings")
+    by_coords: dict[tuple, Trial] = {}
     for trial in trials:
-        place = tuple(trial.coords.values())
-        if placed.setdefault(place, trial) != trial:
+        coords = tuple(trial.coords.values())
+        if by_coords.setdefault(coords, trial) != trial:
             raise ValueError(
-                f"two different data sets are called {place[0]}: rename the file or folder "
-                "of one of them"
+                f"two different data sets are called {coords[0]}: rename the file or "
+                "folder of one of them"
             )
 
 
@@ -154,35 +154,35 @@ def _results(
     share: Share,
     before: records.Results,
 ) -> list[xr.Dataset]:
-    """Return the results of trials, those of what the missing ones need computed first."""
-    left = [
+    """Return the results of trials; compute the `needs` of missing trials first."""
+    missing = [
         trial
         for trial in trials
         if study.overwrite or not grid.is_there(trial, folder, before)
     ]
-    needed = list(dict.fromkeys(need for trial in left for need in needs(trial)))
-    given: dict[Trial, xr.Dataset] = {}
+    needed = list(dict.fromkeys(need for trial in missing for need in needs(trial)))
+    done: dict[Trial, xr.Dataset] = {}
     if needed:
         found = _results(study, folder, needed, share, {})
-        given = dict(zip(needed, found, strict=True))
-    # Of a trial on record, what it was computed from may not be there.
+        done = dict(zip(needed, found, strict=True))
+    # A trial on record may have `needs` without a result.
     tasks: list[Task] = [
-        (trial, tuple(given[need] for need in needs(trial) if need in given))
+        (trial, tuple(done[need] for need in needs(trial) if need in done))
         for trial in trials
-        if trial not in given
+        if trial not in done
     ]
     found = grid.filled(tasks, folder, share, recorded=before, overwrite=study.overwrite)
-    results = given | {task[0]: result for task, result in zip(tasks, found, strict=True)}
+    results = done | {task[0]: result for task, result in zip(tasks, found, strict=True)}
     return [results[trial] for trial in trials]
 
 
 def needs(trial: Trial) -> tuple[Trial, ...]:
-    """Return the trials whose results a trial is computed from."""
+    """Return the trials whose results a trial uses."""
     return getattr(trial, "needs", ())
 
 
 def caption(figure: Figure, result: xr.Dataset) -> None:
-    """Write the protocol below a figure, of seeds and of one seed alone."""
+    """Write the protocol below a figure, with the notation for seeds."""
     text = f"{result.attrs['protocol']} Mean ± sd of the seeds; (1), open: one seed."
     width = int(17 * figure.get_figwidth())
     figure.supxlabel(textwrap.fill(text, width), x=0.01, ha="left", fontsize=7)
@@ -190,11 +190,11 @@ def caption(figure: Figure, result: xr.Dataset) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure, whole or not at all, and close it."""
-    fonts.make_drawable(figure)  # data sets are called as their files are
+    fonts.make_drawable(figure)  # a data set is named after its file, in any script
     with storage.whole(path) as part:
         figure.savefig(part, dpi=110, format="png")
     plt.close(figure)
 
 
-# A study that is stopped leaves what was finished.
-command = functools.partial(command, left="finished parts are kept")
+# A study that is interrupted keeps its finished trials.
+command = functools.partial(command, left="finished trials are saved")

@@ -1,7 +1,7 @@
 """Networks that are trained and scored, each a trial of a study: see `grid`.
 
-The settings of a trial are all that its result depends on. What computes it, and where the
-images lie, may change from one machine to the next and is not among them.
+The settings of a trial are all that its result depends on. The device and the path of the
+images differ between machines and are not among them.
 """
 
 import functools
@@ -36,12 +36,12 @@ GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in PNG readers
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A data set, in gray if that is asked for."""
+    """A data set, in colour or gray."""
 
     name: str
     gray: bool = False
     digest: str = ""
-    """Of images and labels of a file or folder: another one of this name is another set."""
+    """Digest of the images and labels of a file or folder; empty for a built-in set."""
     path: str = field(repr=False, compare=False)
     root: Path | None = field(default=None, repr=False, compare=False)
 
@@ -62,12 +62,12 @@ class Source:
 
     @property
     def origin(self) -> str:
-        """The name of a built-in set, which chooses its settings; empty for a file."""
+        """Name of a built-in set, which selects its settings; empty for a file."""
         return "" if self.digest else self.name
 
     @property
     def label(self) -> str:
-        """Its name in tables and figures: no other set has that of a known one."""
+        """Name in tables and figures; a file named like a built-in set adds its digest."""
         alike = self.digest and self.name in datasets.NAMES
         name = f"{self.name} {self.digest}" if alike else self.name
         return f"{name} gray" if self.gray else name
@@ -84,16 +84,16 @@ class Source:
         return replace(images, **gray)
 
     def to_learn(self, split: Split) -> Split:
-        """Return the parts as they are learned from: a kind of images may add to them."""
+        """Return the split to train on; subclasses may add training images."""
         return split
 
 
 def _digest(images: datasets.Images) -> str:
-    """Return what tells images and labels from others: one file may be labelled anew."""
+    """Return a digest of images and labels."""
     digest = hashlib.sha256()
     for name in datasets.ARRAYS:
         digest.update(np.ascontiguousarray(getattr(images, name)).data)
-    # Square images of 1 or 3 channels have a shape that follows from the number of bytes.
+    # The number of bytes determines the shape of square images with 1 or 3 channels.
     height, width, channels = images.shape
     numbers = tuple(map(str, range(len(images.classes))))
     if height != width or channels not in (1, 3) or images.classes != numbers:
@@ -108,21 +108,21 @@ def _loaded(path: str, root: Path | None) -> datasets.Images:
 
 @dataclass(frozen=True, kw_only=True)
 class Network(ABC):
-    """What every network has: a name for how its units came to be, images, size, seed."""
+    """Settings that all networks have: method, images, number of units, seed."""
 
     network: str
-    """How its units come to be."""
+    """Name of the method that sets the weights of the units."""
     source: Source
     num_units: int
     seed: int
     preprocess: Preprocess
     validation: int = 0
-    """Score on so many of the training images, not on the test set."""
+    """Number of training images to score on instead of the test set; 0: the test set."""
     device: str = field(default="cpu", repr=False, compare=False)
 
     @property
     def coords(self) -> dict[str, Hashable]:
-        """Its values of the dims along which results are stacked."""
+        """Coordinates at which the result is stacked, by dim."""
         return {
             "data": self.source.label,
             "network": self.network,
@@ -132,10 +132,10 @@ class Network(ABC):
 
     @abstractmethod
     def compute(self) -> xr.Dataset:
-        """Return its errors."""
+        """Return the errors of the network."""
 
     def begin(self) -> tuple[datasets.Images, Split, torch.Generator]:
-        """Return the images, those to learn from and to score on, and random numbers."""
+        """Return the images, their split, and the random generator of the seed."""
         images, generator = self.source.load(), torch.Generator().manual_seed(self.seed)
         split = experiment.split(
             images, validation=self.validation, generator=generator, device=self.device
@@ -145,7 +145,7 @@ class Network(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Local(Network):
-    """Units that learned by the local rule; after 0 epochs the control, random weights."""
+    """Units trained by the local rule; with 0 epochs the control, random weights."""
 
     p: float
     competition: Ranking
@@ -153,7 +153,7 @@ class Local(Network):
     readout: Readout
 
     def compute(self) -> xr.Dataset:
-        """Return its errors."""
+        """Return the errors of the network."""
         images, split, generator = self.begin()
         trained = experiment.learn(
             split,
@@ -181,13 +181,13 @@ class Local(Network):
 
 @dataclass(frozen=True, kw_only=True)
 class Clusters(Network):
-    """Units at the centres of clusters of images."""
+    """Units whose weights are the centres of k-means clusters."""
 
     kmeans: KMeans
     readout: Readout
 
     def compute(self) -> xr.Dataset:
-        """Return its errors."""
+        """Return the errors of the network."""
         images, split, generator = self.begin()
         fitted = self.preprocess.fit(split.x_train)
         weights, seconds = experiment.timed(
@@ -218,7 +218,7 @@ class EndToEnd(Network):
     backprop: Backprop
 
     def compute(self) -> xr.Dataset:
-        """Return its errors."""
+        """Return the errors of the network."""
         images, split, generator = self.begin()
         trained, seconds = experiment.timed(
             lambda: baselines.backprop(
@@ -236,12 +236,12 @@ class EndToEnd(Network):
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels(Network):
-    """No units at all: a linear classifier of the pixels."""
+    """A linear classifier of the pixels, without hidden units."""
 
     readout: Readout
 
     def compute(self) -> xr.Dataset:
-        """Return its errors."""
+        """Return the errors of the network."""
         images, split, generator = self.begin()
         errors, seconds = experiment.timed(
             lambda: baselines.linear(
@@ -265,14 +265,14 @@ def network(
     local: Callable[..., Local] = Local,
     **common: Any,
 ) -> Network:
-    """Return a network, or a control, with the settings that are good for its data set.
+    """Return a network or control with the default settings of its data set.
 
     Parameters
     ----------
     linear, kmeans
-        Settings of the classifier of pixels and of the clusters.
+        Settings of the classifier of pixels and of k-means.
     local
-        Class of networks of the local rule.
+        Class of the networks trained by the local rule.
     common
         Source, number of units, seed and device.
     """
@@ -300,7 +300,7 @@ def network(
 def scored(
     errors: dict[str, float], split: Split, *, learn_seconds: float, **more: Any
 ) -> xr.Dataset:
-    """Return the errors in percent, on the images scored on and on those learned from."""
+    """Return the errors on scored images and on training images, in percent."""
     return xr.Dataset(
         {
             "error": errors[f"{split.scored_on}_error"],
