@@ -23,7 +23,7 @@ from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split
 from fastpath.readout import Readout
 from fastpath.training.loop import checked_size
-from neurodyn.progress import shown
+from neurodyn.progress import progress_bar
 
 # Called after each epoch, from 1, with the network as it is then.
 type Watch = Callable[[int, nn.Module], None]
@@ -108,7 +108,7 @@ def backprop(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     with (
         enough_threads(2 * batch_size * mean.numel() * num_units),
-        shown(
+        progress_bar(
             backprop.epochs * len(x), what="back-propagation", unit="img", wanted=progress
         ) as advance,
     ):

@@ -23,7 +23,7 @@ from fastpath.training.distributed import Team
 from fastpath.training.history import Log, as_dataset
 from fastpath.training.snapshots import Snapshots
 from fastpath.training.tensorboard import Board
-from neurodyn.progress import shown
+from neurodyn.progress import progress_bar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ def train[Kind: Layer](
     flop = 2 * training.batch_size * layer.weights.numel() / (team.size if team else 1)
     with (
         enough_threads(flop),
-        shown(
+        progress_bar(
             training.epochs * len(x),
             initial=len(log.entries) * len(x),
             what="training",
