@@ -37,13 +37,13 @@ def by_value[Settings](kind: type[Settings]) -> type[Settings]:
     """Compare and hash a dataclass with array fields by the values of its fields."""
 
     def values(settings: Settings) -> tuple[Any, ...]:
-        given = (getattr(settings, field.name) for field in fields(kind))  # pyrefly: ignore
+        held = (getattr(settings, field.name) for field in fields(kind))  # pyrefly: ignore
         # + 0.0 turns -0.0 into 0.0, which is equal.
         return tuple(
             (value.shape, (value + 0.0).tobytes())
             if isinstance(value, np.ndarray)
             else value
-            for value in given
+            for value in held
         )
 
     def equal(self: Settings, other: object) -> bool:

@@ -70,15 +70,15 @@ def refuse_in_vain(
     instead
         What would make them effective: "give --epochs 1 or more".
     """
-    given = [
+    ineffective = [
         as_flag(name, value)
         for name in names
         if (value := getattr(settings, name)) is not None
     ]
-    if given:
-        them, have = ("it", "has") if len(given) == 1 else ("them", "have")
+    if ineffective:
+        them, have = ("it", "has") if len(ineffective) == 1 else ("them", "have")
         advice = f"leave {them} out" + (f", or {instead}" if instead else "")
-        raise ValueError(f"{', '.join(given)} {have} no effect {why}: {advice}")
+        raise ValueError(f"{', '.join(ineffective)} {have} no effect {why}: {advice}")
 
 
 def as_flag(name: str, value: Any) -> str:

@@ -72,13 +72,13 @@ def simulate(
         or a rule overshoots, traces are too large, or the backend cannot run here.
     """
     path = None if out is None else checks.path("out", out)
-    wanted = checks.flag("progress", progress)
+    show = checks.flag("progress", progress)
     settings: dict[str, Any] = {"plasticity": plasticity, "stimulus": stimulus}
     settings |= {"order": order, "recording": recording, "backend": backend}
     settings |= {"dt_ms": dt_ms, "batch_size": batch_size, "seed": seed}
     with usual_errors():
         spec = validate(circuit, images, weights, **settings)
-        with _progress([spec], wanted=wanted) as advance:
+        with _progress([spec], show=show) as advance:
             if path is None:
                 return _in_memory(spec, advance)
             return _in_file(spec, path, advance)
@@ -98,10 +98,10 @@ def _in_file(spec: Spec, path: Path, advance: execute.Advance) -> "xr.Dataset":
     return traces.open_lazily(path)
 
 
-def _progress(specs: Sequence[Spec], *, wanted: bool) -> AbstractContextManager[Any]:
+def _progress(specs: Sequence[Spec], *, show: bool) -> AbstractContextManager[Any]:
     """Return the progress bar of simulations, in simulated milliseconds."""
     total = sum(len(spec.order) * spec.stimulus.period_ms for spec in specs)
-    return progress_bar(total, what="simulation", unit=" ms", wanted=wanted)
+    return progress_bar(total, what="simulation", unit=" ms", wanted=show)
 
 
 def sweep(
@@ -128,7 +128,7 @@ def sweep(
     ValueError
         As `simulate`, or if the circuits differ in more than the values of parameters.
     """
-    wanted = checks.flag("progress", progress)
+    show = checks.flag("progress", progress)
     if not isinstance(circuits, Iterable):
         raise ValueError(f"circuits is {circuits!r}: a list of circuits is needed")
     settings: dict[str, Any] = {
@@ -148,7 +148,7 @@ def sweep(
         specs[0].check_size(trials=len(specs))
         shortest = min(spec.dt_ms for spec in specs)
         specs = [replace(spec, dt_ms=shortest) for spec in specs]
-        with _progress(specs, wanted=wanted) as advance:
+        with _progress(specs, show=show) as advance:
             return _side_by_side(specs, advance)
 
 
