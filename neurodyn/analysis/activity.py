@@ -88,10 +88,10 @@ def settling_time(activity: xr.DataArray, *, tolerance: float = 0.01) -> xr.Data
 
     Activity has settled at the first sample from which every unit stays within `tolerance`
     of its last value in the presentation, relative to the largest last value. `activity` is
-    (image, time, unit), or (time, unit) with a coordinate `presentation`, of which each
-    starts at the last sample of the previous one. If activity still moves at the end, the
-    time is near the length of the presentation: show images for longer. NaN where activity
-    is missing or infinite.
+    (image, time, unit), or (time, unit) with a coordinate `presentation`; a presentation
+    then starts at the last sample of the previous one. If activity still moves at the end,
+    the time is near the length of the presentation: show images for longer. NaN where
+    activity is missing or infinite.
 
     Raises
     ------
@@ -144,9 +144,9 @@ def population_rate(activity: xr.DataArray) -> xr.DataArray:
 def participation_ratio(activity: xr.DataArray, *, dim: str = "time") -> xr.DataArray:
     """Return the dimensionality of activity, from 1 to the number of units.
 
-    (tr C)² / tr(C²), C the covariance of the units over `dim`: the number of directions
-    if all have equal variance (Litwin-Kumar et al. 2017, Neuron 93:1153; Gao et al. 2017,
-    bioRxiv 214262). It is computed from h; for rates, give `activity.clip(min=0)`.
+    (tr C)² / tr(C²), C the covariance of the units over `dim`: the number of directions if
+    they share the variance equally (Litwin-Kumar et al. 2017, Neuron 93:1153; Gao et al.
+    2017, bioRxiv 214262). It is computed from h; for rates, give `activity.clip(min=0)`.
 
     Raises
     ------

@@ -202,7 +202,7 @@ class ThresholdLinear:
         return steps.largest_ms(float(steps.cells.tau_ms.min()))
 
     def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return τ / 20 of the fastest cell, halved until it settles as the circuit."""
+        """Return τ / 20 of the fastest cell, halved until it settles like the circuit."""
         steps = self._steps(drive, reset=reset)
         return steps.largest_ms(
             float(steps.cells.tau_ms.min()) / STEPS_PER_TAU, closely=True

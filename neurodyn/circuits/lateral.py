@@ -89,7 +89,7 @@ class LateralInhibition(ThresholdLinear):
     p: float = 2.0
     """Exponent of the drive's metric (eq. 2), as in the training of the weights."""
     input_sign: int = 0
-    """Sign of all feed-forward weights: 1, −1, or 0 for either (not Dale's law)."""
+    """Sign of all feed-forward weights: 1, −1 (Dale's law), or 0 for either."""
     noise: float = 0.0
     """Standard deviation of an Ornstein-Uhlenbeck current into each unit (`noise.py`)."""
     noise_tau_ms: float = 10.0
@@ -188,8 +188,8 @@ class LateralInhibition(ThresholdLinear):
         """Return τ / 20 [ms], halved until it is stable for these drives.
 
         With a matrix, it is also halved until Euler's method settles as fast as the
-        circuit. It follows the transient except for the first steps, in which all units of
-        `safe_step_ms` may be active. Settled activity does not depend on the time step:
+        circuit. It follows the transient except for the first steps, in which as many units
+        may be active as `safe_step_ms` assumes. Settled activity does not depend on it:
         training on 200 presentations with τ / 8 gives the weights of the closed form
         (tests/agreement/test_learning.py).
         """

@@ -79,7 +79,7 @@ x += running*int(first_presentation + t_in_timesteps == 0)*(noise_sd*{_START} - 
 def parameters(*, sd: float, tau_ms: float, dt_ms: float) -> dict[str, float]:
     """Return the constants of EQUATIONS for a standard deviation and a correlation time.
 
-    There are none for a standard deviation of 0, without noise.
+    The result is empty for a standard deviation of 0.
     """
     if not sd:
         return {}

@@ -144,10 +144,8 @@ def plastic_input(
     if not window_ms:
         namespace["rate"] = stimulus.image_ms / rule.tau_l_ms
         clock, learning = timeline.presentations, AT_THE_END
-        gain_moment, step_moment = (
-            {"when": "before_start"},
-            {"when": "before_start", "order": 1},
-        )
+        gain_moment = {"when": "before_start"}
+        step_moment = {"when": "before_start", "order": 1}
     else:
         window_start = timeline.period_steps - round(window_ms / timeline.dt_ms)
         namespace |= timeline.namespace | {"window_start": window_start}

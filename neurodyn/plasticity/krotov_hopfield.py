@@ -1,4 +1,4 @@
-"""The Krotov-Hopfield rule: winners learn Hebbian, runners-up anti-Hebbian.
+"""The Krotov-Hopfield rule: winners learn Hebbian, weakly active units anti-Hebbian.
 
 K&H 2019, eq. 3 with the learning activation of eq. 9:
 
@@ -38,7 +38,7 @@ class KrotovHopfield:
     their norm. Learning is best, and least sensitive, with 0.2 to 0.3. From 0.5 on, winners
     below the threshold unlearn the images that they should learn (scenarios.ladder)."""
     tau_l_ms: float = 1e5
-    """Time constant τ_L of the weights [ms]: T / τ_L is the learning rate per image."""
+    """Time constant τ_L of the weights [ms]: image_ms / τ_L is the learning rate."""
     radius: float = 1.0
     """R, the p-norm to which the weights of a winner flow."""
     timing: Timing = field(default_factory=Settled)
