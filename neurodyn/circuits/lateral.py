@@ -161,9 +161,11 @@ class LateralInhibition(ThresholdLinear):
 
         For pooled inhibition, over at least 20 τ and 400 steps. A step that is too long
         ends in a cycle of two states, which the second difference of h shows. Of many
-        images, those chosen by `stability.crowded` are tried.
+        images, those chosen by `stability.images_to_try` are tried.
         """
-        drive = drive[stability.crowded(drive, max(TRIED, TRIED_STATES // drive.shape[1]))]
+        drive = drive[
+            stability.images_to_try(drive, max(TRIED, TRIED_STATES // drive.shape[1]))
+        ]
         rate = dt_ms / np.asarray(self.tau_ms)
         before = last = h = np.zeros_like(drive)
         with np.errstate(over="ignore", invalid="ignore"):  # a cycle may grow without bound

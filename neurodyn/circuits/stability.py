@@ -325,10 +325,10 @@ class Steps:
     def trials(self) -> list[Trial]:
         """Each image from h = 0; if not `reset`, also from the end of the previous image.
 
-        Of many images, those chosen by `crowded` are tried.
+        Of many images, those chosen by `images_to_try` are tried.
         """
         cells = self.cells
-        drive = self.drive[crowded(self.drive, cells.affordable)]
+        drive = self.drive[images_to_try(self.drive, cells.affordable)]
         cells, drive = cells.only(self._tried), drive[:, self._tried]
         length_ms = HORIZON * float(cells.tau_ms.max())
         first = solve(cells, drive, np.zeros_like(drive), length_ms)
@@ -381,7 +381,7 @@ def solve(
     return Trial(cells, drive, start, length_ms, solution.y.T.reshape(-1, *drive.shape))
 
 
-def crowded(drive: NDArray[np.float64], most: int) -> NDArray[np.intp]:
+def images_to_try(drive: NDArray[np.float64], most: int) -> NDArray[np.intp]:
     """Return the indices of images to try: all different ones, or `most` of them.
 
     Half of those have the most cells near the largest drive, Σ I / max I, since the more
