@@ -38,7 +38,7 @@ def number(name: str, value: Any) -> float | int:
     if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
         value = value.item()
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise ValueError(f"{name} is {shown(value)}: a number is needed")
+        raise ValueError(f"{name} is {quoted(value)}: a number is needed")
     return int(value) if isinstance(value, Integral) else float(value)
 
 
@@ -119,7 +119,7 @@ def flag(name: str, value: Any) -> bool:
     """
     if isinstance(value, bool | np.bool_ | Integral) and value in (0, 1):
         return bool(value)
-    raise ValueError(f"{name} is {shown(value)}: True or False is needed")
+    raise ValueError(f"{name} is {quoted(value)}: True or False is needed")
 
 
 def one_of(*allowed: str | None) -> Callable[[str, Any], Any]:
@@ -132,7 +132,7 @@ def one_of(*allowed: str | None) -> Callable[[str, Any], Any]:
         if (value is None or isinstance(value, str)) and value in allowed:
             return value
         known = ", ".join(map(repr, allowed))
-        raise ValueError(f"{name} is {shown(value)}: give one of {known}")
+        raise ValueError(f"{name} is {quoted(value)}: give one of {known}")
 
     return check
 
@@ -149,7 +149,7 @@ def instance[Kind](name: str, value: Any, kind: type[Kind]) -> Kind:
     if isinstance(value, kind):
         return value
     article = "an" if kind.__name__[0] in "AEIO" else "a"
-    raise ValueError(f"{name} is {shown(value)}: {article} {kind.__name__} is needed")
+    raise ValueError(f"{name} is {quoted(value)}: {article} {kind.__name__} is needed")
 
 
 def optional[Kind](name: str, value: Any, kind: type[Kind]) -> Kind | None:
@@ -168,7 +168,7 @@ def competition(value: Any) -> Callable[[Tensor], Tensor]:
     _refuse_class("competition", value)
     if not callable(value):
         raise ValueError(
-            f"competition is {shown(value)}: Ranking(), Equilibrium(), Soft() or a "
+            f"competition is {quoted(value)}: Ranking(), Equilibrium(), Soft() or a "
             "function of the drives (image, unit) is needed"
         )
     return value
@@ -184,7 +184,7 @@ def generator(value: Any) -> torch.Generator:
     """
     if isinstance(value, torch.Generator) and value.device.type == "cpu":
         return value
-    where = f"on '{value.device}'" if isinstance(value, torch.Generator) else shown(value)
+    where = f"on '{value.device}'" if isinstance(value, torch.Generator) else quoted(value)
     raise ValueError(
         f"generator is {where}: a torch.Generator of the CPU is needed, so that a seed "
         "means the same on every device: torch.Generator().manual_seed(0)"
@@ -206,7 +206,7 @@ def tensor(name: str, value: Any) -> Tensor:
         found = _from_array(name, value)
     else:
         _refuse_class(name, value)
-        raise ValueError(f"{name} is {shown(value)}: a tensor or a NumPy array is needed")
+        raise ValueError(f"{name} is {quoted(value)}: a tensor or a NumPy array is needed")
     if found.is_complex() or found.layout != torch.strided:
         kind = found.dtype if found.is_complex() else found.layout
         raise ValueError(f"{name} is {kind}: a dense tensor of real numbers is needed")
@@ -382,7 +382,7 @@ def _refuse_class(name: str, value: Any) -> None:
         )
 
 
-def shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """Return a value for a message, with its type where that is what is wrong."""
     if isinstance(value, str | bool | None):
         return repr(value)

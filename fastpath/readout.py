@@ -25,7 +25,7 @@ from fastpath.compute import enough_threads
 from fastpath.data.preprocess import FittedPreprocess
 from fastpath.layers import Encoder
 from fastpath.training.history import ReadoutLog
-from neurodyn.progress import shown
+from neurodyn.progress import progress_bar
 
 BLOCK = 4096  # images at a time, where all at once would take too much memory
 WARM_UP = 0.05  # of the steps of the readout's training
@@ -390,7 +390,7 @@ def _epochs(
 ) -> Iterator[tuple[Int[Tensor, " image"], Iterator[Int[Tensor, " batch"]]]]:
     """Yield the order of the images in each epoch, whole and in mini-batches."""
     total = readout.epochs * num_images
-    with shown(total, what="readout", unit="img", wanted=progress) as advance:
+    with progress_bar(total, what="readout", unit="img", wanted=progress) as advance:
         for _ in range(readout.epochs):
             order = torch.randperm(num_images, generator=generator)
             yield order, _counted(order.split(readout.batch_size), advance)

@@ -5,7 +5,7 @@ Brian2 and xarray are loaded when the first simulation needs them.
 
 import importlib
 
-# As `typing` has it, which takes long to import: until then Ctrl-C leaves a traceback.
+# As in `typing`, which is slow to import: Ctrl-C during imports leaves a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

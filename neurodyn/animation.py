@@ -1,4 +1,4 @@
-"""Moving pictures of traces, written as files."""
+"""Animations of traces, written to files."""
 
 from pathlib import Path
 
@@ -18,17 +18,17 @@ def weight_evolution(
     *,
     frames_per_second: float = 8.0,
 ) -> Path:
-    """Write the receptive fields as they change to an animated GIF, whole or not at all.
+    """Write the changes of receptive fields to an animated GIF, whole or not at all.
 
-    One frame a presentation, as `plots.receptive_fields`; each unit has the same scale in
-    all of them. Frames are kept in memory until written: select some of many presentations.
+    Each presentation is a frame, drawn by `plots.receptive_fields`. A unit has one scale in
+    all frames. Frames are kept in memory until written: of many presentations, select some.
 
     Parameters
     ----------
     weights
-        (image, unit, pixel), or with snapshot in place of image.
+        Weights (image, unit, pixel) or (snapshot, unit, pixel).
     path
-        File to write, ending in .gif; one that is there is replaced.
+        File to write, ending in .gif; an existing file is replaced.
 
     Returns
     -------
@@ -58,15 +58,15 @@ def weight_evolution(
     first = weights.isel(image=0)
     plots.receptive_fields(first, image_shape, ax, scale=scale)  # refuses a wrong shape
     traces.check_writable(path)
-    # Of any speed, though its annotation asks for a whole number.
+    # fps may be any number, though its annotation asks for an integer.
     writer = PillowWriter(fps=frames_per_second)  # pyrefly: ignore[bad-argument-type]
     with (
         files.whole(path, ending=".gif") as part,
         writer.saving(figure, str(part), dpi=100),
     ):
-        for place, image in enumerate(weights["image"].values):
+        for index, image in enumerate(weights["image"].values):
             ax.clear()
-            frame = weights.isel(image=place)
+            frame = weights.isel(image=index)
             plots.receptive_fields(frame, image_shape, ax, scale=scale)
             ax.set_title(f"presentation {image}")
             writer.grab_frame()

@@ -1,8 +1,8 @@
-"""What enters from outside: numbers, times, arrays, settings. Decided here, and only here.
+"""Checks and conversions of user input: numbers, times, arrays, settings.
 
-A number is a real number of any kind (Python's, NumPy's, an array or tensor of one), never
-a flag or a text. Quantities of Brian2 are converted where a time is asked for, and refused
-where their dimension is another: np.asarray would drop it.
+A number is a real number of any kind (Python's, NumPy's, an array or tensor of size 1),
+never a boolean or a string. Brian2 quantities are converted where a time is expected, and
+refused if they have another dimension: np.asarray would drop it.
 """
 
 import math
@@ -19,33 +19,37 @@ from numpy.typing import NDArray
 
 type Values = float | NDArray[np.float64]
 
-MILLISECONDS = {"ms": 1.0, "s": 1e3, "us": 1e-3}  # of a labelled array's attribute `units`
+MILLISECONDS = {"ms": 1.0, "s": 1e3, "us": 1e-3}  # by the attribute `units` of arrays
 
 
 def warn(message: str) -> None:
-    """Warn the caller of the package: the line that is shown is the first outside it."""
+    """Warn the user, at the line outside the package that called it."""
     warnings.warn(message, skip_file_prefixes=(str(Path(__file__).parent),))
 
 
-def convert(settings: object, **how: Callable[[str, Any], Any]) -> None:
-    """Replace fields of a frozen dataclass by what `how` (name, value) makes of them."""
-    for name, converted in how.items():
-        object.__setattr__(settings, name, converted(name, getattr(settings, name)))
+def convert(settings: object, **conversions: Callable[[str, Any], Any]) -> None:
+    """Replace fields of a frozen dataclass by their conversions (name, value) -> value."""
+    for name, conversion in conversions.items():
+        object.__setattr__(settings, name, conversion(name, getattr(settings, name)))
 
 
 def by_value[Settings](kind: type[Settings]) -> type[Settings]:
-    """Let dataclasses with arrays be equal where all values are, and then have one hash."""
+    """Compare and hash a dataclass with array fields by the values of its fields."""
 
     def values(settings: Settings) -> tuple[Any, ...]:
-        given = (getattr(settings, field.name) for field in fields(kind))  # pyrefly: ignore
-        # + 0.0: of the two zeros, which are equal, one.
+        held = (getattr(settings, field.name) for field in fields(kind))  # pyrefly: ignore
+        # + 0.0 turns -0.0 into 0.0, which is equal.
         return tuple(
-            (one.shape, (one + 0.0).tobytes()) if isinstance(one, np.ndarray) else one
-            for one in given
+            (value.shape, (value + 0.0).tobytes())
+            if isinstance(value, np.ndarray)
+            else value
+            for value in held
         )
 
-    def equal(one: Settings, other: object) -> bool:
-        return values(one) == values(other) if type(other) is type(one) else NotImplemented
+    def equal(self: Settings, other: object) -> bool:
+        return (
+            values(self) == values(other) if type(other) is type(self) else NotImplemented
+        )
 
     kind.__eq__ = equal  # pyrefly: ignore
     kind.__hash__ = lambda self: hash((type(self), values(self)))
@@ -58,43 +62,43 @@ def number(name: str, value: Any) -> float:
     Raises
     ------
     ValueError
-        If it is no number, or has a unit.
+        If it is not one number, or has a unit.
     """
     array = _plain(name, value, "a number")
     if array.size != 1 or array.dtype.kind == "b":
-        raise ValueError(f"{name} is {_shown(value)}: one number is needed")
+        raise ValueError(f"{name} is {_quoted(value)}: one number is needed")
     return float(array.item())
 
 
 def whole(name: str, value: Any) -> int:
-    """Return a whole number, also of a float such as 3.0.
+    """Return a whole number; a float such as 3.0 is one.
 
     Raises
     ------
     ValueError
-        If it is no whole number.
+        If it is not a whole number.
     """
     if type(value) is int:  # of any size
         return value
     array = _plain(name, value, "a whole number")
     if array.size != 1 or array.dtype.kind == "b" or array.item() % 1 != 0:
-        raise ValueError(f"{name} is {_shown(value)}: a whole number is needed")
+        raise ValueError(f"{name} is {_quoted(value)}: a whole number is needed")
     return int(array.item())
 
 
 def numbers(name: str, value: Any) -> Values:
     """Return a real number, or an array of them in float64; errors as in `number`."""
-    found = _plain(name, value, "a number or an array of numbers")
-    return found.astype(np.float64) if found.ndim else number(name, value)
+    array = _plain(name, value, "a number or an array of numbers")
+    return array.astype(np.float64) if array.ndim else number(name, value)
 
 
 def time_ms(name: str, value: Any) -> float:
-    """Return a time in milliseconds: of a number as it is, of a quantity converted.
+    """Return a time in milliseconds; a plain number is in ms, a quantity is converted.
 
     Raises
     ------
     ValueError
-        If it is no number, or a quantity that is not a time.
+        If it is not one number, or a quantity that is not a time.
     """
     return number(name, _in_ms(name, value))
 
@@ -104,27 +108,27 @@ def times_ms(name: str, value: Any) -> Values:
     return numbers(name, _in_ms(name, value))
 
 
-def optional[Given](
-    how: Callable[[str, Any], Given],
-) -> Callable[[str, Any], Given | None]:
-    """Return `how` for a value that may be None."""
-    return lambda name, value: None if value is None else how(name, value)
+def optional[Converted](
+    conversion: Callable[[str, Any], Converted],
+) -> Callable[[str, Any], Converted | None]:
+    """Return the conversion of a value that may be None."""
+    return lambda name, value: None if value is None else conversion(name, value)
 
 
 def flag(name: str, value: Any) -> bool:
     """Return True or False; ValueError if it is neither."""
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} is {_shown(value)}: True or False is needed")
+        raise ValueError(f"{name} is {_quoted(value)}: True or False is needed")
     return bool(value)
 
 
 def instance(name: str, value: Any, kind: Any, example: str) -> None:
-    """Refuse what is not of a kind: a class where its instance is meant, first of all.
+    """Refuse a value that is not an instance of `kind`, or is a class itself.
 
     Raises
     ------
     ValueError
-        If `value` is something else.
+        If `value` is refused.
     """
     if isinstance(value, type):
         raise ValueError(
@@ -132,22 +136,22 @@ def instance(name: str, value: Any, kind: Any, example: str) -> None:
             f"{value.__name__}(...)"
         )
     if not isinstance(value, kind):
-        raise ValueError(f"{name} is {_shown(value)}: give {example}")
+        raise ValueError(f"{name} is {_quoted(value)}: give {example}")
 
 
 def satisfies(name: str, value: Any, protocol: type, example: str) -> None:
-    """Refuse what lacks members of a protocol, and a class where its instance is meant.
+    """Refuse a value that lacks members of a protocol, or is a class itself.
 
     Raises
     ------
     ValueError
-        If `value` is something else.
+        If `value` is refused.
     """
     instance(name, value, object, example)
     if missing := lacking(value, protocol):
         raise ValueError(
-            f"{name} is {_shown(value)}: give {example}, or what has all that "
-            f"{protocol.__module__}.{protocol.__name__} lists (it lacks "
+            f"{name} is {_quoted(value)}: give {example}, or an object with "
+            f"all members of {protocol.__module__}.{protocol.__name__} (it lacks "
             f"{', '.join(missing[:5])}{', ...' * (len(missing) > 5)})"
         )
 
@@ -155,13 +159,13 @@ def satisfies(name: str, value: Any, protocol: type, example: str) -> None:
 def lacking(value: Any, protocol: type) -> list[str]:
     """Return the members of a protocol that a value does not have."""
     members = [*vars(protocol), *protocol.__annotations__]
-    return [one for one in members if not one.startswith("_") and not hasattr(value, one)]
+    return [name for name in members if name[0] != "_" and not hasattr(value, name)]
 
 
 def path(name: str, value: Any) -> Path:
-    """Return a path; ValueError if it is none."""
+    """Return a path; ValueError if it is not one."""
     if not isinstance(value, str | Path) or not str(value):
-        raise ValueError(f"{name} is {_shown(value)}: the path of a file is needed")
+        raise ValueError(f"{name} is {_quoted(value)}: the path of a file is needed")
     return Path(value)
 
 
@@ -171,20 +175,20 @@ def array(name: str, value: Any, dims: tuple[str, ...] = ()) -> NDArray[np.float
     Parameters
     ----------
     dims
-        Order in which dims of these names are wanted, where an array has them (xarray).
+        Order of the dims. An xarray array with no other dims is transposed to it.
 
     Raises
     ------
     ValueError
-        If they are no numbers, have a unit, are masked, or are NaN or infinite.
+        If they are not numbers, have a unit, are masked, or are NaN or infinite.
     """
-    known = [dim for dim in dims if dim in getattr(value, "dims", ())]
-    if known and len(known) == len(value.dims):
-        value = value.transpose(*known)
-    found = _plain(name, value, "an array of real numbers").astype(np.float64)
-    if bad := np.count_nonzero(~np.isfinite(found)):
-        raise ValueError(f"{name}: {bad} of {found.size} values are NaN or infinite")
-    return found
+    shared = [dim for dim in dims if dim in getattr(value, "dims", ())]
+    if shared and len(shared) == len(value.dims):
+        value = value.transpose(*shared)
+    array = _plain(name, value, "an array of real numbers").astype(np.float64)
+    if bad := np.count_nonzero(~np.isfinite(array)):
+        raise ValueError(f"{name}: {bad} of {array.size} values are NaN or infinite")
+    return array
 
 
 def rates(name: str, value: Any) -> NDArray[np.float64]:
@@ -195,39 +199,39 @@ def rates(name: str, value: Any) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        As `array`; if the shape is another, the channels come first, or the values are
-        whole numbers as image files have them, 0 to 255.
+        As `array`; if the shape is wrong, the channels come first, or the values are
+        integers above 1, such as 0 to 255 in image files.
     """
-    found = array(name, value, ("image", "height", "width", "channel", "pixel"))
-    if found.ndim not in (2, 3, 4) or 0 in found.shape:
+    images = array(name, value, ("image", "height", "width", "channel", "pixel"))
+    if images.ndim not in (2, 3, 4) or 0 in images.shape:
         raise ValueError(
-            f"{name} have shape {found.shape}: (image, pixel) or (image, height, width"
+            f"{name} have shape {images.shape}: (image, pixel) or (image, height, width"
             "[, channel]) is needed, none of them 0"
         )
     colours = (1, 3, 4)
-    if found.ndim == 4 and found.shape[1] in colours and found.shape[3] not in colours:
+    if images.ndim == 4 and images.shape[1] in colours and images.shape[3] not in colours:
         raise ValueError(
-            f"{name} have shape {found.shape}, with the channels first: they come last "
+            f"{name} have shape {images.shape}, with the channels first: they come last "
             "here (np.moveaxis(images, 1, -1)), as in the weights of `fastpath`"
         )
-    if (kind := _kind(value)) in "iu" and abs(found).max() > 1:
+    if (kind := _kind(value)) in "iu" and abs(images).max() > 1:
         raise ValueError(
-            f"{name} are whole numbers up to {found.max():g}: input rates are needed, as "
-            "the weights were trained with them (images / 255, `fastpath export`); floats "
-            f"are taken as they are ({kind!r} is NumPy's kind of what was given)"
+            f"{name} are whole numbers up to {images.max():g}: input rates are needed, "
+            "preprocessed as for the training of the weights (images / 255, `fastpath "
+            f"export`); only floats may be above 1 (this array has NumPy's kind {kind!r})"
         )
-    return found.reshape(len(found), -1)
+    return images.reshape(len(images), -1)
 
 
 def indices(name: str, value: Any) -> NDArray[np.intp]:
-    """Return whole numbers as indices; ValueError if they are none."""
-    found = _plain(name, value, "a list of whole numbers")
-    if found.dtype.kind == "b" or found.size == 0 or found.ndim != 1 or (found % 1).any():
+    """Return a list of whole numbers as indices; ValueError if it is not one."""
+    array = _plain(name, value, "a list of whole numbers")
+    if array.dtype.kind == "b" or array.size == 0 or array.ndim != 1 or (array % 1).any():
         raise ValueError(
-            f"{name} has shape {found.shape} and type {found.dtype}: a list of whole "
+            f"{name} has shape {array.shape} and type {array.dtype}: a list of whole "
             "numbers is needed"
         )
-    return found.astype(np.intp)
+    return array.astype(np.intp)
 
 
 def positive(name: str, value: Values, what: str = "it") -> None:
@@ -260,12 +264,12 @@ def sign(input_sign: int) -> None:
     """Refuse signs other than 1, −1 and 0."""
     if input_sign not in (-1, 0, 1):
         raise ValueError(
-            f"input_sign is {input_sign}: 1 (excitatory), -1 (inhibitory) or 0 (either)"
+            f"input_sign is {input_sign}: give 1 (excitatory), -1 (inhibitory), 0 (either)"
         )
 
 
 def worst(value: Values) -> str:
-    """Return a number, or the worst of several, for a message."""
+    """Return a number, or the smallest or non-finite value of an array, for a message."""
     if np.ndim(value) == 0:
         return str(value)
     values = np.asarray(value)
@@ -274,7 +278,7 @@ def worst(value: Values) -> str:
 
 
 def _in_ms(name: str, value: Any) -> Any:
-    """Return times that know their unit as plain milliseconds; others as they are."""
+    """Return times with a unit as plain milliseconds, other values unchanged."""
     if isinstance(value, timedelta):
         return value / timedelta(milliseconds=1)
     if isinstance(value, np.timedelta64):
@@ -291,16 +295,16 @@ def _in_ms(name: str, value: Any) -> Any:
 
     if quantity.dim is not b2.second.dim:
         raise ValueError(
-            f"{name} is {_shown(value)}: a time is needed, in ms or as a Brian2 quantity"
+            f"{name} is {_quoted(value)}: a time is needed, in ms or as a Brian2 quantity"
         )
-    # To 15 digits: 0.3*ms/ms is 0.29999999999999999 else.
+    # Rounded to 15 digits: 0.3*ms/ms is 0.29999999999999999.
     ms = np.asarray(quantity) / 1e-3
-    return np.vectorize(lambda one: float(f"{one:.15g}"), otypes=[float])(ms)
+    return np.vectorize(lambda time: float(f"{time:.15g}"), otypes=[float])(ms)
 
 
 def _quantity(name: str, value: Any) -> Any:
-    """Return a Brian2 quantity, also of a list of them; None if it is none."""
-    if "brian2" not in sys.modules:  # then there are none
+    """Return a Brian2 quantity, or a list of them as an array; None for other values."""
+    if "brian2" not in sys.modules:  # then there are no quantities
         return None
     from brian2.units.fundamentalunits import DimensionMismatchError, Quantity
 
@@ -315,7 +319,7 @@ def _quantity(name: str, value: Any) -> Any:
 
 
 def _units(value: Any) -> str | None:
-    """Return the unit that an array of xarray, pint or astropy names, if there is one."""
+    """Return the unit of an xarray, pint or astropy array, or None."""
     if hasattr(value, "dims") and hasattr(value, "attrs"):
         return value.attrs.get("units")
     names = [name for name in ("units", "unit") if hasattr(type(value), name)]
@@ -324,11 +328,11 @@ def _units(value: Any) -> str | None:
 
 def _holds(values: Any, kind: type) -> bool:
     if isinstance(values, list | tuple):
-        return any(_holds(one, kind) for one in values)
+        return any(_holds(value, kind) for value in values)
     return isinstance(values, kind)
 
 
-def _plain(name: str, value: Any, wanted: str) -> NDArray[Any]:
+def _plain(name: str, value: Any, needed: str) -> NDArray[Any]:
     """Return real numbers without unit as a NumPy array of their own type.
 
     Raises
@@ -337,38 +341,38 @@ def _plain(name: str, value: Any, wanted: str) -> NDArray[Any]:
         If they are anything else.
     """
     if (quantity := _quantity(name, value)) is not None:
-        if not quantity.is_dimensionless:  # also 1*mV/mV has none
+        if not quantity.is_dimensionless:  # 1*mV/mV is
             raise ValueError(
-                f"{name} is {_shown(value)}: {wanted} without a unit is needed, so divide "
+                f"{name} is {_quoted(value)}: {needed} without a unit is needed, so divide "
                 "by the unit"
             )
         value = np.asarray(quantity)
     elif isinstance(value, type) or _units(value) not in (None, "1", ""):
-        raise ValueError(f"{name} is {_shown(value)}: {wanted} without a unit is needed")
+        raise ValueError(f"{name} is {_quoted(value)}: {needed} without a unit is needed")
     if isinstance(value, np.ma.MaskedArray):
         if masked := np.ma.count_masked(value):
             raise ValueError(
-                f"{name}: {masked} of {value.size} values are masked; fill them in, or "
-                "leave out what they belong to"
+                f"{name}: {masked} of {value.size} values are masked: fill them in, or "
+                "leave their rows out"
             )
         value = value.data
     try:
-        found = np.asarray(_from_tensor(value))
+        array = np.asarray(_from_tensor(value))
     except (ValueError, TypeError, RuntimeError) as error:  # such as ragged lists
         reason = " ".join(str(error).split())
-        raise ValueError(f"{name} is not {wanted}: {reason}") from error
-    if found.dtype.kind not in "iufb":
+        raise ValueError(f"{name} is not {needed}: {reason}") from error
+    if array.dtype.kind not in "iufb":
         raise ValueError(
-            f"{name} is {_shown(value)}: {wanted} is needed, not {found.dtype}"
+            f"{name} is {_quoted(value)}: {needed} is needed, not {array.dtype}"
         )
-    return found
+    return array
 
 
 def _from_tensor(value: Any) -> Any:
-    """Return what NumPy takes: of torch tensors their values, of sparse matrices all."""
+    """Return tensors and sparse matrices as dense arrays, other values unchanged."""
     if isinstance(value, list | tuple):
-        return [_from_tensor(one) for one in value] if _any_tensor(value) else value
-    if hasattr(value, "detach"):  # gradients and the device they lie on do not matter
+        return [_from_tensor(item) for item in value] if _any_tensor(value) else value
+    if hasattr(value, "detach"):  # with gradients, and on any device
         value = value.detach().cpu()
         value = value.to_dense() if "strided" not in str(value.layout) else value
         return value.double().numpy() if value.is_floating_point() else value.numpy()
@@ -382,12 +386,12 @@ def _any_tensor(values: Any) -> bool:
 
 
 def _kind(value: Any) -> str:
-    """Return NumPy's kind of the numbers that were given: f, i, u or b."""
+    """Return NumPy's kind of numbers: f, i, u or b."""
     return np.asarray(_from_tensor(value)).dtype.kind
 
 
-def _shown(value: Any) -> str:
-    """Return a value for a message, on one short line."""
+def _quoted(value: Any) -> str:
+    """Return a value as messages quote it, on one short line."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     text = " ".join((str if _quantity("", value) is not None else repr)(value).split())

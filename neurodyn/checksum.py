@@ -1,4 +1,4 @@
-"""The SHA-256 sum that a safetensors file holds in its metadata: of all but itself."""
+"""The SHA-256 checksum in the metadata of a safetensors file, over the rest of the file."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ SHA256 = "sha256"
 
 
 class Mismatch(ValueError):
-    """A file does not hold what its checksum says."""
+    """The content of a file does not match its checksum."""
 
 
 def header(content: bytes) -> tuple[dict[str, Any], memoryview]:
@@ -23,12 +23,12 @@ def header(content: bytes) -> tuple[dict[str, Any], memoryview]:
 
 
 def of_safetensors(content: bytes) -> str:
-    """Return the sum of a valid file, whether or not its metadata hold one."""
+    """Return the checksum of a valid file, whether or not its metadata hold one."""
     described, arrays = header(content)
     (described.get("__metadata__") or {}).pop(SHA256, None)
-    found = sha256(json.dumps(described, sort_keys=True).encode())
-    found.update(arrays)
-    return found.hexdigest()
+    digest = sha256(json.dumps(described, sort_keys=True).encode())
+    digest.update(arrays)
+    return digest.hexdigest()
 
 
 def metadata_of(path: Path, content: bytes) -> dict[str, str]:
@@ -37,16 +37,16 @@ def metadata_of(path: Path, content: bytes) -> dict[str, str]:
     Raises
     ------
     Mismatch
-        If they hold a sum, and it is another.
+        If they hold a checksum that the content does not match.
     """
     described = header(content)[0].get("__metadata__") or {}
     check(path, described.get(SHA256), lambda: of_safetensors(content))
     return described
 
 
-def check(path: Path, noted: str | None, found: Callable[[], str]) -> None:
-    """Raise Mismatch if a sum was noted of this file, and it was another."""
-    if noted is not None and noted != found():
+def check(path: Path, noted: str | None, computed: Callable[[], str]) -> None:
+    """Raise Mismatch if a checksum was noted for the file and is not the computed one."""
+    if noted is not None and noted != computed():
         raise Mismatch(
             f"{path} is damaged, or of another version: its content does not match its "
             "checksum; train anew (`fastpath train --overwrite`)"

@@ -28,26 +28,26 @@ class Simulate:
     weights: Path
     """weights.safetensors of a `fastpath` run, or .npy or .npz: `weights` (unit, pixel)."""
     images: Path
-    """.npy or .npz: `images` (image, pixel) as the layer sees them (`fastpath export`)."""
+    """.npy or .npz: `images` (image, pixel), preprocessed (`fastpath export`)."""
     out: Path
     """netCDF file to write."""
     overwrite: bool = False
     """Replace the file if it exists."""
     num_images: int | None = None
-    """Only the first images [all]."""
+    """Number of images to show, counted from the first [all]."""
 
     tau_ms: float = 10.0
     """Time constant of the hidden units [ms]."""
     w_inh: float = 0.9
-    """Strength of lateral inhibition; from 1 on, the winner takes all."""
+    """Strength of lateral inhibition; at 1 or more, the winner takes all."""
     p: float | None = None
-    """Exponent of the drive's metric [that of the weights' training, if known, else 2]."""
+    """Exponent of the drive's metric [that of the weights file, else 2]."""
     image_ms: float = 1000.0
-    """How long each image is shown [ms]."""
+    """Time each image is shown [ms]."""
     rest_ms: float = 0.0
     """Time without input before each image [ms]."""
     carry_over: bool = False
-    """Let each image start from the activity that the one before left."""
+    """Start each image from the activity at the end of the previous image."""
     dt_ms: float | None = None
     """Time step [ms] [the largest that is stable and accurate]."""
     activity_ms: float = 1.0
@@ -57,14 +57,14 @@ class Simulate:
     batch_size: int = 1
     """Images shown side by side, in copies of the circuit: faster, the same traces."""
     backend: Literal["numpy", "cython", "cpp", "cuda", "auto"] = "cython"
-    """What runs the equations; auto: cython if there is a C++ compiler, else numpy."""
+    """Backend of the simulation; auto: cython if there is a C++ compiler, else numpy."""
     limit_gib: float = 2.0
     """Largest size of the traces [GiB]; larger ones are refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backends:
-    """Say which backends work on this machine, and why the others do not."""
+    """List which backends work on this machine, and why the others do not."""
 
 
 def list_backends() -> None:
@@ -112,14 +112,14 @@ def run_simulate(command: Simulate) -> None:
 
 
 def _first(images: NDArray[Any], command: Simulate) -> NDArray[Any]:
-    """Return as many images as are wanted."""
+    """Return the first `num_images` images."""
     number = command.num_images
     if number is None or not images.ndim:
         return images
     if number > len(images):
         raise ValueError(
             f"num_images is {number}, but {command.images} holds {len(images)}: give at "
-            "most as many, or leave it out for all"
+            "most that number, or leave it out to show all"
         )
     return images[:number]
 
@@ -142,25 +142,25 @@ def _read(path: Path, name: str) -> NDArray[Any]:
 
 
 def _exponent(command: Simulate) -> float:
-    """Return p: as given, but not against what the weights' file says."""
+    """Return p, which must not differ from the p in the metadata of the weights file."""
     from safetensors import safe_open
 
-    path, known = command.weights, None
+    path, trained = command.weights, None
     if path.suffix == ".safetensors":
         with safe_open(path, "np") as file:
-            known = (file.metadata() or {}).get("p")
-    if known is None:
+            trained = (file.metadata() or {}).get("p")
+    if trained is None:
         return 2.0 if command.p is None else command.p
     try:
-        p = float(known)
+        p = float(trained)
     except ValueError:
         raise ValueError(
-            f"{path} says that it was trained with p = {known!r}: no number; write its "
-            "weights to a .npy file, and give --p"
+            f"the metadata of {path} have p = {trained!r}, which is not a number: write "
+            "its weights to a .npy file, and give --p"
         ) from None
     if command.p not in (None, p):
         raise ValueError(
-            f"p is {command.p:g}, but {path} was trained with p = {known}: leave it out"
+            f"p is {command.p:g}, but {path} was trained with p = {trained}: leave it out"
         )
     return p
 
@@ -191,19 +191,19 @@ def _npy(path: Path, _: str) -> NDArray[Any]:
 
 
 def _array(file: IO[bytes]) -> NDArray[Any]:
-    """Read an array of numbers; one of Python objects would run what is in the file."""
+    """Read an array of numbers; reading Python objects could run code in the file."""
     version = np.lib.format.read_magic(file)
     headers = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
     *_, kind = headers[version > (1, 0)](file)
     if kind.hasobject:
-        raise ValueError("it holds Python objects, an array of numbers is needed")
+        raise ValueError("it holds Python objects: an array of numbers is needed")
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
 @contextmanager
 def _as_flags(command: type) -> Iterator[None]:
-    """Call settings in messages as the command does: --dt-ms, not dt_ms."""
+    """Name settings in error messages by their flags: --dt-ms, not dt_ms."""
     flags = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(command)}
     flags |= {"reset=False": flags["carry_over"], "by_image=False": "--no-by-image"}
     names = "|".join(
@@ -212,8 +212,8 @@ def _as_flags(command: type) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        said = re.sub(rf"(?<![\w-])({names})\b", lambda found: flags[found[0]], str(error))
-        error.args = (said,)
+        pattern = rf"(?<![\w-])({names})\b"
+        error.args = (re.sub(pattern, lambda match: flags[match[0]], str(error)),)
         raise
 
 
@@ -224,7 +224,7 @@ type Command = (
 
 
 def run(args: Sequence[str] | None) -> None:
-    """Carry out a command line."""
+    """Run a command line."""
     match parsed(Command, args, prog="neurodyn", description=__doc__):
         case Simulate() as command:
             with _as_flags(Simulate):

@@ -46,14 +46,14 @@ def settle(drive: ArrayLike, *, w_inh: float) -> NDArray[np.float64]:
     Parameters
     ----------
     drive
-        I, (..., unit).
+        Drive I (..., unit).
     w_inh
         Strength of inhibition, 0 or more.
 
     Returns
     -------
     NDArray
-        h, of the shape of `drive`, float64.
+        Activity h (..., unit), float64.
 
     Raises
     ------

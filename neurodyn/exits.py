@@ -1,6 +1,6 @@
-"""How commands end: at a user's mistake, or stopped from outside, with one line and a code.
+"""End commands with one line and an exit code, after a user's mistake or a signal.
 
-Nothing heavy is imported here: until these lines run, Ctrl-C leaves a traceback.
+Nothing heavy is imported here: before this code runs, Ctrl-C leaves a traceback.
 """
 
 import atexit
@@ -12,28 +12,28 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-# As `typing` has it, which alone takes longer to import than all of the others.
+# As in `typing`, which takes longer to import than all modules above.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, NoReturn
 
 MISTAKE = 2  # the exit code
-# Who sends them: people, batch systems and `torchrun`, terminals that are closed.
+# Sent by people; by batch systems and `torchrun`; by terminals that are closed.
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 if hasattr(signal, "SIGHUP"):  # not on Windows
     WORDS[signal.SIGHUP] = "hung up"
 
 
 class Ending:
-    """What a command that is stopped leaves behind."""
+    """The end of a command; `left` returns what a stopped command has saved."""
 
     def __init__(self) -> None:
         self.left: Callable[[], str] = lambda: "nothing was saved"
 
 
 class Stopped(KeyboardInterrupt):
-    """As a KeyboardInterrupt, by a signal; says what was saved where that is known."""
+    """A KeyboardInterrupt raised by a signal; its text says what was saved, if known."""
 
     def __init__(self, number: int = signal.SIGINT, saved: str = "") -> None:
         super().__init__(number, saved)
@@ -45,15 +45,15 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def orderly(program: str) -> Iterator[Ending]:
-    """End the command `program` by one line on stderr, and an exit code, where it must.
+    """Report errors and signals of the command `program` in one line on stderr, and exit.
 
-    2 after a ValueError, an OSError or for want of memory; 128 and the number of the signal
-    that stopped it, which raises `Stopped` in it.
+    The exit code is 2 after a ValueError, an OSError or a MemoryError. A signal raises
+    `Stopped` in the command, and the exit code is 128 plus the signal's number.
     """
     end = Ending()
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", "") in ("strict", "surrogateescape"):
-            # τ, on a terminal that only knows ASCII.
+            # A terminal that has only ASCII cannot print τ.
             stream.reconfigure(errors="replace")  # pyrefly: ignore[missing-attribute]
     try:
         with _stoppable():
@@ -69,10 +69,10 @@ def orderly(program: str) -> Iterator[Ending]:
 
 
 def at_once(program: str) -> Callable[[], None]:
-    """Let signals end the process on the spot; return what puts back how it was.
+    """Let signals end the process at once; return a function that restores the handlers.
 
-    For as long as packages are loaded: nothing can be lost yet, and an exception would not
-    get through all of their imports.
+    For the time of imports: no result can be lost yet, and some imports would catch an
+    exception.
     """
 
     def end(number: int, _: object) -> "NoReturn":
@@ -83,24 +83,24 @@ def at_once(program: str) -> Callable[[], None]:
 
 
 def mistake(program: str, error: Exception) -> "NoReturn":
-    """End the command by what went wrong, and what is noted with it."""
-    said = [str(error) or type(error).__name__, *getattr(error, "__notes__", ())]
-    _say(program, " ".join("; ".join(said).split()))
+    """Print an error and its notes in one line, and exit with code 2."""
+    parts = [str(error) or type(error).__name__, *getattr(error, "__notes__", ())]
+    _say(program, " ".join("; ".join(parts).split()))
     sys.exit(MISTAKE)
 
 
-def _say(program: str, what: object) -> None:
+def _say(program: str, message: object) -> None:
     with suppress(OSError):  # the terminal may be closed
-        print(f"{program}: {what}", file=sys.stderr, flush=True)
+        print(f"{program}: {message}", file=sys.stderr, flush=True)
 
 
 def _handle(handler: "Callable[[int, Any], object]") -> Callable[[], None]:
-    """Call this when a signal would end the process; return what puts back how it was."""
+    """Handle signals that end the process; return a function that restores the handlers."""
     before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():  # others get no signals
+    if threading.current_thread() is threading.main_thread():  # only it receives signals
         before = {number: signal.getsignal(number) for number in WORDS}
     for number, handles in list(before.items()):
-        # What a command was started to ignore (`nohup`), it shall.
+        # Signals that the command was started to ignore (`nohup`) stay ignored.
         if handles in (signal.SIG_IGN, None):
             del before[number]
         else:
@@ -115,7 +115,7 @@ def _handle(handler: "Callable[[int, Any], object]") -> Callable[[], None]:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Raise `Stopped` at the first signal, and let those behind it pass."""
+    """Raise `Stopped` at the first signal, and ignore later ones."""
     stopping = _Stopping()
     sys.unraisablehook, back = stopping.dropped, _handle(stopping.stop)
     try:
@@ -130,9 +130,9 @@ def _stoppable() -> Iterator[None]:
 
 
 class _Stopping:
-    """What raises `Stopped`, and again where Python drops it.
+    """Handler that raises `Stopped`, and raises it again if Python drops it.
 
-    Python drops an exception in `__del__` and in callbacks of weak references, which are in
+    Python drops exceptions in `__del__` and in callbacks of weak references, which run in
     every import: it prints a traceback, and goes on.
     """
 
@@ -144,29 +144,29 @@ class _Stopping:
 
     def stop(self, number: int, frame: "FrameType | None") -> None:
         """Handle a signal."""
-        if self.begun:  # once is enough: what is left is to say so
+        if self.begun:  # the command ends already
             return
         if not _is_within(self.dropped, frame):
             self.begun = True
             raise Stopped(number)
-        # Here it would be dropped for good.
+        # Raised here, it would be dropped for good.
         if not _is_under_way(self._sender):
             self._send_again(number)
 
-    def dropped(self, what: "Any") -> None:
+    def dropped(self, unraisable: "Any") -> None:
         """Handle an exception that Python drops."""
-        if isinstance(what.exc_value, Stopped):
+        if isinstance(unraisable.exc_value, Stopped):
             self.begun = False
-            self._send_again(what.exc_value.number)
+            self._send_again(unraisable.exc_value.number)
         else:
-            self.drop(what)
+            self.drop(unraisable)
 
     def _send_again(self, number: int) -> None:
         self._sender = threading.Thread(target=self._send, args=[number], daemon=True)
         self._sender.start()
 
     def _send(self, number: int) -> None:
-        # More than once: Python sees none that comes just before it begins to wait.
+        # Repeatedly: Python misses a signal that comes just before it begins to wait.
         while not self.begun:
             time.sleep(0.01)
             with self.lock:
@@ -175,12 +175,12 @@ class _Stopping:
 
 
 def _is_under_way(thread: threading.Thread | None) -> bool:
-    """Tell whether a thread has not ended, or is about to begin."""
+    """Return whether a thread is running, or about to start."""
     return thread is not None and (thread.ident is None or thread.is_alive())
 
 
 def _is_within(function: "Any", frame: "FrameType | None") -> bool:
-    """Tell whether a function is running, called from a frame or from one that calls it."""
+    """Return whether a function is running in a frame or in one of its callers."""
     while frame is not None:
         if frame.f_code is function.__code__:
             return True
@@ -189,7 +189,7 @@ def _is_within(function: "Any", frame: "FrameType | None") -> bool:
 
 
 def _to_main(number: int) -> None:
-    """Send the main thread a signal, also where it waits."""
+    """Send a signal to the main thread, also while it waits."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)
     else:  # Windows
@@ -197,7 +197,7 @@ def _to_main(number: int) -> None:
 
 
 def _end_silently() -> None:
-    """Let signals end a process that ends anyway: it has said what there is to say."""
+    """Let signals end the process silently: it has reported its end already."""
     for number in WORDS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
@@ -205,12 +205,12 @@ def _end_silently() -> None:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let signals that end a process wait until what must not be left half done is done."""
-    came: list[int] = []
-    back = _handle(lambda number, _: came.append(number))
+    """Delay signals that end the process until the end of the block."""
+    received: list[int] = []
+    back = _handle(lambda number, _: received.append(number))
     try:
         yield
     finally:
         back()
-    for number in came[:1]:
+    for number in received[:1]:
         signal.raise_signal(number)

@@ -1,6 +1,6 @@
 """Files that appear whole or not at all, also on a full disk and if their writer is killed.
 
-A file is written beside its place, under a name that no other process uses, and renamed.
+A file is written beside its final path, under a unique name, and then renamed.
 """
 
 import glob
@@ -19,16 +19,16 @@ except ImportError:  # Windows has no such locks
 
 
 def part_of(path: Path, ending: str = "") -> Path:
-    """Return a new name beside `path`, by which what is not yet whole goes."""
-    # Not by the number of the process: in containers that is always the same.
+    """Return a unique path beside `path`, for its unfinished part."""
+    # Not the number of the process, which is often the same in containers.
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part{ending}")
 
 
 @contextmanager
 def kept(part: Path) -> Iterator[None]:
-    """Make an empty part, and hold it as one's own so that `tidy` of others leaves it.
+    """Create an empty part, and lock it so that `tidy` of other processes keeps it.
 
-    HDF5 has the same locks: it must not take its own (`netcdf.appended`).
+    HDF5 uses the same locks, and must not lock the part too (`netcdf.appended`).
     """
     while True:
         with part.open("xb") as file:
@@ -38,19 +38,19 @@ def kept(part: Path) -> Iterator[None]:
                 continue
             except OSError:  # some network file systems have no locks
                 pass
-            if part.exists():  # else `tidy` came between
+            if part.exists():  # else `tidy` removed it before the lock
                 yield
                 return
 
 
 def tidy(folder: Path, name: str | None = None) -> None:
-    """Remove what killed processes have left of files of this name, or of any."""
-    named = "*" if name is None else glob.escape(name)
-    for left in folder.glob(f".{named}.*.part*"):
-        # One that is locked is still written to.
-        with suppress(OSError), left.open("rb") as file:
+    """Remove parts that killed processes left, of files of this name or of any."""
+    pattern = "*" if name is None else glob.escape(name)
+    for part in folder.glob(f".{pattern}.*.part*"):
+        # A locked part is still being written.
+        with suppress(OSError), part.open("rb") as file:
             _lock(file)
-            left.unlink()
+            part.unlink()
 
 
 def _lock(file: BinaryIO | int, *, wait: bool = False) -> None:
@@ -60,10 +60,10 @@ def _lock(file: BinaryIO | int, *, wait: bool = False) -> None:
 
 @contextmanager
 def turn(path: Path, waiting: str) -> Iterator[tuple[BinaryIO, bool]]:
-    """Wait for one's turn at a file that processes share; make it if it is not there.
+    """Lock a file that processes share, created if missing; wait for other processes.
 
-    Yields the file, to be read from its start and written at its end, and whether another
-    process had its turn until now; the line `waiting` on stderr said so.
+    Yield the file, to be read from its start and written at its end, and whether another
+    process had locked it. While waiting, the line `waiting` is printed on stderr.
     """
     with path.open("a+b") as file:
         waited = False
@@ -81,9 +81,9 @@ def turn(path: Path, waiting: str) -> Iterator[tuple[BinaryIO, bool]]:
 
 @contextmanager
 def held(folder: Path) -> Iterator[bool]:
-    """Hold a folder, and yield True, unless another process does; a dead one does not.
+    """Lock a folder; yield False if another running process has locked it, else True.
 
-    Where the system or the disk has no such locks, the answer is True as well.
+    If the system or the disk has no such locks, yield True.
     """
     if fcntl is None:
         yield True
@@ -104,14 +104,14 @@ def held(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def whole(path: Path, ending: str = "") -> Iterator[Path]:
-    """Yield a place to write to; on success it becomes `path`, on failure nothing.
+    """Yield a part to write; rename it to `path` on success, remove it on failure.
 
-    Its name ends in `ending`, by which some writers tell the format.
+    Its name ends in `ending`, from which some writers infer the format.
 
     Raises
     ------
     ValueError
-        If the folder cannot be made, or the disk refuses.
+        If the folder or the file cannot be written.
     """
     part = part_of(path, ending)
     try:
@@ -128,13 +128,13 @@ def whole(path: Path, ending: str = "") -> Iterator[Path]:
 
 
 def finish(part: Path, path: Path) -> None:
-    """Give a part that is complete its name."""
-    with part.open("rb") as written:  # on the disk before the name points to it
+    """Rename a complete part to its final path."""
+    with part.open("rb") as written:  # to the disk, before the rename
         os.fsync(written.fileno())
     part.replace(path)
 
 
 def refused(path: Path, error: OSError) -> ValueError:
-    """Return what to say when a file cannot be written."""
+    """Return the error for a file that cannot be written."""
     reason = error.strerror or " ".join(str(error).split())
-    return ValueError(f"cannot write {path}: {reason}; choose another place")
+    return ValueError(f"cannot write {path}: {reason}; choose another path")

@@ -1,7 +1,7 @@
-"""What is given on a command line: nothing empty, nothing in vain.
+"""Parse command lines; refuse empty values and settings without effect.
 
-Both packages and the scenarios read their command lines by `parsed`. A setting that another
-one can leave without effect is None where it is not given, and then has its default.
+Both packages and the scenarios use `parsed`. A setting that another setting can make
+ineffective is None if it is not given, which stands for its default.
 """
 
 import functools
@@ -23,24 +23,24 @@ def parsed[Command](
     description: str | None,
     default: Command | None = None,
 ) -> Command:
-    """Return a command, or settings, as a command line says.
+    """Return the command, or the settings, of a command line.
 
     Raises
     ------
     ValueError
-        If a value is empty (a path would be that of the current folder), or settings are
-        refused by their class.
+        If a value is empty (as a path it would be the current folder), or the class of
+        the settings refuses them.
     SystemExit
-        If help is asked for, or a flag is unknown or of another type: tyro has said so.
+        After --help, and for unknown flags or wrong types, which tyro reports.
     """
     args = sys.argv[1:] if args is None else [*args]
     for before, part in itertools.pairwise(["", *args]):
         flag, is_assigned, value = part.partition("=")
         is_assigned = is_assigned and flag.startswith("--")
         if not (value if is_assigned else part).strip():
-            what = flag if is_assigned else before
+            name = flag if is_assigned else before
             raise ValueError(
-                f"{what if what.startswith('--') else 'an argument'} is empty: give a "
+                f"{name if name.startswith('--') else 'an argument'} is empty: give a "
                 "value, or leave it out (the current folder is .)"
             )
     begin = tyro.MISSING_NONPROP if default is None else default
@@ -51,7 +51,7 @@ def parsed[Command](
         with redirect_stderr(StringIO()):
             return read()
     except SystemExit as stop:
-        if isinstance(refused := stop.__context__, ValueError):  # one line says it as well
+        if isinstance(refused := stop.__context__, ValueError):  # one line is enough
             raise refused from None
         if not stop.code:
             raise
@@ -61,28 +61,28 @@ def parsed[Command](
 def refuse_in_vain(
     settings: object, names: Iterable[str], *, why: str, instead: str = ""
 ) -> None:
-    """Raise ValueError if one of these settings was given (is not None), all in vain.
+    """Raise ValueError if a setting without effect was given (is not None).
 
     Parameters
     ----------
     why
-        What leaves them without effect, the end of a sentence: "with --epochs 0".
+        Why they have no effect, the end of a sentence: "with --epochs 0".
     instead
-        What would give them one: "give --epochs 1 or more".
+        What would make them effective: "give --epochs 1 or more".
     """
-    given = [
-        shown(name, value)
+    ineffective = [
+        as_flag(name, value)
         for name in names
         if (value := getattr(settings, name)) is not None
     ]
-    if given:
-        them, have = ("it", "has") if len(given) == 1 else ("them", "have")
+    if ineffective:
+        them, have = ("it", "has") if len(ineffective) == 1 else ("them", "have")
         advice = f"leave {them} out" + (f", or {instead}" if instead else "")
-        raise ValueError(f"{', '.join(given)} {have} no effect {why}: {advice}")
+        raise ValueError(f"{', '.join(ineffective)} {have} no effect {why}: {advice}")
 
 
-def shown(name: str, value: Any) -> str:
-    """Return a setting as it is given on a command line."""
+def as_flag(name: str, value: Any) -> str:
+    """Return a setting as its flag on a command line."""
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"

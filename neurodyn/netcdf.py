@@ -1,8 +1,8 @@
-"""netCDF files on disks that may be full.
+"""Write netCDF files on disks that may be full.
 
-Where a write is refused, HDF5 leaves half a file, and crashes when that is closed. So it
-writes through Python here, and is never refused: what finds no room it reads back from
-memory, and in the end the file is as it was before.
+After a failed write, HDF5 leaves half a file, and crashes when it closes it. Here it writes
+to a Python file object whose writes never fail: data that do not fit on the disk are kept
+in memory until HDF5 has closed the file, which is then restored to its previous content.
 """
 
 import io
@@ -23,14 +23,14 @@ from neurodyn import exits, files
 def save(
     path: Path, dataset: xr.Dataset, encoding: Mapping[Any, Mapping[str, Any]]
 ) -> None:
-    """Write a data set, whole or not at all.
+    """Write a data set to a file, which appears whole or not at all.
 
-    `encoding` is that of `xarray.Dataset.to_netcdf`, for its engine h5netcdf.
+    `encoding` is that of `xarray.Dataset.to_netcdf` for the engine h5netcdf.
 
     Raises
     ------
     ValueError
-        If the folder cannot be made, or the disk refuses.
+        If the folder or the file cannot be written.
     """
     if dataset.chunks:  # of dask
         dataset = dataset.compute()
@@ -40,34 +40,34 @@ def save(
 
 @contextmanager
 def appended(part: Path) -> Iterator[h5netcdf.File]:
-    """Yield a file, empty or netCDF, to add to; on failure it is as it was.
+    """Open a file, empty or netCDF, to append to; on failure restore its content.
 
-    Signals wait: half of what is added would be none of the states it was in.
+    Signals are delayed, since half of an addition would leave a damaged file.
 
     Raises
     ------
     OSError
-        If the disk refuses.
+        If the disk refuses a write.
     """
     with (
         exits.held_back(),
         part.open("r+b", buffering=0) as disk,
-        _Patient(disk) as shield,
+        _NeverFailing(disk) as shield,
         h5netcdf.File(shield, "r+" if shield.start else "w") as file,
     ):
         yield file
 
 
-class _Patient(io.RawIOBase):
-    """A file for HDF5 that takes all that is written, and says in the end if it could.
+class _NeverFailing(io.RawIOBase):
+    """A file for HDF5 that accepts every write, and raises a disk's error at its end.
 
-    What is new goes to the disk at once. What changes older parts is held in memory until
-    the new part is safely there: that is much the largest, and the one that needs room.
+    New data go to the disk at once: they are the largest part, and the one that needs
+    space. Changes of older data are held in memory until the new data are on the disk.
     """
 
     def __init__(self, disk: io.FileIO) -> None:
         self.start = os.fstat(disk.fileno()).st_size
-        self._disk, self._place, self._end = disk, 0, self.start
+        self._disk, self._position, self._end = disk, 0, self.start
         self._held: list[tuple[int, bytes]] = []
         self._refusal: OSError | None = None
 
@@ -77,22 +77,22 @@ class _Patient(io.RawIOBase):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        """Complete the file, or take back what was added to it."""
+        """Complete the file, or remove the new data."""
         try:
             if self._refusal is not None:
                 raise self._refusal
             if exc_type is None:
                 self._disk.truncate(self._end)
                 os.fsync(self._disk.fileno())  # some disks refuse only here
-                for place, content in self._held:
-                    _write(self._disk, place, content)
+                for offset, content in self._held:
+                    _write(self._disk, offset, content)
                 return
         except OSError:
-            self._take_back()
+            self._restore()
             raise
-        self._take_back()
+        self._restore()
 
-    def _take_back(self) -> None:
+    def _restore(self) -> None:
         with suppress(OSError):
             self._disk.truncate(self.start)
 
@@ -106,57 +106,57 @@ class _Patient(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._end}
-        self._place = base[whence] + offset
-        return self._place
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._end}
+        self._position = base[whence] + offset
+        return self._position
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     def truncate(self, size: int | None = None, /) -> int:
-        self._end = self._place if size is None else size
+        self._end = self._position if size is None else size
         return self._end
 
     def write(self, content: Any, /) -> int:
         content = bytes(content)
-        old = min(max(self.start - self._place, 0), len(content))
+        old = min(max(self.start - self._position, 0), len(content))
         if old:
-            self._held.append((self._place, content[:old]))
-        self._add(self._place + old, content[old:])
-        self._place += len(content)
-        self._end = max(self._end, self._place)
+            self._held.append((self._position, content[:old]))
+        self._add(self._position + old, content[old:])
+        self._position += len(content)
+        self._end = max(self._end, self._position)
         return len(content)
 
-    def _add(self, place: int, content: bytes) -> None:
-        """Write what is new, or hold it from the first refusal on."""
+    def _add(self, offset: int, content: bytes) -> None:
+        """Write new data; hold them in memory after the first error."""
         if self._refusal is None:
             try:
-                _write(self._disk, place, content)
+                _write(self._disk, offset, content)
                 return
             except OSError as error:
                 self._refusal = error
-        self._held.append((place, content))
+        self._held.append((offset, content))
 
     def readinto(self, buffer: Any, /) -> int:
-        """Read what is on the disk, and over it what is held."""
+        """Read the data on the disk, overlaid by the changes held in memory."""
         buffer = memoryview(buffer).cast("B")
-        size = min(len(buffer), max(self._end - self._place, 0))
-        self._disk.seek(self._place)
-        found = bytearray(self._disk.read(size) or b"").ljust(size, b"\0")
-        for place, content in self._held:
-            first = max(place, self._place)
-            last = min(place + len(content), self._place + size)
+        size = min(len(buffer), max(self._end - self._position, 0))
+        self._disk.seek(self._position)
+        data = bytearray(self._disk.read(size) or b"").ljust(size, b"\0")
+        for offset, content in self._held:
+            first = max(offset, self._position)
+            last = min(offset + len(content), self._position + size)
             if first < last:
-                shown = slice(first - self._place, last - self._place)
-                found[shown] = content[first - place : last - place]
-        buffer[:size] = found
-        self._place += size
+                overlap = slice(first - self._position, last - self._position)
+                data[overlap] = content[first - offset : last - offset]
+        buffer[:size] = data
+        self._position += size
         return size
 
 
-def _write(disk: io.FileIO, place: int, content: bytes) -> None:
-    """Write all: near the end of the room, files take a part first."""
-    disk.seek(place)
+def _write(disk: io.FileIO, offset: int, content: bytes) -> None:
+    """Write all of `content`: a nearly full disk may accept only a part at a time."""
+    disk.seek(offset)
     rest = memoryview(content)
     while rest:
         rest = rest[disk.write(rest) :]

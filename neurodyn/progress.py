@@ -1,4 +1,4 @@
-"""How far long work is: a bar in terminals and notebooks, else a line once a minute."""
+"""Progress of long work: a bar in terminals and notebooks, else a line once a minute."""
 
 import sys
 import time
@@ -12,21 +12,21 @@ LINE_SECONDS = 60
 
 
 @contextmanager
-def shown(
+def progress_bar(
     total: float | None, *, what: str, unit: str, initial: float = 0, wanted: bool = True
 ) -> Iterator[Callable[[float], object]]:
-    """Yield what is called with how much more is done; show it on stderr.
+    """Show progress on stderr; yield a function to call with the amount just done.
 
-    Work of less than a second shows nothing.
+    Nothing is shown for work of less than a second.
 
     Parameters
     ----------
     total, initial
-        How much there is to do (None: unknown), and how much of it was done before.
+        Total amount of work (None: unknown), and the amount done before.
     what
-        The work, a noun: "training".
+        Name of the work, such as "training".
     unit
-        What is counted: "img".
+        Unit of the amount, such as "img".
     wanted
         False: show nothing.
     """
@@ -40,7 +40,7 @@ def shown(
             unit=unit,
             unit_scale=True,
             delay=1,
-            miniters=0,  # else a bar stands still after many small steps
+            miniters=0,  # else the bar stops after many small steps
         ) as bar:
             yield bar.update
     else:
@@ -48,7 +48,7 @@ def shown(
 
 
 class _Lines:
-    """A line with the remaining time, where one more minute has passed."""
+    """Print a line with the remaining time, once a minute."""
 
     def __init__(self, total: float | None, initial: float, what: str, unit: str) -> None:
         self._total, self._initial, self._what, self._unit = total, initial, what, unit
@@ -57,17 +57,17 @@ class _Lines:
 
     def advance(self, more: float) -> None:
         now = time.monotonic()
-        if self._done == self._initial and not more:  # what came before was preparation
+        if self._done == self._initial and not more:  # the time before was preparation
             self._start = self._last = now
         self._done += more
-        over = self._total is not None and self._done >= self._total
-        if over or now - self._last < LINE_SECONDS or self._done <= self._initial:
+        finished = self._total is not None and self._done >= self._total
+        if finished or now - self._last < LINE_SECONDS or self._done <= self._initial:
             return
         self._last = now
         spent = now - self._start
-        print(f"{self._what}: {self._said(spent)}", file=sys.stderr, flush=True)
+        print(f"{self._what}: {self._status(spent)}", file=sys.stderr, flush=True)
 
-    def _said(self, spent: float) -> str:
+    def _status(self, spent: float) -> str:
         if self._total is None:
             return f"{self._done:g}{self._unit} done, {duration(spent)} spent"
         left = spent * (self._total - self._done) / (self._done - self._initial)
@@ -78,7 +78,7 @@ class _Lines:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people say them: 40 s, 12 min, 3 h 05 min."""
+    """Return a duration as text: 40 s, 12 min, 3 h 05 min."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -86,15 +86,15 @@ def duration(seconds: float) -> str:
 
 
 def _in_notebook() -> bool:
-    """Tell whether a Jupyter kernel runs this."""
+    """Return whether the code runs in a Jupyter kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    # That of some services is derived from it.
-    return any(one.__name__ == "ZMQInteractiveShell" for one in type(shell).__mro__)
+    # Some services derive their shell from this class.
+    return any(base.__name__ == "ZMQInteractiveShell" for base in type(shell).__mro__)
 
 
 def _bar() -> type[tqdm]:
-    """Return the bar that suits: that of notebooks needs widgets, the other does not."""
+    """Return the bar of notebooks if its widgets are installed, else the text bar."""
     if not _in_notebook() or find_spec("ipywidgets") is None:
         return tqdm
     from tqdm.notebook import tqdm_notebook

@@ -10,7 +10,7 @@ from neurodyn.checks import convert, flag, number, optional, time_ms, whole
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """Which traces are kept, and at which stride."""
+    """Which traces to record, and how often."""
 
     activity_ms: float | None = 1.0
     """Interval between samples of the activity [ms]; None: no activity over time."""
@@ -25,7 +25,8 @@ class Recording:
     """Record drive, final activity and activity by image of every n-th presentation. None:
     no drive and no final activity, and the activity of all presentations."""
     norms: bool = False
-    """Also record the p-norm of each unit's weights, at the start of each of them."""
+    """Also record the p-norm of each unit's weights, at the start of each of these
+    presentations."""
     weights_every: int | None = None
     """Record all weights at the start and after every n-th presentation; None: never."""
     limit_gib: float = 2.0
@@ -58,7 +59,7 @@ class Recording:
             raise ValueError(f"limit_gib is {self.limit_gib}: it must be positive")
 
     def sample_steps(self, dt_ms: float) -> int | None:
-        """Return the time steps between samples of the activity.
+        """Return the number of time steps between samples of the activity.
 
         Raises
         ------
@@ -78,17 +79,17 @@ class Recording:
         others: Mapping[str, int],
         num_synapses: int,
     ) -> int:
-        """Return the bytes of the traces of a run.
+        """Return the size of the traces of a run [bytes].
 
         Parameters
         ----------
         others
-            Number of cells in each trace over time beside those of the hidden units.
+            Number of cells in each trace over time, except those of the hidden units.
 
         Raises
         ------
         ValueError
-            If they are more than `limit_gib`, with the arithmetic.
+            If the traces exceed `limit_gib`; the message lists the size of each.
         """
         parts: dict[str, tuple[int, int]] = {}
         if self.activity_ms is not None:
@@ -124,7 +125,7 @@ class Recording:
         return size
 
     def block(self, *, period_steps: int, sample_steps: int | None) -> int:
-        """Return the fewest presentations that all strides divide."""
+        """Return the smallest number of presentations that all strides divide."""
         strides = [self.images_every or 1, self.weights_every or 1]
         if sample_steps:
             strides.append(sample_steps // math.gcd(sample_steps, period_steps))

@@ -14,7 +14,7 @@ from neurodyn.circuits.base import Circuit
 from neurodyn.engine import execute, to_xarray
 from neurodyn.engine.ambient import usual_errors
 from neurodyn.engine.spec import Rule, Spec, validate
-from neurodyn.progress import shown as shown_progress
+from neurodyn.progress import progress_bar
 from neurodyn.recording import Recording
 from neurodyn.stimulus import Presentation
 
@@ -38,85 +38,47 @@ def simulate(
     out: Path | str | None = None,
     progress: bool = True,
 ) -> "xr.Dataset":
-    """Show images to a circuit, one after another, while its synapses learn or rest.
+    """Present images to a circuit, one after another, and return its traces.
 
     Parameters
     ----------
-    circuit
-        The equations of the hidden units and their parameters.
-    images
-        The bank: input rates (image, pixel), or (image, height, width[, channel]),
-        preprocessed as they were when the weights were learned.
-    weights
-        Feed-forward weights at the start (unit, pixel).
+    circuit, images, weights
+        The circuit; input rates (image, pixel) or (image, height, width[, channel]),
+        preprocessed as for training; feed-forward weights at the start (unit, pixel).
     plasticity
-        A rule for the feed-forward weights, or rules by the synapses' names:
-        {"feedforward": KrotovHopfield(...), "inh_to_exc": Homeostatic(...)}. None: static.
-    stimulus
-        How long each image is shown, and the rest between (default: `Presentation()`).
-    order
-        Numbers of the images in the bank, in the order of presentation, any of them any
-        number of times (`stimulus.epochs`); default: each once.
+        Rule of the feed-forward weights, or rules by the synapses' names; None: static.
+    stimulus, order
+        Timing of presentations; indices of the images, in order (default: each once).
     recording
-        Which traces are kept at which stride (default: `Recording()`).
-    backend
-        "numpy", "cython", "cpp" (a standalone program, compiled in each call), "cuda" (the
-        same on a GPU), or "auto": cython if there is a compiler, else numpy. All give the
-        same traces, noise included.
-    dt_ms
-        Time step of Euler's method [ms]. By default τ/20, or less, so that it divides the
-        presentation. A step is accepted if it is proved to settle, or tried with these
-        images and weights (`circuits.stability`). The first steps may overshoot when many
-        units are active; where weights learn continuously, the default is short enough
-        that they do not.
-    batch_size
-        Images shown side by side, in copies of the circuit: faster, same traces. For static
-        weights and images that each start from rest.
-    seed
-        Of the noise, 0 to 2^64 − 1: the same seed is the same noise on every backend, in
-        chunks, in a sweep, and with images side by side (`circuits/noise.py`).
-    out
-        A netCDF file to which the traces go by and by. It appears when the simulation ends,
-        or is interrupted: with the presentations finished by then.
-    progress
-        Show how far it is: a bar in terminals and notebooks, else a line once a minute.
+        Which traces to record, and how often.
+    backend, dt_ms
+        "numpy", "cython", "cpp", "cuda" or "auto"; time step of Euler's method [ms]
+        (default: τ/20, or a shorter one that is stable and divides a presentation).
+    batch_size, seed
+        Number of images shown side by side, in copies of the circuit; seed of the noise.
+    out, progress
+        netCDF file to write traces to as they are computed; whether to show progress.
 
     Returns
     -------
     xr.Dataset
-        activity (image, time, unit), the state at each sampled time since the start of the
-        presentation: `traces.activity.sel(image=0)` is one time course. Or (time, unit)
-        over the run, with `Recording(by_image=False)`; a sample on the boundary of two
-        presentations is the end of the first. final_activity and drive (image, unit), at
-        the end of each presentation; weights (unit, pixel) at the end; and what else
-        `recording` asks for. Attributes: `dt_ms`, the time step; `run_seconds`, the time it
-        took, code generation and compilation apart; `config`, all settings. Given `out`,
-        the data stay in the file until used.
+        activity (image, time, unit); final_activity and drive (image, unit); weights (unit,
+        pixel) at the end; further traces by `recording`. docs/circuits.md has the details.
 
     Raises
     ------
     ValueError
-        If shapes or signs do not fit, a value is not finite, the time step is unstable or
-        does not divide the presentation, a rule does not suit the circuit or overshoots,
-        the traces would be too large, weights diverge, or the backend cannot run here.
+        If arguments do not fit each other, a value is not finite, the time step is unstable
+        or a rule overshoots, traces are too large, or the backend cannot run here.
     """
     path = None if out is None else checks.path("out", out)
-    shown = checks.flag("progress", progress)
+    show = checks.flag("progress", progress)
+    settings: dict[str, Any] = {"plasticity": plasticity, "stimulus": stimulus}
+    settings |= {"order": order, "recording": recording, "backend": backend}
+    settings |= {"dt_ms": dt_ms, "batch_size": batch_size, "seed": seed}
     with usual_errors():
-        spec = validate(
-            circuit,
-            images,
-            weights,
-            plasticity=plasticity,
-            stimulus=stimulus,
-            order=order,
-            recording=recording,
-            backend=backend,
-            dt_ms=dt_ms,
-            batch_size=batch_size,
-            seed=seed,
-        )
-        with _shown([spec], wanted=shown) as advance:
+        spec = validate(circuit, images, weights, **settings)
+        with _progress([spec], show=show) as advance:
             if path is None:
                 return _in_memory(spec, advance)
             return _in_file(spec, path, advance)
@@ -136,10 +98,10 @@ def _in_file(spec: Spec, path: Path, advance: execute.Advance) -> "xr.Dataset":
     return traces.open_lazily(path)
 
 
-def _shown(specs: Sequence[Spec], *, wanted: bool) -> AbstractContextManager[Any]:
-    """Return the progress of simulations, in simulated milliseconds."""
+def _progress(specs: Sequence[Spec], *, show: bool) -> AbstractContextManager[Any]:
+    """Return the progress bar of simulations, in simulated milliseconds."""
     total = sum(len(spec.order) * spec.stimulus.period_ms for spec in specs)
-    return shown_progress(total, what="simulation", unit=" ms", wanted=wanted)
+    return progress_bar(total, what="simulation", unit=" ms", wanted=show)
 
 
 def sweep(
@@ -156,17 +118,17 @@ def sweep(
     seed: int = 0,
     progress: bool = True,
 ) -> "xr.Dataset":
-    """Run circuits that differ in their parameters, all from one build.
+    """Simulate circuits that differ in their parameters, all from one build.
 
-    As `simulate`, for each of `circuits` from the same start; all with one time step, by
-    default the shortest that one of them needs. The traces have a dim `trial`.
+    Each circuit is simulated as by `simulate`, from the same start. All have one time step,
+    by default the shortest default of the circuits. The traces have a dim `trial`.
 
     Raises
     ------
     ValueError
         As `simulate`, or if the circuits differ in more than the values of parameters.
     """
-    shown = checks.flag("progress", progress)
+    show = checks.flag("progress", progress)
     if not isinstance(circuits, Iterable):
         raise ValueError(f"circuits is {circuits!r}: a list of circuits is needed")
     settings: dict[str, Any] = {
@@ -186,7 +148,7 @@ def sweep(
         specs[0].check_size(trials=len(specs))
         shortest = min(spec.dt_ms for spec in specs)
         specs = [replace(spec, dt_ms=shortest) for spec in specs]
-        with _shown(specs, wanted=shown) as advance:
+        with _progress(specs, show=show) as advance:
             return _side_by_side(specs, advance)
 
 
@@ -211,5 +173,5 @@ def _side_by_side(specs: Sequence[Spec], advance: execute.Advance) -> "xr.Datase
     result = result.assign_coords(trial=np.arange(len(specs)))
     result["trial"].attrs = {"units": "1", "long_name": "circuit of the sweep"}
     result.attrs["config"] = traces.as_json([spec.config for spec in specs])
-    result.attrs["run_seconds"] = sum(one.attrs["run_seconds"] for one in datasets)
+    result.attrs["run_seconds"] = sum(trial.attrs["run_seconds"] for trial in datasets)
     return result

@@ -1,4 +1,4 @@
-"""Which image is shown, and for how long: a sequence of equal presentations."""
+"""The timing of presentations, and the order of the images."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Presentation:
-    """One image after another, each shown for the same time.
+    """Timing of presentations: one image after another, each shown for the same time.
 
-    A presentation is `rest_ms` without input, then `image_ms` with the image, so that it
-    ends while the image is still on. Activity starts the first one at 0.
+    A presentation is `rest_ms` without input, then `image_ms` with the image on. Activity
+    is 0 at the start of the first presentation.
     """
 
     image_ms: float = 1000.0
-    """How long an image is shown [ms]. Activities settle with τ / (1 − w_inh). After 10 of
-    these, one update of the weights is that of the settled activity (scenarios.ladder); the
-    default is 10 at w_inh = 0.9 and τ = 10 ms. See `Continuous` for synapses that learn all
-    the time."""
+    """Time an image is shown [ms]. Activity settles with the time constant τ / (1 − w_inh).
+    After 10 such time constants, a weight update is that of the settled activity
+    (scenarios.ladder); the default is 10 of them at w_inh = 0.9 and τ = 10 ms. For
+    continuous learning see `Continuous`."""
     rest_ms: float = 0.0
     """Time without input before each image [ms]."""
     reset: bool = True
@@ -46,12 +46,12 @@ class Presentation:
         return self.rest_ms + self.image_ms
 
     def steps(self, dt_ms: float) -> tuple[int, int]:
-        """Return the time steps of (rest, whole presentation).
+        """Return the numbers of time steps of (rest, whole presentation).
 
         Raises
         ------
         ValueError
-            If image or rest is not a whole number of steps, or they are too many.
+            If image_ms or rest_ms is not a whole number of steps, or steps are too many.
         """
         rest, image = (
             times.steps(name, getattr(self, name), dt_ms)
@@ -60,26 +60,26 @@ class Presentation:
         if rest + image > times.MOST_STEPS:
             raise ValueError(
                 f"a presentation of {self.period_ms:g} ms has {rest + image} time steps of "
-                f"{dt_ms:g} ms: at most {times.MOST_STEPS} can be told apart, so show "
-                "images for less long, or give a longer dt_ms"
+                f"{dt_ms:g} ms: at most {times.MOST_STEPS} are allowed, so shorten the "
+                "presentation, or give a longer dt_ms"
             )
         return rest, rest + image
 
     def fitting_step(self, bound_ms: float, *others_ms: float) -> float:
-        """Return the longest time step up to `bound_ms` that divides all times [ms].
+        """Return the longest time step [ms] up to `bound_ms` that divides all times.
 
-        Those of image, rest and `others_ms`.
+        The times are image_ms, rest_ms and `others_ms`.
 
         Raises
         ------
         ValueError
-            If no useful step divides them all.
+            If no step of useful length divides them all.
         """
         return times.common_step(bound_ms, self.image_ms, self.rest_ms, *others_ms)
 
 
 def epochs(num_images: int, num_epochs: int, *, seed: int) -> NDArray[np.intp]:
-    """Return an order that shows all images in each epoch, shuffled anew each time.
+    """Return an order of presentations: all images in each epoch, shuffled anew.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def checked_order(order: ArrayLike | None, num_images: int) -> NDArray[np.intp]:
     Raises
     ------
     ValueError
-        If it names images that the bank does not have.
+        If an index is outside the bank of images.
     """
     if order is None:
         return np.arange(num_images)
@@ -117,7 +117,7 @@ def checked_order(order: ArrayLike | None, num_images: int) -> NDArray[np.intp]:
 def pixels(images: NDArray[np.float64], timeline: Timeline) -> "b2.NeuronGroup":
     """Return the input population: state v, set to the next image at each presentation.
 
-    One copy of the images is kept as a table; `Timeline.image_at` says which row is on.
+    The images are stored once, as a table; `Timeline.image_at` is the row that is shown.
     """
     import brian2 as b2
 

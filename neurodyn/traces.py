@@ -37,10 +37,10 @@ __all__ = [
     "validate",
 ]
 
-SHORT = 1000  # values of an array that a configuration spells out
+SHORT = 1000  # largest array whose values the configuration lists
 ATTRS = ("title", "source", "history", "references", "config")
 
-# What there is of any circuit; its own traces a circuit declares.
+# Traces of every circuit; `Circuit.traces` declares further ones.
 VARIABLES = {
     "activity": Trace(("time", "unit"), "activity h of the hidden units"),
     "final_activity": Trace(
@@ -75,7 +75,7 @@ def assemble(
 ) -> xr.Dataset:
     """Label arrays with the dims, units and names they have by contract.
 
-    `own` are the traces that a circuit declares.
+    `own`: the traces that the circuit declares.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def assemble(
     names = declared(own or {})
     labels = COORDS | names
     if unknown := [name for name in variables if name not in names]:
-        raise ValueError(f"unknown trace '{unknown[0]}': known are {', '.join(names)}")
+        raise ValueError(f"unknown trace '{unknown[0]}': give one of {', '.join(names)}")
     attrs = {
         "title": title,
         "source": "neurodyn",
@@ -105,14 +105,14 @@ def assemble(
 
 
 def _labelled(values: ArrayLike, trace: Trace) -> tuple[Any, ...]:
-    """Return values as xarray takes them; one dim too many is that of the image."""
+    """Return (dims, values, attributes); an extra dim of the values is the image."""
     extra = ("image",) * (np.ndim(values) - len(trace.dims))
     attrs = {"units": trace.units, "long_name": trace.long_name}
     return (*extra, *trace.dims), values, attrs
 
 
 def declared(own: Mapping[str, Trace]) -> dict[str, Trace]:
-    """Return all traces: of the circuits of the package, and of another circuit."""
+    """Return all traces: those of the package's circuits, and `own` of another circuit."""
     traces = dict(VARIABLES)
     for circuit in CIRCUITS:
         traces |= circuit.traces
@@ -120,7 +120,7 @@ def declared(own: Mapping[str, Trace]) -> dict[str, Trace]:
     weights = [name for name in traces if name.startswith("weights")]
     return traces | {
         f"{name}_snapshots": Trace(
-            ("snapshot", *traces[name].dims), f"{traces[name].long_name} as they were"
+            ("snapshot", *traces[name].dims), f"{traces[name].long_name} at each snapshot"
         )
         for name in weights
     }
@@ -131,7 +131,7 @@ def _dims(traces: Mapping[str, Trace]) -> list[str]:
 
 
 def as_json(config: dict[str, Any] | list[dict[str, Any]]) -> str:
-    """Return settings as a JSON string; long arrays in it by shape and hash."""
+    """Return settings as a JSON string, with long arrays replaced by shape and hash."""
 
     def plain(value: Any) -> Any:
         array = np.asarray(value)
@@ -143,12 +143,12 @@ def as_json(config: dict[str, Any] | list[dict[str, Any]]) -> str:
 
 
 def validate(traces: xr.Dataset) -> xr.Dataset:
-    """Return `traces` if it keeps the contract.
+    """Return `traces` if they satisfy the contract.
 
     Raises
     ------
     ValueError
-        If a dim, a variable's dims, units or long_name, or an attribute is not as agreed.
+        If a dim, a variable's dims, units or long_name, or an attribute is wrong.
     """
     names = declared({})
     dims = [*_dims(names), *OTHER_DIMS, *traces.attrs.get("dims", "").split()]
@@ -156,9 +156,9 @@ def validate(traces: xr.Dataset) -> xr.Dataset:
         if dim not in dims:
             raise ValueError(f"unknown dim '{dim}': dims are {', '.join(dims)}")
     for name, variable in traces.data_vars.items():
-        found = tuple(dim for dim in variable.dims if dim != "trial")  # any may be repeated
-        needed = names[str(name)].dims if name in names else found
-        if found not in (needed, ("image", *needed)):
+        dims_of_trial = tuple(dim for dim in variable.dims if dim != "trial")
+        needed = names[str(name)].dims if name in names else dims_of_trial
+        if dims_of_trial not in (needed, ("image", *needed)):
             raise ValueError(
                 f"'{name}' has dims {variable.dims}: {needed} or {('image', *needed)} is "
                 "needed, besides trial"
@@ -175,12 +175,12 @@ def validate(traces: xr.Dataset) -> xr.Dataset:
 
 
 def check_writable(path: Path) -> None:
-    """Make the folder of a file to come, before the file costs anything.
+    """Create the folder of an output file, and check that the file can be written.
 
     Raises
     ------
     ValueError
-        If the file could not be written there.
+        If the file cannot be written there.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,7 +194,7 @@ def check_writable(path: Path) -> None:
 
 
 def save(traces: xr.Dataset, path: Path | str) -> None:
-    """Write traces as netCDF, whole or not at all.
+    """Write traces to a netCDF file, which appears whole or not at all.
 
     Raises
     ------
@@ -208,7 +208,7 @@ def save(traces: xr.Dataset, path: Path | str) -> None:
 
 
 def _compressed(traces: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """Compress what is worth it: settled activity hardly changes from sample to sample."""
+    """Return encodings that compress large variables: settled activity hardly changes."""
     return {
         str(name): {"zlib": True, "complevel": 1, "shuffle": True}
         for name, variable in traces.data_vars.items()
@@ -217,10 +217,10 @@ def _compressed(traces: xr.Dataset) -> dict[str, dict[str, Any]]:
 
 
 class Writer:
-    """A netCDF file of traces that grows by chunks, and appears when it is left.
+    """Writer of a netCDF file of traces that grows by chunks.
 
-    Also when it is left by an exception or a signal, if it holds anything by then; what
-    stops it says so.
+    The file appears when the context ends. After an exception or a signal it holds the
+    finished presentations, if there are any, and the exception's message says so.
     """
 
     def __init__(self, path: Path) -> None:
@@ -229,7 +229,7 @@ class Writer:
         Raises
         ------
         ValueError
-            If the file could not be written there.
+            If the file cannot be written there.
         """
         check_writable(path)
         self.path = path
@@ -242,30 +242,30 @@ class Writer:
         return self
 
     def append(self, chunk: xr.Dataset, *, num_presentations: int) -> None:
-        """Add the traces of further presentations; on failure the file is as it was.
+        """Append the traces of further presentations; on failure the file is unchanged.
 
         Raises
         ------
         ValueError
-            If the disk refuses.
+            If the file cannot be written.
         """
         seconds = self._seconds + chunk.attrs["run_seconds"]
         finished = self.num_presentations + num_presentations
-        sums = {"run_seconds": seconds, "presentations": finished}
-        aside = " ".join(str(name) for name in chunk.coords if name not in chunk.dims)
+        totals = {"run_seconds": seconds, "presentations": finished}
+        auxiliary = " ".join(str(name) for name in chunk.coords if name not in chunk.dims)
         try:
             with exits.held_back():
                 with netcdf.appended(self._begun()) as file:
                     starts = _grow(file, chunk)
                     for name, variable in chunk.variables.items():
                         _append(file, str(name), variable, starts)
-                    file.attrs.update(chunk.attrs | sums | {"coordinates": aside})
+                    file.attrs.update(chunk.attrs | totals | {"coordinates": auxiliary})
                 self._seconds, self.num_presentations = seconds, finished
         except OSError as error:
             raise files.refused(self.path, error) from error
 
     def _begun(self) -> Path:
-        """Return the part that is written to: a new one, of this run."""
+        """Return the unfinished file of this run, created at the first call."""
         if self._part is None:
             files.tidy(self.path.parent, self.path.name)
             part = files.part_of(self.path)
@@ -292,9 +292,9 @@ class Writer:
 
 
 def _grow(file: "h5netcdf.File", chunk: xr.Dataset) -> dict[str, int]:
-    """Make room for what is new; return where it begins, in each dim that grows.
+    """Extend the growing dims for a chunk; return the chunk's start in each of them.
 
-    Time does if it is that of the run; all other dims are known at its start.
+    Time grows only if it is the time of the run. The sizes of other dims are fixed.
     """
     growing = ("image", "snapshot", *(["time"] if "presentation" in chunk.coords else []))
     starts = {}
@@ -311,21 +311,21 @@ def _grow(file: "h5netcdf.File", chunk: xr.Dataset) -> dict[str, int]:
 def _append(
     file: "h5netcdf.File", name: str, variable: xr.Variable, starts: dict[str, int]
 ) -> None:
-    """Add a variable, or what is new of one that grows; replace one that does not."""
+    """Append to a variable that grows; create or replace any other."""
     dims, values = tuple(map(str, variable.dims)), variable.values
     grows = bool(dims) and dims[0] in starts
     if name not in file.variables:
         settings: dict[str, Any] = {}
         if grows:
             settings = {"chunks": _chunk_shape(values), **COMPRESSION}
-        made = file.create_variable(name, dims, values.dtype, **settings)
-        made.attrs.update({key: str(value) for key, value in variable.attrs.items()})
+        created = file.create_variable(name, dims, values.dtype, **settings)
+        created.attrs.update({key: str(value) for key, value in variable.attrs.items()})
     rows = slice(starts[dims[0]], starts[dims[0]] + len(values)) if grows else ...
     file.variables[name][rows] = values
 
 
 def _chunk_shape(values: NDArray) -> tuple[int, ...]:
-    """Return up to 256 rows of up to 1 MiB; of larger ones, parts."""
+    """Return the shape of netCDF chunks: at most 256 rows, and at most 1 MiB."""
     shape = [min(256, max(1, len(values))), *values.shape[1:]]
     for axis, size in enumerate(shape):
         excess = math.prod(shape) * values.itemsize / 2**20
@@ -334,14 +334,14 @@ def _chunk_shape(values: NDArray) -> tuple[int, ...]:
 
 
 def open_lazily(path: Path | str) -> xr.Dataset:
-    """Open traces that `Writer` wrote; the data stay in the file until they are used.
+    """Open traces that `Writer` wrote; data are read from the file when they are used.
 
     Raises
     ------
     ValueError
         As `open`.
     """
-    return _opened(path, xr.open_dataset)
+    return _opened(path, load=xr.open_dataset)
 
 
 def open(path: Path | str) -> xr.Dataset:
@@ -350,17 +350,17 @@ def open(path: Path | str) -> xr.Dataset:
     Raises
     ------
     ValueError
-        If the file is missing, damaged, or not as `validate` wants it.
+        If the file is missing or damaged, or fails `validate`.
     """
-    return _opened(path, xr.load_dataset)
+    return _opened(path, load=xr.load_dataset)
 
 
-def _opened(path: Path | str, how: Callable[..., xr.Dataset]) -> xr.Dataset:
+def _opened(path: Path | str, load: Callable[..., xr.Dataset]) -> xr.Dataset:
     if not Path(path).is_file():
         raise ValueError(f"there is no file {path}")
     try:
-        h5py.File(path).close()  # a plain refusal, where h5netcdf leaves half an object
-        traces = how(path, engine="h5netcdf")
-    except Exception as error:  # damage shows as whatever the parser stumbles over
+        h5py.File(path).close()  # fails cleanly, unlike h5netcdf
+        traces = load(path, engine="h5netcdf")
+    except Exception as error:  # damaged files raise errors of many types
         raise ValueError(f"{path} is damaged or not netCDF: {error}") from error
     return validate(traces)

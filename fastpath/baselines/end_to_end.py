@@ -17,7 +17,7 @@ from fastpath.compute import check_memory, enough_threads, free_memory
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.experiment import Split
 from fastpath.training.loop import checked_size
-from neurodyn.progress import shown
+from neurodyn.progress import progress_bar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,10 @@ def backprop(
     inputs, learning = _learning(network, x, fitted, frozen=frozen)
     flop = 2 * batch_size * fitted.num_pixels * num_units
     total, what = backprop.epochs * len(x), "back-propagation"
-    with enough_threads(flop), shown(total, what=what, unit="img", wanted=progress) as add:
+    with (
+        enough_threads(flop),
+        progress_bar(total, what=what, unit="img", wanted=progress) as add,
+    ):
         step = _optimizer(learning, backprop, math.ceil(len(x) / batch_size))
         for epoch in range(1, backprop.epochs + 1):
             order = torch.randperm(len(x), generator=generator).to(device)

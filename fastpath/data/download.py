@@ -17,7 +17,7 @@ from typing import Any
 from torchvision.datasets import utils
 
 from neurodyn.files import turn
-from neurodyn.progress import shown
+from neurodyn.progress import progress_bar
 
 SILENCE = 60.0  # seconds that a server may take to say something
 
@@ -80,7 +80,7 @@ def _bars_of(name: str) -> Iterator[None]:
 
     @contextmanager
     def bar(*_: Any, total: int | None = None, **__: Any) -> Iterator[SimpleNamespace]:
-        with shown(total or 0, what=f"downloading {name}", unit="B") as advance:
+        with progress_bar(total or 0, what=f"downloading {name}", unit="B") as advance:
             yield SimpleNamespace(update=advance)
 
     before = utils.tqdm

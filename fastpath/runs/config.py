@@ -60,14 +60,14 @@ class RunConfig:
             value = getattr(self, name)
             if type(value) not in listed.values() or not _is_plain(value):
                 raise ValueError(
-                    f"{name} is {checks.shown(value)}: a run that is saved has one of "
+                    f"{name} is {checks.quoted(value)}: a run that is saved has one of "
                     f"{', '.join(_classes(name))}, with plain values. Use "
                     "`experiment.learn` for others, or add the class, a frozen dataclass, "
                     f"to the list KINDS of its package"
                 )
         if type(self.preprocess) is not Preprocess:
             raise ValueError(
-                f"preprocess is {checks.shown(self.preprocess)}: a run that is saved has a "
+                f"preprocess is {checks.quoted(self.preprocess)}: a run that is saved has a "
                 "Preprocess(). Use `experiment.learn` for others"
             )
 
@@ -127,7 +127,7 @@ def class_of(name: str, described: Any, path: Path) -> Any:
     classes = _classes(name)
     if not isinstance(described, dict) or str(given) not in classes:
         raise ValueError(
-            f"{path}: the {name} is {checks.shown(given)}: this version has "
+            f"{path}: the {name} is {checks.quoted(given)}: this version has "
             f"{', '.join(classes)}"
         )
     return classes[str(given)]
@@ -163,7 +163,7 @@ def check_known(
         held = values.get(name) if name else values
         if not isinstance(held, dict):
             raise ValueError(
-                f"{path}: '{name}' is {checks.shown(held)}: the settings of a "
+                f"{path}: '{name}' is {checks.quoted(held)}: the settings of a "
                 f"{kind.__name__} are needed"
             )
         prefix, known = f"{name}." if name else "", [field.name for field in fields(kind)]

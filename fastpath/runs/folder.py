@@ -87,7 +87,7 @@ def open_run(folder: Path, device: torch.device | str = "cpu") -> Saved:
     config = _upgraded(written)
     if config["kind"] not in (LOCAL, BACKPROP):
         raise ValueError(
-            f"{path}: kind is {checks.shown(config['kind'])}: this version has {LOCAL}, "
+            f"{path}: kind is {checks.quoted(config['kind'])}: this version has {LOCAL}, "
             f"{BACKPROP}"
         )
     local = config["kind"] == LOCAL
@@ -254,12 +254,12 @@ def _names(name: str, values: Any) -> tuple[str, ...]:
         check_names(tuple(values))
         if values:
             return tuple(values)
-    raise ValueError(f"{name} is {checks.shown(values)}: a list of names is needed")
+    raise ValueError(f"{name} is {checks.quoted(values)}: a list of names is needed")
 
 
 def _image_shape(values: Any) -> tuple[int, ...]:
     if not isinstance(values, list) or len(values) != 3:
         raise ValueError(
-            f"image_shape is {checks.shown(values)}: [height, width, channels] is needed"
+            f"image_shape is {checks.quoted(values)}: [height, width, channels] is needed"
         )
     return tuple(checks.count("image_shape", value) for value in values)

@@ -22,7 +22,7 @@ from fastpath.training.checkpointing import Checkpointer, Checkpoints
 from fastpath.training.cuda_graph import CapturedEpoch
 from fastpath.training.distributed import Team
 from fastpath.training.history import Log, as_dataset
-from neurodyn.progress import shown
+from neurodyn.progress import progress_bar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ def train(
     flop = 2 * training.batch_size * layer.weights.numel() / (team.size if team else 1)
     with (
         enough_threads(flop),
-        shown(
+        progress_bar(
             training.epochs * len(x),
             initial=state.epoch * len(x),
             what="training",

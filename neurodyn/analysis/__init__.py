@@ -1,11 +1,11 @@
-"""What traces say: functions from DataArray to DataArray.
+"""Analyses of traces: functions from DataArray to DataArray.
 
-*Missing values* are NaN. What is computed from each time, image, unit or presentation by
-itself is NaN where a value that it depends on is missing, and right elsewhere; a count or a
-number of a unit is then a float, as xarray has it. What is fitted to an array as a whole
-(spectra, damping, dimensionality, the balance of currents, matches) refuses missing and
-infinite values, and says how many there are. What does not exist, such as the damping rate
-of a constant, is NaN too. Integers and booleans count as floats.
+*Missing values* are NaN. Analyses of each time, image, unit or presentation by itself
+return NaN where a value that they depend on is missing, and are right elsewhere; counts and
+unit numbers are then floats. Analyses of a whole array (spectra, damping, dimensionality,
+the balance of currents, matches) refuse missing and infinite values, and say how many there
+are. Undefined results, such as the damping rate of a constant, are NaN too. Integers and
+booleans are converted to floats.
 """
 
 from neurodyn.analysis.activity import (

@@ -1,4 +1,4 @@
-"""What activities say: who wins, how many, how soon, for what, in which balance."""
+"""Analyses of activity: winners, settling, dimensionality, selectivity, E/I balance."""
 
 import numpy as np
 import xarray as xr
@@ -19,7 +19,7 @@ def winners(activity: xr.DataArray) -> xr.DataArray:
     """Return the unit of largest activity, at each time or for each image.
 
     −1 if none is active (above 0), NaN if the activity of a unit is missing. Of units that
-    tie exactly, the first is named.
+    tie exactly, the first wins.
 
     Raises
     ------
@@ -86,17 +86,17 @@ def over_run(array: xr.DataArray) -> xr.DataArray:
 def settling_time(activity: xr.DataArray, *, tolerance: float = 0.01) -> xr.DataArray:
     """Return how long each presentation takes to settle, from its start [ms].
 
-    Until the first sample from which every unit stays within `tolerance` of its last value
-    in the presentation, relative to the largest of those values. Of activity (image, time,
-    unit), or (time, unit) with the presentation of each sample as coordinate; there, one
-    starts at the last sample of the one before. A presentation still moving at its end
-    gives a time near its length, so show the images for long enough. NaN where activity is
-    missing or infinite.
+    Activity has settled at the first sample from which every unit stays within `tolerance`
+    of its last value in the presentation, relative to the largest last value. `activity` is
+    (image, time, unit), or (time, unit) with a coordinate `presentation`; a presentation
+    then starts at the last sample of the previous one. If activity still moves at the end,
+    the time is near the length of the presentation: show images for longer. NaN where
+    activity is missing or infinite.
 
     Raises
     ------
     ValueError
-        If the dims are none of these, there is no coordinate `presentation`, or the
+        If the dims are different, there is no coordinate `presentation`, or the
         tolerance is not positive.
     """
     by_image = "image" in activity.dims
@@ -144,10 +144,9 @@ def population_rate(activity: xr.DataArray) -> xr.DataArray:
 def participation_ratio(activity: xr.DataArray, *, dim: str = "time") -> xr.DataArray:
     """Return the dimensionality of activity, from 1 to the number of units.
 
-    (tr C)² / tr(C²), C the covariance of the units over `dim`: the number of directions
-    that share the variance if they share it equally (Litwin-Kumar et al. 2017, Neuron
-    93:1153; Gao et al. 2017, bioRxiv 214262). Of h as given; for rates, give
-    `activity.clip(min=0)`.
+    (tr C)² / tr(C²), C the covariance of the units over `dim`: the number of directions if
+    they share the variance equally (Litwin-Kumar et al. 2017, Neuron 93:1153; Gao et al.
+    2017, bioRxiv 214262). It is computed from h; for rates, give `activity.clip(min=0)`.
 
     Raises
     ------
@@ -165,7 +164,7 @@ def explained_variance(activity: xr.DataArray, *, dim: str = "time") -> xr.DataA
     Returns
     -------
     DataArray
-        (..., component), counted from 1, as many as there can be; of sum 1.
+        (..., component), numbered from 1, as many as can vary; the sum is 1.
 
     Raises
     ------
@@ -200,8 +199,8 @@ def selectivity(activity: xr.DataArray, labels: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     DataArray
-        (unit), with a coordinate `preferred` that names the class of r_max: the first of
-        those that tie, −1 if the unit is silent, NaN where the selectivity is.
+        (unit), with a coordinate `preferred`, the class of r_max: the first of classes that
+        tie, −1 if the unit is silent, NaN where the selectivity is NaN.
 
     Raises
     ------
@@ -229,7 +228,7 @@ def selectivity(activity: xr.DataArray, labels: xr.DataArray) -> xr.DataArray:
     largest = means.max("class")
     preferred = means["class"][means.argmax("class")].drop_vars("class")
     others = means.where(means["class"] != preferred).mean("class")
-    total = (largest + others).where(largest > 0, 1)  # 1, so that silent units have 0
+    total = (largest + others).where(largest > 0, 1)  # 1, so that silent units get 0
     preferred = where_present(preferred.where(largest > 0, -1), rates, "image")
     result = where_present((largest - others) / total, rates, "image").assign_coords(
         preferred=preferred.assign_attrs(
@@ -247,7 +246,7 @@ def e_i_balance(excitation: xr.DataArray, inhibition: xr.DataArray) -> xr.DataAr
     Parameters
     ----------
     excitation, inhibition
-        Sizes of the currents, 0 or more, of any dims; those they share must agree.
+        Sizes of the currents, 0 or more, with any dims; shared dims must agree.
 
     Raises
     ------
@@ -271,7 +270,7 @@ def e_i_balance(excitation: xr.DataArray, inhibition: xr.DataArray) -> xr.DataAr
 
 
 def _gram(activity: xr.DataArray, dim: str) -> xr.DataArray:
-    """Return the covariance of the units, or of the samples if fewer: of equal spectrum.
+    """Return the covariance of the units, or of the samples if fewer: the same spectrum.
 
     (..., component, component_), scaled so that its trace is 1.
     """
@@ -286,8 +285,8 @@ def _gram(activity: xr.DataArray, dim: str) -> xr.DataArray:
         largest = abs(values).max((-2, -1), keepdims=True)
         if not largest.all():
             raise ValueError(
-                f"activity does not vary along {dim}: it has no dimensionality; leave out "
-                "what is constant"
+                f"activity does not vary along {dim}: it has no dimensionality; leave "
+                "constant traces out"
             )
         values = values / largest  # so that squares neither overflow nor vanish
         turned = values.swapaxes(-2, -1)

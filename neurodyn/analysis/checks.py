@@ -1,13 +1,13 @@
-"""What analyses ask of their arrays, and how their results are named."""
+"""Checks of the arrays of analyses, and names of their results."""
 
 import numpy as np
 import xarray as xr
 
 
 def floating(array: xr.DataArray) -> xr.DataArray:
-    """Return an array of floats, in memory; of integers and booleans, their values.
+    """Return an array of floats, in memory; integers and booleans are converted.
 
-    Chunks of dask are computed: what is fitted to a whole array needs all of them.
+    Dask chunks are computed: analyses of a whole array need all of them.
     """
     array = array.compute() if array.chunks else array
     if array.dtype.kind not in "biuf":
@@ -18,7 +18,7 @@ def floating(array: xr.DataArray) -> xr.DataArray:
 
 
 def where_present(result: xr.DataArray, values: xr.DataArray, *dims: str) -> xr.DataArray:
-    """Return a result, NaN where one of the values along dims that it is of is missing."""
+    """Return a result, with NaN where one of its `values` along `dims` is missing."""
     missing = values.isnull().any(dims)
     return result.where(~missing) if missing.any() else result
 

@@ -1,4 +1,4 @@
-"""How traces ring: frequencies and damping."""
+"""Analyses of ringing: frequencies and damping."""
 
 import numpy as np
 import xarray as xr
@@ -15,8 +15,8 @@ def power_spectrum(activity: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     DataArray
-        (..., frequency), with the coordinate `frequency` in Hz from 0 to half the rate of
-        sampling.
+        (..., frequency), with the coordinate `frequency` in Hz from 0 to half the sampling
+        rate.
 
     Raises
     ------
@@ -81,8 +81,8 @@ def damping_rate(activity: xr.DataArray) -> xr.DataArray:
 def ringing_frequency(activity: xr.DataArray) -> xr.DataArray:
     """Return the frequency at which each trace rings as it settles [Hz], 0 if it does not.
 
-    That is where it is overdamped or constant. |arg z| / 2π over the time between samples,
-    of the fit of `damping_rate`.
+    It is |arg z| / 2π over the time between samples, from the fit of `damping_rate`.
+    Overdamped and constant traces do not ring.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def ringing_frequency(activity: xr.DataArray) -> xr.DataArray:
 
 
 def _peak_position(spectrum: np.ndarray) -> np.ndarray:
-    """Return where the last axis peaks, between indices, or 0 if it is 0 throughout."""
+    """Return the interpolated index of the peak of the last axis, or 0 if all are 0."""
     top = 1 + spectrum[..., 1:].argmax(-1, keepdims=True)  # not at 0: the mean is removed
     last = spectrum.shape[-1] - 1  # without an upper neighbour a peak stays where it is
     near = np.concatenate([top - 1, top, np.minimum(top + 1, last)], axis=-1)
@@ -108,7 +108,7 @@ def _peak_position(spectrum: np.ndarray) -> np.ndarray:
 
 
 def _slowest_mode(activity: xr.DataArray) -> xr.DataArray:
-    """Return λ [1/s] of the mode exp(λt) that decays most slowly, of the fit by Prony."""
+    """Return λ [1/s] of the mode exp(λt) that decays most slowly, from Prony's fit."""
     step = _seconds_per_sample(activity, 5)
     return xr.apply_ufunc(
         lambda trace: _fitted_mode(trace) / step,

@@ -1,4 +1,4 @@
-"""What weights say: norms, signs, likeness of receptive fields."""
+"""Analyses of weights: norms, signs, similarity of receptive fields."""
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,7 @@ from neurodyn.analysis.checks import (
 def weight_norms(weights: xr.DataArray, *, p: float = 2.0) -> xr.DataArray:
     """Return the norm (Σ |W|^p)^(1/p) over pixels of each unit's weights.
 
-    NaN if one of them is missing.
+    NaN if a weight is missing.
 
     Raises
     ------
@@ -34,18 +34,18 @@ def weight_norms(weights: xr.DataArray, *, p: float = 2.0) -> xr.DataArray:
 def sign_violations(weights: xr.DataArray, *, sign: int | xr.DataArray) -> xr.DataArray:
     """Return how many weights have the wrong sign, for each image, snapshot and trial.
 
-    A weight of 0 has no wrong sign. NaN if one of the weights that are counted is missing.
+    A weight of 0 has no wrong sign. NaN if a weight is missing.
 
     Parameters
     ----------
     sign
-        1 if weights must be 0 or more, −1 if 0 or less; or one for each column, along
-        `pixel` (Dale's law), 0 where any sign will do.
+        1 if weights must be 0 or more, −1 if 0 or less; or a sign for each column, along
+        `pixel` (Dale's law), 0 where any sign is allowed.
 
     Raises
     ------
     ValueError
-        If a sign is none of these, or they are not along dims of the weights.
+        If a sign has another value, or the weights lack a dim of the signs.
     """
     free = () if np.ndim(sign) == 0 else (0,)
     if not np.isin(sign, (*free, -1, 1)).all():
@@ -70,8 +70,8 @@ def receptive_field_similarity(first: xr.DataArray, second: xr.DataArray) -> xr.
     Parameters
     ----------
     first, second
-        Weights (unit, pixel) of as many units and the same pixels; `first` may have a dim
-        snapshot, each of which is matched by itself.
+        Weights (unit, pixel) of equally many units and the same pixels; `first` may have a
+        dim snapshot, and each snapshot is matched by itself.
 
     Returns
     -------
@@ -86,8 +86,8 @@ def receptive_field_similarity(first: xr.DataArray, second: xr.DataArray) -> xr.
     """
     if "snapshot" in first.dims:
         each = [
-            receptive_field_similarity(first.isel(snapshot=place), second)
-            for place in range(first.sizes["snapshot"])
+            receptive_field_similarity(first.isel(snapshot=index), second)
+            for index in range(first.sizes["snapshot"])
         ]
         return xr.concat(each, "snapshot", coords="different", compat="equals")
     for weights in (first, second):

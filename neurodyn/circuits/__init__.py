@@ -1,4 +1,4 @@
-"""Circuits of hidden units, one file each; `base.Circuit` says what a circuit has."""
+"""Circuits of hidden units, one file each; `base.Circuit` is their protocol."""
 
 from neurodyn.circuits.base import BuiltCircuit, Circuit, ThresholdLinear, Trace
 from neurodyn.circuits.dale import DaleInhibition
@@ -13,5 +13,5 @@ __all__ = [
     "ThresholdLinear",
     "Trace",
 ]
-# All that there are: the names of their traces, and the tests of contracts, are from here.
+# All circuits: the names of traces, and the contract tests, are derived from this list.
 CIRCUITS = (LateralInhibition, DaleInhibition)

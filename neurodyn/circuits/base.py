@@ -1,8 +1,8 @@
-"""What the engine asks of a circuit, and what circuits have in common.
+"""The protocol of circuits, and defaults for threshold-linear circuits.
 
-`Circuit` lists it. A circuit of your own is any object with these members; a subclass of
-`ThresholdLinear` need only write p, tau_ms, cells, parameters and build, and what it has
-beyond one population of hidden units. `lateral.py` and `dale.py` are examples.
+A circuit of your own is any object with the members of `Circuit`. A subclass of
+`ThresholdLinear` need only define p, tau_ms, cells, parameters and build, and whatever it
+has beyond one population of hidden units. `lateral.py` and `dale.py` are examples.
 """
 
 from collections.abc import Mapping
@@ -18,55 +18,55 @@ from neurodyn.engine.timeline import Timeline
 if TYPE_CHECKING:
     import brian2 as b2
 
-STEPS_PER_TAU = 20  # Euler's error in a transient is then about 1/40 of what has changed
+STEPS_PER_TAU = 20  # Euler's error in a transient is then about 1/40 of the change
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The labels of one variable among the traces."""
+    """Dims, name and unit of a trace."""
 
     dims: tuple[str, ...]
-    """Without image, trial and snapshot, which the engine adds where they apply."""
+    """All dims but image, trial and snapshot, which the engine adds where they apply."""
     long_name: str
     units: str = "1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltCircuit:
-    """What a built circuit offers to the stimulus, the learning rules and the recording."""
+    """Brian2 objects of a circuit, for the stimulus, the rules and the recording."""
 
     units: "b2.NeuronGroup"
     """The hidden units: states h and r = max(h, 0), and the linked drive I."""
     others: "list[b2.BrianObject]"
     samples: "dict[str, tuple[b2.Group, str]]"
-    """Which state each trace over time shows; activity, at least."""
+    """Group and state of each trace over time; at least of activity."""
     state: "list[tuple[b2.Group, str]]"
-    """What a later run must be given to go on from here."""
+    """Groups and states that a later run needs to continue from this one."""
     synapses: "dict[str, b2.Synapses]" = field(default_factory=dict)
-    """Synapses between cells, which have a weight W, by name."""
+    """Synapses between cells by name; they have a weight W."""
 
 
 class Circuit(Protocol):
-    """Everything the engine asks of a circuit.
+    """The members that the engine needs.
 
-    Arrays are float64; drives I have the dims (image, unit), for the weights at the start.
+    Arrays are float64. Drives I are (image, unit), computed with the initial weights.
     """
 
     traces: ClassVar[Mapping[str, Trace]]
-    """Its own traces: over time (dims time and a population), weights, populations.
+    """Traces of the circuit: over time (dims time and a population), weights, populations.
 
-    Each population beside the hidden units is a dim, and has a trace of its own name."""
+    Each population except the hidden units is a dim, and has a trace of that name."""
     synapses: ClassVar[Mapping[str, str]]
     """Name of the trace of the weights of each group of synapses between cells."""
 
     @property
     def populations(self) -> Mapping[str, int]:
-        """Number of cells in each population beside the hidden units, by dim."""
+        """Number of cells in each population except the hidden units, by dim."""
         ...
 
     @property
     def learning_names(self) -> tuple[str, ...]:
-        """Names of the synapses that a rule between cells may move."""
+        """Names of the synapses that a rule between cells may change."""
         ...
 
     @property
@@ -81,7 +81,7 @@ class Circuit(Protocol):
 
     @property
     def tau_ms(self) -> float | NDArray[np.float64]:
-        """Time constant of the hidden units [ms], one or one for each."""
+        """Time constant of the hidden units [ms]: one number, or one for each unit."""
         ...
 
     @property
@@ -90,13 +90,13 @@ class Circuit(Protocol):
         ...
 
     def check_size(self, num_units: int) -> None:
-        """Raise ValueError if the parameters do not fit so many hidden units."""
+        """Raise ValueError if the parameters do not fit this number of hidden units."""
         ...
 
     def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return a stable time step [ms] that also resolves the transient.
 
-        `reset`: each image starts from h = 0; False: where the one before it has led.
+        `reset`: each image starts from h = 0; False: from the end of the previous image.
         """
         ...
 
@@ -105,7 +105,7 @@ class Circuit(Protocol):
         ...
 
     def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
-        """Return whether Euler's method does what the circuit does, with this step [ms]."""
+        """Return whether Euler's method follows the circuit with this time step [ms]."""
         ...
 
     def largest_inhibition(self, drive: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -119,7 +119,7 @@ class Circuit(Protocol):
     def inhibition(self, traces: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the inhibitory current (..., unit), from the traces over time.
 
-        Asked for if `traces` declares inhibition, and no synapses between cells learn.
+        Called only if `traces` declares inhibition, and no synapses between cells learn.
         """
         ...
 
@@ -128,7 +128,7 @@ class Circuit(Protocol):
         ...
 
     def pairs(self, num_units: int, name: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return the (receiving, sending) cells of each synapse, ordered by the latter."""
+        """Return the (receiving, sending) cells of synapses, ordered by sending cell."""
         ...
 
     def parameters(
@@ -136,17 +136,18 @@ class Circuit(Protocol):
     ) -> dict[tuple[str, str], Any]:
         """Return the values of the built circuit's parameters, by (object, variable).
 
-        Circuits of one sweep differ in these alone.
+        Circuits of a sweep differ only in these values.
         """
         ...
 
     def build(
         self, drive: "b2.NeuronGroup", timeline: Timeline, *, reset: bool, copies: int = 1
     ) -> BuiltCircuit:
-        """Return the hidden units and what they need, in Brian2's current device.
+        """Build the circuit in Brian2's current device.
 
-        `drive` is a group with one I per unit; `copies` of the circuit lie side by side in
-        it. With `reset`, h starts each presentation at 0 (`populations.population`).
+        `drive` is a group with one I per unit of all `copies` of the circuit, which lie
+        side by side. With `reset`, h starts each presentation at 0
+        (`populations.population`).
         """
         ...
 
@@ -162,17 +163,17 @@ class ThresholdLinear:
 
     @property
     def input_sign(self) -> int:
-        """Sign of all feed-forward weights: either."""
+        """Sign of all feed-forward weights: 0, for either."""
         return 0
 
     @property
     def populations(self) -> Mapping[str, int]:
-        """Number of cells in each population beside the hidden units: there is none."""
+        """Number of cells in each population except the hidden units: there is none."""
         return {}
 
     @property
     def learning_names(self) -> tuple[str, ...]:
-        """Names of the synapses that a rule between cells may move: none."""
+        """Names of the synapses that a rule between cells may change: none."""
         return ()
 
     @property
@@ -185,13 +186,13 @@ class ThresholdLinear:
         raise NotImplementedError(f"{type(self).__name__} has no couplings")
 
     def check_size(self, num_units: int) -> None:
-        """Take any number of hidden units."""
+        """Accept any number of hidden units."""
 
     def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
-        """Return whether a step is proved to settle, or does as the circuit when tried.
+        """Return whether a time step is proved to settle, or follows the circuit in trials.
 
-        See `circuits.stability`. Both are for the weights given, without noise: while
-        synapses or the drives learn, the bound may move.
+        See `circuits.stability`. Both hold for the initial weights, without noise: the
+        bound may change while weights learn.
         """
         return self._steps(drive, reset=reset).accepts(dt_ms)
 
@@ -201,7 +202,7 @@ class ThresholdLinear:
         return steps.largest_ms(float(steps.cells.tau_ms.min()))
 
     def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return τ / 20 of the fastest cell, halved until it settles as it should."""
+        """Return τ / 20 of the fastest cell, halved until it settles like the circuit."""
         steps = self._steps(drive, reset=reset)
         return steps.largest_ms(
             float(steps.cells.tau_ms.min()) / STEPS_PER_TAU, closely=True
@@ -212,11 +213,11 @@ class ThresholdLinear:
         return np.maximum(drive, 0).max(axis=1, keepdims=True)
 
     def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return the largest rate of a cell, as the trial of time steps finds it."""
+        """Return the largest rate of a cell in the trials of time steps."""
         return float(self._steps(drive, reset=reset).largest_rates.max())
 
     def inhibition(self, traces: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return no inhibition (..., unit)."""
+        """Return an inhibition of 0 (..., unit)."""
         return np.zeros_like(traces["activity"])
 
     def matrices(self, num_units: int) -> dict[str, NDArray[np.float64]]:
@@ -229,7 +230,7 @@ class ThresholdLinear:
         return receiving, sending
 
     def _steps(self, drive: NDArray[np.float64], *, reset: bool) -> stability.Steps:
-        """Return what decides about time steps: only the hidden units have a drive."""
+        """Return the test of time steps; only the hidden units have a drive."""
         cells = self.cells(drive.shape[1])
         drives = np.pad(drive, ((0, 0), (0, len(cells.tau_ms) - drive.shape[1])))
         return stability.Steps(cells, drives, reset)

@@ -9,7 +9,7 @@ M inhibitory ones (I), with r(h) = max(h, 0):
 
 All weights are magnitudes, 0 or more; the equations give them their signs. With M = 1,
 W_EI = 1, W_IE = w_self = w and τ_I → 0 this is eq. 8: inhibition acts at once, and
-self-excitation gives back what a unit takes from itself.
+self-excitation cancels the inhibition of a unit by itself.
 
 *Linear theory* (m active cells, M = 1, W_EI = 1, W_IE = w_self = w). Their sum s and the
 inhibitory cell follow τ_E s' = (w − 1) s − w m h_I + …, τ_I h_I' = s − h_I, a linear
@@ -58,8 +58,8 @@ r = h*int(h > 0) : 1
 excitation : 1 (linked)
 recurrent : 1 (linked)
 """
-# Sums over synapses have their own groups, so that they come first in a time step, and
-# weights that move second. r is the receiving cell's, for rules that need it.
+# Sums over synapses have their own groups: a time step computes them first, then moves
+# weights. r is the rate of the receiving cell, for rules that need it.
 INTO_EXCITATORY = """
 inhibition : 1
 recurrent : 1
@@ -87,7 +87,7 @@ SUMMED = {
 class DaleInhibition(ThresholdLinear):
     """Excitatory hidden units that inhibit each other through inhibitory cells.
 
-    The defaults are eq. 8 with an inhibition that takes 1 ms. Inhibitory synapses may
+    The defaults are eq. 8 with inhibitory cells of τ_I = 1 ms. Inhibitory synapses may
     learn: inh_to_exc, and inh_to_inh if there are any.
     """
 
@@ -110,27 +110,27 @@ class DaleInhibition(ThresholdLinear):
     num_inh: int = 1
     """Number M of inhibitory cells."""
     tau_exc_ms: float | NDArray[np.float64] = 10.0
-    """Time constant τ_E [ms], one or one for each excitatory cell."""
+    """Time constant τ_E [ms]: one number, or one for each excitatory cell."""
     tau_inh_ms: float | NDArray[np.float64] = 1.0
-    """Time constant τ_I [ms], one or one for each inhibitory cell."""
+    """Time constant τ_I [ms]: one number, or one for each inhibitory cell."""
     w_ie: float | NDArray[np.float64] = 0.9
-    """Inhibition of E cells: by all M cells together; or (exc, inh), one a synapse. The
-    default is that of `LateralInhibition`."""
+    """Inhibition of an E cell: a number for all M cells together, or a matrix (exc, inh).
+    The default is that of `LateralInhibition`."""
     w_ei: float | NDArray[np.float64] = 1.0
-    """Excitation of I cells: by each synapse; or (inh, exc), one a synapse."""
+    """Excitation of an I cell: a number for each synapse, or a matrix (inh, exc)."""
     w_self: float = 0.9
     """Excitation of an E cell by itself."""
     w_ee: float | NDArray[np.float64] = 0.0
-    """Excitation of E cells by each other E cell; or (exc, exc), 0 on its diagonal."""
+    """Excitation of E cells by each other: a number, or (exc, exc) with diagonal 0."""
     w_ii: float | NDArray[np.float64] = 0.0
-    """Inhibition of I cells by each other I cell; or (inh, inh), 0 on its diagonal."""
+    """Inhibition of I cells by each other: a number, or (inh, inh) with diagonal 0."""
     p: float = 2.0
-    """Exponent of the drive's metric (eq. 2); that of the rule the weights come from."""
+    """Exponent of the drive's metric (eq. 2), as in the training of the weights."""
     input_sign: int = 1
-    """Sign of all feed-forward weights. Inputs are excitatory cells here; 0 lets weights of
-    both signs in, against Dale's law."""
+    """Sign of all feed-forward weights. By default inputs are excitatory cells; 0 allows
+    both signs, against Dale's law."""
     noise: float = 0.0
-    """Standard deviation of an Ornstein-Uhlenbeck current into each cell: `noise.py`."""
+    """Standard deviation of an Ornstein-Uhlenbeck current into each cell (`noise.py`)."""
     noise_tau_ms: float = 10.0
     """Correlation time of the noise [ms]."""
 
@@ -163,7 +163,9 @@ class DaleInhibition(ThresholdLinear):
         for name in ("w_ee", "w_ii"):
             matrix = np.asarray(getattr(self, name))
             if matrix.ndim == 2 and np.diagonal(matrix).any():
-                raise ValueError(f"{name} has a diagonal: it must be 0 (see w_self)")
+                raise ValueError(
+                    f"{name} has a diagonal that is not 0: set it to 0 (and use w_self)"
+                )
 
     @property
     def tau_ms(self) -> float | NDArray[np.float64]:
@@ -186,7 +188,7 @@ class DaleInhibition(ThresholdLinear):
         Raises
         ------
         ValueError
-            If a given matrix does not fit the number of cells.
+            If a matrix does not fit the number of cells.
         """
         num_inh = self.num_inh
         shapes = {
@@ -197,14 +199,14 @@ class DaleInhibition(ThresholdLinear):
         }
         matrices = {}
         for name, (parameter, shape, share) in shapes.items():
-            given = np.asarray(getattr(self, parameter), dtype=np.float64)
-            if given.ndim and given.shape != shape:
+            value = np.asarray(getattr(self, parameter), dtype=np.float64)
+            if value.ndim and value.shape != shape:
                 raise ValueError(
-                    f"{parameter} has shape {given.shape}: a number or {shape} is needed "
+                    f"{parameter} has shape {value.shape}: a number or {shape} is needed "
                     f"for {num_units} excitatory and {num_inh} inhibitory cells"
                 )
-            matrix = given if given.ndim else np.full(shape, share * float(given))
-            if not given.ndim and name in ("exc_to_exc", "inh_to_inh"):
+            matrix = value if value.ndim else np.full(shape, share * float(value))
+            if not value.ndim and name in ("exc_to_exc", "inh_to_inh"):
                 matrix = matrix * (1 - np.eye(shape[0]))
             matrices[name] = matrix
         return matrices
@@ -220,12 +222,12 @@ class DaleInhibition(ThresholdLinear):
         self.matrices(num_units)
 
     def step_limit_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return a time step up to which Euler's method follows the circuit [ms].
+        """Return the linear bound on the time step of Euler's method [ms].
 
-        With all inhibitory cells active, and the excitatory ones that an image (image,
-        unit) drives; all of them when activity is carried over. Modes that decay do so in
-        Euler's method up to −2 Re μ / |μ|², those that grow are followed up to 0.1 / |μ|.
-        Of many images, the ones whose cells have the strongest inhibition in common.
+        All inhibitory cells are taken as active, and the excitatory cells with a positive
+        drive (image, unit); all of them if activity is carried over. Decaying modes decay
+        in Euler's method up to −2 Re μ / |μ|²; growing modes are followed up to 0.1 / |μ|.
+        Of many images, those whose cells share the strongest inhibition are used.
         """
         driven = drive > 0 if reset else np.ones((1, drive.shape[1]), bool)
         w = self.matrices(drive.shape[1])
@@ -248,10 +250,7 @@ class DaleInhibition(ThresholdLinear):
         )
 
     def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return the largest rate of an inhibitory cell, for drives (image, unit).
-
-        As the trial of time steps finds it.
-        """
+        """Return the largest rate of an inhibitory cell in the trials of time steps."""
         rates = self._steps(drive, reset=reset).largest_rates
         return float(rates[drive.shape[1] :].max())
 
@@ -261,10 +260,10 @@ class DaleInhibition(ThresholdLinear):
         return self._steps(drive, reset=reset).largest_ms(limit)
 
     def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return τ / 20 of the faster cells, or less.
+        """Return τ / 20 of the faster cells [ms], or less.
 
-        At most half of `step_limit_ms`, and halved until it settles as soon as the circuit
-        does.
+        It is at most half of `step_limit_ms`, and is halved until Euler's method settles as
+        fast as the circuit.
         """
         tau_ms = min(np.min(self.tau_exc_ms), np.min(self.tau_inh_ms))
         limit = self.step_limit_ms(drive, reset=reset)
@@ -278,7 +277,7 @@ class DaleInhibition(ThresholdLinear):
 
     @property
     def learning_names(self) -> tuple[str, ...]:
-        """Names of the inhibitory synapses, which a homeostatic rule may move."""
+        """Names of the inhibitory synapses, which a rule between cells may change."""
         has_ii = np.any(np.asarray(self.w_ii) > 0)
         return ("inh_to_exc", "inh_to_inh") if has_ii else ("inh_to_exc",)
 
@@ -301,10 +300,10 @@ class DaleInhibition(ThresholdLinear):
         return values
 
     def pairs(self, num_units: int, name: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return the (receiving, sending) cells of each synapse, ordered by the latter.
+        """Return the (receiving, sending) cells of synapses, ordered by sending cell.
 
-        Where a matrix is given, those above 0; where a number is, all of them, so that one
-        build serves several numbers and learning reaches all.
+        A matrix has a synapse for each weight above 0. A number has all synapses, so that
+        one build serves several numbers, and all weights can learn.
         """
         matrix = self.matrices(num_units)[name]
         number = {"exc_to_inh": self.w_ei, "inh_to_exc": self.w_ie}.get(name, matrix)
@@ -315,7 +314,7 @@ class DaleInhibition(ThresholdLinear):
     def build(
         self, drive: "b2.NeuronGroup", timeline: Timeline, *, reset: bool, copies: int = 1
     ) -> BuiltCircuit:
-        """Return the hidden units (the E cells) and what they need: see `Circuit.build`."""
+        """Build the circuit, with the E cells as hidden units: see `Circuit.build`."""
         import brian2 as b2
 
         num_exc, num_inh = len(drive), copies * self.num_inh
@@ -363,7 +362,7 @@ class DaleInhibition(ThresholdLinear):
     def _synapses(
         self, ends: Mapping[str, tuple[Any, Any]], timeline: Timeline, copies: int
     ) -> "dict[str, b2.Synapses]":
-        """Return the synapses; ends are (cells, sums of their currents)."""
+        """Return the synapses; `ends` has (cells, sums of their currents) by population."""
         import brian2 as b2
 
         num_exc, synapses = len(ends["exc"][0]) // copies, {}
@@ -385,8 +384,8 @@ def oscillation(
 ) -> tuple[float, float]:
     """Return (frequency [Hz], damping rate [1/s]) of the common mode, in linear theory.
 
-    M = 1, W_EI = 1, W_IE = w_self = w. The frequency is 0 where the mode does not ring, the
-    rate then that of its slower part; a negative rate is growth.
+    M = 1, W_EI = 1, W_IE = w_self = w. If the mode does not ring, its frequency is 0, and
+    the rate is that of its slower part. A negative rate means growth.
     """
     tau_exc_ms = time_ms("tau_exc_ms", tau_exc_ms)
     tau_inh_ms = time_ms("tau_inh_ms", tau_inh_ms)

@@ -1,15 +1,15 @@
-"""What is needed of the eigenvalues of large matrices, without computing them all."""
+"""Bounds on the eigenvalues of large matrices, without computing all of them."""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-KRYLOV = 80  # products of a matrix and a vector that find its extreme eigenvalues
+KRYLOV = 80  # matrix-vector products to find the extreme eigenvalues
 
 
 def largest_eigenvalue(matrix: NDArray[np.float64]) -> float:
-    """Return a bound from above on the spectral radius of a matrix of no negative values.
+    """Return an upper bound on the spectral radius of a non-negative matrix.
 
     Collatz and Wielandt: max_c (Mv)_c / v_c bounds it for every v > 0, and more closely as
     v nears the leading eigenvector.
@@ -30,8 +30,8 @@ def extreme_eigenvalues(
 ) -> NDArray[np.complex128]:
     """Return approximate eigenvalues of a large matrix, the outermost best.
 
-    Arnoldi's method: those of the matrix on the space of x, Mx, M²x, ... All of them, and
-    exact, where they are no more than KRYLOV different ones.
+    Arnoldi's method: the eigenvalues of the matrix on the Krylov space of x, Mx, M²x, ...
+    If there are at most KRYLOV different eigenvalues, all are returned, and are exact.
     """
     basis = np.zeros((KRYLOV + 1, size))
     matrix = np.zeros((KRYLOV + 1, KRYLOV))

@@ -4,10 +4,10 @@ K&H 2019, eq. 8, with r(h) = max(h, 0):
 
     τ dh_u/dt = I_u − w_inh Σ_{v≠u} r(h_v) − h_u
 
-The inhibition is pooled: S = Σ_v r(h_v) is summed once, and each hidden unit takes its own
-share out again, w_inh (S − r(h_u)). The same equation, K instead of K² operations a step.
-Where inhibition differs from pair to pair, a matrix takes the place of w_inh and each pair
-has its synapse: τ dh_u/dt = I_u − Σ_v w_uv r(h_v) − h_u.
+The inhibition is pooled: S = Σ_v r(h_v) is summed once, and each hidden unit subtracts its
+own share, w_inh (S − r(h_u)). This is the same equation in K instead of K² operations per
+step. If inhibition differs between pairs of units, w_inh is a matrix and each pair has a
+synapse: τ dh_u/dt = I_u − Σ_v w_uv r(h_v) − h_u.
 
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
 """
@@ -57,8 +57,8 @@ last_step : integer (shared, constant)
 inhibition_post = W*r_pre : 1 (summed)
 """
 
-TRIED, TRIED_STATES = 100, 400_000  # images, or activities, on which a step is tried
-# A sum into one number waits for the addition before; this many go on side by side.
+TRIED, TRIED_STATES = 100, 400_000  # images, or activities, in a trial of a step
+# Additions to one sum wait for each other; subtotals are added side by side.
 SUBTOTALS = 8
 WORTH_SUBTOTALS = 500
 
@@ -68,7 +68,7 @@ WORTH_SUBTOTALS = 500
 class LateralInhibition(ThresholdLinear):
     """Competing hidden units with lateral inhibition (eq. 8).
 
-    With a matrix w_inh its synapses, named lateral, may learn.
+    If w_inh is a matrix, its synapses, named lateral, may learn.
     """
 
     traces: ClassVar = {
@@ -78,20 +78,20 @@ class LateralInhibition(ThresholdLinear):
     synapses: ClassVar = {"lateral": "weights_lateral"}
 
     tau_ms: float | NDArray[np.float64] = 10.0
-    """Time constant τ of the activities [ms], one or one for each unit."""
+    """Time constant τ of the activities [ms]: one number, or one for each unit."""
     w_inh: float | NDArray[np.float64] = 0.9
-    """Strength of inhibition, from 1 on the winner takes all; or a matrix (receiving unit,
-    sending unit) of strengths, 0 on its diagonal.
+    """Strength of inhibition, or a matrix of strengths (receiving unit, sending unit) with
+    diagonal 0. At 1 or more, the winner takes all.
 
-    Below 0.7 four of 100 trained units or more stay active, and most of what is learned is
-    unlearning; from 0.95 on there is little left of it, and activity settles slowly. 0.9,
-    with two active units, is nearest to the published ranking (scenarios.ladder)."""
+    Below 0.7, four or more of 100 trained units stay active, and most learning is
+    anti-Hebbian. From 0.95 on, little of it is, and activity settles slowly. 0.9, with two
+    active units, is closest to the published ranking (scenarios.ladder)."""
     p: float = 2.0
-    """Exponent of the drive's metric (eq. 2); that of the rule the weights come from."""
+    """Exponent of the drive's metric (eq. 2), as in the training of the weights."""
     input_sign: int = 0
-    """Sign of all feed-forward weights: 1, −1, or 0 for either. Dale's law asks for one."""
+    """Sign of all feed-forward weights: 1, −1 (Dale's law), or 0 for either."""
     noise: float = 0.0
-    """Standard deviation of an Ornstein-Uhlenbeck current into each unit: `noise.py`."""
+    """Standard deviation of an Ornstein-Uhlenbeck current into each unit (`noise.py`)."""
     noise_tau_ms: float = 10.0
     """Correlation time of the noise [ms]."""
 
@@ -120,7 +120,7 @@ class LateralInhibition(ThresholdLinear):
             )
         if shape and np.diagonal(self.w_inh).any():
             raise ValueError(
-                "w_inh has a diagonal: no unit inhibits itself, so it must be 0"
+                "w_inh has a diagonal that is not 0: set it to 0, no unit inhibits itself"
             )
 
     def check_size(self, num_units: int) -> None:
@@ -144,10 +144,10 @@ class LateralInhibition(ThresholdLinear):
     def safe_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return a time step that `is_stable` and with which no unit overshoots [ms].
 
-        τ / (1 + (n − 1) w_inh), with n the most units that can be active together: those
-        of positive drive when each of the images (image, unit) starts from h = 0, all of
-        them when activity is carried over. All n rise at first, however few stay. With a
-        matrix: τ / (1 + its largest row sum), halved until it is stable.
+        τ / (1 + (n − 1) w_inh), with n the largest number of units that can be active
+        together: those of positive drive (image, unit) if each image starts from h = 0, all
+        units if activity is carried over. All n rise at first, however few stay active.
+        With a matrix: τ / (1 + its largest row sum), halved until it is stable.
         """
         tau_ms = float(np.min(self.tau_ms))
         if np.ndim(self.w_inh):
@@ -159,11 +159,13 @@ class LateralInhibition(ThresholdLinear):
     def settles(self, drive: NDArray[np.float64], dt_ms: float) -> bool:
         """Return whether Euler's method settles with this step, tried in NumPy from h = 0.
 
-        With pooled inhibition, for 20 τ and 400 steps at least. A step that is too long
-        ends in a cycle of two states, which the second difference of h shows. Of more
-        images than can be tried in a second or two, those that `stability.crowded` chooses.
+        For pooled inhibition, over at least 20 τ and 400 steps. A step that is too long
+        ends in a cycle of two states, which the second difference of h shows. Of many
+        images, those chosen by `stability.images_to_try` are tried.
         """
-        drive = drive[stability.crowded(drive, max(TRIED, TRIED_STATES // drive.shape[1]))]
+        drive = drive[
+            stability.images_to_try(drive, max(TRIED, TRIED_STATES // drive.shape[1]))
+        ]
         rate = dt_ms / np.asarray(self.tau_ms)
         before = last = h = np.zeros_like(drive)
         with np.errstate(over="ignore", invalid="ignore"):  # a cycle may grow without bound
@@ -173,10 +175,10 @@ class LateralInhibition(ThresholdLinear):
             return bool((abs(h - 2 * last + before) <= 1e-3 * abs(drive).max()).all())
 
     def is_stable(self, drive: NDArray[np.float64], dt_ms: float, *, reset: bool) -> bool:
-        """Return whether a step is proved to settle, or does as the circuit when tried.
+        """Return whether a time step is proved to settle, or follows the circuit in trials.
 
-        See `circuits.stability`. Both are for the weights given, without noise: while
-        lateral synapses or the drives learn, the bound may move.
+        See `circuits.stability`. Both hold for the initial weights, without noise: the
+        bound may change while weights learn.
         """
         if np.ndim(self.w_inh):
             return self._steps(drive, reset=reset).accepts(dt_ms)
@@ -185,12 +187,12 @@ class LateralInhibition(ThresholdLinear):
         return reset and self.settles(drive, dt_ms)
 
     def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return a time step that is stable for these drives: τ / 20, halved until it is.
+        """Return τ / 20 [ms], halved until it is stable for these drives.
 
-        With a matrix also until it settles as soon as the circuit does. It follows the
-        transient but for the first steps, where as many units may be active
-        as `safe_step_ms` is about. What is settled does not depend on it: a training of 200
-        presentations with τ / 8 ends with the weights of the closed form
+        With a matrix, it is also halved until Euler's method settles as fast as the
+        circuit. It follows the transient except for the first steps, in which as many units
+        may be active as `safe_step_ms` assumes. Settled activity does not depend on it:
+        training on 200 presentations with τ / 8 gives the weights of the closed form
         (tests/agreement/test_learning.py).
         """
         dt_ms = float(np.min(self.tau_ms)) / STEPS_PER_TAU
@@ -201,9 +203,10 @@ class LateralInhibition(ThresholdLinear):
         return dt_ms
 
     def largest_inhibition(self, drive: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return that of the drives as rates; at rest it is at most the largest drive.
+        """Return a bound on the inhibition of each unit at rest, (image, unit).
 
-        Or w_inh times it, if that is above 1.
+        It is the inhibition by drives taken as rates, but at most the largest drive times
+        max(1, w_inh).
         """
         above = np.maximum(drive, 0)
         most = max(1.0, float(np.max(self.w_inh))) * super().largest_inhibition(drive)
@@ -216,7 +219,7 @@ class LateralInhibition(ThresholdLinear):
 
     @property
     def learning_names(self) -> tuple[str, ...]:
-        """Names of the synapses that a homeostatic rule may move."""
+        """Names of the synapses that a rule between cells may change."""
         return ("lateral",) if np.ndim(self.w_inh) else ()
 
     def matrices(self, num_units: int) -> dict[str, NDArray[np.float64]]:
@@ -246,7 +249,7 @@ class LateralInhibition(ThresholdLinear):
     def build(
         self, drive: "b2.NeuronGroup", timeline: Timeline, *, reset: bool, copies: int = 1
     ) -> BuiltCircuit:
-        """Return the hidden units and what they need: see `Circuit.build`."""
+        """Build the circuit: see `Circuit.build`."""
         import brian2 as b2
 
         hidden = population(

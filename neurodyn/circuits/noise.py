@@ -12,10 +12,10 @@ over the step. With a = dt/τ, E = e^(−a) and two independent normal numbers �
 (Gillespie 1996). So neither the variance of the current nor that of the cell's response
 depends on how many steps τ is long.
 
-*What a seed means.* ξ and ζ are a function of (seed, cell, presentation, step within it)
+*Seeds.* ξ and ζ are a function of (seed, cell, presentation, step within it)
 and of nothing else: Philox4x32-10, a counter-based generator, and Box-Muller. The noise is
 therefore the same on all backends, in chunks, in a sweep, with images side by side, and
-does not depend on what else draws random numbers. Where activity is reset at the start of
+does not depend on other random numbers. Where activity is reset at the start of
 each presentation, x is drawn anew there as well; where it is carried over, x goes on.
 
 Source: G. E. Uhlenbeck & L. S. Ornstein, Phys. Rev. 36:823 (1930); D. T. Gillespie, Phys.
@@ -79,14 +79,14 @@ x += running*int(first_presentation + t_in_timesteps == 0)*(noise_sd*{_START} - 
 def parameters(*, sd: float, tau_ms: float, dt_ms: float) -> dict[str, float]:
     """Return the constants of EQUATIONS for a standard deviation and a correlation time.
 
-    None of them for a standard deviation of 0: there is no noise then.
+    The result is empty for a standard deviation of 0.
     """
     if not sd:
         return {}
     a = dt_ms / tau_ms
     keep, lost = math.exp(-a), -math.expm1(-a)  # E, 1 − E
     kick = math.sqrt(-math.expm1(-2 * a))
-    if a < 1e-3:  # to a relative error of a: the difference below would be of rounding
+    if a < 1e-3:  # relative error a; the difference below would lose all digits
         rest = a / 6
     else:
         rest = (2 * a - 3 + 4 * keep - keep**2 - lost**4 / kick**2) / a**2
@@ -106,7 +106,7 @@ def seeds(seed: int) -> dict[str, int]:
     Raises
     ------
     ValueError
-        If it is outside.
+        If it is out of range.
     """
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed is {seed}: 0 to 2^64 - 1 is needed")
@@ -124,11 +124,11 @@ static inline double neurodyn_normal(
     unsigned int c2 = (unsigned int)presentation, c3 = (unsigned int)population;
     for (int round = 0; round < 10; round++)
     {
-        const unsigned long long one = 0xD2511F53ULL * c0, two = 0xCD9E8D57ULL * c2;
-        c0 = (unsigned int)(two >> 32) ^ c1 ^ k0;
-        c2 = (unsigned int)(one >> 32) ^ c3 ^ k1;
-        c1 = (unsigned int)two;
-        c3 = (unsigned int)one;
+        const unsigned long long p0 = 0xD2511F53ULL * c0, p2 = 0xCD9E8D57ULL * c2;
+        c0 = (unsigned int)(p2 >> 32) ^ c1 ^ k0;
+        c2 = (unsigned int)(p0 >> 32) ^ c3 ^ k1;
+        c1 = (unsigned int)p2;
+        c3 = (unsigned int)p0;
         k0 += 0x9E3779B9U;
         k1 += 0xBB67AE85U;
     }
@@ -149,13 +149,13 @@ def philox(
     Philox4x32-10 of Salmon et al. 2011.
     """
     word, half = np.uint64(0xFFFFFFFF), np.uint64(32)
-    c0, c1, c2, c3 = (np.atleast_1d(one).astype(np.uint64) & word for one in counter)
+    c0, c1, c2, c3 = (np.atleast_1d(c).astype(np.uint64) & word for c in counter)
     for bump in range(10):
         k0 = np.uint64(int(key[0]) + bump * 0x9E3779B9 & 0xFFFFFFFF)
         k1 = np.uint64(int(key[1]) + bump * 0xBB67AE85 & 0xFFFFFFFF)
-        one, two = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
-        c0, c1 = (two >> half) ^ c1 ^ k0, two & word
-        c2, c3 = (one >> half) ^ c3 ^ k1, one & word
+        product_0, product_2 = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
+        c0, c1 = (product_2 >> half) ^ c1 ^ k0, product_2 & word
+        c2, c3 = (product_0 >> half) ^ c3 ^ k1, product_0 & word
     return c0, c1, c2, c3
 
 
@@ -193,7 +193,7 @@ def normal() -> "b2.Function":
         return_type="float",
         stateless=True,
     )
-    # By itself Brian2 checks units, and for that prints all numbers, at every step.
+    # Brian2's own would check units, and for that print all numbers, at every step.
     function.implementations.add_implementation("numpy", standard_normal)
     cython = (
         f'cdef extern from *:\n    """\n    #include <math.h>\n{CODE}    """\n'
@@ -209,7 +209,7 @@ def normal() -> "b2.Function":
 
 
 def namespace(*, population: int, num_cells: int, copies: int) -> dict[str, Any]:
-    """Return what STEP and the starts refer to, the timeline's names apart."""
+    """Return the namespace of STEP and the starts, without that of the timeline."""
     return {
         "normal": normal(),
         "population": population,

@@ -1,4 +1,4 @@
-"""What all rate neurons here have in common: a time constant, a reset, perhaps noise."""
+"""Populations of rate neurons: a time constant, a reset, and noise if there is any."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ tau : second (shared, constant)
 TAU_OF_EACH = """
 tau : second (constant)
 """
-# At the start of a presentation; but not after the last, whose end is the final state.
+# At the start of each presentation, but not after the last: its end is the final state.
 RESET = """
 h = h*(1 - running)
 """
@@ -40,11 +40,11 @@ def population(
     Parameters
     ----------
     number
-        Which population of its circuit it is: each has noise of its own.
+        Index of the population in its circuit: each population has noise of its own.
     reset
         Whether presentations start from h = 0 and with fresh noise.
     copies
-        How many circuits lie side by side in it.
+        Number of circuits side by side in the group.
     """
     import brian2 as b2
 

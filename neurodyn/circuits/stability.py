@@ -20,11 +20,11 @@ active. A step is therefore accepted only if it is proved or tried.
 2. If A = Aᵀ ≤ 0, the energy E = ½ |r|² − ½ r·Ar − I·r falls for dt ≤ τ and dt < 2 / Λ, with
    Λ the largest eigenvalue of (1 − A)/τ. Where a step changes r_c by Δ_c, Δ_c ∂E/∂r_c is at
    most −τ_c Δ_c² / dt, also where a cell becomes active or falls silent; the second-order
-   term is ½ Δ·(1 − A)Δ. Here dt ≤ 1 / Λ is asked for, with which no mode overshoots; and
-   1 − A positive definite, so that E has one minimum to fall into. From h = 0 only cells
-   with a positive drive become active, so only they count.
+   term is ½ Δ·(1 − A)Δ. This module requires dt ≤ 1 / Λ, so that no mode overshoots, and
+   1 − A positive definite, so that E has one minimum. From h = 0 only cells with a positive
+   drive become active, so only they count.
 
-*Tried*: a Runge-Kutta method that controls its error solves the equations for the very
+*Tried*: a Runge-Kutta method that controls its error solves the equations for the given
 images. Where they come to rest, Euler's method must come to rest in the same state, and its
 linear bound must hold there. Where they never rest (they oscillate or run away), the bound
 must hold in all sets of cells that are active late, and Euler's method must go on moving.
@@ -32,8 +32,8 @@ The bound also decides about spirals that decay too slowly for a trial to show i
 circuit wanders for long before it comes to rest in one of several states, no step finds the
 right one for certain.
 
-Noise and learning are not part of a trial. A step is accepted for the weights given, and
-without noise; weights that learn may come to ask for a shorter one.
+Noise and learning are not part of a trial. A step is accepted for the initial weights
+without noise; weights that learn may later need a shorter step.
 """
 
 import math
@@ -52,11 +52,11 @@ from neurodyn.circuits.eigenvalues import (
 )
 
 HORIZON = 20.0  # length of a trial, in time constants of the slowest cell
-LONGER = 5  # times that, for what still moves then
+LONGER = 5  # times HORIZON, for cases that still move
 LATE = 33  # samples of the last quarter of a trial
 SAMPLES = np.append(np.geomspace(1e-4, 0.75, 31)[:-1], np.linspace(0.75, 1, LATE))
-NEAR = 0.02  # distance from the right state that is allowed, relative to a cell's activity
-FINE = 0.05  # dt |μ| up to which every mode is followed as one cell is with τ / 20
+NEAR = 0.02  # allowed distance from the right state, relative to a cell's activity
+FINE = 0.05  # dt |μ| up to which every mode is as accurate as one cell with τ / 20
 RUNAWAY = 1e6  # activity, in units of the drive, at which a trial stops
 WORK = 1e6  # synapses of all cases of a trial together: a second or two
 EIGEN_WORK = 5e7  # summed cubes of the sizes of sets of active cells
@@ -65,7 +65,7 @@ DENSE = 200  # active cells up to which all eigenvalues are computed
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A circuit as its time step sees it."""
+    """Time constants and couplings of the cells of a circuit."""
 
     tau_ms: NDArray[np.float64]
     """Time constants (cell)."""
@@ -77,8 +77,8 @@ class Cells:
         """The couplings, sparse where that is faster."""
         from scipy import sparse
 
-        few = np.count_nonzero(self.coupling) < 0.2 * self.coupling.size
-        return sparse.csr_array(self.coupling) if few else self.coupling
+        is_sparse = np.count_nonzero(self.coupling) < 0.2 * self.coupling.size
+        return sparse.csr_array(self.coupling) if is_sparse else self.coupling
 
     def only(self, which: NDArray[np.bool_]) -> "Cells":
         """Return the circuit of some cells (cell)."""
@@ -86,7 +86,7 @@ class Cells:
 
     @property
     def affordable(self) -> int:
-        """How many cases can be tried in a second or two."""
+        """Number of cases that can be tried in a second or two."""
         synapses = getattr(self.synapses, "nnz", self.coupling.size)
         stiffness = self.tau_ms.max() / self.tau_ms.min()
         return max(3, int(WORK / max(synapses, 10 * len(self.tau_ms)) / stiffness))
@@ -124,8 +124,8 @@ class Cells:
             Half of the bound, which halves a rate of decay at most; and a tenth for modes
             so slow that a trial ends before they have decayed.
         passing
-            These cells are active only for a while. Decay may then be growth, if as slow
-            as in modes that do grow.
+            These cells are active only for a while. Decaying modes may then grow in Euler's
+            method, as slowly as growing modes.
         """
         modes = np.append(self._modes(active), -1 / self.tau_ms.min())
         size = np.maximum(abs(modes), 1e-12)
@@ -139,8 +139,8 @@ class Cells:
             limits = np.maximum(limits, growth)
         return float(limits.min())
 
-    def smallest_limit_ms(self, sets: NDArray[np.bool_], **how: bool) -> float:
-        """Return the smallest `limit_ms` of sets (set, cell), of the largest if many."""
+    def smallest_limit_ms(self, sets: NDArray[np.bool_], **options: bool) -> float:
+        """Return the smallest `limit_ms` of sets (set, cell); of many, of the largest."""
         if not len(sets):
             return np.inf
         sets = np.unique(sets, axis=0)
@@ -148,7 +148,7 @@ class Cells:
         largest_first = np.argsort(-sizes, kind="stable")
         work = np.where(sizes > DENSE, 3 * sizes**2, sizes**3)[largest_first]
         affordable = largest_first[: max(1, np.searchsorted(np.cumsum(work), EIGEN_WORK))]
-        return min(self.limit_ms(active, **how) for active in sets[affordable])
+        return min(self.limit_ms(active, **options) for active in sets[affordable])
 
     def fastest_mode(self, active: NDArray[np.bool_]) -> float:
         """Return a bound on |μ| [1/ms] of all modes among any of the active cells."""
@@ -158,21 +158,21 @@ class Cells:
 
     def _modes(self, active: NDArray[np.bool_]) -> NDArray[np.complex128]:
         """Return the eigenvalues μ [1/ms] among active cells, the extreme ones of many."""
-        few = self.only(active)
-        size = len(few.tau_ms)
+        cells = self.only(active)
+        tau_ms, size = cells.tau_ms, len(cells.tau_ms)
         if size > DENSE:
-            return extreme_eigenvalues(lambda h: (few.synapses @ h - h) / few.tau_ms, size)
-        matrix = (few.coupling - np.eye(size)) / few.tau_ms[:, None]
+            return extreme_eigenvalues(lambda h: (cells.synapses @ h - h) / tau_ms, size)
+        matrix = (cells.coupling - np.eye(size)) / tau_ms[:, None]
         return np.linalg.eigvals(matrix).astype(np.complex128)
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What a circuit does with images, against which steps are tried."""
+    """The solution of a circuit's equations for images, with which steps are compared."""
 
     cells: Cells
     drive: NDArray[np.float64]
-    """Drives (case, cell); a case is an image and a state to start from."""
+    """Drives (case, cell); a case is an image and an initial state."""
     start: NDArray[np.float64]
     """States at the start (case, cell)."""
     length_ms: float
@@ -182,7 +182,7 @@ class Trial:
 
     @property
     def scale(self) -> float:
-        """Size of the numbers."""
+        """Largest drive or initial activity."""
         return float(max(abs(self.drive).max(), abs(self.start).max(), 1e-300))
 
     @property
@@ -192,14 +192,14 @@ class Trial:
 
     @cached_property
     def near(self) -> NDArray[np.float64]:
-        """How far (case, cell) from the end still counts as there."""
+        """Distance (case, cell) from the final state that counts as rest."""
         largest = np.maximum(self.end, 0).max(axis=1, keepdims=True)
         floor = np.maximum(0.05 * largest, 1e-6 * self.scale)
         return NEAR * np.maximum(abs(self.end), floor)
 
     @cached_property
     def covered(self) -> NDArray[np.float64]:
-        """How far (case, cell) activities move in the last quarter."""
+        """Range (case, cell) of activities in the last quarter."""
         return np.ptp(self.solved[-LATE:], axis=0)
 
     @cached_property
@@ -210,9 +210,9 @@ class Trial:
 
     @cached_property
     def sets(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Sets of active cells (set, cell) that are met late: those that last, the others.
+        """Sets of active cells (set, cell) late in the trial: those that last, the others.
 
-        As many of the cases that still move as can be afforded go on for longer.
+        Cases that still move are solved for longer, as many as are affordable.
         """
         late = self.solved[-LATE:] > 0
         lasts = (late == late[-1]).all(axis=(0, 2)) | ~self.moves
@@ -231,12 +231,12 @@ class Trial:
 
     @cached_property
     def limits_ms(self) -> tuple[float, float]:
-        """Linear bound on the step [ms] in those sets, and on one that follows closely."""
+        """Linear bounds on the step [ms] in `sets`: to follow, and to follow closely."""
         lasting, passing = self.sets
         limit = self.cells.smallest_limit_ms
         loose, close = (
-            min(limit(lasting, closely=how), limit(passing, closely=how, passing=True))
-            for how in (False, True)
+            min(limit(lasting, closely=c), limit(passing, closely=c, passing=True))
+            for c in (False, True)
         )
         return loose, close
 
@@ -246,10 +246,10 @@ class Trial:
         return FINE / self.cells.fastest_mode((self.solved > 0).any(axis=(0, 1)))
 
     def follows(self, dt_ms: float, *, closely: bool) -> bool:
-        """Return whether Euler's method does the same with this step.
+        """Return whether Euler's method follows the solution with this step.
 
-        `closely`: at the end of the trial it is where the circuit is; else it may still be
-        on its way, among the cells that are active there.
+        `closely`: it must be in the final state at the end of the trial; else it may still
+        be on its way, with the same active cells.
         """
         bound, close_bound = self.limits_ms
         if not (dt_ms <= 1.000001 * close_bound if closely else dt_ms < bound):
@@ -257,7 +257,7 @@ class Trial:
         if dt_ms <= self.fine_ms:
             return True
         num_steps = math.ceil(self.length_ms / dt_ms)
-        samples = {round(at * num_steps): k for k, at in enumerate(SAMPLES)}
+        samples = {round(time * num_steps): k for k, time in enumerate(SAMPLES)}
         highest = RUNAWAY * self.scale
         h = self.start
         low, high = np.full_like(h, np.inf), np.full_like(h, -np.inf)
@@ -278,9 +278,9 @@ class Trial:
         return bool((done | (self.moves & goes_on)).all())
 
     def _joins(self, h: NDArray[np.float64], sample: int) -> NDArray[np.bool_]:
-        """Return in which cases (case) states are right, with no change of sets to come.
+        """Return which cases (case) are near the solution, and keep their active cells.
 
-        From then on all is linear, and the bound decides.
+        From then on the equations are linear, and the linear bound decides.
         """
         active = self.solved[sample:] > 0
         stays = (active == active[-1]).all(axis=(0, 2)) & ((h > 0) == active[-1]).all(
@@ -291,13 +291,13 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """Which time steps are accepted for a circuit and images."""
+    """The test of time steps for a circuit and images."""
 
     cells: Cells
     drive: NDArray[np.float64]
     """Drives (image, cell)."""
     reset: bool
-    """Whether each image starts from h = 0, or from where the one before it has led."""
+    """Whether each image starts from h = 0, or from the end of the previous image."""
 
     @cached_property
     def active(self) -> NDArray[np.bool_]:
@@ -308,7 +308,7 @@ class Steps:
 
     @property
     def _tried(self) -> NDArray[np.bool_]:
-        """Which cells (cell) are in trials: one at least, the fastest."""
+        """Which cells (cell) are in trials: the active ones, and the fastest."""
         tried = self.active.copy()
         tried[np.argmin(self.cells.tau_ms)] = True
         return tried
@@ -323,12 +323,12 @@ class Steps:
 
     @cached_property
     def trials(self) -> list[Trial]:
-        """Each image from h = 0; if not `reset`, also from where the one before it led.
+        """Each image from h = 0; if not `reset`, also from the end of the previous image.
 
-        Of more images than can be tried in a second or two, those that `crowded` chooses.
+        Of many images, those chosen by `images_to_try` are tried.
         """
         cells = self.cells
-        drive = self.drive[crowded(self.drive, cells.affordable)]
+        drive = self.drive[images_to_try(self.drive, cells.affordable)]
         cells, drive = cells.only(self._tried), drive[:, self._tried]
         length_ms = HORIZON * float(cells.tau_ms.max())
         first = solve(cells, drive, np.zeros_like(drive), length_ms)
@@ -338,7 +338,7 @@ class Steps:
 
     @threadpool_limits.wrap(limits=1, user_api="blas")  # threads wait for a busy core
     def accepts(self, dt_ms: float, *, closely: bool = False) -> bool:
-        """Return whether a step is proved, or is followed in all trials."""
+        """Return whether a step is proved to settle, or follows all trials."""
         if dt_ms <= self.cells.proved_ms(self.active):
             return True
         return all(trial.follows(dt_ms, closely=closely) for trial in self.trials)
@@ -360,7 +360,7 @@ def solve(
     start: NDArray[np.float64],
     length_ms: float,
 ) -> Trial:
-    """Return the trial of these cases (case, cell), with the equations solved."""
+    """Solve the equations for cases (case, cell), and return the trial."""
     from scipy.integrate import solve_ivp
 
     scale = max(abs(drive).max(), abs(start).max(), 1e-300)
@@ -381,11 +381,11 @@ def solve(
     return Trial(cells, drive, start, length_ms, solution.y.T.reshape(-1, *drive.shape))
 
 
-def crowded(drive: NDArray[np.float64], most: int) -> NDArray[np.intp]:
-    """Return which images to try: all different ones, or as many as asked for.
+def images_to_try(drive: NDArray[np.float64], most: int) -> NDArray[np.intp]:
+    """Return the indices of images to try: all different ones, or `most` of them.
 
-    Then those with most cells of about the largest drive, Σ I / max I, since the more
-    cells compete, the shorter a step must be; and some of all the others.
+    Half of those have the most cells near the largest drive, Σ I / max I, since the more
+    cells compete, the shorter a step must be. The other half are spread over the rest.
     """
     different = np.arange(len(drive))
     if drive.size <= 1e7:

@@ -1,5 +1,5 @@
-"""What runs a simulation: from settings to a Brian2 network to labelled traces.
+"""The engine of simulations: from settings to a Brian2 network to labelled traces.
 
 `spec` validates, `network` builds, `execute` runs, `to_xarray` labels.
-Users need none of it.
+Users need not import it.
 """

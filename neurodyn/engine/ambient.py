@@ -1,9 +1,9 @@
-"""The caller's world: what a simulation must not change, and what must not change it.
+"""Keep simulations and the caller's process from changing each other.
 
-Nothing that is set outside changes a number: Brian2's preferences are at their defaults
-during a run (where compilers and caches are may differ), its device is one of our own, and
-NumPy's handling of floating-point errors is the usual one. Nothing stays: preferences,
-device, `np.random`, signal handlers, hooks and warnings are as they were.
+The caller's settings change no result: during a run, Brian2's preferences are at their
+defaults (except paths of compilers and caches), its device is a private one, and NumPy's
+handling of floating-point errors is the default. Afterwards preferences, device,
+`np.random`, signal handlers, hooks and warnings are restored.
 """
 
 import logging
@@ -23,7 +23,7 @@ import numpy as np
 if TYPE_CHECKING:
     from brian2.devices.device import Device
 
-# Of Brian2: where things are on this machine, what is said. All else may change numbers.
+# Brian2's preferences for paths and messages. All others may change results.
 OF_THE_MACHINE = (
     "logging.",
     "codegen.cpp.compiler",
@@ -44,21 +44,21 @@ def usual_errors() -> np.errstate:
     return np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
 
 
-# Brian2's device, its preferences, the environment: there is one of each in a process.
+# A process has one Brian2 device, one set of preferences and one environment.
 one_at_a_time = threading.RLock()
 
 
 def load_brian2() -> None:
-    """Import Brian2 without what its import does to the process.
+    """Import Brian2 without the side effects of its import.
 
-    It takes over uncaught exceptions ("Brian 2 encountered an unexpected error"), Ctrl-C
-    and warnings, and writes files to the temporary folder. Where the caller has imported
-    it before, that is how the caller wants it.
+    The import takes over uncaught exceptions ("Brian 2 encountered an unexpected error"),
+    Ctrl-C and warnings, and writes files to the temporary folder. If the caller has already
+    imported Brian2, nothing is changed.
 
     Raises
     ------
     ValueError
-        In another thread than the main one, where Brian2 cannot be imported.
+        Outside the main thread, where Brian2 cannot be imported.
     """
     if "brian2" in sys.modules:
         return
@@ -99,9 +99,9 @@ def quiet_import() -> Iterator[None]:
 
 @contextmanager
 def quiet_brian2() -> Iterator[None]:
-    """Ignore what Brian2 warns its own authors of; the caller may turn it into errors.
+    """Ignore deprecation warnings inside Brian2, which the caller may turn into errors.
 
-    And remove the files that it keeps of what compilers print.
+    Also remove the files in which Brian2 keeps the output of compilers.
     """
     from brian2.utils.logger import std_silent
 
@@ -121,7 +121,7 @@ def quiet_brian2() -> Iterator[None]:
 
 @contextmanager
 def environment() -> Iterator[None]:
-    """Give the process back the environment it had: compilers' tools add to it."""
+    """Restore environment variables at the end: compiler tools add some."""
     before = dict(os.environ)
     try:
         yield
@@ -133,15 +133,15 @@ def environment() -> Iterator[None]:
 
 @contextmanager
 def no_orphans() -> Iterator[None]:
-    """End the compilers and programs that run for this process where it is interrupted.
+    """End the compilers and programs of this process if it is interrupted.
 
-    Of a compiler that is killed the parts run on: they are known by their environment.
+    The subprocesses of a killed compiler run on; an environment variable marks them.
     """
     mark = os.environ["NEURODYN_RUN"] = secrets.token_hex(8)
     try:
         yield
     except KeyboardInterrupt:
-        for process in Path("/proc").glob("[0-9]*"):  # elsewhere than on Linux: none
+        for process in Path("/proc").glob("[0-9]*"):  # there are none except on Linux
             with suppress(OSError):
                 variables = (process / "environ").read_bytes().split(b"\0")
                 if f"NEURODYN_RUN={mark}".encode() in variables:
@@ -151,22 +151,22 @@ def no_orphans() -> Iterator[None]:
 
 @contextmanager
 def preferences(**changes: Any) -> Iterator[None]:
-    """Set Brian2's preferences to their defaults, but for those OF_THE_MACHINE.
+    """Set Brian2's preferences to their defaults, except those OF_THE_MACHINE.
 
-    `changes` are further ones, with "__" for each dot.
+    `changes` are further preferences to set, with "__" for each dot.
     """
     import brian2 as b2
 
-    known = {
+    defaults = {
         f"{base}.{name}": preference.default
         for base, (registered, _) in b2.prefs.pref_register.items()
         for name, preference in registered.items()
     }
-    wanted = {n: v for n, v in known.items() if not n.startswith(OF_THE_MACHINE)}
-    wanted |= {name.replace("__", "."): value for name, value in changes.items()}
-    before = {name: b2.prefs[name] for name in wanted}
+    settings = {n: v for n, v in defaults.items() if not n.startswith(OF_THE_MACHINE)}
+    settings |= {name.replace("__", "."): value for name, value in changes.items()}
+    before = {name: b2.prefs[name] for name in settings}
     try:
-        for name, value in wanted.items():
+        for name, value in settings.items():
             b2.prefs[name] = value
         yield
     finally:
@@ -176,7 +176,7 @@ def preferences(**changes: Any) -> Iterator[None]:
 
 @contextmanager
 def device(own: "Device") -> Iterator[None]:
-    """Make a device current that nobody else has; the one before keeps all it holds."""
+    """Activate a private device; the previous one is kept, and activated again."""
     from brian2.devices import device_module as devices
 
     before, stack = devices.active_device, [*devices.previous_devices]

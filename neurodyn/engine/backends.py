@@ -1,4 +1,4 @@
-"""Where Brian2's code runs: NumPy, Cython, compiled C++, or CUDA.
+"""Backends that run Brian2's code: NumPy, Cython, compiled C++, or CUDA.
 
 Each run has a device of its own, and Brian2's preferences at their defaults: see `ambient`.
 """
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 NAMES = ("numpy", "cython", "cpp", "cuda")
 DEVICES = ("cpp", "cuda")  # the backends that compile a program
 
-# Runs the compiled objects from time 0 with the given values, for a duration; says now and
-# then which share of it is done; returns the seconds it took, compilation apart. The values
-# are of state variables, as (group, name), and TimedArrays.
+# A Run sets values of state variables (group, name) and TimedArrays, runs the compiled
+# objects from time 0 for a duration, reports the completed share of it now and then, and
+# returns the run time [s] without compilation.
 type Report = Callable[[float], object]
 type Run = Callable[[Mapping[Any, Any], "b2.Quantity", Report], float]
 type Compile = Callable[["list[b2.BrianObject]"], Run]
 
 INSTALL = " (Debian and Ubuntu: apt install g++ make)"
 REPORT_SECONDS = 1
-DURATION = "NEURODYN_DURATION"  # what tells a compiled program how long to run [s]
+DURATION = "NEURODYN_DURATION"  # environment variable: duration of a run [s]
 
 
 def why_not(name: str) -> str | None:
@@ -45,14 +45,14 @@ def why_not(name: str) -> str | None:
         return None
     if name == "cuda":
         return cuda.why_not()
-    given = os.environ.get("CXX", "").split()
-    candidates = given[:1] or ["c++", "g++"]
+    compiler = os.environ.get("CXX", "").split()
+    candidates = compiler[:1] or ["c++", "g++"]
     if not any(map(shutil.which, candidates)):
         missing = " or ".join(candidates)
         return f"it needs a C++ compiler, and {missing} is not on the PATH{INSTALL}"
     if name == "cpp":
-        found = shutil.which("make")
-        return None if found else f"it needs make, which is not on the PATH{INSTALL}"
+        make = shutil.which("make")
+        return None if make else f"it needs make, which is not on the PATH{INSTALL}"
     header = Path(sysconfig.get_path("include"), "Python.h")
     if not header.exists():
         return f"it needs Python's headers, and {header} is missing"
@@ -65,9 +65,9 @@ def why_not(name: str) -> str | None:
 
 
 def _cython_cache() -> Path:
-    """Return where Brian2 keeps modules that Cython compiled."""
-    if "brian2" in sys.modules and (given := _given_cache()):
-        return Path(given).expanduser()
+    """Return the folder in which Brian2 keeps modules that Cython compiled."""
+    if "brian2" in sys.modules and (folder := _preferred_cache()):
+        return Path(folder).expanduser()
     try:
         from Cython.Build.Cache import get_cython_cache_dir
     except ImportError:  # before Cython 3.1
@@ -75,21 +75,22 @@ def _cython_cache() -> Path:
     return Path(get_cython_cache_dir(), "brian_extensions").expanduser()
 
 
-def _given_cache() -> str | None:
+def _preferred_cache() -> str | None:
     import brian2 as b2
 
-    given: Any = b2.prefs["codegen.runtime.cython.cache_dir"]
-    return given
+    folder: Any = b2.prefs["codegen.runtime.cython.cache_dir"]
+    return folder
 
 
 def _can_be_written(folder: Path) -> bool:
-    """Return whether a folder can be written to, or made."""
-    there = next(one for one in (folder, *folder.absolute().parents) if os.path.exists(one))
-    return os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
+    """Return whether a folder can be written to, or created."""
+    candidates = (folder, *folder.absolute().parents)
+    existing = next(path for path in candidates if os.path.exists(path))
+    return os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK)
 
 
 def resolve(backend: str) -> str:
-    """Return the backend to use: the one asked for, or with "auto" the best that works.
+    """Return the backend to use; for "auto", cython if it works, else numpy.
 
     Raises
     ------
@@ -106,8 +107,8 @@ def resolve(backend: str) -> str:
     if backend not in NAMES:
         works = [name for name in NAMES if why_not(name) is None]
         raise ValueError(
-            f"unknown backend '{backend}': give one of {', '.join(NAMES)}, or auto; here "
-            f"{', '.join(works)} work{'s' if len(works) == 1 else ''}"
+            f"unknown backend '{backend}': give one of {', '.join(NAMES)}, or auto; "
+            f"available on this machine: {', '.join(works)}"
         )
     if reason := why_not(backend):
         raise ValueError(
@@ -117,7 +118,7 @@ def resolve(backend: str) -> str:
     return backend
 
 
-# How a makefile of Brian2 compiles a part of a program, and how it is faster.
+# A rule of Brian2's makefiles, and a faster one, with a precompiled header.
 RULE = "%.o : %.cpp makefile\n\t$(CXX) $(CXXFLAGS) $< -o $@"
 COMPILED_HEADER = "objects.h.gch"
 RULE_WITH_HEADER = f"""\
@@ -133,27 +134,30 @@ RULE_WITH_HEADER = f"""\
 def activated(
     backend: str, *, folder: Path | None = None, make: bool = True
 ) -> Iterator[Compile]:
-    """Make `backend` (a resolved one) current; yield what compiles objects.
+    """Activate `backend` (as `resolve` returns it); yield a function to compile objects.
 
-    What is compiled can run several times, each time from time 0 and the state that the
-    last run left, unless it is given another. Monitors must be read inside the context:
-    compiled runs keep their results on disk.
+    Compiled objects can run several times, each time from time 0 and from the final state
+    of the previous run, unless other values are set. Monitors must be read inside the
+    context: compiled programs keep their results on disk.
 
     Parameters
     ----------
     folder
-        Where the source of compiled programs goes, to stay; default: to be removed.
+        Folder for the source of compiled programs, which is kept; default: a temporary
+        folder.
     make
-        False: compiled programs are written, but not compiled, and cannot run.
+        False: programs are written, but not compiled, and cannot run.
     """
-    how = _standalone(backend, folder, make) if backend in DEVICES else _runtime(backend)
+    compiling = (
+        _standalone(backend, folder, make) if backend in DEVICES else _runtime(backend)
+    )
     with ambient.one_at_a_time:
         ambient.load_brian2()
         with (
             ambient.environment(),
             ambient.no_orphans(),
             ambient.quiet_brian2(),
-            how as compiler,
+            compiling as compiler,
         ):
             yield compiler
 
@@ -166,9 +170,11 @@ def _runtime(target: str) -> Iterator[Compile]:
     def compiler(objects: "list[b2.BrianObject]") -> Run:
         network = b2.Network(objects)
         network.run(0 * b2.ms, namespace={})  # generates and compiles
-        monitors = [one for one in objects if isinstance(one, b2.StateMonitor)]
+        monitors = [item for item in objects if isinstance(item, b2.StateMonitor)]
 
-        def run(values: Mapping[Any, Any], duration: "b2.Quantity", moved: Report) -> float:
+        def run(
+            values: Mapping[Any, Any], duration: "b2.Quantity", report: Report
+        ) -> float:
             for key, value in values.items():
                 if isinstance(key, b2.TimedArray):
                     key.values[:] = value
@@ -180,20 +186,20 @@ def _runtime(target: str) -> Iterator[Compile]:
             network.t_ = 0.0
             for monitor in monitors:
                 monitor.resize(0)
-            # What overflows is found, and said, when the run is over.
+            # Overflow is reported after the run.
             with np.errstate(over="ignore", invalid="ignore"):
                 start = time.perf_counter()
                 network.run(
                     duration,
                     namespace={},
-                    report=lambda _, share, *__: moved(share),
+                    report=lambda _, share, *__: report(share),
                     report_period=REPORT_SECONDS * b2.second,
                 )
                 return time.perf_counter() - start
 
         return run
 
-    # Else Ctrl-C ends the run early and returns as if it were complete.
+    # Otherwise Ctrl-C would end the run early, and return as if it were complete.
     interrupts = {"core__stop_on_keyboard_interrupt": False}
     with (
         _uncollected(),
@@ -205,9 +211,9 @@ def _runtime(target: str) -> Iterator[Compile]:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Leave the collection of garbage to Python: Brian2 asks for it at each run's start.
+    """Keep Brian2 from collecting garbage at the start of each run.
 
-    That takes ten times as long as the rest of the preparation else.
+    That takes ten times as long as the rest of the preparation. Python collects anyway.
     """
     from brian2.core import network
 
@@ -233,12 +239,12 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
         def compiler(objects: "list[b2.BrianObject]") -> Run:
             b2.Network(objects).run(0 * b2.ms, namespace={})
             recorded.extend(
-                one.variables[name]
-                for one in objects
-                if isinstance(one, b2.StateMonitor)
-                for name in one.record_variables
+                monitor.variables[name]
+                for monitor in objects
+                if isinstance(monitor, b2.StateMonitor)
+                for name in monitor.record_variables
             )
-            _let_duration_be_told(device)
+            _read_duration_when_run(device)
             try:
                 device.build(directory=directory, compile=make, run=False)
             except (RuntimeError, OSError) as error:
@@ -247,9 +253,11 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
                 ) from error
             return run
 
-        def run(values: Mapping[Any, Any], duration: "b2.Quantity", moved: Report) -> float:
+        def run(
+            values: Mapping[Any, Any], duration: "b2.Quantity", report: Report
+        ) -> float:
             os.environ[DURATION] = repr(float(duration))
-            moved(0.0)
+            report(0.0)
             arguments = {
                 key if isinstance(key, b2.TimedArray) else getattr(*key): value
                 for key, value in values.items()
@@ -263,9 +271,9 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
             finally:
                 for variable in recorded:  # as many samples as are on the disk now
                     variable.size = (0, variable.size[1])
-                for used in Path(directory, "static_arrays").glob("init_*"):
-                    used.unlink()
-            moved(1.0)
+                for values_file in Path(directory, "static_arrays").glob("init_*"):
+                    values_file.unlink()
+            report(1.0)
             return float(device._last_run_time)
 
         with ambient.device(device):
@@ -273,7 +281,7 @@ def _standalone(backend: str, folder: Path | None, make: bool) -> Iterator[Compi
 
 
 def _new_device(backend: str) -> Any:
-    """Return a device of the backend's kind that nobody else has."""
+    """Return a private device of the backend."""
     if backend == "cuda":
         with ambient.quiet_import():
             from brian2cuda.device import CUDAStandaloneDevice as Device
@@ -286,7 +294,7 @@ def _new_device(backend: str) -> Any:
 
 
 def _make(directory: str, compiler: str, debug: bool, clean: bool) -> None:
-    """Compile a program; Brian2's own way waits for its end whatever happens.
+    """Compile a program; unlike Brian2's own function, this can be interrupted.
 
     Raises
     ------
@@ -296,8 +304,8 @@ def _make(directory: str, compiler: str, debug: bool, clean: bool) -> None:
     import brian2 as b2
     from brian2.utils.logger import std_silent
 
-    place = b2.prefs.devices.cpp_standalone
-    command = [*place.make_cmd_unix.split(), *place.extra_make_args_unix]
+    settings = b2.prefs.devices.cpp_standalone
+    command = [*settings.make_cmd_unix.split(), *settings.extra_make_args_unix]
     command += _read_headers_once(Path(directory))
     with std_silent():
         if code := subprocess.call(command, cwd=directory):
@@ -306,10 +314,10 @@ def _make(directory: str, compiler: str, debug: bool, clean: bool) -> None:
 
 
 def _read_headers_once(directory: Path) -> list[str]:
-    """Let all parts of a C++ program share one reading of their headers.
+    """Let all parts of a C++ program share a precompiled header.
 
-    That is most of what compiling a part takes. Return more arguments for make: what
-    depends on what need not be found out for a program that is compiled once.
+    Reading headers takes most of the compile time. Return further arguments for make:
+    dependencies are not needed for a program that is compiled once.
     """
     makefile = directory / "makefile"
     rules = makefile.read_text()
@@ -319,22 +327,22 @@ def _read_headers_once(directory: Path) -> list[str]:
     return ["DEPS="]
 
 
-def _let_duration_be_told(device: Any) -> None:
-    """Let the program that a device will write run for as long as it is told."""
-    (lines,) = (given[1] for name, given in device.main_queue if name == "run_network")
-    (place,) = (place for place, line in enumerate(lines) if ".run(0.0, " in line)
-    told = f'getenv("{DURATION}") ? atof(getenv("{DURATION}")) : 0.0'
-    lines[place] = lines[place].replace(".run(0.0, ", f".run({told}, ")
+def _read_duration_when_run(device: Any) -> None:
+    """Let the program that a device will write read its duration from the environment."""
+    (lines,) = (args[1] for name, args in device.main_queue if name == "run_network")
+    (number,) = (number for number, line in enumerate(lines) if ".run(0.0, " in line)
+    duration = f'getenv("{DURATION}") ? atof(getenv("{DURATION}")) : 0.0'
+    lines[number] = lines[number].replace(".run(0.0, ", f".run({duration}, ")
 
 
 @contextmanager
 def _build_folder() -> Iterator[str]:
-    """Make a folder for a compiled program, and remove it.
+    """Create a folder for a compiled program; remove it at the end.
 
     Raises
     ------
     ValueError
-        If there is no place to write.
+        If no temporary folder can be written.
     """
     try:
         folder = tempfile.TemporaryDirectory(prefix="neurodyn-")

@@ -1,4 +1,4 @@
-"""CUDA on this machine: what brian2cuda needs, where it is, and how to compile with it.
+"""CUDA on this machine: the parts that brian2cuda needs, and settings to compile with.
 
 brian2cuda 1.0b1 asks for C++11, which the headers of CUDA 13 refuse, and for the random
 number library curand, which some toolkits come without; NVIDIA's Python packages (those
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OLDEST = (12, 0)
-USUAL_PLACE = "/usr/local/cuda"
+USUAL_FOLDER = "/usr/local/cuda"
 ASSUMED_CAPABILITY = "9.0"  # to generate and compile code on a machine without a GPU
 
 
 @dataclass(frozen=True, kw_only=True)
 class Toolkit:
-    """What compiles CUDA programs here."""
+    """The CUDA toolkit of this machine."""
 
     path: Path
     version: tuple[int, int]
@@ -34,7 +34,7 @@ class Toolkit:
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """The device that runs them."""
+    """The GPU of this machine, and its driver."""
 
     name: str
     capability: str
@@ -77,10 +77,10 @@ def find_toolkit() -> Toolkit:
             "CUDA_PATH/bin: install the CUDA toolkit, or set CUDA_PATH to it"
         )
     printed = _output(str(nvcc), "--version")
-    found = re.search(r"release (\d+)\.(\d+)", printed or "")
-    if not found:
+    release = re.search(r"release (\d+)\.(\d+)", printed or "")
+    if not release:
         raise ValueError(f"{nvcc} --version does not say which release it is")
-    version = int(found[1]), int(found[2])
+    version = int(release[1]), int(release[2])
     if version < OLDEST:
         raise ValueError(
             f"{nvcc} is of CUDA {dotted(version)}, which is too old: install "
@@ -112,17 +112,17 @@ def find_gpu() -> Gpu:
     if query is None or summary is None:
         raise ValueError("it needs an NVIDIA GPU with its driver: nvidia-smi finds none")
     name, capability, driver = (part.strip() for part in query.splitlines()[0].split(","))
-    found = re.search(r"CUDA Version:\s*(\d+)\.(\d+)", summary)
+    newest = re.search(r"CUDA Version:\s*(\d+)\.(\d+)", summary)
     return Gpu(
         name=name,
         capability=capability,
         driver=driver,
-        cuda_version=(int(found[1]), int(found[2])) if found else OLDEST,
+        cuda_version=(int(newest[1]), int(newest[2])) if newest else OLDEST,
     )
 
 
 def dotted(version: tuple[int, int]) -> str:
-    """Return a version as it is written."""
+    """Return a version as text, such as 12.4."""
     return ".".join(map(str, version))
 
 
@@ -143,7 +143,7 @@ def preferences(directory: str) -> Iterator[None]:
         capability = find_gpu().capability
     except ValueError:
         capability = ASSUMED_CAPABILITY
-    # Links to curand alone: beside it may lie headers of another CUDA than nvcc's.
+    # Links to curand alone: its folder may also have headers of another CUDA than nvcc's.
     links = Path(directory, "curand")
     links.mkdir(parents=True, exist_ok=True)
     (links / "libcurand.so").symlink_to(toolkit.curand_library)
@@ -179,11 +179,11 @@ def preferences(directory: str) -> Iterator[None]:
 
 
 def _nvcc() -> Path | None:
-    """Return the compiler in its toolkit; what is on the PATH may only be a script."""
+    """Return the nvcc of a toolkit; that on the PATH may be only a script."""
     folders = [os.environ.get(name) for name in ("CUDA_PATH", "CUDA_HOME")]
     if on_path := shutil.which("nvcc"):
         folders.append(str(Path(on_path).resolve().parent.parent))
-    for folder in (*folders, USUAL_PLACE):
+    for folder in (*folders, USUAL_FOLDER):
         if folder and Path(folder, "include/cuda_runtime.h").is_file():
             nvcc = Path(folder, "bin/nvcc")
             if nvcc.is_file():
@@ -200,9 +200,9 @@ def _curand(toolkit: Path) -> tuple[Path, Path]:
             if not (include / "curand.h").is_file():
                 continue
             for library in ("lib64", "lib", "../lib"):
-                found = sorted((include.parent / library).glob("libcurand.so*"))
-                if found:
-                    return include, found[0].resolve()
+                libraries = sorted((include.parent / library).glob("libcurand.so*"))
+                if libraries:
+                    return include, libraries[0].resolve()
     raise ValueError(
         f"it needs curand, which is neither in {toolkit} nor among Python's packages: pip "
         "install nvidia-curand"

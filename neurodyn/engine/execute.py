@@ -17,20 +17,20 @@ from neurodyn.engine.spec import Spec
 from neurodyn.engine.timeline import Timeline
 from neurodyn.plasticity.protocols import FEEDFORWARD
 
-type Advance = Callable[[float], object]  # by so many simulated milliseconds
+type Advance = Callable[[float], object]  # called with simulated milliseconds
 
-CHUNK_BYTES = 2**26  # of traces, that are written to a file together
+CHUNK_BYTES = 2**26  # of traces, written to a file together
 CHUNK_PRESENTATIONS = 1000
-CHUNK_SECONDS = 5.0  # of computing: what is lost, at most, when a run is stopped
-# How long a step takes, and how much longer for each value that it moves [s]: a guess, by
-# which the first chunk takes CHUNK_SECONDS on the slowest backend. The next are measured.
+CHUNK_SECONDS = 5.0  # of computing time, lost at most when a run is stopped
+# Guessed time of a step, and of each value that it changes [s]: the first chunk then takes
+# CHUNK_SECONDS on the slowest backend. For later chunks, the time is measured.
 STEP_SECONDS, VALUE_SECONDS = 5e-4, 1e-8
-DIVERGED = 10  # times the largest weight that there was, or that the rule leads to
+DIVERGED = 10  # times the largest initial weight, or the norm R of the rule
 
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """What came of consecutive presentations."""
+    """Traces and weights of consecutive presentations."""
 
     samples: dict[str, NDArray[np.float64]]
     """Traces over time or presentations."""
@@ -43,20 +43,24 @@ class Records:
 
 
 def trials(specs: Sequence[Spec], advance: Advance) -> Iterator[list[Records]]:
-    """Build once, and yield the records of each circuit, as `chunks` in memory."""
+    """Build once, run circuit after circuit, and yield the records of each, in memory."""
     spec = specs[0]
     length = chunk_length(spec, in_memory=True)
     timeline = _timeline(spec, length)
     with backends.activated(spec.backend) as compiler:
-        sets = [one.circuit.parameters(timeline, len(spec.weights)) for one in specs]
+        sets = [trial.circuit.parameters(timeline, len(trial.weights)) for trial in specs]
         _check_alike(specs, sets)
         built = network.build(spec, timeline)
         run = compiler(built.objects)
         start = built.initial_state(spec.weights)
         for values in sets:
-            given = {(built.named(group), name): v for (group, name), v in values.items()}
+            parameters = {
+                (built.named(group), name): value for (group, name), value in values.items()
+            }
             pieces = _pieces(spec, length, in_memory=True)
-            yield list(_one_after_another(spec, built, run, pieces, given, start, advance))
+            yield list(
+                _one_after_another(spec, built, run, pieces, parameters, start, advance)
+            )
 
 
 def _check_alike(specs: Sequence[Spec], sets: Sequence[Mapping[Any, Any]]) -> None:
@@ -88,26 +92,26 @@ def _one_after_another(
     built: BuiltNetwork,
     run: backends.Run,
     pieces: Iterator[tuple[int, int]],
-    given: Mapping[Any, Any],
+    parameters: Mapping[Any, Any],
     start: Mapping[Any, Any],
     advance: Advance,
 ) -> Iterator[Records]:
-    """Run chunks with these parameters, the first from `start`, the next from its end."""
+    """Run chunks with these parameters: the first from `start`, the next from its end."""
     state = start
     for first, end in pieces:
-        shown = spec.order[first:end]
-        values = {**given, **built.values(shown, state, first=first, seed=spec.seed)}
-        duration = built.timeline.duration(len(shown))
-        seconds = run(values, duration, _moved(spec, len(shown), advance))
-        yield _finished(spec, built, len(shown), seconds, first=first == 0)
+        images = spec.order[first:end]
+        values = {**parameters, **built.values(images, state, first=first, seed=spec.seed)}
+        duration = built.timeline.duration(len(images))
+        seconds = run(values, duration, _report(spec, len(images), advance))
+        yield _finished(spec, built, len(images), seconds, first=first == 0)
         state = built.state() if end < len(spec.order) else {}
 
 
 def _pieces(spec: Spec, length: int, *, in_memory: bool) -> Iterator[tuple[int, int]]:
-    """Yield (first, end) of the presentations that run together, `length` at most.
+    """Yield (first, end) of the presentations of each chunk, at most `length`.
 
-    Where a run writes to a file, or says nothing before its end, they are about as many as
-    take CHUNK_SECONDS, by the time from one chunk to the next.
+    If a run writes to a file, or its backend reports no progress, a chunk is as long as
+    takes about CHUNK_SECONDS, estimated from the time of the previous chunk.
     """
     timed = not in_memory or spec.backend in backends.DEVICES
     block, total, first = _block(spec), len(spec.order), 0
@@ -123,7 +127,7 @@ def _pieces(spec: Spec, length: int, *, in_memory: bool) -> Iterator[tuple[int, 
 
 
 def _guessed_seconds(spec: Spec) -> float:
-    """Return how long a presentation may take, before one is measured."""
+    """Return a guess of the time that a presentation takes [s]."""
     values = len(spec.weights) + sum(
         matrix.size for matrix in spec.circuit.matrices(len(spec.weights)).values()
     )
@@ -133,16 +137,16 @@ def _guessed_seconds(spec: Spec) -> float:
     return period_steps * (STEP_SECONDS / spec.batch_size + VALUE_SECONDS * values)
 
 
-def _moved(spec: Spec, num_presentations: int, advance: Advance) -> backends.Report:
-    """Return what is told the share of a run that is done, and tells of simulated ms."""
+def _report(spec: Spec, num_presentations: int, advance: Advance) -> backends.Report:
+    """Return a function that turns the completed share of a run into calls of `advance`."""
     total, before = num_presentations * spec.stimulus.period_ms, 0.0
 
-    def moved(share: float) -> None:
+    def report(share: float) -> None:
         nonlocal before
         advance((share - before) * total)
         before = share
 
-    return moved
+    return report
 
 
 def _timeline(spec: Spec, num_presentations: int) -> Timeline:
@@ -163,7 +167,7 @@ def _finished(
     *,
     first: bool,
 ) -> Records:
-    """Return the records of the last run, if it went well."""
+    """Return the records of the last run, after checks of its weights and activity."""
     samples, snapshots = built.records(num_presentations, first=first)
     weights = built.weights()
     for name, flat in weights.items():
@@ -183,7 +187,7 @@ def _finished(
 
 
 def _check_weights(spec: Spec, name: str, weights: NDArray[np.float64]) -> None:
-    """Refuse feed-forward weights that left the scale of their start and of the norm R."""
+    """Refuse weights that left the scale of the initial weights and of the norm R."""
     if not np.isfinite(weights).all():
         raise ValueError(f"the weights '{name}' grew without bound: raise tau_l_ms")
     if name == FEEDFORWARD and spec.feedforward is not None:
@@ -200,7 +204,7 @@ def _check_weights(spec: Spec, name: str, weights: NDArray[np.float64]) -> None:
 def _side_by_side(
     spec: Spec, length: int, pieces: Iterator[tuple[int, int]], advance: Advance
 ) -> Iterator[Records]:
-    """Run images in copies of the circuit; yield the records as if one after another."""
+    """Run images in copies of the circuit; yield records as if one after another."""
     copies, num_units = spec.batch_size, len(spec.weights)
     total = -(-len(spec.order) // copies)
     drive = np.zeros((total * copies, num_units))
@@ -221,7 +225,7 @@ def _side_by_side(
             seconds = run(
                 built.values(rounds, {}, first=first, seed=spec.seed),
                 timeline.duration(len(rounds)),
-                _moved(spec, num_images, advance),
+                _report(spec, num_images, advance),
             )
             done = _finished(spec, built, len(rounds), seconds, first=True)
             samples = {}
@@ -250,12 +254,12 @@ def _in_turn(
 
 
 def chunk_length(spec: Spec, *, in_memory: bool) -> int:
-    """Return how many presentations are run together; in a file they are written so, too.
+    """Return the number of presentations that run, and are written to a file, together.
 
     Raises
     ------
     ValueError
-        If that are more time steps than can be told apart.
+        If those are more time steps than are allowed.
     """
     total, (_, period_steps) = len(spec.order), spec.stimulus.steps(spec.dt_ms)
     block = _block(spec)
@@ -263,8 +267,8 @@ def chunk_length(spec: Spec, *, in_memory: bool) -> int:
     if min(block, total) > most:
         raise ValueError(
             f"the strides of the recording meet after {block} presentations, "
-            f"{block * period_steps} time steps: at most {times.MOST_STEPS} can be told "
-            "apart, so choose strides with a smaller common multiple"
+            f"{block * period_steps} time steps: at most {times.MOST_STEPS} are "
+            "allowed, so choose strides with a smaller common multiple"
         )
     if not in_memory:
         size = max(spec.check_size(), 1)
@@ -273,7 +277,7 @@ def chunk_length(spec: Spec, *, in_memory: bool) -> int:
 
 
 def _block(spec: Spec) -> int:
-    """Return the fewest presentations that a chunk may have."""
+    """Return the smallest number of presentations in a chunk."""
     _, period_steps = spec.stimulus.steps(spec.dt_ms)
     block = spec.recording.block(
         period_steps=period_steps, sample_steps=spec.recording.sample_steps(spec.dt_ms)

@@ -23,7 +23,7 @@ W : 1
 DRIVE = """
 I_post = sign(W)*abs(W)**(p - 1)*v_pre : 1 (summed)
 """
-# The same for p = 2 and 3, without a power: it would cost ten times the product.
+# For p = 2 and 3 without a power, which costs ten times the product.
 DRIVE_2 = """
 I_post = W*v_pre : 1 (summed)
 """
@@ -59,9 +59,9 @@ def drive_units(
 ) -> "b2.NeuronGroup":
     """Return the group that holds the drive I of each hidden unit.
 
-    A summed variable is computed at every tick of its target: with static weights once per
-    presentation, with weights that move at every step. `equations` adds states of a
-    learning rule; `norms` the p-norms (Σ_i |W_ui|^p)^(1/p).
+    A summed variable is computed at every tick of its target: once per presentation for
+    static weights, at every step for weights that change at every step. `equations` adds
+    states of a learning rule; `norms` adds the p-norms (Σ_i |W_ui|^p)^(1/p).
     """
     import brian2 as b2
 
@@ -85,7 +85,7 @@ def feedforward(
 ) -> "b2.Synapses":
     """Return the synapses (unit, pixel) that sum the drive, and norms if it has them.
 
-    What the drive's group links to must be linked before.
+    Linked variables of the drive's group must be linked before.
     """
     import brian2 as b2
 

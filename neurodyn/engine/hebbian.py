@@ -1,4 +1,4 @@
-"""Synapses that learn: feed-forward ones by one equation, those between cells by their own.
+"""Synapses that learn: feed-forward synapses, and synapses between cells.
 
 K&H 2019, eq. 3, with the drive I of eq. 2 and a learning activation g(h) that a rule gives:
 
@@ -6,15 +6,15 @@ K&H 2019, eq. 3, with the drive I of eq. 2 and a learning activation g(h) that a
 
 *Settled* learning is one step of it per presentation, and costs one pass over the synapses
 per presentation. *Continuous* and *gated* learning take Euler's steps with the activity of
-each moment, which seems to need a pass over all synapses, to sum I and to move W, at every
-time step. It does not for p = 2. While an image is on, every W_u changes only along itself
-and along v: W_u(t) = a_u W_u(0) + b_u v, and Euler's step for W is one for two numbers,
+each moment. This seems to need a pass over all synapses at every time step, to sum I and to
+update W. For p = 2 it does not: while an image is on, every W_u changes only along itself
+and along v, W_u(t) = a_u W_u(0) + b_u v, and Euler's step for W is a step of two numbers,
 
     I = a I(0) + b |v|²,   b += dt/τ_L g (R² − I b),   a −= dt/τ_L g I a,
 
 from (a, b) = (1, 0): the same to rounding. The synapses are touched once per presentation.
-This is how p = 2 without sign constraints is integrated; otherwise every synapse is, at
-every step.
+This method is used for p = 2 without sign constraints; otherwise every synapse is
+integrated at every step.
 
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019), eq. 2, 3; the reduction to two
 numbers is derived here.
@@ -43,7 +43,7 @@ learns = 1 : 1 (shared)
 IN_THE_WINDOW = """
 learns = running*shown*int(t_in_timesteps % period_steps >= window_start) : 1 (shared)
 """
-# What a unit's synapses have in common, once for all of them.
+# Values that all synapses of a unit share, computed once.
 GAINS_OF_UNITS = """
 gain : 1
 decay : 1
@@ -58,7 +58,7 @@ W += gain_post*R_p*v_pre - decay_post*W
 STEP_BOUNDED = """
 W = clip(W + gain_post*R_p*v_pre - decay_post*W, lowest, highest)
 """
-# Two numbers for each unit in place of its synapses.
+# Two numbers for each unit instead of its synapses.
 REDUCED = """
 I : 1
 I_start : 1 (linked)
@@ -100,11 +100,11 @@ class PlasticInput:
     source: "b2.NeuronGroup"
     """Its I drives the hidden units."""
     learner: "b2.NeuronGroup"
-    """Its g says who learns; its h is to be linked to the hidden units'."""
+    """It computes the learning activation g from h, to be linked to the hidden units."""
     step: str
-    """What moves the weights, in terms of `namespace`."""
+    """Code of the weight update, in terms of `namespace`."""
     moment: dict[str, Any]
-    """When it does: arguments of run_regularly."""
+    """When the update runs: arguments of run_regularly."""
     namespace: dict[str, Any]
     others: "list[b2.NeuronGroup]" = field(default_factory=list)
 
@@ -135,7 +135,7 @@ def plastic_input(
 ) -> PlasticInput:
     """Return the groups of feed-forward synapses that learn.
 
-    `sign` is that of all the weights (0: free), which they keep at every step.
+    `sign` is the sign of all weights, kept at every step (0: free).
     """
     namespace: dict[str, Any] = {**rule.parameters, "R_p": rule.radius**rule.p}
     namespace["lowest"] = 0.0 if sign > 0 else -np.inf
@@ -143,32 +143,33 @@ def plastic_input(
     window_ms = min(rule.timing.window_ms(stimulus.image_ms), stimulus.image_ms)
     if not window_ms:
         namespace["rate"] = stimulus.image_ms / rule.tau_l_ms
-        clock, when = timeline.presentations, AT_THE_END
-        first, then = {"when": "before_start"}, {"when": "before_start", "order": 1}
+        clock, learning = timeline.presentations, AT_THE_END
+        gain_moment = {"when": "before_start"}
+        step_moment = {"when": "before_start", "order": 1}
     else:
         window_start = timeline.period_steps - round(window_ms / timeline.dt_ms)
         namespace |= timeline.namespace | {"window_start": window_start}
         namespace["rate"] = timeline.dt_ms / rule.tau_l_ms
         if rule.p == 2 and not sign:
             return _reduced(num_units, rule.activation, namespace, timeline, images, norms)
-        clock, when = timeline.steps, EQUATIONS + IN_THE_WINDOW
-        first = {"when": "groups", "order": GAINS}
-        then = {"when": "groups", "order": LEARNING}
+        clock, learning = timeline.steps, EQUATIONS + IN_THE_WINDOW
+        gain_moment = {"when": "groups", "order": GAINS}
+        step_moment = {"when": "groups", "order": LEARNING}
     drive = drive_units(
         num_units,
         clock,
         p=rule.p,
-        equations=when + LISTENING + rule.activation + GAINS_OF_UNITS,
+        equations=learning + LISTENING + rule.activation + GAINS_OF_UNITS,
         namespace=namespace,
         norms=norms,
     )
-    drive.run_regularly(GAIN, clock=clock, **first)
+    drive.run_regularly(GAIN, clock=clock, **gain_moment)
     return PlasticInput(
         drive=drive,
         source=drive,
         learner=drive,
         step=STEP_BOUNDED if sign else STEP,
-        moment=then,
+        moment=step_moment,
         namespace=namespace,
     )
 
@@ -220,7 +221,7 @@ def _reduced(
 
 
 def make_plastic(synapses: "b2.Synapses", rule: RecurrentRule, timeline: Timeline) -> None:
-    """Let synapses between cells learn; they have W and last_step, their cells a rate r."""
+    """Let synapses between cells learn, which have W and last_step; cells have a rate r."""
     synapses.namespace.update(
         {**rule.parameters, **timeline.namespace, "rate": timeline.dt_ms / rule.tau_l_ms}
     )

@@ -1,4 +1,4 @@
-"""How fast weights may move: no step may overshoot, and activity should be faster."""
+"""Limits of the learning rate: no step may overshoot, and activity should be faster."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,11 @@ def check_feedforward(
     drive: NDArray[np.float64],
     dt_ms: float,
 ) -> None:
-    """Refuse weights that overshoot, warn of weights that move faster than activity.
+    """Refuse a rule that overshoots; warn if weights move faster than activity.
 
-    They relax with |g I| / τ_L under eq. 3, where g depends on h. A unit of negative drive
-    I is inhibited as well, so that |h| is above |I|; at rest it is active only if it is
-    excited.
+    Under eq. 3 weights relax at the rate |g I| / τ_L, where g depends on h. A unit with a
+    negative drive I is inhibited as well, so that |h| is above |I|; at rest it is active
+    only if other units excite it.
 
     Raises
     ------
@@ -29,8 +29,8 @@ def check_feedforward(
     """
     above, below = np.maximum(drive, 0), np.maximum(-drive, 0)
     sizes = below + circuit.largest_inhibition(drive)
-    place = (below * sizes).argmax()
-    lowest, size = below.flat[place], sizes.flat[place]
+    index = (below * sizes).argmax()
+    lowest, size = below.flat[index], sizes.flat[index]
     settled = rule.timing.window_ms(stimulus.image_ms) == 0
     inactive = settled and stimulus.reset and not circuit.has_excitation
     speed = max(
@@ -38,9 +38,9 @@ def check_feedforward(
         rule.strongest(-size, -lowest if inactive else size) * lowest,
     )
     low, high = (f"{end:.3g}" for end in (drive.min(), drive.max()))
-    given = f"drives up to {high}" if drive.min() >= 0 else f"drives from {low} to {high}"
+    inputs = f"drives up to {high}" if drive.min() >= 0 else f"drives from {low} to {high}"
     step_ms = stimulus.image_ms if settled else dt_ms
-    _check(rule.tau_l_ms, circuit, step_ms, speed, speed, given)
+    _check(rule.tau_l_ms, circuit, step_ms, speed, speed, inputs)
 
 
 def check_recurrent(
@@ -50,10 +50,10 @@ def check_recurrent(
     drive: NDArray[np.float64],
     dt_ms: float,
 ) -> None:
-    """Refuse weights that overshoot, warn of weights that move faster than activity.
+    """Refuse a rule that overshoots; warn if weights move faster than activity.
 
-    What is learned acts on the rate that it depends on: a change of W changes the
-    receiving rate by r_i times that, so the rate relaxes with r_i d change / d r_post.
+    The weight update depends on the receiving rate, and changes it: a change of W changes
+    the receiving rate by r_i times that, so the rate relaxes with r_i d change / d r_post.
 
     Raises
     ------
@@ -61,9 +61,9 @@ def check_recurrent(
         If one step overshoots.
     """
     rate = circuit.largest_inhibiting_rate(drive, reset=stimulus.reset)
-    moves = rule.strongest(rate)
-    given = f"inhibitory rates up to {rate:.3g}"
-    _check(rule.tau_l_ms, circuit, dt_ms, moves * rate, moves, given)
+    weight_speed = rule.strongest(rate)
+    inputs = f"inhibitory rates up to {rate:.3g}"
+    _check(rule.tau_l_ms, circuit, dt_ms, weight_speed * rate, weight_speed, inputs)
 
 
 def _check(
@@ -71,20 +71,20 @@ def _check(
     circuit: Circuit,
     step_ms: float,
     speed: float,
-    moves: float,
-    given: str,
+    weight_speed: float,
+    inputs: str,
 ) -> None:
-    """Check speeds in units of 1 / τ_L: of relaxation, and that the weights move with."""
+    """Check the speeds of relaxation and of the weights, in units of 1 / τ_L."""
     speed = max(float(speed), 1e-300)
     if step_ms * speed / tau_l_ms > 1:
         raise ValueError(
-            f"tau_l_ms is {tau_l_ms:g}: with {given} the weights move within "
+            f"tau_l_ms is {tau_l_ms:g}: with {inputs} the weights move within "
             f"{tau_l_ms / speed:.3g} ms, and one step of {step_ms:g} ms overshoots; "
             f"give at least {step_ms * speed:.3g}"
         )
-    ratio = float(np.max(circuit.tau_ms)) * float(moves) / tau_l_ms
+    ratio = float(np.max(circuit.tau_ms)) * float(weight_speed) / tau_l_ms
     if ratio > 1:
         checks.warn(
             f"tau_l_ms is {tau_l_ms:g}: the weights move {ratio:.3g} times as fast as "
-            "the activity, so that it never settles on them"
+            "the activity, which never settles; raise tau_l_ms"
         )

@@ -1,4 +1,4 @@
-"""One network put together, and its records read: what runs, and what came of it."""
+"""Build the network of a simulation, and read its records."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BuiltNetwork:
-    """A built network: its objects, what it must be given, and its monitors."""
+    """A built network: its objects, the variables to set for a run, and its monitors."""
 
     objects: "list[Any]"
     timeline: Timeline
     circuit: BuiltCircuit
     ends: list[tuple[Any, str]]
-    """Variables that say at which step states are to stand still."""
+    """Variables with the step at which states stop changing."""
     noisy: list[Any]
-    """Groups whose noise asks for the seed, and for the number of the presentation."""
+    """Groups whose noise needs the seed and the number of the presentation."""
     plastic: dict[str, "b2.Synapses"]
     monitors: "dict[str, b2.StateMonitor]"
     snapshots: "dict[str, b2.StateMonitor]"
 
     def named(self, name: str) -> Any:
         """Return the object of that name."""
-        return next(one for one in self.objects if one.name == name)
+        return next(item for item in self.objects if item.name == name)
 
     def initial_state(self, weights: NDArray[np.float64]) -> dict[Any, Any]:
         """Return the state of a network that has not run yet, as `values` takes it.
 
-        With the sums that are sampled: at time 0 they are those of no step yet.
+        Sampled sums are 0 too: at time 0 no step has computed them.
         """
         evolving = [*self.circuit.state]
         for group, name in self.circuit.samples.values():
@@ -62,20 +62,22 @@ class BuiltNetwork:
         first: int,
         seed: int,
     ) -> dict[Any, Any]:
-        """Return what to give a run: the images to show, and the state to start from.
+        """Return the values to set for a run: images to show, state to start from.
 
-        `first` counts the presentations before these.
+        `first` is the number of presentations before these.
         """
         end = len(order) * self.timeline.period_steps
-        given: dict[Any, Any] = {key: end for key in self.ends}
-        chance = noise.seeds(seed) | {"first_presentation": first}
-        given |= {
-            (one, name): value for one in self.noisy for name, value in chance.items()
+        values: dict[Any, Any] = {key: end for key in self.ends}
+        noise_values = noise.seeds(seed) | {"first_presentation": first}
+        values |= {
+            (group, name): value
+            for group in self.noisy
+            for name, value in noise_values.items()
         }
-        return given | {self.timeline.image_at: self.timeline.schedule(order)} | {**state}
+        return values | {self.timeline.image_at: self.timeline.schedule(order)} | {**state}
 
     def state(self) -> dict[Any, NDArray[np.float64]]:
-        """Return the state that the last run ended in, as `values` takes it."""
+        """Return the final state of the last run, as `values` takes it."""
         evolving = [*self.circuit.state]
         evolving += [(synapses, "W") for synapses in self.plastic.values()]
         return {(group, name): read(group, name) for group, name in evolving}
@@ -83,21 +85,21 @@ class BuiltNetwork:
     def records(
         self, num_presentations: int, *, first: bool
     ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
-        """Return (samples, snapshots) of the last run, of its first presentations.
+        """Return (samples, snapshots) of the first presentations of the last run.
 
         Parameters
         ----------
         first
-            Whether the run was the first: later ones leave their start out, which is the
-            end of the one before.
+            Whether the run was the first: later runs omit their start, which is the end of
+            the previous run.
         """
         end = num_presentations * self.timeline.period_steps
 
         def rows(monitor: "b2.StateMonitor", *, start: bool) -> NDArray[np.float64]:
             stride = round(float(monitor.clock.dt) / self.timeline.dt)
             kept = slice(0 if start else 1, end // stride + 1)
-            found = np.array(getattr(monitor, monitor.record_variables[0])).T
-            return _complete(found, end // stride + 1)[kept]
+            recorded = np.array(getattr(monitor, monitor.record_variables[0])).T
+            return _complete(recorded, end // stride + 1)[kept]
 
         samples = {
             trace: rows(monitor, start=first and trace not in IMAGE_TRACES)
@@ -109,7 +111,7 @@ class BuiltNetwork:
         return samples, snapshots
 
     def weights(self) -> dict[str, NDArray[np.float64]]:
-        """Return the weights that the last run ended in, as flat as the synapses are."""
+        """Return the final weights (synapse) of the last run, by the synapses' names."""
         return {name: read(synapses, "W") for name, synapses in self.plastic.items()}
 
 
@@ -122,7 +124,7 @@ def read(group: Any, name: str) -> NDArray[np.float64]:
 
 
 def _complete(values: NDArray[np.float64], at_least: int) -> NDArray[np.float64]:
-    """Refuse what a compiled program could not write: it does not say so."""
+    """Refuse incomplete records: compiled programs do not report failed writes."""
     if len(values) < at_least:
         raise ValueError(
             f"{len(values)} of {at_least} values were recorded: is the disk full where the "
@@ -140,8 +142,8 @@ def build(
 ) -> BuiltNetwork:
     """Build the network of a simulation in Brian2's current device.
 
-    With `drive` (presentation, unit), that drives `copies` of the circuit side by side;
-    else images drive it through weights, by the feed-forward rule if there is one.
+    `drive` (presentation, unit) drives `copies` of the circuit side by side. Without it,
+    images drive the circuit through weights, which learn if there is a feed-forward rule.
     """
     plastic = _plastic_input(spec, timeline)
     if plastic is not None:
@@ -161,8 +163,8 @@ def build(
     for name, rule in spec.recurrent.items():
         make_plastic(learning[name], rule, timeline)
     if drive is None:
-        shown, synapses = _from_pixels(spec, timeline, plastic, summed, circuit.units)
-        objects += [shown, synapses]
+        inputs, synapses = _from_pixels(spec, timeline, plastic, summed, circuit.units)
+        objects += [inputs, synapses]
         if plastic is not None:
             learning[FEEDFORWARD] = synapses
             objects += [*plastic.others, *([summed] if summed is not source else [])]
@@ -177,12 +179,12 @@ def build(
         timeline=timeline,
         circuit=circuit,
         ends=[
-            (one, name)
-            for one in objects
+            (item, name)
+            for item in objects
             for name in ("num_steps", "last_step")
-            if name in one.variables and one.variables[name].owner.name == one.name
+            if name in item.variables and item.variables[name].owner.name == item.name
         ],
-        noisy=[one for one in objects if "first_presentation" in one.variables],
+        noisy=[item for item in objects if "first_presentation" in item.variables],
         plastic=learning,
         monitors=monitors,
         snapshots=snapshots,
@@ -190,7 +192,7 @@ def build(
 
 
 def _plastic_input(spec: Spec, timeline: Timeline) -> PlasticInput | None:
-    """Return the groups of feed-forward synapses that learn, if they do."""
+    """Return the groups of feed-forward synapses that learn, or None."""
     if spec.feedforward is None:
         return None
     return plastic_input(
@@ -214,11 +216,11 @@ def _from_pixels(
     """Return the pixels and the synapses from them to the group that sums the drive."""
     import brian2 as b2
 
-    shown = pixels(spec.images, timeline)
+    inputs = pixels(spec.images, timeline)
     if plastic is None:
-        return shown, feedforward(shown, summed, spec.weights, p=spec.circuit.p)
+        return inputs, feedforward(inputs, summed, spec.weights, p=spec.circuit.p)
     plastic.learner.h = b2.linked_var(units, "h")
-    return shown, plastic.connect(shown, spec.weights, p=spec.circuit.p)
+    return inputs, plastic.connect(inputs, spec.weights, p=spec.circuit.p)
 
 
 def _monitors(
@@ -228,9 +230,9 @@ def _monitors(
     summed: "b2.NeuronGroup",
     circuit: BuiltCircuit,
 ) -> "dict[str, b2.StateMonitor]":
-    """Return what samples activities, and drive and norms at the end of presentations.
+    """Return monitors of activities, and of drive and norms at the end of presentations.
 
-    Inhibition follows from activity unless synapses between cells learn.
+    Inhibition is computed from activity, unless synapses between cells learn.
     """
     monitors, recording = {}, spec.recording
     sample_steps = recording.sample_steps(timeline.dt_ms)
@@ -250,7 +252,7 @@ def _monitors(
 def _snapshots(
     spec: Spec, timeline: Timeline, learning: "dict[str, b2.Synapses]"
 ) -> "dict[str, b2.StateMonitor]":
-    """Return what records all weights; compiled programs need their number beforehand."""
+    """Return monitors of all weights; compiled programs need their number beforehand."""
     if not spec.recording.weights_every:
         return {}
     clock = timeline.every(spec.recording.weights_every * timeline.period_steps)
@@ -266,7 +268,7 @@ def _snapshots(
 def _monitor(
     group: Any, variable: str, clock: "b2.Clock", record: Any = True
 ) -> "b2.StateMonitor":
-    """Return what samples the state that a step has left, after settled learning."""
+    """Return a monitor of a state at the end of a step, after settled learning."""
     import brian2 as b2
 
     return b2.StateMonitor(

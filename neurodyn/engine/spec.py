@@ -1,4 +1,4 @@
-"""What a simulation is asked to do, checked before anything is built."""
+"""The specification of a simulation, validated before anything is built."""
 
 import re
 from collections.abc import Mapping
@@ -22,21 +22,21 @@ from neurodyn.stimulus import Presentation, checked_order
 
 type Rule = FeedforwardRule | RecurrentRule
 
-SHORT = 100  # a chosen time step that is so many times shorter than need be is told of
+SHORT = 100  # warn if the default time step is this many times shorter than needed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Spec:
-    """A simulation as it will be run."""
+    """A validated simulation."""
 
     circuit: Circuit
     images: NDArray[np.float64]
     weights: NDArray[np.float64]
     order: NDArray[np.intp]
     feedforward: FeedforwardRule | None
-    """What moves the weights from the pixels."""
+    """Rule of the weights from the pixels."""
     recurrent: Mapping[str, RecurrentRule]
-    """What moves the weights between cells, by the synapses' names."""
+    """Rules of the weights between cells, by the synapses' names."""
     stimulus: Presentation
     recording: Recording
     backend: str
@@ -44,10 +44,10 @@ class Spec:
     batch_size: int
     seed: int
     drive: NDArray[np.float64]
-    """Of each image of the bank, with the weights given (image, unit)."""
+    """Drive of each image of the bank by the initial weights (image, unit)."""
 
     def check_size(self, *, trials: int = 1) -> int:
-        """Return the bytes of the traces; as `Recording.check_size`."""
+        """Return the size of the traces [bytes]; errors as in `Recording.check_size`."""
         return self.recording.check_size(
             num_presentations=trials * len(self.order),
             period_ms=self.stimulus.period_ms,
@@ -85,7 +85,7 @@ class Spec:
 
 
 def _described(settings: Any) -> dict[str, Any]:
-    """Return an object's settings, and its name."""
+    """Return the class name and the settings of an object."""
     values = asdict(settings) if is_dataclass(settings) else vars(settings)
     return {"name": type(settings).__name__, **values}
 
@@ -104,7 +104,7 @@ def validate(
     batch_size: int,
     seed: int,
 ) -> Spec:
-    """Return what is asked for, with defaults filled in; ValueError as in `simulate`."""
+    """Return the simulation with defaults filled in; ValueError as in `simulate`."""
     stimulus = Presentation() if stimulus is None else stimulus
     recording = Recording() if recording is None else recording
     checks.satisfies("circuit", circuit, Circuit, "LateralInhibition(), DaleInhibition()")
@@ -183,11 +183,11 @@ def _rules(
     """Return the feed-forward rule, and the rules between cells by name."""
     if plasticity is None:
         return None, {}
-    given: dict[str, Any]
-    given = (
+    rules: dict[str, Any]
+    rules = (
         dict(plasticity) if isinstance(plasticity, Mapping) else {FEEDFORWARD: plasticity}
     )
-    for name, rule in given.items():
+    for name, rule in rules.items():
         allowed = (FEEDFORWARD,) if _is_feedforward(name, rule) else circuit.learning_names
         if name not in allowed:
             raise ValueError(
@@ -199,22 +199,22 @@ def _rules(
         if name != FEEDFORWARD:
             example = "Brian2's expression, such as 'r_pre*(r_post - W)'"
             instance(f"the change of {type(rule).__name__}", rule.change, str, example)
-    feedforward = given.pop(FEEDFORWARD, None)
+    feedforward = rules.pop(FEEDFORWARD, None)
     if feedforward is not None:
         _check_feedforward(feedforward, circuit)
-    return feedforward, given
+    return feedforward, rules
 
 
 def _is_feedforward(name: str, rule: Any) -> bool:
-    """Return whether a rule is one for feed-forward synapses, or else one between cells."""
+    """Return whether a rule is for feed-forward synapses; else it is one between cells."""
     what = f"the rule for '{name}'"
     examples = "KrotovHopfield(), Oja(), Homeostatic()"
     checks.instance(what, rule, object, examples)
     if not checks.lacking(rule, FeedforwardRule):
         return True
-    meant = FeedforwardRule if name == FEEDFORWARD else RecurrentRule
+    protocol = FeedforwardRule if name == FEEDFORWARD else RecurrentRule
     if checks.lacking(rule, RecurrentRule):
-        checks.satisfies(what, rule, meant, examples)
+        checks.satisfies(what, rule, protocol, examples)
     return False
 
 
@@ -240,7 +240,7 @@ def _window_ms(rule: FeedforwardRule | None, stimulus: Presentation) -> float:
 
 
 def _check_recording(recording: Recording, circuit: Circuit, *, learns: bool) -> None:
-    """Refuse to record what there is not."""
+    """Refuse to record static weights, or inhibition that the circuit does not have."""
     if recording.weights_every and not learns:
         raise ValueError(
             "weights_every is given, but no rule moves the weights: give plasticity"
@@ -255,15 +255,15 @@ def _check_recording(recording: Recording, circuit: Circuit, *, learns: bool) ->
 def _check_samples(
     recording: Recording, stimulus: Presentation, dt_ms: float, batch_size: int
 ) -> None:
-    """Refuse samples that are not the same ones in each presentation, if they must be."""
+    """Refuse sampling times that differ between presentations, if they must not."""
     sample_steps = recording.sample_steps(dt_ms)
     if not sample_steps or stimulus.steps(dt_ms)[1] % sample_steps == 0:
         return
     if recording.by_image or batch_size > 1:
-        alike = "one by one (batch_size=1), and " if batch_size > 1 else ""
+        advice = "one by one (batch_size=1), and " if batch_size > 1 else ""
         raise ValueError(
             f"activity_ms is {recording.activity_ms:g}: it must divide a presentation, "
-            f"{stimulus.period_ms:g} ms; or record images {alike}with by_image=False, "
+            f"{stimulus.period_ms:g} ms; or record images {advice}with by_image=False, "
             "along one time axis"
         )
 
@@ -287,7 +287,7 @@ def _time_step(
     if dt_ms is None:
         bound = circuit.default_step_ms(drive, reset=reset)
         if window_ms == inf:
-            # What is learned in the first steps depends on who overshoots in them.
+            # Learning in the first steps depends on which units overshoot.
             bound = min(bound, circuit.safe_step_ms(drive, reset=reset))
         dt_ms = stimulus.fitting_step(bound, *others)
         while dt_ms < 0.999 * bound and not circuit.is_stable(drive, dt_ms, reset=reset):
@@ -295,8 +295,8 @@ def _time_step(
         if dt_ms < bound / SHORT:
             checks.warn(
                 f"the time step is {dt_ms:.3g} ms, {bound / dt_ms:.0f} times shorter than "
-                "this circuit needs, since no longer one divides all times: choose times "
-                "in simple ratios, such as an activity_ms that divides image_ms",
+                "this circuit needs, because no longer step divides all times: choose "
+                "times in simple ratios, such as an activity_ms that divides image_ms",
             )
     elif not circuit.is_stable(drive, dt_ms, reset=reset):
         safe = float(f"{0.995 * circuit.safe_step_ms(drive, reset=reset):.3g}")
@@ -304,8 +304,8 @@ def _time_step(
             safe = float(f"{safe / 2:.3g}")
         raise ValueError(
             f"dt_ms is {dt_ms:g}: Euler's method is not stable with that step for this "
-            f"circuit and these images; one of {safe:g} ms is. Leave it out to have one "
-            "chosen"
+            f"circuit and these images; one of {safe:g} ms is. Leave dt_ms out to have "
+            "one chosen"
         )
     stimulus.steps(dt_ms)
     recording.sample_steps(dt_ms)
@@ -335,5 +335,6 @@ def _check_batch(
         )
     if recording.norms or recording.weights_every:
         raise ValueError(
-            "images side by side have static weights: nothing of them to record"
+            f"batch_size is {batch_size}, so weights are static and cannot be recorded: "
+            "leave norms and weights_every out, or give batch_size=1"
         )

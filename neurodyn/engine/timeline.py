@@ -1,18 +1,18 @@
-"""When everything happens: clocks that meet exactly, and the order of the images.
+"""Clocks that tick together exactly, and the order of the images.
 
 A time step, a presentation and a sampling interval each have a clock. Brian2 lets clocks
 tick together when their times agree, in C++ to within 1e-14 s. But n·dt and k·T, rounded
 differently, part company after about a minute of simulated time, and from then on images
 change a step too early or too late. So the step is rounded to a number of 24 bits, whose
 multiples are exact (up to 2^29 of them), and the millisecond is stretched by the same
-factor, at most 6e-8. Every ratio of times, and so every result, stays what it was.
+factor, at most 6e-8. All ratios of times, and so all results, stay the same.
 
-What happens within one time step, in this order (Euler's method: all from the old state):
+The order of events in a time step (Euler's method computes all from the old state):
 
 1. "before_start": settled plasticity and samples see the presentation that has just ended;
 2. "start": the next image, activities to 0;
-3. "groups": sums over synapses (SUMS), who learns (GAINS), weights that move (LEARNING),
-   activities (ACTIVITIES).
+3. "groups": sums over synapses (SUMS), learning activations (GAINS), weight updates
+   (LEARNING), activities (ACTIVITIES).
 """
 
 import math
@@ -29,27 +29,27 @@ if TYPE_CHECKING:
 # Orders in the slot "groups". Brian2 computes a summed variable one before its target.
 SUMS, GAINS, LEARNING, ACTIVITIES = -3, -2, -1, 0
 
-# For groups that tick at every step. `running` holds all states still after the last image,
-# so that a run may go on for some steps and still end in the state it is asked for.
-# Variables, not tables or numbers in the code: what is compiled serves any schedule.
+# For groups that tick at every step. `running` stops all states after the last image, so
+# that a run may go on for some steps and still end in the right state. These are variables,
+# not tables or numbers in the code, so that compiled code serves any schedule.
 EQUATIONS = """
 shown = int(t_in_timesteps % period_steps >= rest_steps) : 1 (shared)
 running = int(t_in_timesteps < num_steps) : 1 (shared)
 num_steps : integer (shared, constant)
 """
-# Tables have one entry a microsecond, which means nothing, but is the same in all code.
+# Tables have one entry per microsecond: an arbitrary unit, but the same in all code.
 ENTRY_S = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """The clocks of a simulation, and which image is on when."""
+    """The clocks of a simulation, and the image of each presentation."""
 
     dt_ms: float
     rest_steps: int
     period_steps: int
     num_presentations: int
-    """How many fit into a run."""
+    """Number of presentations that fit into a run."""
     _clocks: "dict[int, b2.Clock]" = field(default_factory=dict, init=False)
 
     @cached_property
@@ -59,17 +59,17 @@ class Timeline:
 
     @cached_property
     def ms(self) -> "b2.Quantity":
-        """The millisecond that all times are given in."""
+        """The stretched millisecond, in which all times are given."""
         import brian2 as b2
 
         return b2.Quantity(self.dt / self.dt_ms, dim=b2.second.dim)
 
     def every(self, num_steps: int) -> "b2.Clock":
-        """Return the clock that ticks every so many steps, from 0.
+        """Return the clock that ticks every `num_steps` steps, from 0.
 
-        An interval longer than the run ends with it: the run goes on for a share of the
-        longest one. One clock for equal intervals: Brian2 looks through all clocks at
-        every step. Their names are in the code, and so do not depend on the intervals.
+        An interval longer than the run is shortened, since `duration` adds a share of the
+        longest interval. Equal intervals share a clock: Brian2 looks through all clocks at
+        every step. Names of clocks are in the code, and so do not depend on the intervals.
         """
         import brian2 as b2
 
@@ -83,12 +83,12 @@ class Timeline:
 
     @property
     def steps(self) -> "b2.Clock":
-        """Integration."""
+        """Clock of the integration."""
         return self.every(1)
 
     @property
     def presentations(self) -> "b2.Clock":
-        """Starts of presentations."""
+        """Clock of the starts of presentations."""
         return self.every(self.period_steps)
 
     @cached_property
@@ -108,11 +108,11 @@ class Timeline:
 
     @property
     def namespace(self) -> dict[str, Any]:
-        """What EQUATIONS refer to."""
+        """Values of the names in EQUATIONS."""
         return {"period_steps": self.period_steps, "rest_steps": self.rest_steps}
 
     def lookup(self, values: NDArray[np.float64]) -> dict[str, Any]:
-        """Return what LOOKUP of a table, one row an image, refers to."""
+        """Return the namespace of LOOKUP for a table with one row per image."""
         import brian2 as b2
 
         entry = b2.Quantity(ENTRY_S, dim=b2.second.dim)
@@ -137,7 +137,7 @@ LOOKUP = f"int({SHOWN_IMAGE} >= 0)*table({SHOWN_IMAGE}*entry"
 
 
 def table(values: NDArray[np.float64]) -> "b2.TimedArray":
-    """Return values as Brian2 code can look them up."""
+    """Return a table of values that Brian2 code can look up."""
     import brian2 as b2
 
     return b2.TimedArray(values, dt=b2.Quantity(ENTRY_S, dim=b2.second.dim))

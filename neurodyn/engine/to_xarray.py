@@ -1,4 +1,4 @@
-"""Name what a simulation recorded: arrays into one labelled Dataset."""
+"""Label the records of a simulation: arrays into one Dataset."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ def dataset(spec: Spec, parts: Sequence[Records], *, start: int = 0) -> "xr.Data
     if spec.recording.inhibition and "inhibition" not in variables:
         variables["inhibition"] = spec.circuit.inhibition(variables)
     num_presentations = sum(part.num_presentations for part in parts)
-    variables, coords = _placed(spec, variables, start, num_presentations)
+    variables, coords = _with_dims(spec, variables, start, num_presentations)
     coords |= {"unit": np.arange(num_units), "pixel": np.arange(num_pixels)}
     coords |= {name: np.arange(size) for name, size in spec.circuit.populations.items()}
     for name, values in _joined([part.snapshots for part in parts]).items():
@@ -65,13 +65,13 @@ def _joined(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _placed(
+def _with_dims(
     spec: Spec,
     samples: dict[str, NDArray[np.float64]],
     start: int,
     num_presentations: int,
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, ArrayLike]]:
-    """Return samples with the dims that they are to have, and when they were taken."""
+    """Return samples with the dims of their traces, and their coordinates."""
     over_time = [name for name in samples if name not in IMAGE_TRACES]
     by_image = bool(over_time) and spec.recording.by_image
     coords: dict[str, ArrayLike] = {}
@@ -95,8 +95,10 @@ def _by_image(spec: Spec, samples: NDArray[np.float64], start: int) -> NDArray[n
     """
     interval, stride = spec.recording.sample_steps(spec.dt_ms), spec.recording.images_every
     _, period = spec.stimulus.steps(spec.dt_ms)
-    in_turn = samples[start == 0 :].reshape(-1, period // (interval or 1), samples.shape[1])
-    return in_turn[(stride or 1) - 1 :: stride or 1]
+    by_presentation = samples[start == 0 :].reshape(
+        -1, period // (interval or 1), samples.shape[1]
+    )
+    return by_presentation[(stride or 1) - 1 :: stride or 1]
 
 
 def _times(spec: Spec, num_samples: int, start: int) -> dict[str, ArrayLike]:

@@ -1,4 +1,4 @@
-"""Rules by which synapses learn, one file each; `protocols` says what a rule has."""
+"""Learning rules of synapses, one file each; `protocols` has their protocols."""
 
 from neurodyn.plasticity.homeostatic import Homeostatic
 from neurodyn.plasticity.krotov_hopfield import KrotovHopfield
@@ -20,7 +20,7 @@ __all__ = [
     "Settled",
     "Timing",
 ]
-# All that there are: the tests of contracts take them from here.
+# All rules and timings: the contract tests are derived from these lists.
 FEEDFORWARD_RULES = (KrotovHopfield, Oja)
 RECURRENT_RULES = (Homeostatic,)
 TIMINGS = (Continuous, Gated, Settled)

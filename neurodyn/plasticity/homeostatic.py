@@ -39,7 +39,7 @@ class Homeostatic:
 
     @property
     def parameters(self) -> dict[str, float]:
-        """What the change refers to."""
+        """Values of the names in `change`."""
         return {"rho": self.target}
 
     def strongest(self, largest_rate: float) -> float:

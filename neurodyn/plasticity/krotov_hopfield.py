@@ -1,12 +1,12 @@
-"""The rule of the paper: the winners learn, the losers unlearn.
+"""The Krotov-Hopfield rule: winners learn Hebbian, weakly active units anti-Hebbian.
 
 K&H 2019, eq. 3 with the learning activation of eq. 9:
 
     τ_L dW_ui/dt = g(h_u) (R^p v_i − I_u W_ui)
     g(h) = 0 for h < 0,   −Δ for 0 ≤ h < h*,   1 for h ≥ h*
 
-For g I > 0 the p-norm Σ_i |W_ui|^p flows to R^p; for a unit that unlearns it is repelled,
-so that a large Δ lets weights diverge.
+For g I > 0 the p-norm Σ_i |W_ui|^p flows to R^p. For a unit that learns anti-Hebbian it is
+repelled from R^p, so that weights diverge if Δ is large.
 
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
 """
@@ -32,14 +32,13 @@ class KrotovHopfield:
     delta: float = 0.4
     """Strength Δ of anti-Hebbian learning."""
     h_star: float = 0.2
-    """Activity from which a unit learns Hebbian, in units of the drive.
+    """Threshold of activity for Hebbian learning, in units of the drive.
 
-    The drives that weights of norm 1 have from images of unit norm go up to 1; for other
-    images, multiply by their norm. Learning is best, and least sensitive, with 0.2 to 0.3;
-    from 0.5 on, winners that do not reach it unlearn what they are to learn
-    (scenarios.ladder)."""
+    For weights and images of norm 1, drives are at most 1; for other images, multiply by
+    their norm. Learning is best, and least sensitive, with 0.2 to 0.3. From 0.5 on, winners
+    below the threshold unlearn the images that they should learn (scenarios.ladder)."""
     tau_l_ms: float = 1e5
-    """Time constant τ_L of the weights [ms]: T / τ_L is the step per image."""
+    """Time constant τ_L of the weights [ms]: image_ms / τ_L is the learning rate."""
     radius: float = 1.0
     """R, the p-norm to which the weights of a winner flow."""
     timing: Timing = field(default_factory=Settled)
@@ -62,7 +61,7 @@ class KrotovHopfield:
 
     @property
     def parameters(self) -> dict[str, float]:
-        """What the activation refers to."""
+        """Values of the names in `activation`."""
         return {"delta": self.delta, "h_star": self.h_star}
 
     def strongest(self, lowest: float, highest: float) -> float:

@@ -5,7 +5,7 @@ Equation 3 of K&H 2019 with g(h) = h and p = 2; for one unit, h settles to I, an
     τ_L dW_i/dt = I (R² v_i − I W_i)
 
 whose stable fixed point is R times the leading eigenvector of the correlations ⟨v v^T⟩.
-Units that compete do not all find the same one.
+Competing units do not all find the same eigenvector.
 
 Source: E. Oja, J. Math. Biol. 15:267 (1982), eq. 3.
 """
@@ -44,7 +44,7 @@ class Oja:
 
     @property
     def parameters(self) -> dict[str, float]:
-        """What the activation refers to: nothing."""
+        """Values of the names in `activation`: there are none."""
         return {}
 
     def strongest(self, lowest: float, highest: float) -> float:

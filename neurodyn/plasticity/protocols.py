@@ -1,6 +1,6 @@
-"""What the engine asks of a learning rule. A rule of your own is any object with these.
+"""The protocols of learning rules: a rule of your own is any object with these members.
 
-A `FeedforwardRule` moves the weights from pixels to hidden units, a `RecurrentRule` those
+A `FeedforwardRule` changes the weights from pixels to hidden units, a `RecurrentRule` those
 between cells of the circuit.
 """
 
@@ -16,12 +16,12 @@ class Timing(Protocol):
     def window_ms(self, image_ms: float) -> float:
         """Return how long before the end of a presentation learning starts [ms].
 
-        0: one update at the end, as large as the image was long; infinite: all the time.
+        0: one update at the end, in proportion to image_ms; infinite: all the time.
 
         Raises
         ------
         ValueError
-            If the image is not shown for so long.
+            If the image is shown for less time.
         """
         ...
 
@@ -29,12 +29,12 @@ class Timing(Protocol):
 class FeedforwardRule(Protocol):
     """A rule τ_L dW_ui/dt = g_u (R^p v_i − I_u W_ui) (`KrotovHopfield`, `Oja`).
 
-    The equation (K&H 2019, eq. 3) is the same for all of them; theirs is who learns, g.
+    All rules share this equation (K&H 2019, eq. 3), and differ in the activation g.
     """
 
     @property
     def p(self) -> float:
-        """Exponent of the metric; that of the circuit."""
+        """Exponent of the metric, equal to that of the circuit."""
         ...
 
     @property
@@ -59,7 +59,7 @@ class FeedforwardRule(Protocol):
 
     @property
     def parameters(self) -> Mapping[str, float]:
-        """What that equation refers to."""
+        """Values of the other names in `activation`."""
         ...
 
     def strongest(self, lowest: float, highest: float) -> float:
@@ -82,7 +82,7 @@ class RecurrentRule(Protocol):
 
     @property
     def parameters(self) -> Mapping[str, float]:
-        """What that expression refers to."""
+        """Values of the other names in `change`."""
         ...
 
     def strongest(self, largest_rate: float) -> float:

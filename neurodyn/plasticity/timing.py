@@ -10,11 +10,11 @@ from neurodyn.plasticity.protocols import Timing
 
 @dataclass(frozen=True, kw_only=True)
 class Continuous:
-    """Weights move all the time, with the activity of the moment.
+    """Weights change all the time, with the momentary activity.
 
-    Units that end inactive unlearn until they are; their share falls with τ / T. To learn
-    what the settled activity would (cosine 0.99), images must be shown for 100 τ at w_inh
-    0.5 and 300 τ at 0.9 (scenarios.ladder).
+    Units that end inactive unlearn until they are inactive; their share of the learning
+    falls with τ / T. For the weight update of settled activity (cosine 0.99), show images
+    for 100 τ at w_inh = 0.5 and for 300 τ at w_inh = 0.9 (scenarios.ladder).
     """
 
     def window_ms(self, image_ms: float) -> float:
@@ -24,7 +24,7 @@ class Continuous:
 
 @dataclass(frozen=True, kw_only=True)
 class Gated:
-    """Weights move in the last part of each presentation, once activity has settled."""
+    """Weights change in the last part of each presentation, when activity has settled."""
 
     last_ms: float
     """How long before the end of a presentation learning starts [ms]."""
@@ -39,7 +39,7 @@ class Gated:
         Raises
         ------
         ValueError
-            If the image is not shown for so long.
+            If the image is shown for less time.
         """
         if self.last_ms > image_ms:
             raise ValueError(
@@ -51,10 +51,10 @@ class Gated:
 
 @dataclass(frozen=True, kw_only=True)
 class Settled:
-    """One update at the end of each presentation, as large as the image was long.
+    """One weight update at the end of each presentation, in proportion to image_ms.
 
-    It is Euler's step of the length of the image, with the activity reached at its end.
-    From T = 10 τ / (1 − w_inh) on, it is what the closed form gives (scenarios.ladder).
+    It is one Euler step of length image_ms, with the final activity. From
+    T = 10 τ / (1 − w_inh) on, it is the update by the closed form (scenarios.ladder).
     """
 
     def window_ms(self, image_ms: float) -> float:
@@ -63,7 +63,7 @@ class Settled:
 
 
 def check_timing(timing: Timing) -> None:
-    """Raise ValueError for what is no timing, such as the class of one."""
+    """Raise ValueError if `timing` is not a timing, such as the class of one."""
     checks.satisfies(
         "timing", timing, Timing, "Settled(), Gated(last_ms=...), Continuous()"
     )

@@ -1,7 +1,7 @@
-"""Pictures of traces and weights: functions from DataArray and Axes to Axes.
+"""Plots of traces and weights: functions from DataArray and Axes to Axes.
 
-They take traces as `simulate` returns them: activity (image, time, unit) is drawn along one
-time axis, of snapshots the last one is drawn.
+They take traces as `simulate` returns them. Activity (image, time, unit) is drawn along one
+time axis; of snapshots, the last is drawn.
 """
 
 from neurodyn.plots.activity import (

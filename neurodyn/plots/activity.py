@@ -1,4 +1,4 @@
-"""Pictures of activity."""
+"""Plots of activity."""
 
 import math
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from neurodyn.plots import drawing
 def activity_traces(
     activity: xr.DataArray, ax: Axes | None = None, *, settled: xr.DataArray | None = None
 ) -> Axes:
-    """Draw activity (time, unit) against time, one line a unit, darker for the winner.
+    """Draw activity (time, unit) against time, one line per unit, darker for the winner.
 
     Parameters
     ----------
     settled
-        Values (unit) to which the activity should settle, drawn as dashes over the time.
+        Values (unit) to which the activity should settle, drawn as dashed lines.
     """
     ax = ax or plt.subplots()[1]
     activity = drawing.only(activity, "time", "unit")
@@ -39,7 +39,7 @@ def activity_traces(
 
 
 def population_rate(rate: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Draw the population rate (time) against time; of several trials, their mean too."""
+    """Draw the population rate (time) against time; of several trials also their mean."""
     ax = drawing.lines(rate, "time", ax)
     ax.set(xlabel=drawing.time_label(rate), ylabel="mean rate r of the units")
     ax.set_ylim(bottom=0)
@@ -70,24 +70,24 @@ def participation(
 
 
 def winners(winner: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Draw the winner against time, as a step, or against image, as a point each.
+    """Draw the winner against time, as steps, or against image, as points.
 
-    Where no unit is active nothing is drawn but a gray tick below.
+    Where no unit is active, only a gray tick at the bottom is drawn.
 
     Raises
     ------
     ValueError
-        If the only dim is neither time nor image.
+        If there is any dim besides time, or besides image.
     """
     dim = "time" if "time" in winner.dims else "image"
     winner = drawing.only(winner, dim)
     ax = ax or plt.subplots()[1]
     names = winner.values.astype(float)
-    shown = np.where(names < 0, np.nan, names)
+    values = np.where(names < 0, np.nan, names)
     if dim == "time":
-        ax.step(winner[dim], shown, where="post", color="0.2", lw=1)
+        ax.step(winner[dim], values, where="post", color="0.2", lw=1)
     else:
-        ax.plot(winner[dim], shown, ".", color="0.2")
+        ax.plot(winner[dim], values, ".", color="0.2")
     silent = winner[dim][names < 0]
     marks = ax.get_xaxis_transform()  # the height as a fraction of the axes
     heights = np.full(len(silent), 0.01)
@@ -104,9 +104,7 @@ def active_units(count: xr.DataArray, ax: Axes | None = None) -> Axes:
     present = drawing.present(count)
     low, high = int(present.min()), int(present.max())
     width = math.ceil((high - low + 1) / 50)
-    edges = [
-        x - 0.5 for x in range(low, high + width + 1, width)
-    ]  # of `width` whole numbers each
+    edges = [x - 0.5 for x in range(low, high + width + 1, width)]
     mean = float(count.mean())
     ax = drawing.histogram(count, edges, mean, f"mean {mean:.3g}", ax)
     ax.set(xlabel="active units")
@@ -127,7 +125,7 @@ def selectivity(values: xr.DataArray, ax: Axes | None = None) -> Axes:
     Raises
     ------
     ValueError
-        If the only dim is not unit, or there is no coordinate `preferred`.
+        If there are dims other than unit, or there is no coordinate `preferred`.
     """
     values = drawing.only(values, "unit")
     if "preferred" not in values.coords:
@@ -141,11 +139,10 @@ def selectivity(values: xr.DataArray, ax: Axes | None = None) -> Axes:
     ax.plot(ranks, values, color="0.8", lw=1, zorder=0)
     classes = np.unique(preferred[preferred >= 0])
     colors = plt.get_cmap("tab10" if len(classes) <= 10 else "turbo", max(len(classes), 1))
-    for place, name in enumerate(classes):
-        its = preferred == name
-        ax.plot(
-            ranks[its], values[its], "o", color=colors(place), ms=4, label=f"class {name:g}"
-        )
+    for index, name in enumerate(classes):
+        members = preferred == name
+        color, label = colors(index), f"class {name:g}"
+        ax.plot(ranks[members], values[members], "o", color=color, ms=4, label=label)
     if (silent := preferred < 0).any():
         ax.plot(ranks[silent], values[silent], "o", color="0.6", ms=3, label="silent")
     ax.set(xlabel="units, sorted", ylabel="class selectivity", ylim=(-0.03, 1.03))
@@ -174,7 +171,7 @@ def e_i_balance(balance: xr.DataArray, ax: Axes | None = None) -> Axes:
 def spectrum(activity: xr.DataArray, ax: Axes | None = None) -> Axes:
     """Draw the power spectrum of each unit of activity (time, unit), and its peak.
 
-    Constant units have none and are left out.
+    Constant units have no spectrum, and are left out.
 
     Raises
     ------
@@ -202,10 +199,10 @@ def spectrum(activity: xr.DataArray, ax: Axes | None = None) -> Axes:
 
 
 def ringing(damping: xr.DataArray, frequency: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Draw the frequency of ringing against the damping rate, a point a trace.
+    """Draw the frequency of ringing against the damping rate, one point per trace.
 
-    Points left of the line at 0 grow, those on the line of 0 Hz are overdamped. Rates that
-    are infinite, and constant traces, which have none, are left out.
+    Traces left of the line at 0 grow; traces at 0 Hz are overdamped. Traces with an
+    infinite rate, and constant traces, which have no rate, are left out.
 
     Raises
     ------
@@ -231,13 +228,13 @@ def raster(
     *,
     order: xr.DataArray | Sequence[int] | None = None,
 ) -> Axes:
-    """Draw rates r = max(h, 0) of activity (time, unit) as an image, a row a unit.
+    """Draw rates r = max(h, 0) of activity (time, unit) as an image, one row per unit.
 
     Parameters
     ----------
     order
-        Units to show, from the top. By default all: by the time at which each first wins,
-        then those that never do.
+        Units to show, from the top. By default all, sorted by the time of their first win;
+        units that never win come last.
 
     Raises
     ------
@@ -255,14 +252,14 @@ def raster(
         )
     if "unit" not in activity.coords:
         activity = activity.assign_coords(unit=np.arange(activity.sizes["unit"]))
-    shown = _by_first_win(activity) if order is None else np.asarray(order)
-    unknown = shown[~np.isin(shown, activity["unit"])]
-    if not len(shown) or len(unknown):
+    rows = _by_first_win(activity) if order is None else np.asarray(order)
+    unknown = rows[~np.isin(rows, activity["unit"])]
+    if not len(rows) or len(unknown):
         raise ValueError(
             f"order names {', '.join(map(str, unknown)) or 'no unit'}: give units of the "
             f"activity, {activity['unit'].values.min()} to {activity['unit'].values.max()}"
         )
-    rates = activity.sel(unit=shown).clip(min=0)
+    rates = activity.sel(unit=rows).clip(min=0)
     ax = ax or plt.subplots()[1]
     edges = (time[0] - steps[0] / 2, time[-1] + steps[0] / 2)
     image = ax.imshow(
@@ -271,7 +268,7 @@ def raster(
         cmap="magma",
         vmin=0,
         interpolation="nearest",
-        extent=(*edges, len(shown) + 0.5, 0.5),
+        extent=(*edges, len(rows) + 0.5, 0.5),
     )
     ax.figure.colorbar(image, ax=ax, label="rate r")
     ax.set(xlabel=drawing.time_label(activity), ylabel="units, in order")
@@ -284,7 +281,7 @@ def phase_portrait(exc: xr.DataArray, inh: xr.DataArray, ax: Axes | None = None)
     Parameters
     ----------
     exc, inh
-        Activity (time, unit) and (time, inh), or of any one other dim besides time.
+        Activity (time, unit) and (time, inh); the dim besides time may have any name.
 
     Raises
     ------
@@ -296,20 +293,20 @@ def phase_portrait(exc: xr.DataArray, inh: xr.DataArray, ax: Axes | None = None)
         activity = drawing.flat(activity, "time")
         if activity.ndim != 2 or "time" not in activity.dims:
             raise ValueError(
-                f"the array has dims {activity.dims}: time and one of units are needed, "
-                "and no other (select one trial)"
+                f"the array has dims {activity.dims}: time and one dim of units are "
+                "needed, and no other (select one trial)"
             )
         others = set(activity.dims) - {"time"}
         rates.append(activity.clip(min=0).mean(others, skipna=False))
     if not np.array_equal(exc["time"], inh["time"]):
         raise ValueError(
-            f"exc has {exc.sizes['time']} times, inh {inh.sizes['time']} or others: give "
-            "both at the same times"
+            f"exc has {exc.sizes['time']} times, inh {inh.sizes['time']}, or the times "
+            "differ: give both at the same times"
         )
     ax = ax or plt.subplots()[1]
     ax.plot(*rates, color="0.2", lw=1)
-    for at, marker, label in ((0, "o", "start"), (-1, "s", "end")):
-        point = [rate.values[at] for rate in rates]
+    for index, marker, label in ((0, "o", "start"), (-1, "s", "end")):
+        point = [rate.values[index] for rate in rates]
         ax.plot(*[[value] for value in point], marker, color="C3", ms=6, label=label)
     ax.set(xlabel="mean rate of E", ylabel="mean rate of I")
     ax.legend(frameon=False)

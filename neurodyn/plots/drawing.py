@@ -1,4 +1,4 @@
-"""What pictures have in common: lines, bands, histograms, the dims they take."""
+"""Shared parts of plots: lines, bands, histograms, checks of dims."""
 
 import math
 
@@ -13,7 +13,7 @@ from neurodyn import analysis
 
 
 def lines(array: xr.DataArray, dim: str, ax: Axes | None) -> Axes:
-    """Draw lines along a dim; of several, all in gray and their mean."""
+    """Draw lines along a dim: several lines are gray, with their mean."""
     if dim not in array.dims:
         raise ValueError(f"the array has dims {array.dims}, {dim} is needed too")
     array = flat(array, dim)
@@ -71,16 +71,16 @@ def present(array: xr.DataArray) -> NDArray:
 
 
 def flat(array: xr.DataArray, *dims: str) -> xr.DataArray:
-    """Return traces (image, time, ...) along the time of the run, if that is asked for."""
-    is_asked_for = "time" in dims and "image" not in dims
+    """Return traces (image, time, ...) along the time of the run, if `dims` lack image."""
+    along_run = "time" in dims and "image" not in dims
     by_image = {"image", "time"} <= set(array.dims)
-    return analysis.over_run(array) if is_asked_for and by_image else array
+    return analysis.over_run(array) if along_run and by_image else array
 
 
 def only(array: xr.DataArray, *dims: str) -> xr.DataArray:
-    """Return the array with its dims in this order, if it has these alone.
+    """Return an array with exactly these dims, in this order.
 
-    Traces of each image by itself are put along one time axis.
+    Traces by image are put along one time axis.
     """
     array = flat(array, *dims)
     if sorted(map(str, array.dims)) != sorted(dims):
@@ -92,7 +92,7 @@ def only(array: xr.DataArray, *dims: str) -> xr.DataArray:
 
 
 def last(weights: xr.DataArray) -> xr.DataArray:
-    """Return the last of snapshots."""
+    """Return the last snapshot, or weights without snapshots unchanged."""
     return weights.isel(snapshot=-1) if "snapshot" in weights.dims else weights
 
 

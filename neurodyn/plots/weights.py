@@ -1,4 +1,4 @@
-"""Pictures of weights."""
+"""Plots of weights."""
 
 import math
 
@@ -27,7 +27,7 @@ def receptive_fields(
     Parameters
     ----------
     scale
-        Size of weight (unit) that has the fullest colour, so that several pictures can be
+        Size of the weight (unit) with the fullest colour, so that several plots can be
         compared; by default the largest of each unit.
 
     Raises
@@ -70,7 +70,9 @@ def weight_norms(norms: xr.DataArray, ax: Axes | None = None) -> Axes:
 
 
 def sign_violations(violations: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Draw the number of weights of the wrong sign against presentation, largest stated.
+    """Draw the number of weights of the wrong sign against presentation.
+
+    The title has the largest number.
 
     Raises
     ------
@@ -80,8 +82,8 @@ def sign_violations(violations: xr.DataArray, ax: Axes | None = None) -> Axes:
     dim = "snapshot" if "snapshot" in violations.dims else "image"
     ax = drawing.lines(violations, dim, ax)
     largest = int(drawing.present(violations).max())
-    found = "0, at every presentation" if largest == 0 else f"up to {largest}"
-    ax.set_title(f"weights of the wrong sign: {found}", fontsize="medium")
+    summary = "0, at every presentation" if largest == 0 else f"up to {largest}"
+    ax.set_title(f"weights of the wrong sign: {summary}", fontsize="medium")
     ax.set(xlabel="presentation", ylabel="weights of the wrong sign")
     ax.set_ylim(-0.05 * max(largest, 1), 1.1 * max(largest, 1))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -94,7 +96,7 @@ def receptive_field_similarity(similarity: xr.DataArray, ax: Axes | None = None)
     Raises
     ------
     ValueError
-        If the only dim is not unit.
+        If there are dims other than unit.
     """
     values = np.sort(drawing.present(drawing.only(drawing.last(similarity), "unit")))[::-1]
     mean = float(values.mean())

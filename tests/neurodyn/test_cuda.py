@@ -45,7 +45,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{programs}")
     monkeypatch.setenv("CUDA_PATH", str(toolkit))
     monkeypatch.delenv("CUDA_HOME", raising=False)
-    monkeypatch.setattr(cuda, "USUAL_PLACE", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(cuda, "USUAL_FOLDER", str(tmp_path / "nowhere"))
     monkeypatch.setattr(cuda.sysconfig, "get_path", lambda _: str(tmp_path / "site"))
     return tmp_path
 

@@ -123,7 +123,7 @@ def test_a_limit_of_the_size_of_files_is_one_line(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "t.nc: File too large; choose another place" in done.stderr
+    assert "t.nc: File too large; choose another path" in done.stderr
     assert sorted(os.listdir(tmp_path)) == ["images.npy", "weights.npy"]
 
 
@@ -153,7 +153,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_finished(small_disk, tmp_pat
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
-    assert "No space left on device; choose another place; " in done.stderr
+    assert "No space left on device; choose another path; " in done.stderr
     kept = traces.open(out)
     assert kept.sizes["image"] == kept.attrs["presentations"] >= 2
     assert f"{kept.sizes['image']} presentations are finished, and in" in done.stderr

@@ -194,7 +194,7 @@ def test_p_is_read_from_the_weights_file_and_must_not_contradict_it(files, capsy
 def test_p_that_is_no_number_is_one_line(files, capsys):
     save_file({"weights": WEIGHTS}, files / "odd.safetensors", metadata={"p": "three"})
     said = refused(capsys, command(files, weights="odd.safetensors"))
-    assert "odd.safetensors says that it was trained with p = 'three': no number" in said
+    assert "odd.safetensors have p = 'three', which is not a number" in said
 
 
 def test_metadata_may_be_null(files):

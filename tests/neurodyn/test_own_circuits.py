@@ -281,7 +281,7 @@ class Nothing:
     [
         ({"circuit": Nothing()}, r"circuit is .*Nothing.*it lacks .*\.\.\."),
         ({"plasticity": Nothing()}, "it lacks radius, tau_l_ms, timing, activation"),
-        ({"plasticity": {"lateral": Nothing()}}, "RecurrentRule lists .it lacks tau_l_ms"),
+        ({"plasticity": {"lateral": Nothing()}}, "RecurrentRule .it lacks tau_l_ms"),
         ({"plasticity": Rectified(tau_l_ms=0.0)}, "tau_l_ms is 0.0: it must be positive"),
         ({"plasticity": Rectified(timing=Settled)}, "timing is the class Settled"),
         ({"plasticity": Covariance()}, "Covariance cannot learn the synapses 'feedforw"),

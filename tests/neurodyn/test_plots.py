@@ -278,7 +278,7 @@ def test_phase_portrait_needs_two_populations_at_the_same_times(relay):
         relay.expand_dims("trial"),
         relay.rename(time="image"),
     ):
-        with pytest.raises(ValueError, match="time and one of units are needed, and no"):
+        with pytest.raises(ValueError, match="time and one dim of units are needed, and"):
             plots.phase_portrait(relay, wrong)
 
 

@@ -26,7 +26,7 @@ def clock(monkeypatch):
 
 
 def test_a_line_a_minute_with_the_remaining_time(capsys, clock):
-    with progress.shown(400, what="training", unit=" img") as advance:
+    with progress.progress_bar(400, what="training", unit=" img") as advance:
         clock.now = 100.0  # of preparation
         advance(0)
         for _ in range(4):
@@ -39,14 +39,14 @@ def test_a_line_a_minute_with_the_remaining_time(capsys, clock):
 
 def test_short_or_unwanted_work_says_nothing(capsys, clock):
     for total, wanted in ((10, True), (10, False), (0, True)):
-        with progress.shown(total, what="work", unit=" s", wanted=wanted) as advance:
+        with progress.progress_bar(total, what="work", unit=" s", wanted=wanted) as advance:
             clock.now += 59 if wanted else 1000
             advance(5)
     assert capsys.readouterr().err == ""
 
 
 def test_unknown_totals_are_counted(capsys, clock):
-    with progress.shown(None, what="download", unit=" MB") as advance:
+    with progress.progress_bar(None, what="download", unit=" MB") as advance:
         advance(1)
         clock.now = 90
         advance(2)
@@ -56,7 +56,7 @@ def test_unknown_totals_are_counted(capsys, clock):
 SLOW = """
 import time
 from neurodyn import progress
-with progress.shown({total}, what="work", unit=" ms") as advance:
+with progress.progress_bar({total}, what="work", unit=" ms") as advance:
     for _ in range(6):
         time.sleep(0.3)
         advance(10)

@@ -295,7 +295,7 @@ def test_dale_refuses_weights_of_the_wrong_sign_and_says_where():
             lambda: LateralInhibition(noise_tau_ms=0.0),
             "noise_tau_ms is 0.0: a time constant",
         ),
-        (lambda: LateralInhibition(input_sign=2), "input_sign is 2: 1"),
+        (lambda: LateralInhibition(input_sign=2), "input_sign is 2: give 1"),
         (lambda: LateralInhibition(w_inh=np.ones((2, 2))), "w_inh has a diagonal"),
         (lambda: LateralInhibition(w_inh=np.ones((2, 3))), r"w_inh has shape \(2, 3\)"),
         (

@@ -12,7 +12,7 @@ import neurodyn
 from neurodyn import DaleInhibition, LateralInhibition, Presentation, Recording, equilibrium
 from neurodyn.circuits.eigenvalues import extreme_eigenvalues, largest_eigenvalue
 from neurodyn.circuits.lateral import distance_dependent
-from neurodyn.circuits.stability import crowded
+from neurodyn.circuits.stability import images_to_try
 
 TAU_MS = 10.0
 DRIVES = np.array([[1.0, 1.02, 0.98]])
@@ -352,9 +352,9 @@ def test_crowded_images_come_first():
     drive = np.diag(np.arange(1.0, 9.0))
     drive[5] = 1.0
     drive[7] = drive[6]
-    assert set(crowded(drive, 100)) == {0, 1, 2, 3, 4, 5, 6}
-    assert 5 in crowded(drive, 2)
-    assert len(crowded(drive, 3)) == 3
+    assert set(images_to_try(drive, 100)) == {0, 1, 2, 3, 4, 5, 6}
+    assert 5 in images_to_try(drive, 2)
+    assert len(images_to_try(drive, 3)) == 3
 
 
 def test_the_largest_eigenvalue_is_bounded_from_above():

@@ -79,7 +79,7 @@ def test_trials_may_be_added(dataset):
 
 
 def test_unknown_traces_are_refused():
-    with pytest.raises(ValueError, match="unknown trace 'spikes': known are activity, fin"):
+    with pytest.raises(ValueError, match="unknown trace 'spikes': give one of activity, f"):
         traces.assemble({"spikes": np.ones(3)}, COORDS, **ABOUT)
 
 
@@ -232,7 +232,7 @@ def test_netcdf_of_others_is_refused(tmp_path):
 
 def test_a_folder_that_is_a_file_cannot_be_written_to(dataset, tmp_path):
     (tmp_path / "file").write_text("content")
-    with pytest.raises(ValueError, match=r"cannot write .*traces\.nc: .* another place"):
+    with pytest.raises(ValueError, match=r"cannot write .*traces\.nc: .* another path"):
         traces.save(dataset, tmp_path / "file" / "traces.nc")
     assert os.listdir(tmp_path) == ["file"]
     assert (tmp_path / "file").read_text() == "content"
