@@ -67,8 +67,8 @@ class RunConfig:
                 )
         if type(self.preprocess) is not Preprocess:
             raise ValueError(
-                f"preprocess is {checks.quoted(self.preprocess)}: a run that is saved has a "
-                "Preprocess(). Use `experiment.learn` for others"
+                f"preprocess is {checks.quoted(self.preprocess)}: a run that is saved has "
+                "a Preprocess(). Use `experiment.learn` for others"
             )
 
     def as_json(self) -> dict[str, Any]:
