@@ -121,7 +121,9 @@ class CppKernels:
         functions = (getattr(library, f"{name}_{DTYPES[dtype]}") for name in FUNCTIONS)
         self._prepare, self._rank, self._settle, self._changes, self._apply = functions
         self._dtype = dtype
-        self._largest = torch.zeros(1, dtype=dtype)
+        number = ctypes.c_float if dtype == torch.float32 else ctypes.c_double
+        self._largest = (number * 1)()
+        self._found = _new_learners(0, dtype)
         self._buffers: dict[str, Tensor] = {}
 
     def prepare(
@@ -136,7 +138,7 @@ class CppKernels:
         x, index, mean = x.contiguous(), index.contiguous(), mean.contiguous()
         stopped = self._prepare(
             x.data_ptr(),
-            len(x),
+            x.shape[0],
             index.data_ptr(),
             *out.shape,
             mean.data_ptr() if preprocess.subtract_mean else None,
@@ -156,16 +158,15 @@ class CppKernels:
         rule: Any = competition
         # By the exact class: a subclass may decide otherwise.
         if type(rule) is Ranking:
-            found = self._learners(2 * num_images)
+            found, pointers = self._learners(2 * num_images)
             settings, find = (rule.k, rule.delta), self._rank
         elif type(rule) is Equilibrium:
-            found = self._learners(drive.numel())
+            found, pointers = self._learners(drive.numel())
             settings, find = (rule.w_inh, rule.h_star, rule.delta), self._settle
         else:
             return sparse(competition, drive, fixed_size=False)
-        pointers = (part.data_ptr() for part in found)
         n = find(drive.data_ptr(), num_images, num_units, *settings, *pointers)
-        return Learners(*(part[:n] for part in found))
+        return found if n == found.unit.shape[0] else Learners(*[p[:n] for p in found])
 
     def activation(
         self, competition: Competition, drive: Float[Tensor, "image unit"]
@@ -181,23 +182,27 @@ class CppKernels:
     ) -> Changes:
         """Return ΔW of the units that learn (eq. 3), summed over the mini-batch."""
         num_units, num_pixels = weights.shape
-        learners = Learners(*(part.contiguous() for part in learners))
-        most = min(num_units, len(learners.unit))
+        found, pointers = self._found
+        if learners is not found:
+            learners = Learners(*[part.contiguous() for part in learners])
+            pointers = [part.data_ptr() for part in learners]
+        num_learners = learners.unit.shape[0]
+        most = min(num_units, num_learners)
         rows = self._buffer("rows", most, torch.int64)
         change = self._buffer("change", most * num_pixels, self._dtype)
         n = self._changes(
-            *(part.data_ptr() for part in learners),
-            len(learners.unit),
+            *pointers,
+            num_learners,
             images.data_ptr(),
             weights.data_ptr(),
             num_units,
             num_pixels,
             rows.data_ptr(),
             change.data_ptr(),
-            self._largest.data_ptr(),
+            self._largest,
         )
         shaped = change[: n * num_pixels].view(n, num_pixels)
-        return Changes(rows[:n], shaped, self._largest.item())
+        return Changes(rows[:n], shaped, self._largest[0])
 
     def apply(
         self,
@@ -212,10 +217,10 @@ class CppKernels:
         """Add ε ΔW, or ε ΔW / max|ΔW|, and renew sign(W)|W|^(p−1) of the rows."""
         rows, change, most = changes
         if rows is None:
-            rows = torch.arange(len(weights))
+            rows = torch.arange(weights.shape[0])
         self._apply(
             rows.data_ptr(),
-            len(rows),
+            rows.shape[0],
             change.data_ptr(),
             float(step_size(most, lr=lr, normalize=normalize)),
             weights.shape[1],
@@ -224,16 +229,24 @@ class CppKernels:
             signed_powers.data_ptr(),
         )
 
-    def _learners(self, most: int) -> Learners:
-        return Learners(
-            self._buffer("image", most, torch.int64),
-            self._buffer("unit", most, torch.int64),
-            self._buffer("g", most, self._dtype),
-            self._buffer("drive", most, self._dtype),
-        )
+    def _learners(self, most: int) -> tuple[Learners, list[int]]:
+        """Return memory for so many learners or more, and where it lies."""
+        if self._found[0].unit.shape[0] < most:
+            self._found = _new_learners(most, self._dtype)
+        return self._found
 
     def _buffer(self, name: str, size: int, dtype: torch.dtype) -> Tensor:
         held = self._buffers.get(name)
-        if held is None or len(held) < size:
+        if held is None or held.shape[0] < size:
             held = self._buffers[name] = torch.empty(size, dtype=dtype)
         return held
+
+
+def _new_learners(size: int, dtype: torch.dtype) -> tuple[Learners, list[int]]:
+    learners = Learners(
+        torch.empty(size, dtype=torch.int64),
+        torch.empty(size, dtype=torch.int64),
+        torch.empty(size, dtype=dtype),
+        torch.empty(size, dtype=dtype),
+    )
+    return learners, [part.data_ptr() for part in learners]

@@ -46,18 +46,47 @@ T sum_of(int64_t n, F term) {
     return total;
 }
 
+// Divides by one number many times. With fused multiply-add, multiplying by the reciprocal and
+// correcting by the remainder gives the rounded quotient itself (P. W. Markstein, IBM J. Res.
+// Dev. 34:111, 1990), in a third of the time of a division.
+template <class T>
+struct Divide {
+    explicit Divide(T divisor) : by(divisor), reciprocal(T(1) / divisor) {}
+    T operator()(T x) const {
+#ifdef __FMA__
+        const T quotient = x * reciprocal;
+        return std::fma(std::fma(-quotient, by, x), reciprocal, quotient);
+#else
+        return x / by;
+#endif
+    }
+    T by, reciprocal;
+};
+
+// Asks for an image that is read next: images lie anywhere in a set that no cache holds.
+inline void prefetch(const uint8_t* image, int64_t num_pixels) {
+#ifdef __GNUC__
+    for (int64_t i = 0; i < num_pixels; i += 64) __builtin_prefetch(image + i);
+#endif
+}
+
 // v = x / 255, then centred and scaled as Preprocess says. mean may be null. Returns the
 // place of the first index that is not one of the num_all images, or -1.
 template <class T>
 int64_t prepare(const uint8_t* x, int64_t num_all, const int64_t* index, int64_t num_images,
-                int64_t num_pixels, const T* mean, int64_t center, int64_t unit_norm, T* out) {
+                int64_t num_pixels, const T* __restrict__ mean, int64_t center,
+                int64_t unit_norm, T* __restrict__ out) {
+    const Divide<T> by_255(255);
     for (int64_t b = 0; b < num_images; ++b) {
         if (index[b] < 0 || index[b] >= num_all) return b;
-        const uint8_t* from = x + index[b] * num_pixels;
-        T* v = out + b * num_pixels;
-        for (int64_t i = 0; i < num_pixels; ++i) v[i] = T(from[i]) / T(255);
+        const int64_t next = b + 2 < num_images ? index[b + 2] : -1;
+        if (next >= 0 && next < num_all) prefetch(x + next * num_pixels, num_pixels);
+        const uint8_t* __restrict__ from = x + index[b] * num_pixels;
+        T* __restrict__ v = out + b * num_pixels;
         if (mean)
-            for (int64_t i = 0; i < num_pixels; ++i) v[i] -= mean[i];
+            for (int64_t i = 0; i < num_pixels; ++i) v[i] = by_255(T(from[i])) - mean[i];
+        else
+            for (int64_t i = 0; i < num_pixels; ++i) v[i] = by_255(T(from[i]));
         if (center) {
             T level = sum_of<T>(num_pixels, [v](int64_t i) { return v[i]; }) / T(num_pixels);
             const auto ends = std::minmax_element(v, v + num_pixels);  // see preprocess.py
@@ -66,8 +95,8 @@ int64_t prepare(const uint8_t* x, int64_t num_all, const int64_t* index, int64_t
         }
         if (unit_norm) {
             const T square = sum_of<T>(num_pixels, [v](int64_t i) { return v[i] * v[i]; });
-            const T norm = std::max(std::sqrt(square), T(1e-12));
-            for (int64_t i = 0; i < num_pixels; ++i) v[i] /= norm;
+            const Divide<T> by_norm(std::max(std::sqrt(square), T(1e-12)));
+            for (int64_t i = 0; i < num_pixels; ++i) v[i] = by_norm(v[i]);
         }
     }
     return -1;
@@ -85,6 +114,14 @@ void insert(T value, int64_t unit, int64_t k, T* values, int64_t* units) {
     units[j] = unit;
 }
 
+// Whether any of CHUNK numbers is larger than a limit.
+template <class T>
+bool any_larger(const T* x, T limit) {
+    int32_t any = 0;
+    for (int64_t i = 0; i < CHUNK; ++i) any |= x[i] > limit;
+    return any;
+}
+
 template <class T>
 void top(const T* drive, int64_t num_units, int64_t k, T* values, int64_t* units) {
     for (int64_t u = 0; u < k; ++u) {
@@ -93,7 +130,7 @@ void top(const T* drive, int64_t num_units, int64_t k, T* values, int64_t* units
     }
     for (int64_t from = k; from < num_units; from += CHUNK) {
         const int64_t n = std::min(CHUNK, num_units - from);
-        if (!(largest_of(drive + from, n) > values[k - 1])) continue;
+        if (n == CHUNK && !any_larger(drive + from, values[k - 1])) continue;
         for (int64_t u = from; u < from + n; ++u)
             if (drive[u] > values[k - 1]) insert(drive[u], u, k, values, units);
     }
@@ -286,8 +323,8 @@ void apply(const int64_t* rows, int64_t num_rows, const T* change, double factor
            int64_t num_pixels, double p, T* weights, T* signed_powers) {
     const T f = factor;
     for (int64_t r = 0; r < num_rows; ++r) {
-        T* w = weights + rows[r] * num_pixels;
-        const T* d = change + r * num_pixels;
+        T* __restrict__ w = weights + rows[r] * num_pixels;
+        const T* __restrict__ d = change + r * num_pixels;
         for (int64_t i = 0; i < num_pixels; ++i) w[i] += f * d[i];
         if (p != 2) signed_power(w, num_pixels, p, signed_powers + rows[r] * num_pixels);
     }

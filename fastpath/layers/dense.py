@@ -221,7 +221,7 @@ class Dense:
                 f"the mean image is {mean.dtype} of shape {tuple(mean.shape)}, the weights "
                 f"{self.weights.dtype} of {self.weights.shape[1]} pixels: make them alike"
             )
-        out = self._buffer("images", len(index), self.weights.shape[1])
+        out = self._buffer("images", index.shape[0], self.weights.shape[1])
         # A subclass may do something else, and may need the shape of the images for it.
         if x.is_floating_point() or type(steps) is not Preprocess:
             return preprocess(x.index_select(0, index), out=out)
@@ -258,9 +258,8 @@ class Dense:
         if not isinstance(lr, Tensor) and not math.isfinite(lr := checks.number("lr", lr)):
             raise ValueError(f"lr is {lr}: the step size must be finite")
         normalize = check_normalize("normalize", normalize)
-        mine = slice(None) if team is None else team.share(len(images))
-        seen = images[mine]
-        drive = self._buffer("drive", len(seen), self.num_units)
+        seen = images if team is None else images[team.share(len(images))]
+        drive = self._buffer("drive", seen.shape[0], self.num_units)
         torch.mm(seen, self._signed_power.T, out=drive)
         learners = None
         if type(self.plasticity) is KrotovHopfield:  # others are only ever called
@@ -274,7 +273,7 @@ class Dense:
         else:
             if team is not None:
                 learners = team.gather(learners, len(images))
-            if not len(learners.unit):
+            if not learners.unit.shape[0]:
                 return
             changes = self.kernels.changes(learners, images, self.weights)
         self._apply(changes, lr, normalize)
@@ -322,10 +321,9 @@ class Dense:
     def _buffer(self, name: str, rows: int, columns: int) -> Float[Tensor, "row column"]:
         """Return memory that is kept: a fresh megabyte costs as much as the work in it."""
         held = self._buffers.get(name)
-        if held is None or len(held) < rows:
-            held = self.weights.new_empty(rows, columns)
-            self._buffers[name] = held
-        return held[:rows]
+        if held is None or held.shape[0] < rows:
+            held = self._buffers[name] = self.weights.new_empty(rows, columns)
+        return held if held.shape[0] == rows else held[:rows]
 
 
 @dataclass(frozen=True, kw_only=True)
