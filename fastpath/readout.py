@@ -3,7 +3,7 @@
 Features (K&H 2019, eq. 1): max(Σ_i W_ui v_i, 0)^n, with images v and rows of W of unit
 norm, so that the product is a cosine and its n-th power neither overflows nor vanishes
 (`layers.Dense.features`).
-Loss (eq. 12): Σ_a |tanh(β o_a) − t_a|^m with t = ±1; or cross-entropy.
+The losses are in `fastpath.losses`.
 
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019); that n acts on cosines is the
 author's advice for reproducing the published error.
@@ -12,7 +12,7 @@ author's advice for reproducing the published error.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int, Num
@@ -24,6 +24,7 @@ from fastpath.ambient import adam, isolated
 from fastpath.compute import enough_threads
 from fastpath.data.preprocess import FittedPreprocess
 from fastpath.layers import Encoder
+from fastpath.losses import LOSSES
 from fastpath.training.history import ReadoutLog
 from neurodyn.progress import progress_bar
 
@@ -311,33 +312,6 @@ def _spread(
         variance += (block.double() - mean).square().sum(dim=0) / len(x)
     return variance.sqrt().to(first.dtype), mean.to(first.dtype)
 
-
-class Loss(NamedTuple):
-    """A loss of the readout, and the settings of `Readout` that it uses."""
-
-    settings: tuple[str, ...]
-    of: Callable[[Tensor, Tensor, Readout], Tensor]
-    """The mean over a mini-batch of outputs (image, class) with labels (image,)."""
-
-
-def _tanh(
-    output: Float[Tensor, "image class"], y: Int[Tensor, " image"], readout: Readout
-) -> Float[Tensor, ""]:
-    target = torch.full_like(output, -1.0).scatter_(1, y[:, None], 1.0)
-    distance = (torch.tanh(readout.beta * output) - target).abs()
-    return distance.pow(readout.m).sum(dim=1).mean()
-
-
-def _cross_entropy(
-    output: Float[Tensor, "image class"], y: Int[Tensor, " image"], readout: Readout
-) -> Float[Tensor, ""]:
-    return functional.cross_entropy(output, y, label_smoothing=readout.smoothing)
-
-
-LOSSES = {
-    "tanh": Loss(("m", "beta"), _tanh),
-    "cross-entropy": Loss(("smoothing",), _cross_entropy),
-}
 
 type Features = Float[Tensor, "image unit"] | Streamed
 type OffsetScale = tuple[Float[Tensor, " unit"], Float[Tensor, " unit"]]

@@ -39,15 +39,17 @@ def load_model(folder: Path | str) -> CompetingUnits | BackpropNetwork:
     else:
         of_run = {f.name: config.get(f.name) for f in fields(RunConfig)}
         made = RunConfig.from_json(of_run, path)
-        dense = made.layer if type(made.layer) is DenseSettings else None
+        # What `num_units` and `p` describe needs no settings of its own.
+        p = getattr(made.layer, "p", 2.0)
+        is_plain = made.layer == DenseSettings(num_units=made.layer.num_units, p=p)
         model = CompetingUnits(
             made.layer.num_units,
-            p=dense.p if dense else 2.0,
+            p=p,
             competition=made.competition,
             training=made.training,
             preprocessing=made.preprocess,
             readout=made.readout,
-            layer=None if dense else made.layer,
+            layer=None if is_plain else made.layer,
             seed=made.seed,
         )
         assert run.layer is not None

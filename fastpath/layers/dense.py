@@ -22,6 +22,7 @@ from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.kernels import Changes, Kernels, Name
 from fastpath.kernels.pytorch import largest
 from fastpath.layers.constraints import Constraint
+from fastpath.layers.cosine import CosineFeatures
 from fastpath.plasticity import (
     KrotovHopfield,
     Normalize,
@@ -333,11 +334,14 @@ class DenseSettings:
     num_units: int = 2000
     p: float = 2.0
     """Exponent of the metric (eq. 2), 2 or more."""
+    plasticity: Plasticity = EQ_3
+    """The learning rule."""
     constraint: Constraint | None = None
-    """Signs that the weights keep. A layer that has any cannot be saved with a run."""
+    """Signs that the weights keep. A run with such a layer cannot be saved."""
 
     def __post_init__(self) -> None:
         checks.fields(self, num_units=_num_units, p=checks.number)
+        checks.instance("plasticity", self.plasticity, Plasticity)
         checks.optional("constraint", self.constraint, Constraint)
 
     def num_features(self, input_shape: tuple[int, ...]) -> int:
@@ -358,6 +362,7 @@ class DenseSettings:
             math.prod(input_shape),
             p=self.p,
             constraint=self.constraint,
+            plasticity=self.plasticity,
             kernels=kernels,
             generator=generator,
             device=device,
@@ -365,7 +370,7 @@ class DenseSettings:
 
     def load(self, tensors: dict[str, Tensor]) -> Dense:
         """Return the layer with the weights among the tensors of a finished run."""
-        return Dense(tensors["weights"], p=self.p)
+        return Dense(tensors["weights"], p=self.p, plasticity=self.plasticity)
 
     def shapes(self, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """Return the tensors that `load` needs, by name."""
@@ -383,22 +388,3 @@ class DenseSettings:
 
 def _num_units(name: str, value: Any) -> int:
     return checks.count("units", value)
-
-
-class CosineFeatures(nn.Module):
-    """Input rates to features max(cos(W_u, v), 0)^n (K&H 2019, eq. 1)."""
-
-    def __init__(self, weights: Float[Tensor, "unit pixel"], power: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(weights.detach().clone())
-        self.power = power
-
-    def forward(self, v: Float[Tensor, "image pixel"]) -> Float[Tensor, "image unit"]:
-        """Return the features."""
-        rows = functional.normalize(self.weight, dim=1)
-        return (functional.normalize(v, dim=1) @ rows.T).clamp(min=0).pow(self.power)
-
-    def extra_repr(self) -> str:
-        """Return units, pixels and power, for `print`."""
-        units, pixels = self.weight.shape
-        return f"num_units={units}, num_pixels={pixels}, power={self.power}"

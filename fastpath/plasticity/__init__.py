@@ -80,6 +80,10 @@ class KrotovHopfield:
         return delta_w(g, drive, images, weights)
 
 
+# The rules of runs that are saved. One that is added is saved and resumed like the others.
+KINDS: dict[str, type] = {"krotov-hopfield": KrotovHopfield}
+
+
 def step_size(
     largest: Float[Tensor, ""] | float,
     *,

@@ -3,11 +3,11 @@
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from fastpath import __version__, checks, competition, layers
+from fastpath import __version__, checks, competition, layers, plasticity
 from fastpath.competition import Competition
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import LayerSettings
@@ -16,11 +16,13 @@ from fastpath.training.loop import Training
 from fastpath.training.snapshots import check_number
 
 # Settings that may be of several classes, and the lists of these. Each is written with the
-# name of its class.
+# name of its class. `plasticity` is a setting of a layer.
 LISTS: dict[str, dict[str, Any]] = {
     "layer": layers.KINDS,
     "competition": competition.KINDS,
+    "plasticity": plasticity.KINDS,
 }
+OF_RUN = ("layer", "competition")
 
 
 SETTINGS: dict[str, Any] = {
@@ -56,9 +58,9 @@ class RunConfig:
         checks.instance("training", self.training, Training)
         checks.instance("readout", self.readout, Readout)
         # They are written, and read again, by their names and fields alone.
-        for name, listed in LISTS.items():
+        for name in OF_RUN:
             value = getattr(self, name)
-            if type(value) not in listed.values() or not _is_plain(value):
+            if not _can_be_written(name, value):
                 raise ValueError(
                     f"{name} is {checks.quoted(value)}: a run that is saved has one of "
                     f"{', '.join(_classes(name))}, with plain values. Use "
@@ -73,11 +75,7 @@ class RunConfig:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        chosen = {name: getattr(self, name) for name in LISTS}
-        described = {
-            name: {"name": type(value).__name__} | vars(value)
-            for name, value in chosen.items()
-        }
+        described = {name: _described(getattr(self, name)) for name in OF_RUN}
         return {**asdict(self), **described}
 
     @classmethod
@@ -90,7 +88,7 @@ class RunConfig:
             If the settings are those of another version, or have other values.
         """
         held: dict[str, Any] = {n: v for n, v in values.items() if n != "fastpath"}
-        listed = {name: class_of(name, held.get(name), path) for name in LISTS}
+        listed = {name: class_of(name, held.get(name), path) for name in OF_RUN}
         check_known(held, {"": cls}, path, values.get("fastpath"))
         made = read_settings(values, SETTINGS | listed, path)
         with named(path):
@@ -109,7 +107,9 @@ def read_settings(
     """
     held = dict(values)
     for name in LISTS.keys() & kinds.keys():
-        held[name] = {key: value for key, value in held[name].items() if key != "name"}
+        inner = {key: value for key, value in held[name].items() if key != "name"}
+        listed = {key: class_of(key, inner[key], path) for key in inner.keys() & LISTS}
+        held[name] = inner | read_settings(inner, listed, path)
     check_known(held, kinds, path, values.get("fastpath"))
     with named(path):
         return {name: kind(**held[name]) for name, kind in kinds.items()}
@@ -137,9 +137,22 @@ def _classes(name: str) -> dict[str, Any]:
     return {kind.__name__: kind for kind in LISTS[name].values()}
 
 
-def _is_plain(settings: Any) -> bool:
-    """Whether JSON can hold the fields of some settings."""
-    return all(isinstance(v, str | float | int | None) for v in vars(settings).values())
+def _can_be_written(name: str, settings: Any) -> bool:
+    """Return whether the class of settings is listed and JSON can hold their values."""
+    if type(settings) not in LISTS.get(name, {}).values():
+        return False
+    return all(
+        isinstance(value, str | float | int | None) or _can_be_written(key, value)
+        for key, value in vars(settings).items()
+    )
+
+
+def _described(settings: Any) -> dict[str, Any]:
+    """Return settings as JSON values, with the name of their class."""
+    return {"name": type(settings).__name__} | {
+        key: _described(value) if is_dataclass(value) else value
+        for key, value in vars(settings).items()
+    }
 
 
 def check_known(

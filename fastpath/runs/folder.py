@@ -90,27 +90,13 @@ def open_run(folder: Path, device: torch.device | str = "cpu") -> Saved:
             f"{path}: kind is {checks.quoted(config['kind'])}: this version has {LOCAL}, "
             f"{BACKPROP}"
         )
-    local = config["kind"] == LOCAL
-    wanted = ("layer", "readout") if local else ("units",)
-    if missing := [
-        name
-        for name in (*wanted, "preprocess", "data", "classes", "image_shape")
-        if name not in config
-    ]:
-        raise ValueError(
-            f"{folder} is not a complete run: {', '.join(map(repr, missing))} missing in "
-            f"{storage.CONFIG}"
-        )
-    kinds: dict[str, Any] = {"preprocess": Preprocess}
-    if local:
-        kinds |= {"layer": class_of("layer", config["layer"], path), "readout": Readout}
-    settings = read_settings(config, kinds, path)
+    settings = _settings(config, folder)
     with named(path):
         classes = _names("classes", config["classes"])
         shape = _image_shape(config["image_shape"])
         data = checks.instance("data", config["data"], str)
-        units = 0 if local else checks.count("units", config["units"])
-    layer = settings.get("layer")
+        layer = settings.get("layer")
+        units = 0 if layer else checks.count("units", config["units"])
     num_units = layer.num_units if layer else units
     features = layer.num_features(shape) if layer else units
     of_units = layer.shapes(shape) if layer else of_perceptron(units, math.prod(shape))
@@ -139,6 +125,22 @@ def open_run(folder: Path, device: torch.device | str = "cpu") -> Saved:
     )
 
 
+def _settings(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the settings that a finished run is used with, by name."""
+    path, local = folder / storage.CONFIG, config["kind"] == LOCAL
+    needed = ("layer", "readout") if local else ("units",)
+    wanted = (*needed, "preprocess", "data", "classes", "image_shape")
+    if missing := [name for name in wanted if name not in config]:
+        raise ValueError(
+            f"{folder} is not a complete run: {', '.join(map(repr, missing))} missing in "
+            f"{storage.CONFIG}"
+        )
+    kinds: dict[str, Any] = {"preprocess": Preprocess}
+    if local:
+        kinds |= {"layer": class_of("layer", config["layer"], path), "readout": Readout}
+    return read_settings(config, kinds, path)
+
+
 def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration as this version writes it.
 
@@ -148,7 +150,13 @@ def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
     config = {"kind": LOCAL} | config
     if config["kind"] == LOCAL and "layer" not in config and "units" in config:
         dense = {"num_units": config.pop("units"), "p": config.pop("p", 2.0)}
-        config["layer"] = {"name": "DenseSettings", **dense, "constraint": None}
+        rule = {"name": "KrotovHopfield"}
+        config["layer"] = {
+            "name": "DenseSettings",
+            **dense,
+            "plasticity": rule,
+            "constraint": None,
+        }
     return config
 
 

@@ -3,6 +3,7 @@
 Each class of `competition.KINDS` is tried; one that is new joins there.
 """
 
+import json
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 import fastpath
-from fastpath import kernels, layers, plots
+from fastpath import kernels, layers, plasticity, plots
 from fastpath.cli import main
 from fastpath.competition import KINDS, Equilibrium, Ranking, Rule, Soft
 from fastpath.compute import Compute
@@ -144,6 +145,19 @@ def test_a_run_is_saved_and_opened(rule, tmp_path):
     np.testing.assert_array_equal(model.weights, trained.weights)
 
 
+def test_a_run_of_a_version_that_knew_dense_layers_alone_is_opened(tmp_path):
+    expected = executed(configured(layer=DenseSettings(num_units=9, p=3.0)), tmp_path / "r")
+    path = tmp_path / "r" / "config.json"
+    config = json.loads(path.read_text())
+    layer = config.pop("layer")
+    for name in ("kind", "sha256", "metrics_sha256"):
+        del config[name]
+    path.write_text(json.dumps(config | {"units": layer["num_units"], "p": layer["p"]}))
+    model = fastpath.load_model(tmp_path / "r")
+    assert (model.num_units, model.p, model.layer) == (9, 3.0, None)
+    np.testing.assert_array_equal(model.weights, expected.weights)
+
+
 def test_one_from_outside_is_resumed_and_drawn(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(KINDS, "from outside", Threshold)
     config = configured(competition=Threshold())
@@ -223,6 +237,28 @@ def test_a_plasticity_rule_from_outside_is_the_one_that_learns(name, p, drive):
         rtol=0,
         atol=1e-12,
     )
+
+
+def test_a_plasticity_rule_from_outside_is_saved_resumed_and_opened(
+    monkeypatch, tmp_path, capsys
+):
+    layer = DenseSettings(num_units=12, plasticity=WithDecay(decay=0.02))
+    with pytest.raises(ValueError, match=r"layer is DenseSettings.*add the class.* KINDS"):
+        configured(layer=layer)
+    monkeypatch.setitem(plasticity.KINDS, "with decay", WithDecay)
+    monkeypatch.setitem(KINDS, "from outside", Threshold)
+    config = configured(layer=layer, competition=Threshold())
+    assert RunConfig.from_json(config.as_json(), tmp_path) == config
+    expected = executed(config, tmp_path / "whole")
+    Threshold.calls.append(20)  # 15 mini-batches an epoch
+    with pytest.raises(KeyboardInterrupt):
+        executed(config, tmp_path / "run")
+    main(["resume", str(tmp_path / "run")])
+    model = fastpath.load_model(tmp_path / "run")
+    assert model.layer == config.layer
+    np.testing.assert_array_equal(model.weights, expected.weights)
+    eq_3 = executed(configured(layer=DenseSettings(num_units=12)), tmp_path / "eq. 3")
+    assert not torch.allclose(eq_3.weights, expected.weights, atol=0.01)
 
 
 def test_a_plasticity_rule_of_another_shape_is_refused():

@@ -51,7 +51,9 @@ def run(finished, tmp_path):
 def everything(folder) -> list:
     """Return all that is read back from a run."""
     saved, drawn = open_run(folder), figures.open_files(folder)
-    held = vars(saved) | {"preprocess": saved.preprocess.steps}
+    written = ("kind", "layer", "competition", "training", "readout", "seed")
+    config = {name: saved.config.get(name) for name in written}
+    held = vars(saved) | {"preprocess": saved.preprocess.steps, "config": config}
     head, layer = held.pop("head"), held.pop("layer")
     tensors = [held.pop("weights"), layer.weights, saved.preprocess.mean]
     tensors += vars(head).values()
