@@ -12,7 +12,7 @@ author's advice for reproducing the published error.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, Num
@@ -42,11 +42,12 @@ class Readout:
     epochs: int = 20
     power: float = 4.5
     """n of eq. 1."""
-    scaling: Literal["image", "set", "unit"] = "image"
+    scaling: str = "image"
     """"image": each image's features are brought to one sum; "set": one factor for all
     images, so that those of the training set have this sum on average; "unit": each unit's
     feature is standardised over the training images."""
-    loss: Literal["tanh", "cross-entropy"] = "tanh"
+    loss: str = "tanh"
+    """"tanh" (eq. 12) or "cross-entropy": see `losses`."""
     m: float | int = 6.0
     """Exponent of the tanh loss, eq. 12."""
     beta: float = 1.0
@@ -54,7 +55,7 @@ class Readout:
     smoothing: float = 0.0
     """Cross-entropy: share of each target that is spread over all classes."""
     lr: float = 5e-3
-    schedule: Literal["cosine", "step"] = "cosine"
+    schedule: str = "cosine"
     """"cosine": from lr to 0; "step": lr halved every fifth of the epochs."""
     batch_size: int = 100
 
@@ -62,13 +63,13 @@ class Readout:
         wanted: dict[str, Callable[[str, Any], Any]] = {
             "epochs": checks.count,
             "power": checks.positive,
-            "scaling": checks.one_of("image", "set", "unit"),
-            "loss": checks.one_of("tanh", "cross-entropy"),
+            "scaling": checks.one_of(*SCALINGS),
+            "loss": checks.one_of(*LOSSES),
             "m": checks.positive,
             "beta": checks.positive,
             "smoothing": _smoothing,
             "lr": checks.positive,
-            "schedule": checks.one_of("cosine", "step"),
+            "schedule": checks.one_of(*SCHEDULES),
             "batch_size": checks.count,
         }
         checks.fields(self, **{name: _of_readout(check) for name, check in wanted.items()})

@@ -19,7 +19,7 @@ from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import DenseSettings
-from fastpath.readout import LOSSES
+from fastpath.readout import LOSSES, SCALINGS, SCHEDULES
 from fastpath.runs import storage
 from fastpath.training.loop import Training
 from neurodyn.flags import refuse_in_vain
@@ -47,6 +47,15 @@ def flag(name: str) -> list[str]:
     )
     named = "--" + name.replace("_", "-")
     return [named] if isinstance(default, bool) else [named, str(default)]
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [("loss", LOSSES), ("scaling", SCALINGS), ("schedule", SCHEDULES)],
+)
+def test_every_choice_of_the_readout_is_a_choice_of_the_flag(name, listed):
+    hint = get_type_hints(Train)[f"head_{name}"]
+    assert get_args(get_args(hint)[0]) == tuple(listed)
 
 
 def test_every_competition_can_be_chosen_and_set():
