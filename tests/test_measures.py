@@ -20,7 +20,7 @@ from tests.learners import ladder_source
 from tests.watching import images
 
 SEEDS, UNITS, PIXELS = 3, 4, 6
-NUMBERS = {"error": 5.0, "dead": 1, "used": 2.0, "active": 1.5, "learn_seconds": 0.1}
+NUMBERS = {"error": 5.0, "winless": 1, "used": 2.0, "active": 1.5, "learn_seconds": 0.1}
 
 
 def cosine(one, other):

@@ -266,7 +266,7 @@ def test_what_is_judged_of_weights_is_counted_over_the_probes(monkeypatch):
     )
     source = Source(data="digits", unit_norm=False, seed=0)
     found = training.judged(weights, source, w_inh=0.5, head_epochs=1, validation=False)
-    assert int(found["dead"]) == 1
+    assert int(found["winless"]) == 1
     shares = [0.75, 0.25]
     assert float(found["used"]) == pytest.approx(
         np.exp(-sum(p * np.log(p) for p in shares))

@@ -102,7 +102,7 @@ LABELS = {
 BOTH = {
     "norm": ("1", "norm of the weights of a unit"),
     "error": ("percent", "test error of the readout"),
-    "dead": ("1", "units with the largest drive of none of the validation images"),
+    "winless": ("1", "units with the largest drive on none of the validation images"),
     "used": ("1", "units that would share the wins equally with the same entropy"),
     "active": ("1", "active units per image at the chosen w_inh"),
     "learn_seconds": ("s", "time of learning, without the readout"),

@@ -20,7 +20,7 @@ from scenarios.ladder.training import FullScale, OneByOne
 from scenarios.support import grid
 from scenarios.support.grid import Task, Trial
 
-NUMBERS = ("error", "dead", "used", "active", "learn_seconds")
+NUMBERS = ("error", "winless", "used", "active", "learn_seconds")
 
 
 def paths(config: Config) -> tuple[Path, Path]:

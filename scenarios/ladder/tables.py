@@ -80,7 +80,7 @@ def step_table(result: xr.Dataset, num_units: int) -> str:
 def training_table(result: xr.Dataset) -> str:
     """Return errors, norms and similarities of features of whole trainings."""
     first = result.isel(num_units=0)
-    head = f"{'':<22}{'test error %':>16}{'norm':>8}{'dead':>7}{'active':>9}"
+    head = f"{'':<22}{'test error %':>16}{'norm':>8}{'winless':>9}{'active':>9}"
     lines = [
         f"Whole trainings, batch 1, {int(first['num_units'])} units, one start, one order; "
         f"w_inh = {float(first['train_w_inh']):g}, h* = {float(first['train_h_star']):g}",
@@ -91,7 +91,8 @@ def training_table(result: xr.Dataset) -> str:
         alike = row["feature_cosine"].sel(other_rule="equilibrium").median("unit")
         lines.append(
             f"{rule:<22}{mean_sd(row['train_error']):>16}"
-            f"{float(row['train_norm'].median()):>8.2f}{float(row['train_dead'].mean()):>7.1f}"
+            f"{float(row['train_norm'].median()):>8.2f}"
+            f"{float(row['train_winless'].mean()):>9.1f}"
             f"{float(row['train_active'].mean()):>9.2f}"
             f"{mean_sd(row['same_unit_cosine'].isel(snapshot=-1), '.3f'):>18}"
             f"{mean_sd(alike, '.3f'):>16}"
@@ -111,7 +112,7 @@ def training_table(result: xr.Dataset) -> str:
             line = f"{name:<22}{mean_sd(row['full_error']):>16}"
             if np.isfinite(row["full_norm"]).all():
                 line += f"{float(row['full_norm'].mean()):>8.2f}"
-                line += f"{float(row['full_dead'].mean()):>7.1f}"
+                line += f"{float(row['full_winless'].mean()):>9.1f}"
                 line += f"{float(row['full_active'].mean()):>9.2f}{'':>18}"
                 line += f"{mean_sd(row['full_feature_cosine'], '.3f'):>16}"
             lines.append(line)

@@ -237,7 +237,7 @@ def judged(
 ) -> xr.Dataset:
     """Return readout error, norms and activity of trained weights.
 
-    A unit is dead if it has the largest drive on none of the PROBES validation images.
+    A unit is winless if it has the largest drive on none of the PROBES validation images.
     `used` is the exponential of the entropy of wins: the number of units that would have
     this entropy if they won equally often.
     """
@@ -262,7 +262,7 @@ def judged(
             "weights": (("unit", "pixel"), weights),
             "error": errors[f"{split.scored_on}_error"],
             "weight_norm": ("unit", np.linalg.norm(weights, axis=1)),
-            "dead": int((wins == 0).sum()),
+            "winless": int((wins == 0).sum()),
             "used": float(torch.exp(-(won * won.log()).sum())),
             "active": float((settled > 0).double().sum(dim=1).mean()),
         }
