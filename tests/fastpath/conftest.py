@@ -1,21 +1,26 @@
-"""A run of a few units that is finished, and one that was interrupted."""
+"""The digits, a run of a few units that is finished, and one that was interrupted."""
 
 import shutil
 
-import numpy as np
 import pytest
 
 from fastpath.cli import main
 from fastpath.data import datasets
 from fastpath.runs import storage
 from tests.fastpath.saved_runs import SMALL
+from tests.helpers import save_digits
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return datasets.load("digits")
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """Digits in a file, and a run that learned from it."""
-    place, digits = tmp_path_factory.mktemp("finished"), datasets.load("digits")
-    np.savez(place / "set.npz", **{n: getattr(digits, n) for n in datasets.ARRAYS})
+    place = tmp_path_factory.mktemp("finished")
+    save_digits(place, "set")
     batch = ["--batch-size", "500", "--data", str(place / "set.npz")]
     main(["train", *SMALL, *batch, "--out", str(place / "run")])
     return place

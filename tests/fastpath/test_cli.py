@@ -15,6 +15,7 @@ from fastpath.commands.train import configured
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
 from fastpath.runs import storage
+from tests.helpers import refused
 
 QUICK = ["--data", "digits", "--units", "15", "--epochs", "3", "--head-epochs", "4"]
 
@@ -24,18 +25,6 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "digits"
     main(["train", *QUICK, "--out", str(out)])
     return out
-
-
-def refused(capsys, *args: str) -> str:
-    """Return the one line that a mistake gets; exit code 2, no traceback."""
-    with pytest.raises(SystemExit) as exit_:
-        main(list(map(str, args)))
-    assert exit_.value.code == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("fastpath: ")
-    assert printed.err.count("\n") == 1
-    return printed.err
 
 
 def test_train_writes_the_five_files(run):

@@ -10,14 +10,10 @@ from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
 from fastpath.layers.constraints import column_signs, row_signs, same_sign
 from fastpath.training.loop import Training, train
+from tests.helpers import normal
 
 SIGNS = torch.tensor([1, -1, 0] * 21 + [1])
 X = torch.from_numpy(datasets.load("digits").x_train)
-
-
-def normal(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def layer(constraint, *, seed=0, p=2.0, units=6):

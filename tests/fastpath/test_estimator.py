@@ -35,11 +35,6 @@ QUICK = {"training": Training(epochs=3), "readout": Readout(epochs=3)}
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return fastpath.load("digits")
-
-
-@pytest.fixture(scope="module")
 def models(digits):
     """One of each kind, by what says where they came from."""
     return {

@@ -10,7 +10,8 @@ from fastpath.cli import main
 from fastpath.data import datasets
 from fastpath.runs import figures, storage
 from neurodyn import files
-from tests.fastpath.saved_runs import SMALL, refused
+from tests.fastpath.saved_runs import SMALL
+from tests.helpers import refused
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")

@@ -10,7 +10,8 @@ import torch
 from fastpath.cli import main
 from fastpath.data import datasets
 from fastpath.runs import storage
-from tests.fastpath.saved_runs import altered, refused
+from tests.fastpath.saved_runs import altered
+from tests.helpers import refused
 
 
 @pytest.fixture

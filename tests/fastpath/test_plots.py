@@ -16,6 +16,7 @@ from fastpath.cli import main
 from fastpath.data import datasets
 from fastpath.runs import storage
 from fastpath.runs.folder import open_run
+from tests.helpers import refused
 
 NAMES = {
     "receptive_fields.png",
@@ -228,16 +229,6 @@ def test_two_channels_are_left_out(run, capsys):
     reasons = left_out(run, capsys)
     assert reasons.keys() == {"receptive_fields.png", "receptive_fields.gif"}
     assert "images of 2 channels cannot be shown" in reasons["receptive_fields.png"]
-
-
-def refused(capsys, *args) -> str:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as exit_:
-        main(list(map(str, args)))
-    assert exit_.value.code == 2
-    line = capsys.readouterr().err
-    assert line.count("\n") == 1
-    return line
 
 
 def test_what_is_no_run_is_refused(tmp_path, run, capsys):

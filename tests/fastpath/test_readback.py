@@ -10,7 +10,8 @@ import torch
 from fastpath.cli import main
 from fastpath.runs import figures, storage
 from fastpath.runs.folder import open_run
-from tests.fastpath.saved_runs import PIXELS, UNITS, refused
+from tests.fastpath.saved_runs import PIXELS, UNITS
+from tests.helpers import refused
 
 
 def everything(folder) -> list:

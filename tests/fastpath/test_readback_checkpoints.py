@@ -5,7 +5,8 @@ import torch
 
 from fastpath.cli import main
 from fastpath.runs import storage
-from tests.fastpath.saved_runs import altered, refused
+from tests.fastpath.saved_runs import altered
+from tests.helpers import refused
 
 
 @pytest.mark.parametrize(
