@@ -9,10 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fastpath.cli import main
 from fastpath.data import datasets
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Return normally distributed numbers of float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def run_scenario(name: str, *flags: str) -> None:
@@ -33,6 +41,19 @@ def mistake(capsys: pytest.CaptureFixture[str], name: str, *flags: str) -> str:
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     return said
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: object) -> str:
+    """Return the one line that `fastpath` says of a mistake, with exit code 2."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main(list(map(str, args)))
+    assert stopped.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("fastpath: ")
+    assert said.err.count("\n") == 1, said.err
+    return said.err
 
 
 @contextmanager
@@ -67,6 +88,14 @@ def small_study(module: Any, tmp_path: Path, **changes: Any) -> Any:
     """Return the settings of a study on the digits, with one seed."""
     given = {"preset": "quick", "seeds": 1, "out": tmp_path / "run"}
     return module.Config(**given | changes)
+
+
+def save_digits(folder: Path, *names: str) -> None:
+    """Save the digits in files of these names."""
+    images = datasets.load("digits")
+    arrays = {name: getattr(images, name) for name in datasets.ARRAYS}
+    for name in names:
+        np.savez(folder / f"{name}.npz", **arrays)
 
 
 def few_digits(tmp_path: Path, name: str) -> str:

@@ -62,7 +62,7 @@ def test_interneurons_are_non_negative_and_balanced():
     assert float(norms[0] / norms[1]) == pytest.approx(1, rel=1e-5)
     signs = trial.constraint(64 + 5, generator).signs[0]
     assert signs.tolist() == [1] * 64 + [-1] * 5
-    units = torch.rand(3, 69) * signs
+    units = torch.rand(3, 69, generator=generator) * signs
     drive = relay.effective(units) @ pixels.T
     torch.testing.assert_close(drive, units @ inputs.T, rtol=1e-4, atol=1e-4)
 

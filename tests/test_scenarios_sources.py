@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from fastpath.competition import Ranking
-from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
 from scenarios import faces
 from scenarios.faces.networks import Faces
 from scenarios.support.trials import METHODS, Source
+from tests.helpers import save_digits
 
 NAMES = ["mnist", "digits", "cifar10", "fashion_mnist", "faces_utk", "x"]
 
@@ -16,10 +16,8 @@ NAMES = ["mnist", "digits", "cifar10", "fashion_mnist", "faces_utk", "x"]
 @pytest.fixture(scope="module")
 def same_images(tmp_path_factory):
     """The digits in files of many names."""
-    place, digits = tmp_path_factory.mktemp("names"), datasets.load("digits")
-    arrays = {name: getattr(digits, name) for name in datasets.ARRAYS}
-    for name in NAMES:
-        np.savez(place / f"{name}.npz", **arrays)
+    place = tmp_path_factory.mktemp("names")
+    save_digits(place, *NAMES)
     return place
 
 

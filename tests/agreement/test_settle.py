@@ -3,33 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 
 from fastpath import competition
 from neurodyn import equilibrium
-
-W_INHS = [0.0, 0.3, 0.5, 0.9, 0.999, 1.0, 3.0]
-QUICK = settings(derandomize=True, deadline=None, max_examples=60)
-
-
-KINDS = {
-    "normal": lambda rng, shape: rng.normal(size=shape),
-    "heavy-tailed": lambda rng, shape: rng.standard_t(2, size=shape),
-    "close": lambda rng, shape: 1 + 1e-3 * rng.normal(size=shape),
-    "with ties": lambda rng, shape: rng.integers(-3, 4, size=shape) / 3,
-    "negative": lambda rng, shape: -rng.exponential(size=shape),
-    "zero": lambda rng, shape: np.zeros(shape),
-}
-
-
-@st.composite
-def drives(draw):
-    """(image, unit), of several kinds and scales."""
-    values = KINDS[draw(st.sampled_from(list(KINDS)))]
-    shape = draw(st.tuples(st.integers(1, 4), st.integers(1, 24)))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    return values(rng, shape) * draw(st.sampled_from([1e-6, 1.0, 1e6]))
+from tests.neurodyn.drives import QUICK, W_INHS, drives, rate_of_change
 
 
 def both(drive, w_inh):
@@ -38,13 +16,6 @@ def both(drive, w_inh):
     theirs = competition.settle(torch.from_numpy(drive), w_inh=w_inh)
     assert theirs.dtype == torch.float64
     return ours, theirs.numpy(), max(np.abs(drive).max(), np.finfo(float).tiny)
-
-
-def rate_of_change(h, drive, w_inh):
-    """τ dh/dt of eq. 8, every pair of units written out."""
-    num_units = drive.shape[-1]
-    between = w_inh * (np.ones((num_units, num_units)) - np.eye(num_units))
-    return drive - np.maximum(h, 0) @ between - h
 
 
 @pytest.mark.parametrize("w_inh", W_INHS)

@@ -139,8 +139,8 @@ def test_where_most_images_are_blank_all_is_finite():
         for scaling in ("image", "set", "unit"):
             head = Readout(epochs=3, scaling=scaling, power=2.0)
             trained = learn(split, preprocess, readout=head)
-            assert trained.weights.isfinite().all()
-            assert 0 <= trained.metrics["test_error"] <= 100
+            for tensor in (trained.weights, *vars(trained.head).values()):
+                assert tensor.isfinite().all()
 
 
 @pytest.mark.parametrize("scaling", ["image", "set", "unit"])

@@ -15,6 +15,7 @@ from fastpath.commands.train import configured
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
 from fastpath.runs import storage
+from tests.helpers import refused
 
 QUICK = ["--data", "digits", "--units", "15", "--epochs", "3", "--head-epochs", "4"]
 
@@ -24,18 +25,6 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "digits"
     main(["train", *QUICK, "--out", str(out)])
     return out
-
-
-def refused(capsys, *args: str) -> str:
-    """Return the one line that a mistake gets; exit code 2, no traceback."""
-    with pytest.raises(SystemExit) as exit_:
-        main(list(map(str, args)))
-    assert exit_.value.code == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("fastpath: ")
-    assert printed.err.count("\n") == 1
-    return printed.err
 
 
 def test_train_writes_the_five_files(run):
@@ -52,12 +41,17 @@ def test_train_writes_the_five_files(run):
         "pixel": 64,
     }
     assert storage.load_tensors(run / "weights.safetensors")["weights"].shape == (15, 64)
-    assert xr.load_dataset(run / "history.nc").sizes["epoch"] == 3
+    history = xr.load_dataset(run / "history.nc")
+    assert history.sizes["epoch"] == 3
     config = json.loads((run / "config.json").read_text())
     assert config["competition"] == {"name": "Ranking", "k": 2, "delta": 0.4}
     metrics = json.loads((run / "metrics.json").read_text())
-    assert 0 <= metrics["test_error"] <= 90
-    assert metrics["images_per_second"] > 0
+    right = np.trace(history["confusion"]) / history["confusion"].sum().item()
+    assert metrics["test_error"] == pytest.approx(100 * (1 - right), rel=1e-12)
+    num_images = len(datasets.load("digits").x_train)
+    seconds = (num_images / history["images_per_second"]).sum().item()
+    assert metrics["train_seconds"] == pytest.approx(seconds)
+    assert metrics["images_per_second"] == pytest.approx(3 * num_images / seconds)
 
 
 def test_evaluate_finds_the_same_error(run, capsys):

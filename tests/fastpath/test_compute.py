@@ -10,7 +10,7 @@ from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
 from fastpath.readout import Readout, Streamed
-from tests.fastpath.test_resume import refused
+from tests.helpers import refused
 
 CPU = torch.device("cpu")
 

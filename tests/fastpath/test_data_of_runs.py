@@ -14,20 +14,10 @@ from fastpath.commands.train import configured
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for, taken
 from fastpath.runs import storage
+from tests.helpers import refused, save_digits
 
 LEVELS = {"cat": 40, "dog": 200}
 SMALL = ["--units", "8", "--epochs", "2", "--k", "2", "--batch-size", "10"]
-
-
-def refused(capsys, *args) -> str:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stopped:
-        main(list(map(str, args)))
-    assert stopped.value.code == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1
-    return said.err
 
 
 def draw(folder, name, level, count=20):
@@ -211,10 +201,8 @@ NAMES = ["mnist", "digits", "cifar10", "fashion_mnist", "faces_utk", "x"]
 @pytest.fixture(scope="module")
 def same_images(tmp_path_factory):
     """The digits in files of many names."""
-    place, digits = tmp_path_factory.mktemp("names"), datasets.load("digits")
-    arrays = {name: getattr(digits, name) for name in datasets.ARRAYS}
-    for name in NAMES:
-        np.savez(place / f"{name}.npz", **arrays)
+    place = tmp_path_factory.mktemp("names")
+    save_digits(place, *NAMES)
     return place
 
 

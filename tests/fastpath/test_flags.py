@@ -23,21 +23,10 @@ from fastpath.readout import LOSSES, SCALINGS, SCHEDULES
 from fastpath.runs import storage
 from fastpath.training.loop import Training
 from neurodyn.flags import refuse_in_vain
+from tests.helpers import refused
 
 QUICK = ["--data", "digits", "--units", "15", "--epochs", "1", "--head-epochs", "1"]
 SETTINGS = {name: {f.name for f in fields(kind)} for name, kind in KINDS.items()}
-
-
-def refused(capsys, *args) -> str:
-    """Return the one line that a mistake gets, with exit code 2."""
-    with pytest.raises(SystemExit) as stopped:
-        main(list(map(str, args)))
-    assert stopped.value.code == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("fastpath: ")
-    assert printed.err.count("\n") == 1
-    return printed.err
 
 
 def flag(name: str) -> list[str]:

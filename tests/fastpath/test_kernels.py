@@ -218,9 +218,12 @@ def test_drives_that_are_not_numbers_do_no_harm(rule):
 
 
 def test_layers_of_other_numbers_learn_with_plain_kernels():
-    layer = Dense(torch.ones(3, 4, dtype=torch.bfloat16))
+    weights = torch.ones(3, 4, dtype=torch.bfloat16)
+    layer = Dense(weights)
     assert layer.kernels.name == "pytorch"
-    layer.learn(torch.rand(2, 4).bfloat16(), Ranking(), lr=0.1)
+    images = torch.tensor([[1.0, 2, 3, 4], [4, 3, 2, 0]]).bfloat16()
+    layer.learn(images, Ranking(), lr=0.1)
+    assert not torch.equal(layer.weights, weights)
 
 
 @pytest.mark.parametrize("p", [2.0, 3.0])

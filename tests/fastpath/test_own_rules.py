@@ -18,14 +18,10 @@ from fastpath.kernels.pytorch import PyTorchKernels
 from fastpath.layers import Dense, constraints
 from fastpath.readout import LinearHead
 from fastpath.training.loop import Training, train
+from tests.helpers import normal
 
 CPU = torch.device("cpu")
 ALL = ["pytorch", "fixed sizes", "cpp"]
-
-
-def normal(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def least_learns(drive):

@@ -16,6 +16,7 @@ from fastpath.cli import main
 from fastpath.data import datasets
 from fastpath.runs import storage
 from fastpath.runs.folder import open_run
+from tests.helpers import figures_saved, refused
 
 NAMES = {
     "receptive_fields.png",
@@ -133,16 +134,39 @@ def test_the_confusion_matrix_is_that_of_the_saved_run(finished):
     assert metrics["test_error"] == pytest.approx(wrong, rel=1e-12)
 
 
+def shown(ax):
+    (image,) = ax.images
+    return np.asarray(image.get_array())
+
+
 def test_plot_draws_everything_without_the_data(run, capsys, monkeypatch):
     monkeypatch.setattr(datasets, "load", None)
     (run / "confusion.png").write_text("of another run")
-    main(["plot", str(run)])
+    with figures_saved() as figures:
+        main(["plot", str(run)])
     said = capsys.readouterr().out.splitlines()
     assert set(said) == {f"wrote {run / name}" for name in NAMES}
-    for name in NAMES:
-        with Image.open(run / name) as image:
-            image.load()
-            assert min(image.size) > 500
+    fields, training, curve, confusion = (figure.axes for figure in figures)
+    weights = xr.DataArray(open_run(run).weights, dims=("unit", "pixel"))
+    np.testing.assert_array_equal(shown(fields[0]), plots.mosaic(weights, (8, 8)))
+    history = storage.load_dataset(run / "history.nc")
+    for ax, name in (
+        (training[2], "lr"),
+        (curve[0], "head_loss"),
+        (curve[1], "head_error"),
+    ):
+        np.testing.assert_array_equal(ax.lines[0].get_ydata(), history[name])
+    largest, mean, _ = training[0].lines
+    np.testing.assert_array_equal(largest.get_ydata(), history["norm_max"])
+    np.testing.assert_array_equal(mean.get_ydata(), history["norm_mean"])
+    dead = 100 * (1 - history["learning"])
+    np.testing.assert_array_equal(training[1].lines[0].get_ydata(), dead)
+    counts = history["confusion"]
+    shares = 100 * counts / counts.sum("answer")
+    np.testing.assert_allclose(shown(confusion[0]), shares, rtol=1e-12)
+    errors = json.loads((run / "metrics.json").read_text())
+    final = [line.get_ydata()[0] for line in curve[1].lines[1:]]
+    assert final == [errors["test_error"], errors["train_error"]]
     with Image.open(run / "receptive_fields.gif") as film:
         assert film.n_frames == 4
         assert film.info["loop"] == 0
@@ -228,16 +252,6 @@ def test_two_channels_are_left_out(run, capsys):
     reasons = left_out(run, capsys)
     assert reasons.keys() == {"receptive_fields.png", "receptive_fields.gif"}
     assert "images of 2 channels cannot be shown" in reasons["receptive_fields.png"]
-
-
-def refused(capsys, *args) -> str:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as exit_:
-        main(list(map(str, args)))
-    assert exit_.value.code == 2
-    line = capsys.readouterr().err
-    assert line.count("\n") == 1
-    return line
 
 
 def test_what_is_no_run_is_refused(tmp_path, run, capsys):

@@ -8,6 +8,7 @@ from PIL import Image
 
 import fastpath
 from fastpath.cli import main
+from tests.helpers import refused
 
 
 @pytest.fixture(scope="module")
@@ -18,24 +19,11 @@ def run(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return fastpath.load("digits")
-
-
 def answers(capsys, *args):
     main(["predict", *map(str, args)])
     rows = [*csv.reader(capsys.readouterr().out.splitlines())]
     assert rows[0] == ["image", "class"]
     return dict(rows[1:])
-
-
-def refused(capsys, *args):
-    with pytest.raises(SystemExit) as stop:
-        main(["predict", *map(str, args)])
-    assert stop.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
 
 
 def test_files_and_arrays_get_the_answers_of_the_model(run, digits, tmp_path, capsys):
@@ -56,7 +44,7 @@ def test_files_and_arrays_get_the_answers_of_the_model(run, digits, tmp_path, ca
     assert (tmp_path / "out.csv").read_text().splitlines()[0] == "image,class"
     assert "saved 20 answers" in capsys.readouterr().out
     assert "exists: choose another --out" in refused(
-        capsys, run, folder, "--out", tmp_path / "out.csv"
+        capsys, "predict", run, folder, "--out", tmp_path / "out.csv"
     )
 
 
@@ -74,14 +62,18 @@ def test_gray_images_are_shown_to_a_model_of_colours(tmp_path, capsys):
 
 
 def test_what_shows_nothing_to_predict_is_one_line(run, digits, tmp_path, capsys):
-    assert "there is no file or folder" in refused(capsys, run, tmp_path / "none")
-    assert "holds no image" in refused(capsys, run, tmp_path)
+    assert "there is no file or folder" in refused(
+        capsys, "predict", run, tmp_path / "none"
+    )
+    assert "holds no image" in refused(capsys, "predict", run, tmp_path)
     (tmp_path / "a.png").write_text("no image")
-    assert "cannot be read as an image" in refused(capsys, run, tmp_path)
+    assert "cannot be read as an image" in refused(capsys, "predict", run, tmp_path)
     (tmp_path / "x.npy").write_text("no array")
-    assert "cannot be read as .npy" in refused(capsys, run, tmp_path / "x.npy")
+    assert "cannot be read as .npy" in refused(capsys, "predict", run, tmp_path / "x.npy")
     np.save(tmp_path / "x.npy", digits.x_test / 255)
-    assert "pixels must be uint8" in refused(capsys, run, tmp_path / "x.npy")
+    assert "pixels must be uint8" in refused(capsys, "predict", run, tmp_path / "x.npy")
     np.save(tmp_path / "x.npy", np.zeros((3, 9, 8), np.uint8))
-    assert "learned images of (8, 8, 1)" in refused(capsys, run, tmp_path / "x.npy")
-    assert "there is no file" in refused(capsys, tmp_path, tmp_path / "x.npy")
+    assert "learned images of (8, 8, 1)" in refused(
+        capsys, "predict", run, tmp_path / "x.npy"
+    )
+    assert "there is no file" in refused(capsys, "predict", tmp_path, tmp_path / "x.npy")

@@ -1,10 +1,6 @@
-"""What a run is read back from: damaged, of another version, moved, or under way."""
+"""What a finished run is read back from: damaged, or of another version."""
 
 import json
-import os
-import shutil
-import signal
-import sys
 
 import numpy as np
 import pytest
@@ -12,40 +8,10 @@ import safetensors.torch
 import torch
 
 from fastpath.cli import main
-from fastpath.data import datasets
 from fastpath.runs import figures, storage
 from fastpath.runs.folder import open_run
-from neurodyn import files
-
-SMALL = ["--units", "8", "--epochs", "2", "--head-epochs", "2"]
-UNITS, PIXELS, CLASSES = 8, 64, 10
-
-
-def refused(capsys, *args) -> str:
-    """Return the one line that a mistake gets."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as exit_:
-        main(list(map(str, args)))
-    said = capsys.readouterr()
-    assert exit_.value.code == 2
-    assert said.out == ""
-    assert said.err.count("\n") == 1, said.err
-    return said.err
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Digits in a file, and a run that learned from it."""
-    place, digits = tmp_path_factory.mktemp("finished"), datasets.load("digits")
-    np.savez(place / "set.npz", **{n: getattr(digits, n) for n in datasets.ARRAYS})
-    batch = ["--batch-size", "500", "--data", str(place / "set.npz")]
-    main(["train", *SMALL, *batch, "--out", str(place / "run")])
-    return place
-
-
-@pytest.fixture
-def run(finished, tmp_path):
-    return shutil.copytree(finished / "run", tmp_path / "run")
+from tests.fastpath.saved_runs import PIXELS, UNITS
+from tests.helpers import refused
 
 
 def everything(folder) -> list:
@@ -59,6 +25,11 @@ def everything(folder) -> list:
     tensors += vars(head).values()
     numbers = [tensor.tolist() for tensor in tensors]
     return [numbers, held, drawn.snapshots.to_dict(), drawn.history.to_dict()]
+
+
+def different(one, other) -> set[str]:
+    """Return the names whose values differ."""
+    return {n for n in one.keys() | other.keys() if one.get(n) != other.get(n)}
 
 
 NAMES = ["config.json", "history.nc", "metrics.json", "snapshots.nc", "weights.safetensors"]
@@ -81,16 +52,17 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(run, name):
         except ValueError:
             noticed += 1
             continue
-        differ = [
-            a for a, b in zip(after[1].items(), before[1].items(), strict=True) if a != b
-        ]
+        now, then = after[1], before[1]
         # What says where and which the images are is compared with these.
-        assert {field for field, _ in differ} <= {
+        assert different(now, then) <= {
+            "config",
             "data",
             "title",
             "test_images",
             "has_sums",
         }
+        free = {storage.SHA256, *storage.OF_IMAGES, *now["config"].keys() - then["config"]}
+        assert different(now["config"], then["config"]) <= free
         assert [after[0], *after[2:]] == [before[0], *before[2:]]
     assert noticed >= 10
 
@@ -225,220 +197,3 @@ def test_settings_of_another_version_are_named_with_the_versions(run, capsys):
         assert "unknown here: readout.dropout" in line
         assert "missing: preprocess.unit_norm, readout.scaling" in line
         assert "written by fastpath 9.9.9, this is fastpath 0.1.0" in line
-
-
-@pytest.fixture
-def interrupted(finished, tmp_path, monkeypatch):
-    """A run that was interrupted after its first checkpoint."""
-    save = storage.save_state
-
-    def stop(*args):
-        save(*args)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(storage, "save_state", stop)
-        batch = ["--batch-size", "500", "--data", str(finished / "set.npz")]
-        with pytest.raises(SystemExit):
-            main(["train", *SMALL, *batch, "--out", str(tmp_path / "going")])
-    return tmp_path / "going"
-
-
-def altered(folder, change, **tensors):
-    """Save the checkpoint of a run again, with another configuration or state."""
-    path = folder / storage.CHECKPOINT
-    state, config = storage.load_state(path)
-    change(config)
-    for name, tensor in tensors.items():
-        state.layer[name] = tensor
-    storage.save_state(path, state, config)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            lambda c: c["training"].update(momentum=0.9),
-            "unknown here: training.momentum; m",
-        ),
-        (lambda c: c["training"].pop("lr"), "unknown here: none; missing: training.lr. It"),
-        (lambda c: c.update(augment=True), "unknown here: augment"),
-        (lambda c: c["layer"].pop("num_units"), "missing: layer.num_units"),
-        (lambda c: c["competition"].update(q=1), "unknown here: competition.q"),
-        (
-            lambda c: c["competition"].update(name="Winner"),
-            "the competition is 'Winner': thi",
-        ),
-        (lambda c: c.update(competition="Ranking"), "the competition is 'Ranking': this"),
-        (lambda c: c.update(competition={"name": ["a"]}), "the competition is list ['a']"),
-        (lambda c: c["readout"].update(power=-1.0), "power is -1.0: it must be positive"),
-        (lambda c: c.update(machine={}), "does not say of the machine: device, threads, p"),
-        (
-            lambda c: c.update(fastpath="0.0.7", x=1),
-            "by fastpath 0.0.7, this is fastpath 0.",
-        ),
-    ],
-)
-def test_a_checkpoint_of_another_version_is_refused_by_its_fields(
-    interrupted, capsys, change, message
-):
-    assert storage.load_state(interrupted / "checkpoint.safetensors")[1]["fastpath"]
-    altered(interrupted, change)
-    line = refused(capsys, "resume", interrupted)
-    assert message in line
-    assert str(interrupted) in line
-
-
-def test_a_checkpoint_of_an_older_version_of_the_same_settings_goes_on(interrupted, capsys):
-    altered(interrupted, lambda config: config.pop("fastpath"))
-    main(["resume", str(interrupted)])
-    assert "test error" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("weights", "message"),
-    [
-        (torch.zeros(8, 64).half(), "'weights' is float16"),
-        (torch.full((8, 64), torch.nan), "'weights' has 512 values that are NaN"),
-    ],
-)
-def test_a_checkpoint_that_does_not_fit_is_refused(interrupted, capsys, weights, message):
-    altered(interrupted, lambda _: None, weights=weights)
-    assert message in refused(capsys, "resume", interrupted)
-
-
-def test_a_checkpoint_of_fewer_units_than_configured_is_refused(interrupted, capsys):
-    altered(interrupted, lambda config: config["layer"].update(num_units=9))
-    line = refused(capsys, "resume", interrupted)
-    assert "'weights' is float32 of shape (8, 64), but float32 of shape (9, 64) is" in line
-
-
-# Where the data are now.
-
-
-@pytest.fixture
-def moved(finished, tmp_path):
-    """The data set in another place, beside a copy of the run that looks for it in vain."""
-    shutil.copy(finished / "set.npz", tmp_path / "elsewhere.npz")
-    run = shutil.copytree(finished / "run", tmp_path / "run")
-    config = storage.load_json(run / "config.json")
-    storage.save_json(run / "config.json", config | {"data": str(tmp_path / "gone.npz")})
-    return tmp_path
-
-
-def test_a_finished_run_is_told_where_its_images_are(moved, capsys):
-    run = moved / "run"
-    for command in (["evaluate"], ["export", "--out", moved / "x.npz"]):
-        line = refused(capsys, command[0], run, *command[1:])
-        assert f"are no longer at {moved}/gone.npz: give --data with where" in line
-        capsys.readouterr()
-        main(
-            [
-                command[0],
-                str(run),
-                *map(str, command[1:]),
-                "--data",
-                str(moved / "elsewhere.npz"),
-            ]
-        )
-        said = capsys.readouterr()
-        assert said.err == ""
-    error = json.loads((run / "metrics.json").read_text())["test_error"]
-    main(["evaluate", str(run), "--data", str(moved / "elsewhere.npz")])
-    assert f"{error:.2f} %" in capsys.readouterr().out
-
-
-def test_another_test_set_is_scored_on_and_said(moved, capsys):
-    digits = datasets.load("digits")
-    held = {name: getattr(digits, name) for name in datasets.ARRAYS}
-    np.savez(moved / "other.npz", **held | {"x_test": held["x_test"][:, ::-1]})
-    main(["evaluate", str(moved / "run"), "--data", str(moved / "other.npz")])
-    assert capsys.readouterr().err == (
-        f"fastpath: the test set of 'other' is not the one that {moved / 'run'} was scored "
-        "on\n"
-    )
-    wide = {n: held[n].reshape(-1, 4, 16, 1) for n in ("x_train", "x_test")}
-    np.savez(moved / "wide.npz", **held | wide)
-    line = refused(capsys, "evaluate", moved / "run", "--data", moved / "wide.npz")
-    assert "learned images of (8, 8, 1)" in line
-
-
-def test_an_interrupted_run_goes_on_with_images_that_were_moved(
-    finished, interrupted, tmp_path, capsys
-):
-    shutil.copy(finished / "set.npz", tmp_path / "elsewhere.npz")
-    altered(interrupted, lambda config: config.update(data=str(tmp_path / "gone.npz")))
-    assert "give --data with where they are now" in refused(capsys, "resume", interrupted)
-    np.savez(tmp_path / "other.npz", **{
-        name: getattr(datasets.load("digits"), name)[::-1] for name in datasets.ARRAYS
-    })  # fmt: skip
-    line = refused(capsys, "resume", interrupted, "--data", tmp_path / "other.npz")
-    assert "what differs: images (" in line
-    main(["resume", str(interrupted), "--data", str(tmp_path / "elsewhere.npz")])
-    ours, whole = (
-        storage.load_tensors(folder / storage.WEIGHTS)
-        for folder in (interrupted, finished / "run")
-    )
-    assert all(torch.equal(ours[name], whole[name]) for name in whole)
-    config = storage.load_json(interrupted / "config.json")
-    assert config["data"] == str(tmp_path / "elsewhere.npz")
-
-
-# Two at once, and what is left.
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
-def test_two_processes_do_not_train_into_one_folder(interrupted, capsys):
-    before = (interrupted / storage.CHECKPOINT).read_bytes()
-    read, write = os.pipe()
-    if not (child := os.fork()):  # holds the folder until it is killed
-        with files.held(interrupted):
-            os.write(write, b"!")
-            signal.pause()
-    os.read(read, 1)
-    try:
-        said = f"another process is training into {interrupted}"
-        assert said in refused(capsys, "resume", interrupted)
-        again = ["--data", "digits", "--out", interrupted, "--overwrite"]
-        assert said in refused(capsys, "train", *SMALL, *again)
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    assert (interrupted / storage.CHECKPOINT).read_bytes() == before
-    main(["resume", str(interrupted)])
-
-
-def test_what_was_there_before_is_not_said_to_be_saved(interrupted, capsys, monkeypatch):
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(datasets, "load", stop)
-    again = ["--data", "digits", "--out", str(interrupted), "--overwrite"]
-    with pytest.raises(SystemExit):
-        main(["train", *SMALL, *again])
-    assert capsys.readouterr().err.endswith("fastpath: interrupted; nothing was saved\n")
-    with pytest.raises(SystemExit):
-        main(["resume", str(interrupted)])
-    assert f"by `fastpath resume {interrupted}`\n" in capsys.readouterr().err
-
-
-def test_a_stopped_plot_names_the_pictures_that_are_whole(run, capsys, monkeypatch):
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(figures, "draw_curve", stop)
-    with pytest.raises(SystemExit):
-        main(["plot", str(run)])
-    saved = f"saved {run / 'receptive_fields.png'}, {run / 'training.png'}"
-    assert capsys.readouterr().err.endswith(f"fastpath: interrupted; {saved}\n")
-
-
-def test_a_run_that_is_stopped_after_its_last_file_says_so(tmp_path, capsys, monkeypatch):
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(sys.modules["fastpath.commands.train"], "report", stop)
-    with pytest.raises(SystemExit):
-        main(["train", "--data", "digits", *SMALL, "--out", str(tmp_path / "run")])
-    said = capsys.readouterr().err
-    assert f"interrupted; the run is finished, and saved to {tmp_path / 'run'}\n" in said

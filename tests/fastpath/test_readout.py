@@ -234,7 +234,8 @@ def test_set_scaling_is_one_factor_with_the_known_mean_sum():
     assert not head.offset.any()
     scaled = (x - head.offset) * head.scale
     assert scaled.sum(dim=1).mean().item() == pytest.approx(readout.FEATURE_SUM, rel=1e-4)
-    weights, v = torch.rand(5, 4), torch.rand(6, 4)
+    generator = torch.Generator().manual_seed(1)
+    weights, v = torch.rand(11, 4, generator=generator).split([5, 6])
     features = readout.features(Dense(weights), v, Readout(power=2.0, scaling="set"))
     cosine = torch.nn.functional.cosine_similarity(v[:, None], weights[None], dim=2)
     torch.testing.assert_close(features, cosine**2)

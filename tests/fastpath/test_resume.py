@@ -21,6 +21,7 @@ from fastpath.runs import storage
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.loop import Training, train
 from fastpath.training.snapshots import Snapshots
+from tests.helpers import refused
 
 X = torch.from_numpy(datasets.load("digits").x_train)
 CONFIG = {"units": 20, "training": {"lr": 0.04}}
@@ -188,15 +189,6 @@ def test_a_diverged_run_leaves_nothing_to_go_on_with(tmp_path):
 def test_bad_intervals_are_refused(tmp_path, often, message):
     with pytest.raises(ValueError, match=message):
         Checkpoints(folder=tmp_path, **often)
-
-
-def refused(capsys, *args) -> str:
-    with pytest.raises(SystemExit) as exit_:
-        main(list(map(str, args)))
-    assert exit_.value.code == 2
-    line = capsys.readouterr().err
-    assert line.count("\n") == 1
-    return line
 
 
 def interrupt(folder, capsys, monkeypatch, number=signal.SIGINT) -> tuple[int, str]:

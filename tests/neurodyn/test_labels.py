@@ -1,6 +1,7 @@
 """The labels of the result, what it depends on, and what is left as found."""
 
 import json
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -81,7 +82,12 @@ def test_config_says_how_to_repeat_the_run(plain):
         "seed": 0,
     }
     assert "Brian2" in plain.attrs["history"]
-    assert 0 < plain.attrs["run_seconds"] < 60
+
+
+def test_the_time_of_a_run_is_part_of_the_time_of_the_call():
+    began = time.perf_counter()
+    traces = run(dt_ms=0.01)
+    assert 0.02 < traces.attrs["run_seconds"] / (time.perf_counter() - began) < 1
 
 
 def test_without_recording_only_the_final_values_are_there(plain):

@@ -15,12 +15,6 @@ TIME = np.array([0.0, 1.0, 2.0])
 ENDS = {3: 0.5, 5: 2.0, 8: -1.0}  # the last activity of units 3, 5 and 8
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def activity():
     values = TIME[:, None] / 2 * np.array(list(ENDS.values()))

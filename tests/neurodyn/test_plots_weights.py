@@ -1,18 +1,11 @@
 """What the pictures of weights show, by their lines and pixels."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
 
 from neurodyn import analysis, plots
 from tests.neurodyn.helpers import band, bars, data_of, legend, normal_weights, over
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.mark.parametrize(

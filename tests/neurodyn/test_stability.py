@@ -1,81 +1,23 @@
 """Time steps that are accepted do as the circuit does, whatever it is and who is driven."""
 
-import itertools
 import re
 
 import numpy as np
 import pytest
-from scipy.integrate import solve_ivp
 from scipy.optimize import nnls
 
 import neurodyn
 from neurodyn import DaleInhibition, LateralInhibition, Presentation, Recording, equilibrium
-from neurodyn.circuits.eigenvalues import extreme_eigenvalues, largest_eigenvalue
 from neurodyn.circuits.lateral import distance_dependent
 from neurodyn.circuits.stability import images_to_try
+from tests.neurodyn.solvers import TAU_MS, euler, lsoda
 
-TAU_MS = 10.0
 DRIVES = np.array([[1.0, 1.02, 0.98]])
 
 
 def ring(w):
     """Three units, each of which inhibits the next."""
     return LateralInhibition(tau_ms=TAU_MS, w_inh=w * np.roll(np.eye(3), 1, axis=0))
-
-
-def equations(circuit, drive):
-    """(dh/dt of all cells at h, number of cells), written out once more."""
-    num = drive.shape[-1]
-    if isinstance(circuit, LateralInhibition):
-        tau = np.broadcast_to(circuit.tau_ms, num)
-
-        def slope(h):
-            return (drive - np.maximum(h, 0) @ np.asarray(circuit.w_inh).T - h) / tau
-
-        return slope, num
-    w = circuit.matrices(num)
-    tau_exc = np.broadcast_to(circuit.tau_exc_ms, num)
-    tau_inh = np.broadcast_to(circuit.tau_inh_ms, circuit.num_inh)
-
-    def slope(h):
-        r = np.maximum(h, 0)
-        r_exc, r_inh = r[..., :num], r[..., num:]
-        into_exc = drive + circuit.w_self * r_exc + r_exc @ w["exc_to_exc"].T
-        into_exc = into_exc - r_inh @ w["inh_to_exc"].T
-        into_inh = r_exc @ w["exc_to_inh"].T - r_inh @ w["inh_to_inh"].T
-        return np.concatenate(
-            [(into_exc - h[..., :num]) / tau_exc, (into_inh - h[..., num:]) / tau_inh], -1
-        )
-
-    return slope, num + circuit.num_inh
-
-
-def euler(circuit, drive, dt_ms, length_ms, start=None):
-    """States (time, image, cell) by Euler's method in the last tenth of the time."""
-    slope, size = equations(circuit, drive)
-    h = np.zeros((len(drive), size)) if start is None else start
-    num_steps = round(length_ms / dt_ms)
-    late = []
-    for step in range(num_steps):
-        h = h + dt_ms * slope(h)
-        if step >= 0.9 * num_steps:
-            late.append(h)
-    return np.array(late)
-
-
-def lsoda(circuit, drive, length_ms, start=None):
-    """States (time, cell) of one image in the last tenth of the time."""
-    slope, size = equations(circuit, drive)
-    solution = solve_ivp(
-        lambda _, h: slope(h),
-        (0, length_ms),
-        np.zeros(size) if start is None else start,
-        method="LSODA",
-        rtol=1e-8,
-        atol=1e-10,
-        t_eval=np.linspace(0.9 * length_ms, length_ms, 200),
-    )
-    return solution.y.T
 
 
 def at_rest(matrix, drive):
@@ -160,87 +102,6 @@ def test_numbering_does_not_matter():
         steps.append(circuit.default_step_ms(shown, reset=True))
         steps.append(circuit.safe_step_ms(shown, reset=True))
     np.testing.assert_allclose(steps[2:], (steps[:2] * 2)[: len(steps) - 2], rtol=1e-6)
-
-
-def random_circuit(rng):
-    """A circuit, from weak to strong, from dense to sparse, and drives of three images."""
-    num = int(rng.integers(2, 25))
-    drive = rng.uniform(rng.choice([-0.5, 0.3]), 1.2, (3, num))
-    tau = TAU_MS if rng.random() < 0.6 else rng.uniform(3, 20, num)
-    if rng.random() < 0.5:
-        matrix = rng.random((num, num)) * (rng.random((num, num)) < rng.uniform(0.2, 1))
-        matrix *= rng.uniform(0.1, 3) * (1 - np.eye(num))
-        if rng.random() < 0.3:
-            matrix = (matrix + matrix.T) / 2  # multistable where it is strong
-        return LateralInhibition(w_inh=matrix, tau_ms=tau), drive
-    num_inh = int(rng.integers(1, 5))
-    circuit = DaleInhibition(
-        num_inh=num_inh,
-        tau_exc_ms=tau,
-        tau_inh_ms=rng.uniform(1, 20),
-        w_ie=rng.random((num, num_inh)) * rng.uniform(0.2, 4),
-        w_ei=rng.random((num_inh, num)) * rng.uniform(0.2, 2),
-        w_self=rng.choice([0.0, 0.5, 0.9, 1.3]),
-        w_ee=rng.random((num, num)) * (1 - np.eye(num)) * rng.uniform(0, 0.5) / num,
-        w_ii=rng.choice([0.0, 0.5]),
-    )
-    return circuit, drive
-
-
-def check_against_lsoda(circuit, drive, dt_ms, *, tolerance):
-    """Where the circuit comes to rest, so does Euler's method, and in the same state."""
-    slowest = max(
-        np.max(circuit.tau_ms), np.max(getattr(circuit, "tau_inh_ms", circuit.tau_ms))
-    )
-    length_ms = 60 * slowest
-    with np.errstate(over="ignore", invalid="ignore"):
-        late = euler(circuit, drive, dt_ms, length_ms)
-    for image, one in enumerate(drive):
-        exact = lsoda(circuit, one, length_ms)
-        size = max(np.maximum(exact[-1], 0).max(), 0.2 * abs(exact[-1]).max())
-        moves = np.ptp(exact, axis=0).max() / size
-        if moves < 0.002:
-            assert abs(late[-1, image] - exact[-1]).max() < tolerance * size
-        elif size < 1e3:
-            assert np.ptp(late[:, image], axis=0).max() > 0.1 * moves * size
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_default_steps_of_random_circuits_do_as_lsoda(seed):
-    circuit, drive = random_circuit(np.random.default_rng(seed))
-    dt_ms = circuit.default_step_ms(drive, reset=True)
-    check_against_lsoda(circuit, drive, dt_ms, tolerance=0.01)
-
-
-@pytest.mark.parametrize(
-    "seed", [*range(6), *(pytest.param(s, marks=pytest.mark.slow) for s in range(6, 20))]
-)
-def test_halves_of_accepted_steps_do_as_lsoda(seed):
-    """At the bound itself a mode takes for ever to decay."""
-    circuit, drive = random_circuit(np.random.default_rng(100 + seed))
-    accepted = [
-        dt_ms
-        for dt_ms in TAU_MS * np.geomspace(1, 0.02, 6)
-        if circuit.is_stable(drive, dt_ms, reset=True)
-        and circuit.is_stable(drive, 2 * dt_ms, reset=True)
-    ]
-    for dt_ms in accepted[:2]:
-        check_against_lsoda(circuit, drive, dt_ms, tolerance=0.05)
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_activity_that_is_carried_over_does_as_lsoda(seed):
-    circuit, drive = random_circuit(np.random.default_rng(200 + seed))
-    dt_ms = circuit.default_step_ms(drive, reset=False)
-    start, same = None, None
-    for one in drive:
-        exact = lsoda(circuit, one, 600.0, start)
-        size = max(np.maximum(exact[-1], 0).max(), 0.2 * abs(exact[-1]).max())
-        if np.ptp(exact, axis=0).max() > 0.002 * size:
-            break
-        same = euler(circuit, one[None], dt_ms, 600.0, same)[-1]
-        assert abs(same[0] - exact[-1]).max() < 0.02 * size
-        start = exact[-1]
 
 
 def test_a_true_oscillation_is_followed():
@@ -355,28 +216,6 @@ def test_crowded_images_come_first():
     assert set(images_to_try(drive, 100)) == {0, 1, 2, 3, 4, 5, 6}
     assert 5 in images_to_try(drive, 2)
     assert len(images_to_try(drive, 3)) == 3
-
-
-def test_the_largest_eigenvalue_is_bounded_from_above():
-    rng = np.random.default_rng(2)
-    for size, share in itertools.product((1, 2, 7, 40), (0.1, 1.0)):
-        matrix = rng.random((size, size)) * (rng.random((size, size)) < share)
-        exact = abs(np.linalg.eigvals(matrix)).max()
-        bound = largest_eigenvalue(matrix)
-        assert bound >= exact * (1 - 1e-12)
-        if share == 1:
-            assert bound <= 1.001 * exact
-
-
-def test_extreme_eigenvalues_of_large_matrices():
-    """Those of a matrix of rank 2 plus a multiple of 1, which has three different ones."""
-    rng = np.random.default_rng(4)
-    left, right = rng.random((2, 300)), rng.random((2, 300))
-    matrix = left.T @ right - np.eye(300)
-    expected = np.append(np.linalg.eigvals(right @ left.T) - 1, -1)
-    found = extreme_eigenvalues(lambda h: matrix @ h, 300)
-    for value in expected:
-        assert abs(found - value).min() < 1e-9 * abs(expected).max()
 
 
 def test_two_thousand_cells_have_a_step():
