@@ -118,7 +118,7 @@ def backprop(
     total, what = backprop.epochs * len(x), "back-propagation"
     with (
         enough_threads(flop),
-        progress_bar(total, what=what, unit="img", wanted=progress) as add,
+        progress_bar(total, what=what, unit="img", show=progress) as add,
     ):
         step = _optimizer(learning, backprop, math.ceil(len(x) / batch_size))
         for epoch in range(1, backprop.epochs + 1):

@@ -14,7 +14,7 @@ from fastpath.commands.flags import Backprop
 from fastpath.commands.report import report
 from fastpath.commands.train import changed
 from fastpath.data import datasets
-from fastpath.data.defaults import defaults_for, taken
+from fastpath.data.defaults import defaults_for, source_of_defaults
 from fastpath.runs import storage
 from fastpath.runs.execute import described
 from fastpath.runs.folder import BACKPROP, write
@@ -69,7 +69,7 @@ def backprop(command: Backprop) -> None:
         }
         _save(command.out, trained, split, config, metrics)
     report(metrics)
-    print(taken(images))
+    print(source_of_defaults(images))
     if command.out is not None:
         print(f"saved to {command.out}")
 

@@ -11,7 +11,7 @@ from fastpath.commands.report import report
 from fastpath.competition import KINDS, Ranking, Rule
 from fastpath.compute import Compute
 from fastpath.data import datasets
-from fastpath.data.defaults import Defaults, defaults_for, taken
+from fastpath.data.defaults import Defaults, defaults_for, source_of_defaults
 from fastpath.layers import DenseSettings
 from fastpath.readout import LOSSES, Readout
 from fastpath.runs import storage
@@ -20,7 +20,7 @@ from fastpath.runs.execute import execute, save
 from fastpath.training import distributed, tensorboard
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.loop import checked_size
-from neurodyn.flags import refuse_in_vain
+from neurodyn.flags import refuse_without_effect
 
 RANKING = "ranking"  # the competition where none is given
 
@@ -108,7 +108,7 @@ def train(command: Train) -> None:
     images = datasets.load(command.data, command.data_root)
     num_images = len(images.x_train) - command.validation
     config = configured(command, images.origin, num_images if num_images > 0 else None)
-    refuse_what_is_in_vain(command, config)
+    refuse_flags_without_effect(command, config)
     if isinstance(config.competition, Rule) and config.training.epochs:
         config.competition.check(command.units)
     if command.batch_size is not None:
@@ -120,29 +120,31 @@ def train(command: Train) -> None:
     carry_out(config, images, checkpoints, command, team)
 
 
-def refuse_what_is_in_vain(command: Train, config: RunConfig) -> None:
+def refuse_flags_without_effect(command: Train, config: RunConfig) -> None:
     """Raise ValueError if a setting was given that has no effect beside the others."""
     if not config.training.epochs:
         without = (*OF_LEARNING, *("snapshots",) * bool(command.snapshots))
-        refuse_in_vain(command, without, why="with --epochs 0, where weights stay random")
+        refuse_without_effect(
+            command, without, why="with --epochs 0, where weights stay random"
+        )
     chosen, rule = command.competition or RANKING, config.competition
     settings = {name: {f.name for f in fields(other)} for name, other in KINDS.items()}
     for other, names in settings.items():
-        refuse_in_vain(
+        refuse_without_effect(
             command,
             sorted(names - settings[chosen]),
             why=f"with --competition {chosen}",
             instead=f"give --competition {other}",
         )
     if isinstance(rule, Ranking) and not rule.delta:
-        refuse_in_vain(command, ["k"], why="with --delta 0, where nothing unlearns")
+        refuse_without_effect(command, ["k"], why="with --delta 0, where nothing unlearns")
     loss = config.readout.loss
     for other in LOSSES.keys() - {loss}:
-        in_vain = {*LOSSES[other].settings} - {*LOSSES[loss].settings}
+        without_effect = {*LOSSES[other].settings} - {*LOSSES[loss].settings}
         is_default = ", the default here" * (command.head_loss is None)
-        refuse_in_vain(
+        refuse_without_effect(
             command,
-            sorted(HEAD_FLAGS[name] for name in in_vain if name in HEAD_FLAGS),
+            sorted(HEAD_FLAGS[name] for name in without_effect if name in HEAD_FLAGS),
             why=f"with --head-loss {loss}" + is_default,
             instead=f"give --head-loss {other}",
         )
@@ -175,5 +177,5 @@ def carry_out(
             return
         save(folder, trained, config, images, compute)
     report(trained.metrics)
-    print(taken(images))
+    print(source_of_defaults(images))
     print(f"saved to {folder}")

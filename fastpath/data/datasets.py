@@ -12,7 +12,7 @@ import numpy as np
 
 from fastpath.data import folders
 from fastpath.data.images import Images, check_learnable, numbered
-from neurodyn.flags import refuse_in_vain
+from neurodyn.flags import refuse_without_effect
 
 TORCHVISION = {  # by the names of its classes
     "mnist": "MNIST",
@@ -51,7 +51,7 @@ def default_root() -> Path:
 def check_root(settings: object, *names: str) -> None:
     """Raise ValueError if `data_root` is given, where none of these sets lies."""
     if not {*names} & {*TORCHVISION}:
-        refuse_in_vain(
+        refuse_without_effect(
             settings,
             ["data_root"],
             why=f"on {' and '.join(names)}, which lies elsewhere",

@@ -44,7 +44,7 @@ class Defaults:
     """The pixels that are best for it."""
 
 
-def taken(images: Images) -> str:
+def source_of_defaults(images: Images) -> str:
     """Return, as one line, whose settings an image set is learned with, and why."""
     if images.origin:
         return f"settings where none are given: those chosen for {images.origin}"
