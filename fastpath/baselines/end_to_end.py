@@ -89,8 +89,7 @@ def backprop(
     frozen
         Train only the layer of the classes, not the units.
     on_epoch_end
-        Called with the number of epochs done, from 1, and the network, which maps input
-        rates (image, pixel) to outputs (image, class).
+        Called after each epoch with its number, from 1, and `TrainedNetwork.network`.
 
     Raises
     ------

@@ -39,7 +39,7 @@ def opened(command: OfRun) -> tuple[Saved, datasets.Images, torch.device]:
     """
     device = command.ready()
     run, folder = open_run(command.run, device), command.run
-    found = datasets.found(run.data, command.data, command.data_root, folder)
+    found = datasets.load_for_run(run.data, command.data, command.data_root, folder)
     images = as_learned(found, run, folder)
     say_without_sums(folder, has_sums=run.has_sums)
     if run.test_images not in (None, images.digests["test_images"]):

@@ -46,7 +46,9 @@ def resume(command: Resume) -> None:
             "is still the same cannot be checked",
             file=sys.stderr,
         )
-    images = datasets.found(config.data, command.data, compute.data_root, command.run)
+    images = datasets.load_for_run(
+        config.data, command.data, compute.data_root, command.run
+    )
     if command.data is not None:
         config = replace(config, data=datasets.located(command.data))
     carry_out(config, images, checkpoints_of(command, command.run), compute, team)

@@ -1,4 +1,4 @@
-"""Labelled images, and the one door by which they come in: what is accepted, and how."""
+"""Labelled images, and the checks and conversions of all images that come in."""
 
 import hashlib
 import json
@@ -13,22 +13,23 @@ from jaxtyping import Int, UInt8, UInt64
 from torch import Tensor
 
 SPLITS = ("train", "test")
-LONGEST_NAME = 255  # characters of a class name, as many as a file system allows
+LONGEST_NAME = 255  # characters of a class name, the limit of file systems
 
 
 @dataclass(frozen=True, init=False)
 class Images:
     """A labelled image set: uint8 images (N, height, width, channel) and labels (N).
 
-    Labels are indices of `classes`. Arrays of any layout, tensors of PyTorch and lists are
-    accepted, and images (N, height, width) of one channel: they become arrays of the types
-    below, on which PyTorch can work.
+    Labels are indices of `classes`. Arrays of any layout, PyTorch tensors, lists, and
+    images (N, height, width) of one channel are converted to arrays of the types below,
+    whose memory PyTorch can share.
 
     Raises
     ------
     ValueError
-        If the images are no uint8 images of one size, there is not one label per image, a
-        label names no class, or a class name cannot be written to the files of a run.
+        If the images are not uint8 or of different sizes, there is not one label per image,
+        a label is no index of `classes`, or a class name cannot be written to the files of
+        a run.
     """
 
     x_train: UInt8[np.ndarray, "train height width channel"] = field(repr=False)
@@ -38,8 +39,8 @@ class Images:
     name: str
     classes: tuple[str, ...]
     origin: str = ""
-    """The known data set that it is (`datasets.NAMES`), or empty: what a file or a folder
-    is called does not count."""
+    """Name of the built-in data set (`datasets.NAMES`); empty for files and folders,
+    whatever their names."""
 
     def __init__(
         self,
@@ -81,9 +82,10 @@ class Images:
 
     @property
     def digests(self) -> dict[str, str]:
-        """What tells the training images, and the test images, from all others.
+        """SHA-256 sums that identify the training set and the test set.
 
-        The first is of images and labels alone, as runs of older versions noted it.
+        The sum of the training set covers only images and labels, as in runs of older
+        versions. The sum of the test set also covers the shape and the class names.
         """
         named = json.dumps([self.shape, self.classes]).encode()
         return {
@@ -101,13 +103,13 @@ def _digest(*arrays: np.ndarray, more: bytes = b"") -> str:
 
 
 def check_names(classes: tuple[str, ...]) -> None:
-    """Raise ValueError if a class name could not be written to the files of a run."""
+    """Raise ValueError if class names cannot be written to files, or are not unique."""
     for name in classes:
         if not 1 <= len(name) <= LONGEST_NAME or not _is_text(name):
-            shown = ascii(name if len(name) < 60 else f"{name[:60]}...")
+            quoted = ascii(name if len(name) < 60 else f"{name[:60]}...")
             raise ValueError(
-                f"{shown} cannot be the name of a class: 1 to {LONGEST_NAME} characters of "
-                "UTF-8 text without control characters are needed; rename it"
+                f"{quoted} cannot be the name of a class: 1 to {LONGEST_NAME} characters "
+                "of UTF-8 text without control characters are needed; rename it"
             )
     if len(set(classes)) < len(classes):
         twice = next(name for name in classes if classes.count(name) > 1)
@@ -134,12 +136,12 @@ def _labelled(
 
 
 def _is_text(name: str) -> bool:
-    """Tell whether a name has neither control characters nor bytes that are not UTF-8."""
+    """Tell whether a name is valid UTF-8 without control characters."""
     return not {unicodedata.category(letter) for letter in name} & {"Cc", "Cs"}
 
 
 def _array(value: Any, what: str) -> np.ndarray:
-    """Return what was given as an array; a mask that hides something is not dropped."""
+    """Return an array, a tensor or a list as an array; refuse masked values."""
     if isinstance(value, Tensor):
         value = value.detach().cpu()
         value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
@@ -151,7 +153,7 @@ def _array(value: Any, what: str) -> np.ndarray:
 
 
 def as_pixels(value: Any, what: str) -> UInt8[np.ndarray, "image height width channel"]:
-    """Return images as PyTorch can share them, with an axis of channels."""
+    """Return uint8 images with an axis of channels, in memory that PyTorch can share."""
     x = _array(value, what)
     if x.dtype != np.uint8:
         raise ValueError(_not_uint8(x, what))
@@ -180,12 +182,12 @@ def _not_uint8(x: np.ndarray, what: str) -> str:
 
 
 def labels(value: Any, what: str) -> UInt64[np.ndarray, " image"]:
-    """Return labels, of any type of integers, unchanged.
+    """Return integer labels as uint64.
 
     Raises
     ------
     ValueError
-        If they are no integers of 0 and more, or not one per image.
+        If labels are not integers of 0 or more, or not one per image.
     """
     y = _array(value, what)
     if y.ndim == 2:
@@ -208,10 +210,10 @@ def labels(value: Any, what: str) -> UInt64[np.ndarray, " image"]:
 def numbered(
     y_train: Any, y_test: Any
 ) -> tuple[tuple[str, ...], Int[np.ndarray, " train"], Int[np.ndarray, " test"]]:
-    """Return names of the classes that occur in labels, and the labels as their indices.
+    """Return the class names of labels without names, and the labels as indices of them.
 
-    A class is named by its label: 0 and 140000 become 0 and 1, of the classes "0" and
-    "140000".
+    Each label that occurs names a class: the labels 0 and 140000 become the indices 0 and
+    1 of the classes "0" and "140000".
     """
     train, test = labels(y_train, "y_train"), labels(y_test, "y_test")
     names, joined = np.unique(np.concatenate([train, test]), return_inverse=True)
@@ -219,11 +221,11 @@ def numbered(
 
 
 def check_learnable(images: Images) -> None:
-    """Raise ValueError if a label of a test image is that of no training image."""
+    """Raise ValueError if a label of the test images is missing in the training images."""
     if unseen := sorted({*images.y_test.tolist()} - {*images.y_train.tolist()}):
         names = [images.classes[label] for label in unseen]
-        shown = ", ".join(names[:5]) + ", ..." * (len(names) > 5)
+        listed = ", ".join(names[:5]) + ", ..." * (len(names) > 5)
         raise ValueError(
-            f"labels that the training images do not have are in y_test ({shown}): nobody "
+            f"labels that the training images do not have are in y_test ({listed}): nobody "
             "can learn them; if it is meant so, name all classes in an array 'classes'"
         )
