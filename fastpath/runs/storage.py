@@ -69,8 +69,8 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
         existing = [name for name in files_of_run if (folder / name).exists()]
         if existing and not overwrite:
             raise ValueError(
-                f"{folder} already holds a run ({', '.join(existing)}): choose another --out, "
-                "or give --overwrite to replace it"
+                f"{folder} already holds a run ({', '.join(existing)}): choose another "
+                "--out, or give --overwrite to replace it"
             )
         check_writable(folder)
         with alone(folder):
