@@ -119,10 +119,10 @@ def check_names(classes: tuple[str, ...]) -> None:
 
 
 def _labelled(
-    images: Any, given: Any, split: str, num_classes: int
+    images: Any, values: Any, split: str, num_classes: int
 ) -> tuple[UInt8[np.ndarray, "image height width channel"], Int[np.ndarray, " image"]]:
     """Return images and their labels as `Images` holds them."""
-    x, y = as_pixels(images, f"x_{split}"), labels(given, f"y_{split}")
+    x, y = as_pixels(images, f"x_{split}"), labels(values, f"y_{split}")
     if len(y) != len(x):
         raise ValueError(
             f"y_{split} has shape {y.shape}: one label per image, ({len(x)},), is needed"
@@ -140,48 +140,48 @@ def _is_text(name: str) -> bool:
     return not {unicodedata.category(letter) for letter in name} & {"Cc", "Cs"}
 
 
-def _array(value: Any, what: str) -> np.ndarray:
+def _array(value: Any, name: str) -> np.ndarray:
     """Return an array, a tensor or a list as an array; refuse masked values."""
     if isinstance(value, Tensor):
         value = value.detach().cpu()
         value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     if np.ma.is_masked(value):
         raise ValueError(
-            f"{what} has masked values: fill them, or leave those images out, first"
+            f"{name} has masked values: fill them, or leave those images out, first"
         )
     return np.asarray(value)
 
 
-def as_pixels(value: Any, what: str) -> UInt8[np.ndarray, "image height width channel"]:
+def as_pixels(value: Any, name: str) -> UInt8[np.ndarray, "image height width channel"]:
     """Return uint8 images with an axis of channels, in memory that PyTorch can share."""
-    x = _array(value, what)
+    x = _array(value, name)
     if x.dtype != np.uint8:
-        raise ValueError(_not_uint8(x, what))
+        raise ValueError(_not_uint8(x, name))
     if x.ndim not in (3, 4) or 0 in x.shape:
         raise ValueError(
-            f"{what} has shape {x.shape}: (image, height, width) or (image, height, "
+            f"{name} has shape {x.shape}: (image, height, width) or (image, height, "
             "width, channel) is needed, none of them 0"
         )
     if x.ndim == 4 and x.shape[1] <= 4 < min(x.shape[2:]):
         raise ValueError(
-            f"{what} has shape {x.shape}, which looks like channels first: (image, height, "
+            f"{name} has shape {x.shape}, which looks like channels first: (image, height, "
             "width, channel) is needed (np.moveaxis(x, 1, -1))"
         )
     return np.require(x if x.ndim == 4 else x[..., None], requirements=["C", "W"])
 
 
-def _not_uint8(x: np.ndarray, what: str) -> str:
+def _not_uint8(x: np.ndarray, name: str) -> str:
     if x.dtype.kind == "f" and (wrong := np.count_nonzero(~np.isfinite(x))):
-        return f"{what} has {wrong} NaN or infinite pixels: pixels must be uint8, 0 to 255"
+        return f"{name} has {wrong} NaN or infinite pixels: pixels must be uint8, 0 to 255"
     cure = "for floats in [0, 1]: np.round(255 * x).astype(np.uint8)"
     if x.dtype.kind == "b":
         cure = "for True and False: 255 * x.astype(np.uint8)"
     elif x.dtype.kind in "iuf" and x.size and x.max() > 1:
         cure = "for numbers from 0 to 255: np.round(x).astype(np.uint8)"
-    return f"{what} is {x.dtype}: pixels must be uint8, 0 to 255 ({cure})"
+    return f"{name} is {x.dtype}: pixels must be uint8, 0 to 255 ({cure})"
 
 
-def labels(value: Any, what: str) -> UInt64[np.ndarray, " image"]:
+def labels(value: Any, name: str) -> UInt64[np.ndarray, " image"]:
     """Return integer labels as uint64.
 
     Raises
@@ -189,21 +189,21 @@ def labels(value: Any, what: str) -> UInt64[np.ndarray, " image"]:
     ValueError
         If labels are not integers of 0 or more, or not one per image.
     """
-    y = _array(value, what)
+    y = _array(value, name)
     if y.ndim == 2:
         one_hot = "y[:, 0]" if y.shape[1] == 1 else "for one-hot labels: y.argmax(axis=1)"
         raise ValueError(
-            f"{what} has shape {y.shape}: one label per image is needed ({one_hot})"
+            f"{name} has shape {y.shape}: one label per image is needed ({one_hot})"
         )
     if y.dtype.kind not in "iu":
         raise ValueError(
-            f"{what} is {y.dtype}: labels must be integers, 0 and up (for whole numbers: "
+            f"{name} is {y.dtype}: labels must be integers, 0 and up (for whole numbers: "
             "y.astype(int); names go into 'classes', and labels are their indices)"
         )
     if y.ndim != 1:
-        raise ValueError(f"{what} has shape {y.shape}: one label per image is needed")
+        raise ValueError(f"{name} has shape {y.shape}: one label per image is needed")
     if (y < 0).any():
-        raise ValueError(f"{what} holds the label {y.min()}: labels start at 0")
+        raise ValueError(f"{name} holds the label {y.min()}: labels start at 0")
     return y.astype(np.uint64)
 
 

@@ -70,8 +70,8 @@ def _signs(name: str, value: Tensor) -> Int[Tensor, "_ _"]:
     signs = checks.matrix(name, value, "(1 or unit, 1 or pixel)")
     values = signs.double().unique()
     if not torch.isin(values, values.new_tensor([-1, 0, 1])).all():
-        given = signs.unique().tolist()
-        raise ValueError(f"signs are {given}: each must be 1, -1 or 0")
+        distinct = signs.unique().tolist()
+        raise ValueError(f"signs are {distinct}: each must be 1, -1 or 0")
     return signs.to(torch.int8)
 
 
