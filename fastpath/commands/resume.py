@@ -42,8 +42,8 @@ def resume(command: Resume) -> None:
         )
     if "test_images" not in before and is_main:
         print(
-            "fastpath: begun by an older version, which did not note the test set: that it "
-            "is still the same cannot be checked",
+            "fastpath: begun by an older version, which did not note the test set: whether "
+            "it is still the same cannot be checked",
             file=sys.stderr,
         )
     images = datasets.load_for_run(

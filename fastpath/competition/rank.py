@@ -76,8 +76,8 @@ def check_rank(k: int, num_units: int) -> None:
     """Raise ValueError unless there are at least k units."""
     if num_units < 2:
         raise ValueError(
-            f"units is {num_units}: a ranking needs at least 2, a winner and one that gets "
-            "-delta; add units, or choose another competition, equilibrium or soft"
+            f"units is {num_units}: a ranking needs at least 2, a winner and a unit that "
+            "gets -delta; add units, or choose another competition, equilibrium or soft"
         )
     if k > num_units:
         raise ValueError(

@@ -44,10 +44,10 @@ class Defaults:
 def source_of_defaults(images: Images) -> str:
     """Return a line that says for which data set the defaults were chosen, and why."""
     if images.origin:
-        return f"settings where none are given: those chosen for {images.origin}"
+        return f"settings not given: those chosen for {images.origin}"
     return (
-        f"settings where none are given: those of {OTHERS}, since none were chosen for "
-        f"'{images.name}' (choose by --validation)"
+        f"settings not given: those of {OTHERS}, since none were chosen for "
+        f"'{images.name}' (compare settings by --validation)"
     )
 
 

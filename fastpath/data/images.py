@@ -226,6 +226,6 @@ def check_learnable(images: Images) -> None:
         names = [images.classes[label] for label in unseen]
         listed = ", ".join(names[:5]) + ", ..." * (len(names) > 5)
         raise ValueError(
-            f"labels that the training images do not have are in y_test ({listed}): nobody "
-            "can learn them; if it is meant so, name all classes in an array 'classes'"
+            f"labels that the training images do not have are in y_test ({listed}): they "
+            "cannot be learned; if that is intended, name all classes in an array 'classes'"
         )

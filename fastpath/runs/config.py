@@ -178,12 +178,12 @@ def check_names(
         unknown += [prefix + key for key in settings if key not in names]
         missing += [prefix + key for key in names if key not in settings]
     if unknown or missing:
-        wrote = f"fastpath {version}" if version else "a version that noted no number"
+        wrote = f"fastpath {version}" if version else "a version without a number"
         raise ValueError(
             f"{path} has the settings of another version: unknown here: "
             f"{', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}. It "
             f"was written by {wrote}, this is fastpath {__version__}: use that "
-            "one, or train anew"
+            "version, or train anew"
         )
 
 

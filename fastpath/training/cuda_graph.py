@@ -44,8 +44,8 @@ class CapturedEpoch:
 
     def __init__(self, epoch: Epoch, num: int, changed: Sequence[Tensor]) -> None:
         if not changed or not changed[0].is_cuda:
-            where = f"on '{changed[0].device}'" if changed else "nowhere"
-            raise ValueError(f"what the epoch changes is {where}: a CUDA device is needed")
+            where = f"on '{changed[0].device}'" if changed else "empty"
+            raise ValueError(f"changed is {where}: tensors on a CUDA device are needed")
         device = changed[0].device
         self._order = torch.arange(num, device=device)
         self._lr = torch.zeros((), dtype=changed[0].dtype, device=device)

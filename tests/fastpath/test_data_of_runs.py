@@ -239,11 +239,11 @@ def test_the_settings_that_were_taken_are_named_with_the_reason(
 ):
     where = ["--units", "8", "--epochs", "1", "--batch-size", "100"]
     for data, said in (
-        ("digits", "settings where none are given: those chosen for digits\n"),
+        ("digits", "settings not given: those chosen for digits\n"),
         (
             str(same_images / "mnist.npz"),
-            "settings where none are given: those of fashion_mnist, since none were chosen "
-            "for 'mnist' (choose by --validation)\n",
+            "settings not given: those of fashion_mnist, since none were chosen "
+            "for 'mnist' (compare settings by --validation)\n",
         ),
     ):
         assert source_of_defaults(datasets.load(data)) == said.strip()
