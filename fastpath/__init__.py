@@ -5,7 +5,7 @@ PyTorch and scikit-learn are loaded when something first needs them.
 
 import importlib
 
-# As `typing` has it, which takes long to import: until then Ctrl-C leaves a traceback.
+# Not from `typing`, whose import is slow: Ctrl-C during it would print a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

@@ -1,12 +1,12 @@
-"""Settings of the process that would change a number: kept out while fastpath computes.
+"""Isolation of fastpath from settings of the process that would change its numbers.
 
 PyTorch and NumPy have settings that belong to the process or to the thread, not to a call:
-autocast, inference mode, the default device, the precision of products, what happens to
-denormal numbers and to floating-point errors. A function that is `isolated` computes as if
-nobody had touched them, and leaves them as it found them, also after an exception.
+autocast, inference mode, the default device, the precision of products, the handling of
+denormal numbers and of floating-point errors. An `isolated` function computes with their
+default values. Afterwards it restores the values that it found, also after an exception.
 
-What does come in: the number of threads (sums may be rounded otherwise), and what fastpath
-itself was told (`allow_tf32`).
+Two settings do have an effect: the number of threads, which may change the rounding of
+sums, and `allow_tf32`.
 """
 
 import functools
@@ -26,10 +26,10 @@ OPENMP = "OMP_WAIT_POLICY"
 
 @contextmanager
 def _idle_threads_sleep() -> Iterator[None]:
-    """Let OpenMP, as it is loaded, choose that idle threads sleep and do not spin.
+    """Set the environment so that OpenMP, when it is loaded, lets idle threads sleep.
 
-    Spinning loses 15 ms at a time on a machine with other work, where the core of a thread
-    that spins is what the thread that it waits for needs. OpenMP reads this once.
+    Spinning threads cause stalls of 15 ms on a machine with other work: they occupy the
+    core that the thread they wait for needs. OpenMP reads the variable once, when it loads.
     """
     absent = OPENMP not in os.environ
     os.environ.setdefault(OPENMP, "PASSIVE")
@@ -40,7 +40,7 @@ def _idle_threads_sleep() -> Iterator[None]:
             del os.environ[OPENMP]
 
 
-# Where nobody has loaded PyTorch, and OpenMP with it, this is a command.
+# If nothing has loaded PyTorch yet, and OpenMP with it, this process runs a command.
 with nullcontext() if "torch" in sys.modules else _idle_threads_sleep():
     import torch
 
@@ -52,18 +52,18 @@ NUMPY: dict[str, Any] = {
     "invalid": "warn",
 }
 LEAST = sys.float_info.min
-# How many functions watch the calls of PyTorch, of which the default device is one.
+# Number of modes that intercept the calls of PyTorch; a default device is such a mode.
 _watching = getattr(torch._C, "_len_torch_function_stack", lambda: 1)
 
 
 class _Thread(threading.local):
-    """Whether a thread is in an isolated function, and what is undone at its end."""
+    """Whether a thread is in an isolated function, and the settings to restore after it."""
 
     isolated = False
     undo: ExitStack | None = None
 
     def at_the_end(self) -> ExitStack:
-        """Return what is closed when the outermost isolated function ends."""
+        """Return the stack that closes when the outermost isolated function ends."""
         if self.undo is None:
             self.undo = ExitStack()
         return self.undo
@@ -75,14 +75,14 @@ _thread = _Thread()
 def isolated[**P, R](
     *, grad: bool | None = None, numpy: bool = False
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a function compute the same, whatever the settings of the process are.
+    """Make the result of a function independent of the settings of the process.
 
     Parameters
     ----------
     grad
-        Whether gradients are recorded while it runs; None leaves that to the caller.
+        Whether the function records gradients; None leaves that to the caller.
     numpy
-        NumPy computes too: see to its handling of floating-point errors.
+        Also isolate NumPy's handling of floating-point errors.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -111,10 +111,10 @@ def isolated[**P, R](
 
 
 def adam(parameters: Iterable[torch.Tensor], lr: float) -> torch.optim.Adam:
-    """Return an optimizer.
+    """Return an Adam optimizer; leave environment variables and warning filters alone.
 
-    The first one of a process has PyTorch load its compiler, which sets a variable of the
-    environment and adds a filter of warnings.
+    The first optimizer of a process makes PyTorch load its compiler, which sets environment
+    variables and adds a warning filter. Both are undone.
     """
     if "torch._dynamo" not in sys.modules:
         environment = dict(os.environ)
@@ -144,8 +144,8 @@ def _leave() -> None:
 
 
 def _neutralise(*, numpy: bool) -> None:
-    """Set all that may change a number to what it is in a fresh process."""
-    if torch.is_inference_mode_enabled():  # which switches gradients off, too
+    """Set every setting that may change a number to its value in a fresh process."""
+    if torch.is_inference_mode_enabled():  # switches gradients off, too
         _thread.at_the_end().enter_context(torch.inference_mode(False))
         _thread.at_the_end().enter_context(torch.no_grad())
     if _watching() and torch.empty(0).device.type != "cpu":
@@ -162,32 +162,32 @@ def _neutralise(*, numpy: bool) -> None:
 
 
 class _Precision:
-    """How products of float32 are computed: exactly, or on CUDA as tf32 where allowed.
+    """The precision of float32 products: exact, or tf32 on CUDA where it is allowed.
 
-    This belongs to the process: the first isolated function of all threads sets it, and
-    the last one gives back what was found.
+    This setting belongs to the process: the first isolated function of all threads sets it,
+    and the last isolated function to end restores it.
     """
 
     def __init__(self) -> None:
         self.tf32 = False
         self._lock = threading.Lock()
         self._inside = 0
-        self._found: list[str] | None = None
+        self._before: list[str] | None = None
 
     def enter(self) -> None:
-        """Compute as was chosen, until all that entered have left."""
+        """Set the chosen precision, until all functions that entered have left."""
         with self._lock:
             if not self._inside:
                 self._set()
             self._inside += 1
 
     def leave(self) -> None:
-        """Give back what was found, if no other thread computes."""
+        """Restore the precision from before, if no other isolated function runs."""
         with self._lock:
             self._inside -= 1
-            if not self._inside and self._found is not None:
-                _set_precisions(self._found)
-                self._found = None
+            if not self._inside and self._before is not None:
+                _set_precisions(self._before)
+                self._before = None
 
     def choose(self, tf32: bool) -> None:
         """Allow tf32 or not, from now on."""
@@ -199,44 +199,47 @@ class _Precision:
     def _set(self) -> None:
         if self.tf32 or not _exact():
             before = _set_precisions(["tf32" if self.tf32 else "ieee", "ieee"])
-            self._found = before if self._found is None else self._found
+            self._before = before if self._before is None else self._before
 
 
 def _exact() -> bool:
     try:
         return torch.get_float32_matmul_precision() == "highest"
-    except RuntimeError:  # not the same for all kinds of products
+    except RuntimeError:  # products have different precisions
         return False
 
 
-def _set_precisions(wanted: list[str]) -> list[str]:
-    """Set the precision of products on CUDA and on the CPU; return what it was."""
+def _set_precisions(new: list[str]) -> list[str]:
+    """Set the precision of products on CUDA and on the CPU; return the previous values."""
     if not hasattr(torch.backends, "fp32_precision"):  # PyTorch before 2.9
         before = torch.get_float32_matmul_precision()
         names = {"ieee": "highest", "tf32": "high"}
-        torch.set_float32_matmul_precision(names.get(wanted[0], wanted[0]))
+        torch.set_float32_matmul_precision(names.get(new[0], new[0]))
         return [before]
     on_cpu: Any = torch.backends.mkldnn
     owners = torch.backends.cuda.matmul, on_cpu.matmul
-    return [_set_precision(*pair) for pair in zip(owners, wanted, strict=True)]
+    return [_set_precision(*pair) for pair in zip(owners, new, strict=True)]
 
 
-def _set_precision(owner: Any, wanted: str) -> str:
-    """Set the precision of one kind of product; return what it was, "none" for unset."""
-    found = owner.fp32_precision
+def _set_precision(owner: Any, new: str) -> str:
+    """Set the precision of one device's products; return the previous value.
+
+    The previous value is "none" if it was unset.
+    """
+    before = owner.fp32_precision
     owner.fp32_precision = "none"
-    inherited = owner.fp32_precision == found
-    owner.fp32_precision = wanted
-    return "none" if inherited else found
+    inherited = owner.fp32_precision == before
+    owner.fp32_precision = new
+    return "none" if inherited else before
 
 
 _precision = _Precision()
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Allow tf32 for products on CUDA: to the end of the outermost isolated function.
+    """Allow or forbid tf32 for products on CUDA.
 
-    Outside one, for the process.
+    This holds until the outermost isolated function ends; outside of any, for the process.
     """
     if _thread.isolated:
         _thread.at_the_end().callback(_precision.choose, _precision.tf32)
@@ -244,9 +247,9 @@ def allow_tf32(allowed: bool) -> None:
 
 
 def use_threads(number: int) -> None:
-    """Use so many CPU threads: to the end of the outermost isolated function.
+    """Set the number of CPU threads.
 
-    Outside one, for the process.
+    This holds until the outermost isolated function ends; outside of any, for the process.
     """
     if _thread.isolated:
         _thread.at_the_end().callback(torch.set_num_threads, torch.get_num_threads())

@@ -1,8 +1,8 @@
-"""What may come in: numbers, settings, tensors, labels, and objects for a role.
+"""Checks and conversions of arguments: numbers, settings, tensors, labels, objects.
 
-What is of another type is converted where nothing is lost by it: NumPy's numbers to
-Python's, whole floats to counts, arrays to tensors, integer labels to int64. The rest is
-refused by a ValueError that says what was given and what is needed.
+Values of another type are converted if nothing is lost: NumPy numbers to Python numbers,
+whole floats to counts, arrays to tensors, integer labels to int64. All others are refused
+by a ValueError that names the value and the values allowed.
 """
 
 import math
@@ -18,19 +18,19 @@ from torch import Tensor
 FORMATS = (torch.float32, torch.float64, torch.bfloat16)
 
 
-def fields(settings: object, **wanted: Callable[[str, Any], Any]) -> None:
-    """Replace fields of a frozen dataclass by what their checks return."""
-    for name, check in wanted.items():
+def fields(settings: object, **check_of: Callable[[str, Any], Any]) -> None:
+    """Replace fields of a frozen dataclass by the return values of their checks."""
+    for name, check in check_of.items():
         object.__setattr__(settings, name, check(name, getattr(settings, name)))
 
 
 def number(name: str, value: Any) -> float | int:
-    """Return a real number as Python's own: int or float, whichever it is.
+    """Return a real number as a Python int or float.
 
     Raises
     ------
     ValueError
-        If it is none, but a string, a truth value, an array, ...
+        If the value is no number but a string, a truth value, an array, ...
     """
     if type(value) in (float, int):
         return value
@@ -43,7 +43,7 @@ def number(name: str, value: Any) -> float | int:
 
 
 def without_unit(name: str, value: Any) -> None:
-    """Raise ValueError for a quantity of Brian2, whose unit would be dropped."""
+    """Raise ValueError for a Brian2 quantity, whose unit would be dropped."""
     if not getattr(value, "is_dimensionless", True):
         raise ValueError(
             f"{name} is {' '.join(str(value).split())[:60]}: here nothing has a unit, so "
@@ -52,19 +52,19 @@ def without_unit(name: str, value: Any) -> None:
 
 
 def whole(name: str, value: Any) -> int:
-    """Return a whole number as int; a float counts where it is whole.
+    """Return a whole number as int; whole floats are converted.
 
     Raises
     ------
     ValueError
-        If it is no number, or not whole.
+        If the value is no number, or not whole.
     """
     if type(value) is int:
         return value
-    found = number(name, value)
-    if not math.isfinite(found) or found != int(found):
-        raise ValueError(f"{name} is {found}: a whole number is needed")
-    return int(found)
+    converted = number(name, value)
+    if not math.isfinite(converted) or converted != int(converted):
+        raise ValueError(f"{name} is {converted}: a whole number is needed")
+    return int(converted)
 
 
 def count(name: str, value: Any, *, least: int = 1) -> int:
@@ -73,26 +73,26 @@ def count(name: str, value: Any, *, least: int = 1) -> int:
     Raises
     ------
     ValueError
-        If it is no whole number, or less than `least`.
+        If the value is no whole number, or less than `least`.
     """
-    found = whole(name, value)
-    if found < least:
-        raise ValueError(f"{name} is {found}: at least {least} is needed")
-    return found
+    converted = whole(name, value)
+    if converted < least:
+        raise ValueError(f"{name} is {converted}: at least {least} is needed")
+    return converted
 
 
 def seed(name: str, value: Any) -> int:
-    """Return a seed of random numbers as int.
+    """Return a seed as int.
 
     Raises
     ------
     ValueError
-        If it is no whole number from 0 to 2^63 − 1.
+        If the value is no whole number from 0 to 2^63 − 1.
     """
-    found = whole(name, value)
-    if not 0 <= found < 2**63:
-        raise ValueError(f"{name} is {found}: 0 to 2^63 - 1 is needed")
-    return found
+    converted = whole(name, value)
+    if not 0 <= converted < 2**63:
+        raise ValueError(f"{name} is {converted}: 0 to 2^63 - 1 is needed")
+    return converted
 
 
 def positive(name: str, value: Any) -> float | int:
@@ -101,21 +101,21 @@ def positive(name: str, value: Any) -> float | int:
     Raises
     ------
     ValueError
-        If it is none.
+        If the value is no such number.
     """
-    found = number(name, value)
-    if not (found > 0 and math.isfinite(found)):
-        raise ValueError(f"{name} is {found}: it must be positive and finite")
-    return found
+    converted = number(name, value)
+    if not (converted > 0 and math.isfinite(converted)):
+        raise ValueError(f"{name} is {converted}: it must be positive and finite")
+    return converted
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return a truth value as bool; 0 and 1 count as such.
+    """Return a truth value as bool; the integers 0 and 1 are converted.
 
     Raises
     ------
     ValueError
-        If it is none: strings like "no" are not.
+        If the value is anything else, such as the string "no".
     """
     if isinstance(value, bool | np.bool_ | Integral) and value in (0, 1):
         return bool(value)
@@ -123,16 +123,13 @@ def flag(name: str, value: Any) -> bool:
 
 
 def one_of(*allowed: str | None) -> Callable[[str, Any], Any]:
-    """Return a check that lets these values pass.
-
-    The check raises ValueError for others.
-    """
+    """Return a check that raises ValueError for all but these values."""
 
     def check(name: str, value: Any) -> str | None:
         if (value is None or isinstance(value, str)) and value in allowed:
             return value
-        known = ", ".join(map(repr, allowed))
-        raise ValueError(f"{name} is {quoted(value)}: give one of {known}")
+        listed = ", ".join(map(repr, allowed))
+        raise ValueError(f"{name} is {quoted(value)}: give one of {listed}")
 
     return check
 
@@ -143,7 +140,7 @@ def instance[Kind](name: str, value: Any, kind: type[Kind]) -> Kind:
     Raises
     ------
     ValueError
-        If it is something else, or a class.
+        If the value is of another class, or a class itself.
     """
     _refuse_class(name, value)
     if isinstance(value, kind):
@@ -158,12 +155,12 @@ def optional[Kind](name: str, value: Any, kind: type[Kind]) -> Kind | None:
 
 
 def competition(value: Any) -> Callable[[Tensor], Tensor]:
-    """Return what decides who learns: any function of the drives.
+    """Return a competition: any function of the drives (image, unit).
 
     Raises
     ------
     ValueError
-        If it cannot be called, or is a class.
+        If the value is not callable, or a class.
     """
     _refuse_class("competition", value)
     if not callable(value):
@@ -175,12 +172,12 @@ def competition(value: Any) -> Callable[[Tensor], Tensor]:
 
 
 def generator(value: Any) -> torch.Generator:
-    """Return the source of all random numbers, which lies on the CPU.
+    """Return a PyTorch generator of random numbers on the CPU.
 
     Raises
     ------
     ValueError
-        If it is no generator of PyTorch, or on another device.
+        If the value is no `torch.Generator`, or on another device.
     """
     if isinstance(value, torch.Generator) and value.device.type == "cpu":
         return value
@@ -197,20 +194,20 @@ def tensor(name: str, value: Any) -> Tensor:
     Raises
     ------
     ValueError
-        If it is neither, or not of real numbers, or some of it is masked.
+        If the value is neither a tensor nor an array, not real, or partly masked.
     """
-    if isinstance(value, Tensor):  # also a parameter, an image of torchvision
-        found = value if type(value) is Tensor else value.as_subclass(Tensor)
+    if isinstance(value, Tensor):  # or a subclass: a parameter, a torchvision image
+        converted = value if type(value) is Tensor else value.as_subclass(Tensor)
     elif isinstance(value, np.ndarray):
         without_unit(name, value)
-        found = _from_array(name, value)
+        converted = _from_array(name, value)
     else:
         _refuse_class(name, value)
         raise ValueError(f"{name} is {quoted(value)}: a tensor or a NumPy array is needed")
-    if found.is_complex() or found.layout != torch.strided:
-        kind = found.dtype if found.is_complex() else found.layout
+    if converted.is_complex() or converted.layout != torch.strided:
+        kind = converted.dtype if converted.is_complex() else converted.layout
         raise ValueError(f"{name} is {kind}: a dense tensor of real numbers is needed")
-    return found
+    return converted
 
 
 def _from_array(name: str, array: np.ndarray) -> Tensor:
@@ -231,17 +228,17 @@ def _from_array(name: str, array: np.ndarray) -> Tensor:
 
 
 def matrix(name: str, value: Any, dims: str) -> Tensor:
-    """Return a tensor of two dims, such as "(image, unit)".
+    """Return a tensor of two dims, named by `dims`, such as "(image, unit)".
 
     Raises
     ------
     ValueError
-        If it is none.
+        If the value is no such tensor.
     """
-    found = tensor(name, value)
-    if found.ndim != 2:
-        raise ValueError(f"{name} has shape {tuple(found.shape)}: {dims} is needed")
-    return found
+    converted = tensor(name, value)
+    if converted.ndim != 2:
+        raise ValueError(f"{name} has shape {tuple(converted.shape)}: {dims} is needed")
+    return converted
 
 
 def floats(name: str, value: Any, dims: str) -> Float[Tensor, "_ _"]:
@@ -250,12 +247,12 @@ def floats(name: str, value: Any, dims: str) -> Float[Tensor, "_ _"]:
     Raises
     ------
     ValueError
-        If it is none.
+        If the value is no such tensor.
     """
-    found = matrix(name, value, dims)
-    if not found.is_floating_point():
-        raise ValueError(f"{name} is {found.dtype}: floating point is needed")
-    return found
+    converted = matrix(name, value, dims)
+    if not converted.is_floating_point():
+        raise ValueError(f"{name} is {converted.dtype}: floating point is needed")
+    return converted
 
 
 def weights(value: Any) -> Float[Tensor, "unit pixel"]:
@@ -264,42 +261,42 @@ def weights(value: Any) -> Float[Tensor, "unit pixel"]:
     Raises
     ------
     ValueError
-        If they are no finite (unit, pixel) matrix, or of a number format that has too
-        small a range, or holds no fractions.
+        If the value is no finite (unit, pixel) matrix, or of another number format than
+        float32, float64 or bfloat16.
     """
-    found = tensor("weights", value)
-    if found.dtype not in FORMATS:
+    converted = tensor("weights", value)
+    if converted.dtype not in FORMATS:
         raise ValueError(
-            f"weights are {found.dtype}: float32 or float64 is needed (weights.float())"
+            f"weights are {converted.dtype}: float32 or float64 is needed (weights.float())"
         )
-    if found.ndim != 2 or not found.numel() or not found.isfinite().all():
+    if converted.ndim != 2 or not converted.numel() or not converted.isfinite().all():
         raise ValueError(
-            f"weights of shape {tuple(found.shape)}: a finite (unit, pixel) matrix is "
+            f"weights of shape {tuple(converted.shape)}: a finite (unit, pixel) matrix is "
             "needed"
         )
-    return found
+    return converted
 
 
 def images(name: str, value: Any) -> Num[Tensor, "image *shape"]:
-    """Return images: uint8 pixels, or the rates of a layer below, at least one.
+    """Return one or more images: uint8 pixels, or floating-point rates of a layer below.
 
     Raises
     ------
     ValueError
-        If they are something else.
+        If the value has another type, fewer than two dims, or no elements.
     """
-    found = tensor(name, value)
-    if found.ndim < 2 or not found.numel():
+    x = tensor(name, value)
+    if x.ndim < 2 or not x.numel():
         raise ValueError(
-            f"{name} has shape {tuple(found.shape)}: (image, pixel) or (image, height, "
+            f"{name} has shape {tuple(x.shape)}: (image, pixel) or (image, height, "
             "width, channel) is needed, none of them 0"
         )
-    if found.dtype != torch.uint8 and not found.is_floating_point():
+    if x.dtype != torch.uint8 and not x.is_floating_point():
         raise ValueError(
-            f"{name}: the images are {found.dtype}: uint8 is needed, 0 to 255, or floating "
+            f"{name}: the images are {x.dtype}: uint8 is needed, 0 to 255, or floating "
             "point for the rates of a layer below"
         )
-    return found
+    return x
 
 
 def labels(
@@ -310,31 +307,31 @@ def labels(
     Raises
     ------
     ValueError
-        If they are no integers, not one for each image, or not in 0..num_classes − 1.
+        If labels are no integers, not one per image, or not in 0..num_classes − 1.
     """
-    found = tensor(name, value)
-    if found.is_floating_point() or found.dtype == torch.bool:
-        raise ValueError(f"{name} is {found.dtype}: labels must be integers, 0 and up")
-    if found.shape != (num_images,):
+    y = tensor(name, value)
+    if y.is_floating_point() or y.dtype == torch.bool:
+        raise ValueError(f"{name} is {y.dtype}: labels must be integers, 0 and up")
+    if y.shape != (num_images,):
         raise ValueError(
-            f"{name} has shape {tuple(found.shape)}: one label per image, ({num_images},), "
+            f"{name} has shape {tuple(y.shape)}: one label per image, ({num_images},), "
             "is needed (of one-hot labels: argmax)"
         )
     if not num_images:
         raise ValueError(f"{name} is empty: at least one image is needed")
-    found = found.long()
+    y = y.long()
     if num_classes is not None:
-        least, most = found.min().item(), found.max().item()
+        least, most = y.min().item(), y.max().item()
         if least < 0 or most >= num_classes:
             raise ValueError(
                 f"{name} holds labels from {least} to {most}, but there are {num_classes} "
                 f"classes: 0 to {num_classes - 1} is needed"
             )
-    return found
+    return y
 
 
 def pixels(x: Tensor, weights: Tensor) -> None:
-    """Raise ValueError unless images and weights are matrices of as many pixels."""
+    """Raise ValueError unless images and weights are matrices with the same pixels."""
     if x.ndim == 2 and x.shape[1] == weights.shape[1]:
         return
     if x.ndim != 2:
@@ -348,21 +345,22 @@ def pixels(x: Tensor, weights: Tensor) -> None:
 
 
 def mean_image(value: Any, flat: Num[Tensor, "image pixel"]) -> Float[Tensor, " _"]:
-    """Return the mean image that `Preprocess.fit` returned, for these flattened images.
+    """Return a mean image that fits these flattened images.
 
     Raises
     ------
     ValueError
-        If it is not of floating point, not one number for each pixel, or elsewhere.
+        If the mean is not floating point, has another number of pixels, or lies on another
+        device than the images.
     """
-    found = tensor("mean", value)
-    if not found.is_floating_point() or found.shape != flat.shape[1:]:
+    mean = tensor("mean", value)
+    if not mean.is_floating_point() or mean.shape != flat.shape[1:]:
         raise ValueError(
-            f"the mean image is {found.dtype} of shape {tuple(found.shape)}: floating "
+            f"the mean image is {mean.dtype} of shape {tuple(mean.shape)}: floating "
             f"point of shape ({flat.shape[1]},) is needed, as Preprocess.fit returns it"
         )
-    same_device("the mean image", found, "the images", flat)
-    return found
+    same_device("the mean image", mean, "the images", flat)
+    return mean
 
 
 def same_device(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
@@ -383,7 +381,7 @@ def _refuse_class(name: str, value: Any) -> None:
 
 
 def quoted(value: Any) -> str:
-    """Return a value for a message, with its type where that is what is wrong."""
+    """Return a value for a message, with its type unless it is a string, bool or None."""
     if isinstance(value, str | bool | None):
         return repr(value)
     if isinstance(value, Tensor | np.ndarray):

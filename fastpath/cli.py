@@ -1,6 +1,6 @@
 """The command `fastpath`: train, resume, evaluate, predict, plot, backprop, export.
 
-What it does is in `fastpath.commands`.
+The work of each sub-command is in `fastpath.commands`.
 """
 
 import sys
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 try:
     from neurodyn import exits
-except KeyboardInterrupt:  # so early, nothing else says it in one line
+except KeyboardInterrupt:  # before `exits` can report it in one line
     print("fastpath: interrupted; nothing was saved", file=sys.stderr)
     sys.exit(130)
 
@@ -24,13 +24,13 @@ def main(args: Sequence[str] | None = None) -> None:
         summary = (__doc__ or "").partition("\n")[0]
         command = parsed(Command, args, prog="fastpath", description=summary)
         loaded = exits.at_once("fastpath")
-        work, run = _loaded(command)  # which takes seconds
+        work, run = _loaded(command)  # takes seconds
         loaded()
         run(command, work, end)
 
 
 def _loaded(command: object) -> tuple:
-    """Return the function that does the work of a command, and what runs it."""
+    """Return the function that does the work of a command, and the one that runs it."""
     import importlib
 
     from fastpath.commands.work import run

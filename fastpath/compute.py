@@ -1,4 +1,4 @@
-"""What computes: the device, its threads, its precision, and whether a run fits into it."""
+"""The device, its threads and precision, and whether a run fits into its memory."""
 
 import os
 import sys
@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-# Loaded when they are used: the settings below are flags of commands, whose help is quick.
+# PyTorch is imported where it is used: the settings below are flags of commands, and their
+# help must be quick.
 if TYPE_CHECKING:
     import torch
 
-# A second thread costs 0.1 ms a product where threads sleep while they wait, which is the
-# time of 10 MFLOP: measured on two cores, products from 40 MFLOP a thread gain by it.
+# Waking a second thread costs 0.1 ms a product, the time of 10 MFLOP. Measured on two
+# cores, products from 40 MFLOP a thread become faster by it.
 FLOP_PER_THREAD = 40e6
 
 type Kernels = Literal["triton", "cpp", "pytorch"]
@@ -21,23 +22,23 @@ type Kernels = Literal["triton", "cpp", "pytorch"]
 
 @dataclass(frozen=True, kw_only=True)
 class Cores:
-    """Where the data lie, and how many cores work on them."""
+    """The folder of the data sets and the number of threads."""
 
     data_root: Path | None = None
-    """Where data sets lie or are downloaded to [$NEURODYN_DATA, else the user's cache]."""
+    """Folder of the data sets, and of downloads [$NEURODYN_DATA, else the user's cache]."""
     threads: int | None = None
-    """CPU threads at most; small layers use fewer, and are faster so [all cores]."""
+    """Largest number of CPU threads; small layers are faster with fewer [all cores]."""
 
     def ready(self) -> "torch.device":
         """Set the number of threads; return the CPU.
 
-        They stay so to the end of the command, or of another `isolated` function that this
-        is called in; else for the process.
+        The number holds until the outermost `isolated` function ends, such as a command;
+        outside of any, for the process.
 
         Raises
         ------
         ValueError
-            If it is none.
+            If the number of threads is no whole number, or less than 1.
         """
         import torch
 
@@ -50,22 +51,22 @@ class Cores:
 
 @dataclass(frozen=True, kw_only=True)
 class Processor(Cores):
-    """Where the data lie and what computes."""
+    """The folder of the data sets, the threads, the device and its precision."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    """What computes."""
+    """Device that computes."""
     precision: Literal["float32", "tf32"] = "float32"
-    """CUDA's matrix products: exact float32, or tf32 (10 bits of mantissa), faster."""
+    """Matrix products on CUDA: exact float32, or faster tf32 (10 bits of mantissa)."""
 
     def ready(self) -> "torch.device":
-        """Check that the device is there; set its precision and the number of threads.
+        """Check that the device exists; set its precision and the number of threads.
 
-        They stay so as `Cores.ready` says.
+        Both hold as long as `Cores.ready` says.
 
         Raises
         ------
         ValueError
-            If there is no such device, or a setting is not possible on it.
+            If there is no such device, or it does not support a setting.
         """
         import torch
 
@@ -93,13 +94,13 @@ class Processor(Cores):
 
 @dataclass(frozen=True, kw_only=True)
 class Compute(Processor):
-    """Where the data lie and what computes, learning by the local rule included."""
+    """The settings of `Processor`, and the kernels that learn by the local rule."""
 
     kernels: Kernels | None = None
-    """What computes the rest of a step; they round otherwise [the fastest there is]."""
+    """Kernels of a learning step; each rounds differently [the fastest available]."""
 
     def ready(self) -> "torch.device":
-        """Check that device and kernels are there; see `Processor.ready`."""
+        """Check that the device and the kernels are available; see `Processor.ready`."""
         import torch
 
         from fastpath.kernels import choose
@@ -121,7 +122,7 @@ def num_cores() -> int:
 
 @contextmanager
 def enough_threads(flop: float | int) -> Iterator[None]:
-    """Use as many threads as pay for products of this size, of those that are allowed."""
+    """Limit the threads to the number that makes products of this size faster."""
     import torch
 
     allowed = torch.get_num_threads()
@@ -133,7 +134,7 @@ def enough_threads(flop: float | int) -> Iterator[None]:
 
 
 def free_memory(device: "torch.device") -> int | None:
-    """Return the bytes that are free on a device, or None where nothing tells."""
+    """Return the free bytes of a device, or None if they are unknown."""
     if device.type == "cuda":
         import torch
 
@@ -147,19 +148,19 @@ def free_memory(device: "torch.device") -> int | None:
 
 
 def check_memory(needed: dict[str, int], advice: str, device: "torch.device") -> None:
-    """Refuse what does not fit, before it costs anything.
+    """Raise ValueError if the device has less free memory than a run needs.
 
     Parameters
     ----------
     needed
-        Bytes of each large thing that must be held at once, by its name.
+        Bytes of each large object that must be in memory at the same time, by its name.
     advice
-        What to lower, as the end of a sentence.
+        How to need less, as the end of a sentence: "lower the number of units".
 
     Raises
     ------
     ValueError
-        If the sum is more than what is free on the device.
+        If the sum exceeds the free memory.
     """
     free = free_memory(device)
     total = sum(needed.values())

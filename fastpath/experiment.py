@@ -1,7 +1,7 @@
-"""One whole experiment: a data set, a layer trained without labels, its readout.
+"""One experiment: a data set, a layer trained without labels, its readout.
 
-The test set is looked at once, when everything is decided. Choices are made on a
-validation split of the training set, and then the test set is not looked at at all.
+The test set is scored once, when all settings are decided. Settings are compared on a
+validation split of the training set; such an experiment does not use the test set at all.
 """
 
 import functools
@@ -45,7 +45,7 @@ from fastpath.training.loop import Training, train
 
 @dataclass(frozen=True)
 class Split:
-    """The images a result is learned from, and those it is scored on."""
+    """The images to learn from, and the images to score on."""
 
     x_train: Num[Tensor, "train *shape"]
     y_train: Int[Tensor, " train"]
@@ -67,7 +67,7 @@ class Split:
             )
 
     def check_classes(self, num_classes: int) -> None:
-        """Raise ValueError unless all labels name one of so many classes, and these fit."""
+        """Raise ValueError if a label is not below `num_classes`, or memory too small."""
         num_classes = checks.count("num_classes", num_classes)
         for name, y in (("y_train", self.y_train), ("y_eval", self.y_eval)):
             checks.labels(name, y, num_images=len(y), num_classes=num_classes)
@@ -90,12 +90,15 @@ def split(
     generator: torch.Generator,
     device: torch.device | str = "cpu",
 ) -> Split:
-    """Score on the test set, or on `validation` random images taken from the training set.
+    """Return the images to learn from and to score on.
+
+    The images to score on are the test set, or, if `validation` is not 0, that many random
+    images taken from the training set.
 
     Raises
     ------
     ValueError
-        If the validation split leaves nothing to learn from.
+        If the validation split leaves no image to learn from.
     """
     images = checks.instance("images", images, datasets.Images)
     validation = checks.whole("validation", validation)
@@ -110,15 +113,15 @@ def split(
     )
     if validation:
         order = torch.randperm(len(x), generator=generator)
-        held_out, kept = order[:validation], order[validation:]
-        x, y, x_eval, y_eval = x[kept], y[kept], x[held_out], y[held_out]
+        held_out, rest = order[:validation], order[validation:]
+        x, y, x_eval, y_eval = x[rest], y[rest], x[held_out], y[held_out]
     tensors = (tensor.to(device) for tensor in (x, y, x_eval, y_eval))
     return Split(*tensors, scored_on="validation" if validation else "test")
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained layer with all that is needed to score another image."""
+    """A trained layer with its preprocessing and readout, and the history of training."""
 
     layer: Layer
     preprocess: FittedPreprocess
@@ -127,7 +130,7 @@ class Trained:
     history: xr.Dataset
     metrics: dict[str, Any]
     snapshots: xr.Dataset | None = None
-    """Receptive fields as they formed, if they were kept."""
+    """Receptive fields at some epochs, if they were kept: see `Snapshots.as_dataset`."""
 
     @property
     def weights(self) -> Float[Tensor, "unit pixel"]:
@@ -152,15 +155,15 @@ def learn(
 ) -> Trained:
     """Train a layer without labels, then its readout; score it once.
 
-    All random numbers (start, order of images, order of the readout) come from
-    `generator`: the same seed gives the same result on the same machine with the same
-    number of threads. With `checkpoints`, a call like one that was interrupted goes on
-    from where that had saved, to the same result.
+    All random numbers (initial weights, order of the images in training and in the readout)
+    come from `generator`. The same seed gives the same result on the same machine with the
+    same number of threads. With `checkpoints`, repeating an interrupted call continues from
+    its last checkpoint, to the same result.
 
     Raises
     ------
     ValueError
-        If a label names none of the classes, or as `learn_features`.
+        If a label is not below `num_classes`, or as `learn_features`.
     """
     _check_settings(split, training=training, preprocess=preprocess, readout=readout)
     split.check_classes(num_classes)
@@ -209,7 +212,7 @@ def learn_features(
     Raises
     ------
     ValueError
-        If the images are all alike, do not fit into memory, or as `train`.
+        If all images are alike, or do not fit into memory, or as `train`.
     """
     _check_settings(split, layer=layer, training=training, preprocess=preprocess)
     x = split.x_train
@@ -250,7 +253,7 @@ def finish(
     generator: torch.Generator,
     progress: bool = True,
 ) -> Trained:
-    """Train and score the readout of a trained layer; add its course to the history."""
+    """Train and score the readout of a trained layer; add its epochs to the history."""
     split.check_classes(num_classes)
     log = ReadoutLog()
     (head, errors), seconds = timed(
@@ -276,8 +279,8 @@ def finish(
 
 
 def _check_settings(split: Split, **settings: Any) -> None:
-    """Raise ValueError unless these are what their names say, before it costs anything."""
-    kinds: dict[str, Any] = {
+    """Raise ValueError unless each setting is of the class that its name stands for."""
+    classes: dict[str, Any] = {
         "layer": LayerSettings,
         "training": Training,
         "preprocess": Preprocess,
@@ -285,13 +288,13 @@ def _check_settings(split: Split, **settings: Any) -> None:
     }
     checks.instance("split", split, Split)
     for name, value in settings.items():
-        checks.instance(name, value, kinds[name])
+        checks.instance(name, value, classes[name])
 
 
 def needed_memory(
     layer: LayerSettings, input_shape: tuple[int, ...], *, batch_size: int
 ) -> dict[str, int]:
-    """Return the bytes that learning holds beside the images, by what holds them."""
+    """Return the bytes that learning needs besides the images, by their use."""
     return {
         **layer.memory(input_shape, batch_size=batch_size),
         "a block of features": 2 * BLOCK * 4 * layer.num_features(input_shape),
@@ -299,7 +302,7 @@ def needed_memory(
 
 
 def speed(history: xr.Dataset, num_images: int) -> dict[str, float]:
-    """Return how long training took, all parts of an interrupted one added up."""
+    """Return the seconds of training, summed over interruptions, and images per second."""
     seconds = float((num_images / history["images_per_second"]).sum())
     if not history.sizes["epoch"]:
         return {"train_seconds": 0.0}
@@ -308,7 +311,7 @@ def speed(history: xr.Dataset, num_images: int) -> dict[str, float]:
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """Return the peak memory on CUDA, or of this process; nothing where it is unknown."""
+    """Return the peak memory on CUDA, or of this process; empty if it is unknown."""
     if device.type == "cuda":
         return {"peak_megabytes": torch.cuda.max_memory_allocated(device) / 1e6}
     if find_spec("resource") is None:  # on Windows
@@ -334,8 +337,8 @@ def read_out(
 ) -> tuple[LinearHead, dict[str, float]]:
     """Train a readout of a layer; return it with its errors in percent.
 
-    `log` gets the course of its training, and the confusion of the evaluation images;
-    `on_epoch_end` is called after each epoch: see `readout.fit`.
+    `log` gets the loss and error of each epoch and the confusion matrix of the evaluation
+    images. `on_epoch_end` is called after each epoch: see `readout.fit`.
     """
     _check_settings(split, readout=readout)
     log = ReadoutLog() if log is None else log
@@ -366,10 +369,10 @@ def features(
     preprocess: FittedPreprocess,
     readout: Readout,
 ) -> Float[Tensor, "image feature"] | Streamed:
-    """Return the features of uint8 images, to be used many times.
+    """Return the features of uint8 images, for repeated use.
 
-    They are computed once, a block at a time, where they fit into half of the memory that
-    is free; elsewhere each time they are used.
+    If they fit into half of the free memory, they are computed once, a block at a time.
+    Otherwise they are computed each time they are used.
     """
     streamed = Streamed(layer, x, preprocess, readout)
     first = streamed[:1]
@@ -383,7 +386,7 @@ def features(
 
 
 def timed[Result](work: Callable[[], Result]) -> tuple[Result, float]:
-    """Return the result of `work` and the seconds it took, CUDA's included."""
+    """Return the result of `work` and its seconds, until CUDA has finished too."""
     start = time.perf_counter()
     result = work()
     if torch.cuda.is_available():

@@ -1,7 +1,7 @@
-"""A trained model as PyTorch's users know it: an `nn.Module` from images to outputs.
+"""A trained model as an `nn.Module` from images to outputs.
 
-Plain functional code, so that `torch.export` can trace it and any device can run it. The
-code of training writes in place and is faster; a test holds both to 1e-6.
+The code is functional, so that `torch.export` can trace it and any device can run it. The
+code for training writes in place and is faster. A test checks that both agree to 1e-6.
 """
 
 from collections import OrderedDict
@@ -28,14 +28,14 @@ class Preprocessing(nn.Module):
         self.register_buffer("mean", preprocess.mean.detach().clone())
 
     def forward(self, x: Num[Tensor, "image *shape"]) -> Float[Tensor, "image pixel"]:
-        """Return the input rates; uint8 counts as 0 to 1, floating point as it is."""
+        """Return the input rates; uint8 pixels are divided by 255."""
         v = x.flatten(1).to(self.mean.dtype)
         if x.dtype == torch.uint8:
             v = v / 255
         if self.steps.subtract_mean:
             v = v - self.mean
         if self.steps.center_images:
-            # Within the range of the pixels: a flat image becomes exactly 0.
+            # Clip the mean to the range of the pixels: a flat image becomes exactly 0.
             least, most = v.amin(dim=1, keepdim=True), v.amax(dim=1, keepdim=True)
             v = v - torch.minimum(torch.maximum(v.mean(dim=1, keepdim=True), least), most)
         if self.steps.unit_norm:
@@ -43,13 +43,13 @@ class Preprocessing(nn.Module):
         return v
 
     def extra_repr(self) -> str:
-        """Return the steps, for `print`."""
+        """Return the names of the steps, for `print`."""
         steps = [name for name, done in vars(self.steps).items() if done]
         return ", ".join(steps) or "none"
 
 
 class ScaledFeatures(nn.Module):
-    """Features of a layer, scaled to one sum for each image: see `Readout.scaling`."""
+    """Features of a layer, scaled to the same sum in each image: see `Readout.scaling`."""
 
     def __init__(self, features: nn.Module) -> None:
         super().__init__()
@@ -62,13 +62,13 @@ class ScaledFeatures(nn.Module):
 
 
 def features_of(layer: Encoder, readout: Readout) -> nn.Module:
-    """Return input rates to the features that a readout with these settings sees."""
+    """Return a module from input rates to the features that the readout takes."""
     features = layer.to_module(power=readout.power)
     return ScaledFeatures(features) if readout.scaling == "image" else features
 
 
 class HeadModule(nn.Module):
-    """Features to one output per class; the largest is the answer: see `LinearHead`."""
+    """Features to one output per class; the largest names the class: see `LinearHead`."""
 
     offset: Tensor
     scale: Tensor
@@ -88,7 +88,7 @@ class HeadModule(nn.Module):
         return functional.linear(scaled, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        """Return units and classes, for `print`."""
+        """Return the numbers of units and classes, for `print`."""
         return f"num_units={self.weight.shape[1]}, num_classes={self.weight.shape[0]}"
 
 
@@ -107,9 +107,9 @@ def rectified(
 def assembled(
     preprocess: FittedPreprocess, features: nn.Module, head: LinearHead | None
 ) -> nn.Sequential:
-    """Return a model with the parts `preprocess`, `features` and, if there is one, `head`.
+    """Return a model of the parts `preprocess`, `features` and, if any, `head`.
 
-    It is in evaluation mode.
+    The model is in evaluation mode.
     """
     parts = OrderedDict(preprocess=Preprocessing(preprocess), features=features)
     if head is not None:
@@ -119,5 +119,5 @@ def assembled(
 
 @isolated(grad=False)
 def outputs(model: nn.Module, x: Num[Tensor, "image *shape"]) -> Float[Tensor, "image _"]:
-    """Return what a model gives for many images, computed a block at a time."""
+    """Return the outputs of a model for many images, computed a block at a time."""
     return torch.cat([model(block) for block in x.split(BLOCK)])

@@ -1,4 +1,4 @@
-"""Pictures of a run: functions from DataArray or Dataset and Axes to Axes."""
+"""Figures of a run: functions from DataArray or Dataset and Axes to Axes."""
 
 import math
 from typing import Any
@@ -27,16 +27,16 @@ __all__ = [
     "weight_norms",
 ]
 
-# Which way up an image is shown is no matter of the caller's style.
+# Images keep their orientation, whatever the caller's style says.
 UPRIGHT: dict[str, Any] = {"origin": "upper", "aspect": "equal"}
-BETWEEN = 0.8  # gray of the lines between fields, whose own 0 is white
+BETWEEN = 0.8  # gray of the lines between fields; a weight of 0 is white
 MOST_NUMBERS = 20  # classes whose confusions are printed as numbers
 MOST_NAMES = 120  # classes whose names have room on the axes
-LONGEST_NAME = 30  # characters of it
+LONGEST_NAME = 30  # characters of a class name on the axes
 
 
 def can_show(image_shape: tuple[int, ...]) -> bool:
-    """Tell whether weights for images (height, width[, channel]) can be seen as images."""
+    """Tell whether weights for images (height, width[, channel]) can be drawn as images."""
     return len(image_shape) == 2 or (len(image_shape) == 3 and image_shape[2] in (1, 3))
 
 
@@ -50,8 +50,8 @@ def mosaic(fields: xr.DataArray, image_shape: tuple[int, ...]) -> Float[ndarray,
     Raises
     ------
     ValueError
-        If the image shape (height, width[, channel]) does not have as many pixels, or
-        another number of channels.
+        If the image shape (height, width[, channel]) has another number of pixels than the
+        weights, or neither 1 nor 3 channels.
     """
     height, width, channels = (*image_shape, 1, 1, 1)[:3]
     num_units, num_pixels = fields.sizes["unit"], fields.sizes["pixel"]
@@ -110,7 +110,7 @@ def dead_units(learning: xr.DataArray, ax: Axes | None = None) -> Axes:
 
 
 def step_size(lr: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Draw the step size (epoch)."""
+    """Draw the learning rate (epoch)."""
     ax = _over_epochs(lr, ax, color="0.1")
     ax.set(ylabel="step size ε")
     ax.set_ylim(bottom=0)
@@ -147,11 +147,11 @@ def readout_error(
 
 @isolated(numpy=True)
 def confusion(counts: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Draw the shares of answers that the images of each label got, from (label, answer).
+    """Draw a confusion matrix: each label's images by answer, in percent.
 
-    Colours rise with the root of the share: errors of a few percent are seen beside the
-    right answers. Percents are printed where the classes are few. A label without images
-    has an empty row.
+    `counts` has the numbers of images (label, answer). Colours rise with the root of the
+    percentage, so that errors of a few percent are visible beside the right answers. With
+    up to 20 classes the percentages are printed. A label without images has an empty row.
     """
     counts = counts.transpose("label", "answer")
     total = counts.sum("answer").clip(min=1)
@@ -169,7 +169,7 @@ def confusion(counts: xr.DataArray, ax: Axes | None = None) -> Axes:
 
 
 def _print(ax: Axes, row: int, column: int, percent: float) -> None:
-    """Write one share into its square; below half a tenth nothing."""
+    """Print one percentage into its square, unless it is below 0.05."""
     if percent < 0.05:
         return
     text = f"{percent:.1f}" if percent < 99.95 else "100"
@@ -184,7 +184,7 @@ def _name_classes(counts: xr.DataArray, ax: Axes) -> None:
     names, families = drawable([str(name) for name in counts["label"].values])
     names = [_cut(name) for name in names]
     size = min(10.0, max(4.0, 420 / num))
-    # A $ is a $.
+    # A $ is drawn as a $, not read as mathematics.
     text = {"fontsize": size, "parse_math": False, "fontfamily": families}
     long = max(map(len, names)) > 3
     ax.set_xticks(range(num), names, rotation=90 if long else 0, **text)
@@ -192,14 +192,14 @@ def _name_classes(counts: xr.DataArray, ax: Axes) -> None:
 
 
 def _cut(name: str) -> str:
-    """Return a name that leaves room for what is named."""
+    """Return a name cut to LONGEST_NAME characters."""
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _over_epochs(
     values: xr.DataArray, ax: Axes | None, *, color: str, label: str | None = None
 ) -> Axes:
-    """Draw values of one dim, by epochs; a few of them with a point each."""
+    """Draw values (epoch) as a line; up to 30 of them with a point each."""
     (dim,) = values.dims
     ax = ax or plt.subplots()[1]
     marker = "o" if values.size <= 30 else ""
@@ -212,7 +212,7 @@ def _over_epochs(
 def _colours(
     images: Float[ndarray, "unit height width channel"],
 ) -> Float[ndarray, "unit height width rgb"]:
-    """Return colours of weights between -1 and 1."""
+    """Return the colours of weights from -1 to 1."""
     shares = (images + 1) / 2
     if images.shape[3] == 3:
         return shares

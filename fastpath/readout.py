@@ -365,7 +365,7 @@ def _epochs(
 ) -> Iterator[tuple[Int[Tensor, " image"], Iterator[Int[Tensor, " batch"]]]]:
     """Yield the order of the images in each epoch, whole and in mini-batches."""
     total = readout.epochs * num_images
-    with progress_bar(total, what="readout", unit="img", wanted=progress) as advance:
+    with progress_bar(total, what="readout", unit="img", show=progress) as advance:
         for _ in range(readout.epochs):
             order = torch.randperm(num_images, generator=generator)
             yield order, _counted(order.split(readout.batch_size), advance)

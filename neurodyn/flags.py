@@ -58,7 +58,7 @@ def parsed[Command](
     return read()
 
 
-def refuse_in_vain(
+def refuse_without_effect(
     settings: object, names: Iterable[str], *, why: str, instead: str = ""
 ) -> None:
     """Raise ValueError if a setting without effect was given (is not None).

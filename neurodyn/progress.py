@@ -13,7 +13,7 @@ LINE_SECONDS = 60
 
 @contextmanager
 def progress_bar(
-    total: float | None, *, what: str, unit: str, initial: float = 0, wanted: bool = True
+    total: float | None, *, what: str, unit: str, initial: float = 0, show: bool = True
 ) -> Iterator[Callable[[float], object]]:
     """Show progress on stderr; yield a function to call with the amount just done.
 
@@ -27,10 +27,10 @@ def progress_bar(
         Name of the work, such as "training".
     unit
         Unit of the amount, such as "img".
-    wanted
-        False: show nothing.
+    show
+        False: print nothing.
     """
-    if not wanted or (total is not None and total <= initial) or sys.stderr is None:
+    if not show or (total is not None and total <= initial) or sys.stderr is None:
         yield lambda _: None
     elif _in_notebook() or sys.stderr.isatty():
         with _bar()(

@@ -101,7 +101,7 @@ def _in_file(spec: Spec, path: Path, advance: execute.Advance) -> "xr.Dataset":
 def _progress(specs: Sequence[Spec], *, show: bool) -> AbstractContextManager[Any]:
     """Return the progress bar of simulations, in simulated milliseconds."""
     total = sum(len(spec.order) * spec.stimulus.period_ms for spec in specs)
-    return progress_bar(total, what="simulation", unit=" ms", wanted=show)
+    return progress_bar(total, what="simulation", unit=" ms", show=show)
 
 
 def sweep(

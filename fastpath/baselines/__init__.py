@@ -1,8 +1,9 @@
-"""Controls beside the local rule: back-propagation, clusters of images, pixels alone.
+"""Controls for the local rule: back-propagation, k-means, a classifier of the pixels.
 
-One more, random weights, is a run of 0 epochs. Its readout has a power n of its own
-(`data.defaults`): on a validation split n = 1 gives the lowest error (500 units, one seed,
-n = 1, 2, 3, 4.5: 5.8, 6.1, 6.9, 9.2 % on MNIST, 14.4, 14.8, 16.1, 17.7 % on Fashion-MNIST).
+A fourth control, random weights, is a run of 0 epochs. Its readout has its own power n
+(`data.defaults`), since n = 1 gives the lowest error on a validation split: 500 units, one
+seed, n = 1, 2, 3, 4.5: 5.8, 6.1, 6.9, 9.2 % on MNIST, 14.4, 14.8, 16.1, 17.7 % on
+Fashion-MNIST.
 """
 
 from fastpath.baselines.clusters import KMeans as KMeans

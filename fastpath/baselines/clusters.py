@@ -1,4 +1,4 @@
-"""Units at the centres of clusters of images."""
+"""Units whose weights are the centres of k-means clusters of images."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ from fastpath.data.preprocess import FittedPreprocess
 
 @dataclass(frozen=True, kw_only=True)
 class KMeans:
-    """Settings of k-means, from mini-batches of images (Sculley 2010)."""
+    """Settings of mini-batch k-means (Sculley 2010)."""
 
     passes: int = 10
-    """Passes through the images, at most: it ends earlier where nothing moves."""
+    """Largest number of passes through the images; fewer if the centres stop moving."""
     batch_size: int = 4096
 
     def __post_init__(self) -> None:
@@ -35,13 +35,13 @@ def kmeans(
 ) -> Float[Tensor, "unit pixel"]:
     """Return the centres of clusters of images as the weights of a layer.
 
-    The start is `num_units` of the images, drawn at random: k-means++ takes longer than
-    the clustering. scikit-learn does the work, on as many threads as PyTorch would use.
+    The initial centres are `num_units` random images: k-means++ would take longer than the
+    clustering. scikit-learn computes it, on as many threads as PyTorch would use.
 
     Raises
     ------
     ValueError
-        If there are fewer images than clusters, or the images are all alike.
+        If there are fewer images than clusters, or all images are alike.
     """
     kmeans = checks.instance("kmeans", kmeans, KMeans)
     preprocess = checks.instance("preprocess", preprocess, FittedPreprocess)
@@ -62,7 +62,7 @@ def kmeans(
         n_init=1,
         batch_size=kmeans.batch_size,
         max_iter=kmeans.passes,
-        # scikit-learn takes no larger seeds as they are.
+        # scikit-learn does not accept larger seeds directly.
         random_state=seed
         if seed < 2**32
         else np.random.RandomState([seed % 2**32, seed // 2**32]),

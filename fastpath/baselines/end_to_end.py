@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ class Backprop:
 
     epochs: int = 20
     batch_size: int = 100
-    """A set that is smaller than this default is one mini-batch."""
+    """A data set smaller than this default is one mini-batch."""
     lr: float = 1e-3
     smoothing: float = field(default=0.0, metadata={"neutral": 0.0})
     """Share of each target that is spread over all classes."""
@@ -41,7 +41,7 @@ class Backprop:
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network that `backprop` trained, with all that is needed to score another image."""
+    """A network that `backprop` trained, with its preprocessing and errors."""
 
     network: nn.Sequential
     """Input rates (image, pixel) to outputs (image, class)."""
@@ -50,15 +50,15 @@ class TrainedNetwork:
     """Errors in percent."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what was trained, by the names that the files of a run give it."""
-        held = {name: value.cpu() for name, value in self.network.state_dict().items()}
-        zeros = torch.zeros_like(held["0.bias"])
+        """Return the trained tensors, by their names in the files of a run."""
+        state = {name: value.cpu() for name, value in self.network.state_dict().items()}
+        zeros = torch.zeros_like(state["0.bias"])
         return {
             "mean": self.preprocess.mean.cpu(),
-            "weights": held["0.weight"],
-            "bias": held["0.bias"],
-            "head.weights": held["2.weight"],
-            "head.bias": held["2.bias"],
+            "weights": state["0.weight"],
+            "bias": state["0.bias"],
+            "head.weights": state["2.weight"],
+            "head.bias": state["2.bias"],
             "head.offset": zeros,
             "head.scale": zeros + 1,
         }
@@ -85,17 +85,16 @@ def backprop(
     Parameters
     ----------
     first
-        Weights that the units start with, without biases; by default random ones.
+        Initial weights of the units, whose biases then start at 0; by default random.
     frozen
-        Train only the weights of the classes, not those of the units.
+        Train only the layer of the classes, not the units.
     on_epoch_end
-        Called with the number of epochs done, from 1, and the network, which maps input
-        rates (image, pixel) to outputs (image, class).
+        Called after each epoch with its number, from 1, and `TrainedNetwork.network`.
 
     Raises
     ------
     ValueError
-        If an argument has another kind or value, or a label is no class.
+        If an argument has the wrong type or value, or a label is not below `num_classes`.
     """
     split = checks.instance("split", split, Split)
     backprop = checks.instance("backprop", backprop, Backprop)
@@ -104,35 +103,58 @@ def backprop(
     split.check_classes(num_classes)
     num_units = checks.count("units", num_units)
     num_classes = checks.count("num_classes", num_classes)
-    x, y, device = split.x_train, split.y_train, split.x_train.device
+    x, device = split.x_train, split.x_train.device
     preprocess.check(x)
-    batch_size = checked_size(backprop.batch_size, len(x), default=Backprop.batch_size)
+    size = checked_size(backprop.batch_size, len(x), default=Backprop.batch_size)
     _check_memory(num_units * (x[0].numel() + num_classes), device)
     fitted = preprocess.fit(x)
-    network = _network(fitted.num_pixels, num_units, num_classes, generator)
-    if first is not None:
-        _start_from(network, first)
-    network.to(device)
-    inputs, learning = _learning(network, x, fitted, frozen=frozen)
-    flop = 2 * batch_size * fitted.num_pixels * num_units
-    total, what = backprop.epochs * len(x), "back-propagation"
-    with (
-        enough_threads(flop),
-        progress_bar(total, what=what, unit="img", wanted=progress) as add,
-    ):
-        step = _optimizer(learning, backprop, math.ceil(len(x) / batch_size))
-        for epoch in range(1, backprop.epochs + 1):
-            order = torch.randperm(len(x), generator=generator).to(device)
-            for batch in order.split(batch_size):
-                step(inputs(batch), y[batch])
-                add(len(batch))
-            if on_epoch_end is not None:
-                on_epoch_end(epoch, network)
+    sizes = (fitted.num_pixels, num_units, num_classes)
+    network = _network(sizes, generator, first)
+    _train(
+        network.to(device),
+        split,
+        fitted,
+        replace(backprop, batch_size=size),
+        frozen=frozen,
+        generator=generator,
+        progress=progress,
+        on_epoch_end=on_epoch_end,
+    )
     errors = {
         f"{split.scored_on}_error": _error(network, fitted, split.x_eval, split.y_eval),
-        "train_error": _error(network, fitted, x, y),
+        "train_error": _error(network, fitted, x, split.y_train),
     }
     return TrainedNetwork(network, fitted, errors)
+
+
+def _train(
+    network: nn.Sequential,
+    split: Split,
+    preprocess: FittedPreprocess,
+    backprop: Backprop,
+    *,
+    frozen: bool,
+    generator: torch.Generator,
+    progress: bool,
+    on_epoch_end: Callable[[int, nn.Module], Any] | None,
+) -> None:
+    """Train a network in place."""
+    x, y = split.x_train, split.y_train
+    inputs, learning = _learning(network, x, preprocess, frozen=frozen)
+    num_weights = next(network.parameters()).numel()  # of the units
+    total, what = backprop.epochs * len(x), "back-propagation"
+    with (
+        enough_threads(2 * backprop.batch_size * num_weights),
+        progress_bar(total, what=what, unit="img", show=progress) as advance,
+    ):
+        step = _optimizer(learning, backprop, math.ceil(len(x) / backprop.batch_size))
+        for epoch in range(1, backprop.epochs + 1):
+            order = torch.randperm(len(x), generator=generator).to(x.device)
+            for batch in order.split(backprop.batch_size):
+                step(inputs(batch), y[batch])
+                advance(len(batch))
+            if on_epoch_end is not None:
+                on_epoch_end(epoch, network)
 
 
 def _check_memory(num_weights: int, device: torch.device) -> None:
@@ -143,7 +165,7 @@ def _check_memory(num_weights: int, device: torch.device) -> None:
 def _optimizer(
     learning: nn.Module, backprop: Backprop, batches: int
 ) -> Callable[[Tensor, Tensor], None]:
-    """Return a step of Adam, given inputs and labels of a mini-batch."""
+    """Return a function that makes one step of Adam on a mini-batch (inputs, labels)."""
     optimizer = adam(learning.parameters(), backprop.lr)
     num_steps = backprop.epochs * batches
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=num_steps)
@@ -160,22 +182,27 @@ def _optimizer(
 
 
 def _network(
-    num_pixels: int, num_units: int, num_classes: int, generator: torch.Generator
+    sizes: tuple[int, int, int],
+    generator: torch.Generator,
+    first: Float[Tensor, "unit pixel"] | None,
 ) -> nn.Sequential:
-    # Without weights of their own, which would be drawn from PyTorch's global generator.
-    sizes, linear = (num_pixels, num_units, num_classes), nn.utils.skip_init
+    """Return a network with these numbers of pixels, units and classes."""
+    # Skip PyTorch's initial weights, which would be drawn from its global generator.
     layers = (
-        linear(nn.Linear, *pair, dtype=torch.float32) for pair in itertools.pairwise(sizes)
+        nn.utils.skip_init(nn.Linear, *pair, dtype=torch.float32)
+        for pair in itertools.pairwise(sizes)
     )
     network = nn.Sequential(next(layers), nn.ReLU(), next(layers))
     with torch.no_grad():
         for parameter, num_inputs in zip(
             network.parameters(),
-            (num_pixels, num_pixels, num_units, num_units),
+            (sizes[0], sizes[0], sizes[1], sizes[1]),
             strict=True,
         ):
             bound = 1 / math.sqrt(num_inputs)
             parameter.uniform_(-bound, bound, generator=generator)
+    if first is not None:
+        _start_from(network, first)
     return network
 
 
@@ -199,10 +226,11 @@ def _learning(
     *,
     frozen: bool,
 ) -> tuple[Callable[[Int[Tensor, " batch"]], Tensor], nn.Module]:
-    """Return what gives the inputs of some images to the part that learns, and that part.
+    """Return the part of the network that learns, behind a function that gives its inputs.
 
-    The rates of frozen units are computed once where they fit into half of the memory
-    that is free, elsewhere each time they are used.
+    The function takes indices of images. Frozen units do not learn, so their rates are the
+    inputs. If these fit into half of the free memory, they are computed once. Otherwise
+    they are computed each time they are used.
     """
     if not frozen:
         return lambda batch: preprocess(x[batch]), network

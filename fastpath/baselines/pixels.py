@@ -1,4 +1,4 @@
-"""A linear classifier of the pixels: what no hidden layer gives."""
+"""A linear classifier of the pixels: the control without a hidden layer."""
 
 from dataclasses import replace
 
@@ -21,10 +21,10 @@ def linear(
     generator: torch.Generator,
     progress: bool = True,
 ) -> dict[str, float]:
-    """Train a linear classifier of the pixels themselves; return its errors in percent.
+    """Train a linear classifier of the pixels; return its errors in percent.
 
-    Each pixel is standardised over the training images. Of `readout` the loss and the
-    settings of its training count, not the power of features.
+    Each pixel is standardised over the training images. `readout` gives the loss and the
+    settings of training; its power and scaling of features are not used.
     """
     split = checks.instance("split", split, Split)
     preprocess = checks.instance("preprocess", preprocess, Preprocess)

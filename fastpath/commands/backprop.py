@@ -1,4 +1,4 @@
-"""`fastpath backprop`: the control that is trained end to end."""
+"""`fastpath backprop`: the control, trained end to end."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +14,7 @@ from fastpath.commands.flags import Backprop
 from fastpath.commands.report import report
 from fastpath.commands.train import changed
 from fastpath.data import datasets
-from fastpath.data.defaults import defaults_for, taken
+from fastpath.data.defaults import defaults_for, source_of_defaults
 from fastpath.runs import storage
 from fastpath.runs.execute import described
 from fastpath.runs.folder import BACKPROP, write
@@ -31,12 +31,14 @@ def backprop(command: Backprop) -> None:
     split = experiment.split(
         images, validation=command.validation, generator=generator, device=device
     )
-    known = defaults_for(images.origin, command.units)
+    defaults = defaults_for(images.origin, command.units)
     if command.batch_size is not None:
         checked_size(command.batch_size, len(split.x_train))
-    backprop = changed(known.backprop, command, "epochs", "batch_size", "lr", "smoothing")
+    backprop = changed(
+        defaults.backprop, command, "epochs", "batch_size", "lr", "smoothing"
+    )
     preprocess = changed(
-        known.backprop_preprocess,
+        defaults.backprop_preprocess,
         command,
         *("subtract_mean", "center_images", "unit_norm"),
     )
@@ -69,7 +71,7 @@ def backprop(command: Backprop) -> None:
         }
         _save(command.out, trained, split, config, metrics)
     report(metrics)
-    print(taken(images))
+    print(source_of_defaults(images))
     if command.out is not None:
         print(f"saved to {command.out}")
 
@@ -81,7 +83,7 @@ def _save(
     config: dict[str, Any],
     metrics: dict[str, float],
 ) -> None:
-    """Write a trained network as a run, with the confusion of the evaluation images."""
+    """Write a trained network as a run, with the confusion matrix of the scored images."""
     whole = nn.Sequential(module.Preprocessing(trained.preprocess), trained.network)
     answers = module.outputs(whole, split.x_eval).argmax(dim=1)
     confusion = readout.count(answers, split.y_eval, num_classes=len(config["classes"]))

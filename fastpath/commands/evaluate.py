@@ -1,4 +1,4 @@
-"""`fastpath evaluate`: the error of a finished run, computed again."""
+"""`fastpath evaluate`: compute the test error of a finished run again."""
 
 import sys
 from dataclasses import replace
@@ -34,30 +34,30 @@ def opened(command: OfRun) -> tuple[Saved, datasets.Images, torch.device]:
     Raises
     ------
     ValueError
-        If the folder is not that of a finished run, or the images are not there, of another
-        size or of other classes.
+        If the folder holds no finished run, or its images are missing, or have another size
+        or other classes.
     """
     device = command.ready()
     run, folder = open_run(command.run, device), command.run
-    found = datasets.found(run.data, command.data, command.data_root, folder)
-    images = as_learned(found, run, folder)
+    loaded = datasets.load_for_run(run.data, command.data, command.data_root, folder)
+    images = as_learned(loaded, run, folder)
     say_without_sums(folder, has_sums=run.has_sums)
     if run.test_images not in (None, images.digests["test_images"]):
         if command.data is None:
-            what = f"has changed since {folder} was scored on it"
+            difference = f"has changed since {folder} was scored on it"
         else:
-            what = f"is not the one that {folder} was scored on"
-        print(f"fastpath: the test set of '{images.name}' {what}", file=sys.stderr)
+            difference = f"is not the one that {folder} was scored on"
+        print(f"fastpath: the test set of '{images.name}' {difference}", file=sys.stderr)
     return run, images, device
 
 
 def as_learned(images: datasets.Images, run: Saved, folder: Path) -> datasets.Images:
-    """Return images with the numbers that a run gave to their classes, by the names.
+    """Return images whose labels are indices of the run's classes, matched by name.
 
     Raises
     ------
     ValueError
-        If the images are of another size, or of a class that the run does not know.
+        If the images have another size, or a class that the run does not have.
     """
     if images.shape != run.image_shape:
         raise ValueError(
@@ -71,10 +71,10 @@ def as_learned(images: datasets.Images, run: Saved, folder: Path) -> datasets.Im
             f"{', '.join(unknown)}, missing {', '.join(missing) or 'none'}; give them the "
             "names they had, or train anew"
         )
-    number = np.array([run.classes.index(name) for name in images.classes])
+    index = np.array([run.classes.index(name) for name in images.classes])
     return replace(
         images,
-        y_train=number[images.y_train],
-        y_test=number[images.y_test],
+        y_train=index[images.y_train],
+        y_test=index[images.y_test],
         classes=run.classes,
     )

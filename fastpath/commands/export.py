@@ -1,4 +1,4 @@
-"""`fastpath export`: images as a layer sees them, for the circuit."""
+"""`fastpath export`: preprocessed test images, for the circuit."""
 
 import torch
 

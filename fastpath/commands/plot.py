@@ -1,4 +1,4 @@
-"""`fastpath plot`: pictures of a finished run."""
+"""`fastpath plot`: figures of a finished run."""
 
 from fastpath.commands.flags import Plot
 from fastpath.commands.report import say_without_sums
@@ -6,9 +6,7 @@ from fastpath.commands.report import say_without_sums
 
 def plot(command: Plot) -> None:
     """Run `fastpath plot`."""
-    from fastpath.runs import (
-        figures,  # matplotlib takes its time, which no other command needs
-    )
+    from fastpath.runs import figures  # imports matplotlib, which is slow
 
     files = figures.open_files(command.run)
     say_without_sums(command.run, has_sums=files.has_sums)

@@ -1,4 +1,4 @@
-"""`fastpath predict`: the class of each image, by a finished run."""
+"""`fastpath predict`: classify images by a finished run."""
 
 import csv
 import io
@@ -45,26 +45,26 @@ def predict(command: Predict) -> None:
 
 
 def _read(path: Path) -> tuple[list[str], np.ndarray]:
-    """Return images and how each is called: its file, or its number in an array."""
+    """Return the names of images (file, or index in an array) and their pixels."""
     if path.suffix != ".npy":
         files, x = folders.pictures(path)
         return [str(file) for file in files], x
     try:
-        held = np.load(path, allow_pickle=False)
-    except Exception as error:  # NumPy has many kinds
+        array = np.load(path, allow_pickle=False)
+    except Exception as error:  # NumPy raises different classes
         raise ValueError(f"{path} cannot be read as .npy: {error}") from error
-    x = as_pixels(held, str(path))
+    x = as_pixels(array, str(path))
     return [str(i) for i in range(len(x))], x
 
 
 def _as_learned(x: np.ndarray, run: Saved, command: Predict) -> np.ndarray:
-    """Return images of the size that a run learned; gray ones also in three channels."""
-    wanted = run.image_shape
-    if x.shape[1:] == (*wanted[:2], 1):
-        x = np.broadcast_to(x, (len(x), *wanted)).copy()
-    if x.shape[1:] != wanted:
+    """Return images of the shape that a run learned; gray is copied to all channels."""
+    shape = run.image_shape
+    if x.shape[1:] == (*shape[:2], 1):
+        x = np.broadcast_to(x, (len(x), *shape)).copy()
+    if x.shape[1:] != shape:
         raise ValueError(
-            f"{command.run} learned images of {wanted} (height, width, channels), those of "
+            f"{command.run} learned images of {shape} (height, width, channels), those of "
             f"{command.images} are {x.shape[1:]}: resize them, or make them gray"
         )
     return x

@@ -1,4 +1,4 @@
-"""What the commands print of their results."""
+"""Messages that commands print about their results."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def report(metrics: dict[str, Any]) -> None:
-    """Print metrics, each with the unit that the end of its name stands for."""
+    """Print metrics with their units, which follow from the ends of their names."""
     units = {"error": "%", "seconds": "s", "second": "images/s", "megabytes": "MB"}
     for name, value in metrics.items():
         unit = units[name.rsplit("_", 1)[1]]
@@ -14,7 +14,7 @@ def report(metrics: dict[str, Any]) -> None:
 
 
 def say_without_sums(folder: Path, *, has_sums: bool) -> None:
-    """Say it where a run is of an older version, which noted no checksums."""
+    """Print a line if a run has no checksums because an older version wrote it."""
     if not has_sums:
         print(
             f"fastpath: {folder} was written by an older version, without checksums: "

@@ -1,4 +1,4 @@
-"""`fastpath train`: settings, checks, and the run that `fastpath resume` shares."""
+"""`fastpath train`: settings, checks, and the steps shared with `fastpath resume`."""
 
 from contextlib import nullcontext
 from dataclasses import fields, replace
@@ -11,7 +11,7 @@ from fastpath.commands.report import report
 from fastpath.competition import KINDS, Ranking, Rule
 from fastpath.compute import Compute
 from fastpath.data import datasets
-from fastpath.data.defaults import Defaults, defaults_for, taken
+from fastpath.data.defaults import Defaults, defaults_for, source_of_defaults
 from fastpath.layers import DenseSettings
 from fastpath.readout import LOSSES, Readout
 from fastpath.runs import storage
@@ -20,9 +20,9 @@ from fastpath.runs.execute import execute, save
 from fastpath.training import distributed, tensorboard
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.loop import checked_size
-from neurodyn.flags import refuse_in_vain
+from neurodyn.flags import refuse_without_effect
 
-RANKING = "ranking"  # the competition where none is given
+RANKING = "ranking"  # the default competition
 
 
 def configured(command: Train, origin: str, num_images: int | None = None) -> RunConfig:
@@ -56,18 +56,18 @@ def configured(command: Train, origin: str, num_images: int | None = None) -> Ru
 
 
 def _readout(command: Train, defaults: Defaults, *, random: bool) -> Readout:
-    given = {name: getattr(command, flag) for name, flag in HEAD_FLAGS.items()}
+    values = {name: getattr(command, flag) for name, flag in HEAD_FLAGS.items()}
     return replace(
         defaults.random if random else defaults.readout,
-        **{name: value for name, value in given.items() if value is not None},
+        **{name: value for name, value in values.items() if value is not None},
     )
 
 
 def _competition(command: Train, default: Ranking) -> Rule:
-    kind: Any = KINDS[command.competition or RANKING]
-    names = [field.name for field in fields(kind)]
+    cls: Any = KINDS[command.competition or RANKING]
+    names = [field.name for field in fields(cls)]
     of_data = {name: getattr(default, name) for name in names if hasattr(default, name)}
-    return changed(kind(**of_data), command, *names)
+    return changed(cls(**of_data), command, *names)
 
 
 # The flags of the readout's settings.
@@ -81,7 +81,7 @@ HEAD_FLAGS = {
     "schedule": "head_schedule",
     "power": "power",
 }
-# The flags of learning itself, which random weights do not use.
+# The flags of learning, which have no effect on random weights.
 OF_LEARNING = (
     *("lr", "batch_size", "normalize", "kernels", "competition"),
     *dict.fromkeys(field.name for kind in KINDS.values() for field in fields(kind)),
@@ -90,10 +90,10 @@ OF_LEARNING = (
 
 
 def changed[Settings: Any](settings: Settings, command: object, *names: str) -> Settings:
-    """Return settings in which the values that the command was given replace others."""
-    given = {name: getattr(command, name) for name in names}
+    """Return settings with the values of the command's flags, where these are given."""
+    values = {name: getattr(command, name) for name in names}
     return replace(
-        settings, **{name: value for name, value in given.items() if value is not None}
+        settings, **{name: value for name, value in values.items() if value is not None}
     )
 
 
@@ -108,7 +108,7 @@ def train(command: Train) -> None:
     images = datasets.load(command.data, command.data_root)
     num_images = len(images.x_train) - command.validation
     config = configured(command, images.origin, num_images if num_images > 0 else None)
-    refuse_what_is_in_vain(command, config)
+    refuse_flags_without_effect(command, config)
     if isinstance(config.competition, Rule) and config.training.epochs:
         config.competition.check(command.units)
     if command.batch_size is not None:
@@ -120,36 +120,38 @@ def train(command: Train) -> None:
     carry_out(config, images, checkpoints, command, team)
 
 
-def refuse_what_is_in_vain(command: Train, config: RunConfig) -> None:
-    """Raise ValueError if a setting was given that has no effect beside the others."""
+def refuse_flags_without_effect(command: Train, config: RunConfig) -> None:
+    """Raise ValueError if a given flag has no effect together with the others."""
     if not config.training.epochs:
         without = (*OF_LEARNING, *("snapshots",) * bool(command.snapshots))
-        refuse_in_vain(command, without, why="with --epochs 0, where weights stay random")
+        refuse_without_effect(
+            command, without, why="with --epochs 0, where weights stay random"
+        )
     chosen, rule = command.competition or RANKING, config.competition
     settings = {name: {f.name for f in fields(other)} for name, other in KINDS.items()}
     for other, names in settings.items():
-        refuse_in_vain(
+        refuse_without_effect(
             command,
             sorted(names - settings[chosen]),
             why=f"with --competition {chosen}",
             instead=f"give --competition {other}",
         )
     if isinstance(rule, Ranking) and not rule.delta:
-        refuse_in_vain(command, ["k"], why="with --delta 0, where nothing unlearns")
+        refuse_without_effect(command, ["k"], why="with --delta 0, where nothing unlearns")
     loss = config.readout.loss
     for other in LOSSES.keys() - {loss}:
-        in_vain = {*LOSSES[other].settings} - {*LOSSES[loss].settings}
+        without_effect = {*LOSSES[other].settings} - {*LOSSES[loss].settings}
         is_default = ", the default here" * (command.head_loss is None)
-        refuse_in_vain(
+        refuse_without_effect(
             command,
-            sorted(HEAD_FLAGS[name] for name in in_vain if name in HEAD_FLAGS),
+            sorted(HEAD_FLAGS[name] for name in without_effect if name in HEAD_FLAGS),
             why=f"with --head-loss {loss}" + is_default,
             instead=f"give --head-loss {other}",
         )
 
 
 def checkpoints_of(saving: Saving, folder: Path, *, restart: bool = False) -> Checkpoints:
-    """Return where and how often the state of a run is saved."""
+    """Return the folder and the frequency of checkpoints."""
     minutes = saving.checkpoint_minutes
     return Checkpoints(
         folder=folder,
@@ -166,7 +168,7 @@ def carry_out(
     compute: Compute,
     team: distributed.Team | None,
 ) -> None:
-    """Carry out a run to its end, in its folder; the main process of a team reports."""
+    """Execute a run and save it to its folder; the main process of a team reports."""
     folder = checkpoints.folder
     is_main = team is None or team.is_main
     with storage.alone(folder) if is_main else nullcontext():
@@ -175,5 +177,5 @@ def carry_out(
             return
         save(folder, trained, config, images, compute)
     report(trained.metrics)
-    print(taken(images))
+    print(source_of_defaults(images))
     print(f"saved to {folder}")

@@ -1,4 +1,4 @@
-"""How every command is carried out, whatever it does."""
+"""Run the function of a command; report errors and files that an interruption left."""
 
 import warnings
 from collections.abc import Callable
@@ -21,23 +21,23 @@ from neurodyn.exits import Ending, mistake
 
 @ambient.isolated(grad=False, numpy=True)
 def run(command: Any, work: Callable[[Any], None], end: Ending) -> None:
-    """Do the work of a command; say to `end` what it leaves if it is stopped."""
+    """Do the work of a command; set what `end` reports if the command is stopped."""
     before = _files(command)
-    end.left = lambda: _what_is_left(command, before)
+    end.left = lambda: _saved_so_far(command, before)
     try:
-        # What is imported on the way adds filters of its own.
+        # Imported packages add warning filters; this restores the filters.
         with warnings.catch_warnings():
             work(command)
     except ConnectionError as error:  # another process of the team
-        mistake("fastpath", ConnectionError(f"{error}; {_what_is_left(command, before)}"))
-    except RuntimeError as error:  # PyTorch, on the CPU, for want of memory
+        mistake("fastpath", ConnectionError(f"{error}; {_saved_so_far(command, before)}"))
+    except RuntimeError as error:  # PyTorch, when the CPU has too little memory
         if "memory" not in str(error):
             raise
         mistake("fastpath", error)
 
 
-def _what_is_left(command: Any, before: dict[Path, Any]) -> str:
-    """Return what a command that is stopped leaves behind, of its own."""
+def _saved_so_far(command: Any, before: dict[Path, Any]) -> str:
+    """Return a message about the files that a stopped command has written."""
     written = [path for path, state in _files(command).items() if state != before.get(path)]
     match command:
         case Train(out=folder) | Resume(run=folder):
@@ -54,7 +54,7 @@ def _what_is_left(command: Any, before: dict[Path, Any]) -> str:
 
 
 def _files(command: Any) -> dict[Path, Any]:
-    """Return the files that there are, of those that a command writes; and their state."""
+    """Return the existing output files of a command, with their inode and time."""
     match command:
         case Train(out=folder) | Resume(run=folder):
             paths = [folder / name for name in (storage.CHECKPOINT, storage.METRICS)]
@@ -68,7 +68,7 @@ def _files(command: Any) -> dict[Path, Any]:
             paths = [path]
         case _:
             paths = []
-    with suppress(OSError):  # of a name that no file can have
+    with suppress(OSError):  # the name cannot be that of a file
         states = {path: path.stat() for path in paths if path.exists()}
         return {path: (state.st_ino, state.st_mtime_ns) for path, state in states.items()}
     return {}

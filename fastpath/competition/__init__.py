@@ -1,8 +1,8 @@
-"""Who learns: from the drive of each image to the learning activation g.
+"""Competitions: from the drive of each image to the learning activation g of each unit.
 
-Three ways to decide the competition, from the circuit's own fixed point to the ranking
-that the paper uses for speed, one file each. Each is a function of the drive; the dataclass
-of the same name holds its settings and is what a layer is given to learn with.
+There are three, in one file each: the circuit's own fixed point, the ranking that the paper
+uses for speed, and a softmax. Each is a function of the drive. The dataclass of the same
+name holds its settings; a layer takes it as `competition`.
 """
 
 from typing import Any
@@ -21,8 +21,8 @@ from fastpath.competition.rank import ranking as ranking
 from fastpath.competition.softmax import Soft as Soft
 from fastpath.competition.softmax import soft as soft
 
-# The names by which commands and files of runs know them. One that is added can be saved
-# and resumed as the others.
+# The names of the competitions in commands. A competition that is added here can be saved
+# and resumed like the others.
 KINDS: dict[str, Any] = {
     "ranking": Ranking,
     "equilibrium": Equilibrium,

@@ -1,4 +1,4 @@
-"""What a layer asks of a competition: the learning activation g, and its sparse form."""
+"""The interface of a competition: the learning activation g, and its sparse form."""
 
 import math
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from torch import Tensor
 
 from fastpath import checks
 
-# Anything that turns the drive (image, unit) of a mini-batch into g (image, unit).
+# A function from the drive (image, unit) of a mini-batch to g (image, unit).
 type Competition = Callable[[Tensor], Tensor]
 
 
 class Learners(NamedTuple):
-    """Who learns from which image: the non-zero entries of g, sorted by image."""
+    """The non-zero entries of g, sorted by image: which unit learns from which image."""
 
     image: Int[Tensor, " learner"]
     unit: Int[Tensor, " learner"]
@@ -25,23 +25,23 @@ class Learners(NamedTuple):
 class Rule:
     """A competition with settings. A subclass is a frozen dataclass with `__call__`.
 
-    The attributes below are promises about `__call__`. A class that gets another
-    `__call__`, of its own or from a mixin, starts from these defaults again.
+    The attributes below are promises about `__call__`. A subclass that overrides
+    `__call__`, itself or by a mixin, starts again from the defaults below.
     """
 
     dense = False
-    """Nearly all of g is non-zero, so that a sparse form would cost more."""
+    """Nearly all entries of g are non-zero, so a sparse form would cost more."""
     capturable = False
-    """`__call__` never waits for the device, so that a CUDA graph can hold it."""
+    """`__call__` never waits for the device, so a CUDA graph can capture it."""
     keeps_drive = False
-    """`__call__` does not write to the drive."""
+    """`__call__` does not change the drive."""
 
     def __init_subclass__(cls) -> None:
         def depth(name: str) -> int:
             return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
 
         for name in ("dense", "capturable", "keeps_drive", "learners", "check"):
-            if depth(name) > depth("__call__"):  # made for the `__call__` of a base
+            if depth(name) > depth("__call__"):  # set for the `__call__` of a base class
                 setattr(cls, name, vars(Rule)[name])
 
     def __call__(self, drive: Tensor) -> Tensor:
@@ -49,26 +49,30 @@ class Rule:
         raise NotImplementedError
 
     def learners(self, drive: Tensor) -> Learners | None:
-        """Return the sparse form of g if it is found without g, of fixed size; or None."""
+        """Return the sparse form of g, or None.
+
+        Override this where the sparse form is computed without g and its number of entries
+        does not depend on the drive.
+        """
         return None
 
     def check(self, num_units: int) -> None:
-        """Raise ValueError unless so many units can compete."""
+        """Raise ValueError if this number of units cannot compete."""
 
 
 def activation(
     competition: Competition, drive: Float[Tensor, "image unit"]
 ) -> Float[Tensor, "image unit"]:
-    """Return the g of any competition, in the number format of the drive.
+    """Return g of any competition, in the number format of the drive.
 
     Raises
     ------
     ValueError
-        If g is not of the shape of the drive.
+        If g does not have the shape of the drive.
     """
-    # One of the user's may compute in place; ΔW needs the drive as it was.
-    given = drive if getattr(competition, "keeps_drive", False) else drive.clone()
-    g = checks.tensor("g", competition(given))
+    # A user's competition may change its argument in place; ΔW needs the original drive.
+    argument = drive if getattr(competition, "keeps_drive", False) else drive.clone()
+    g = checks.tensor("g", competition(argument))
     if g.shape != drive.shape:
         raise ValueError(
             f"the competition returned g of shape {tuple(g.shape)} for drives of shape "
@@ -80,15 +84,15 @@ def activation(
 def sparse(
     competition: Competition, drive: Float[Tensor, "image unit"], *, fixed_size: bool
 ) -> Learners | None:
-    """Return the learners of any competition, or None where all of g says it as well.
+    """Return the non-zero entries of g, or None if g is to be used in its dense form.
 
-    With `fixed_size` their number must not depend on the drive: on CUDA the host would have
-    to wait to hear of it.
+    With `fixed_size`, the number of entries must not depend on the drive: on CUDA the host
+    would have to wait for the device to learn it.
     """
     if isinstance(competition, Rule):
-        found = competition.learners(drive)
-        if found is not None or competition.dense:
-            return found
+        learners = competition.learners(drive)
+        if learners is not None or competition.dense:
+            return learners
     if fixed_size:
         return None
     g = activation(competition, drive)

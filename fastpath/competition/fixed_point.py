@@ -22,12 +22,13 @@ FIRST_SORTED = 32
 def settle(
     drive: Float[Tensor, "image unit"], *, w_inh: float
 ) -> Float[Tensor, "image unit"]:
-    """Return the activity h to which eq. 8 settles from equal initial values, exactly.
+    """Return the exact activity h to which eq. 8 settles from equal initial values.
 
     For w = w_inh < 1 the fixed point is unique: with m active units and their summed
     activity S = Σ_active I / (1 + (m − 1) w), active units have h = (I − w S) / (1 − w),
-    the others h = I − w S. Derivation and proof: `neurodyn.equilibrium`. For w ≥ 1 the
-    largest drive wins alone (exact ties for it share the win, as they do in the circuit).
+    the others h = I − w S. Derivation and proof: `neurodyn.equilibrium`. For w ≥ 1 only
+    the unit with the largest drive is active. Units that tie exactly for the largest drive
+    are all active, as in the circuit.
 
     Raises
     ------
@@ -52,11 +53,11 @@ def _summed_activity(
     """Return S of the fixed point.
 
     The active set is the longest prefix of the sorted drives with
-    I_(m) (1 + (m − 1) w) > w Σ_{j≤m} I_(j). It is small where inhibition is strong, so only
-    the largest drives are sorted, and more of them where the prefix may be longer.
+    I_(m) (1 + (m − 1) w) > w Σ_{j≤m} I_(j). Strong inhibition makes it short. Therefore
+    only the largest drives are sorted first, and more of them if the prefix may be longer.
     """
     num_units = drive.shape[1]
-    # On CUDA to ask whether the prefix has ended would be to wait for the device.
+    # On CUDA, asking whether the prefix has ended would wait for the device.
     num_sorted = num_units if drive.is_cuda else min(FIRST_SORTED, num_units)
     while True:
         descending = drive.topk(num_sorted, dim=1).values
@@ -98,7 +99,7 @@ class Equilibrium(Rule):
     capturable = keeps_drive = True
 
     w_inh: float = 0.9
-    h_star: float = 0.2  # of unit-norm images (scenarios.ladder); else times their norm
+    h_star: float = 0.2  # for images of unit norm (scenarios.ladder), else times the norm
     delta: float = 0.4
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The ranking: the largest drive learns, the k-th largest unlearns.
+"""The ranking: the unit with the largest drive learns, the k-th largest unlearns.
 
 Source: D. Krotov & J. J. Hopfield, "Unsupervised learning by competing hidden units",
 PNAS 116:7723 (2019), eq. 10.
@@ -21,8 +21,8 @@ def ranking(
 ) -> Float[Tensor, "image unit"]:
     """Give +1 to the largest drive, −Δ to the k-th largest, 0 to all others (eq. 10).
 
-    k = 2 is the runner-up; the ranks between 1 and k get nothing. Equal drives are ranked
-    in an arbitrary order, the same on every call on one machine.
+    k = 2 is the runner-up. Ranks between 1 and k get 0. Equal drives are ranked in an
+    arbitrary order, which is the same on every call on one machine.
 
     Raises
     ------
@@ -56,7 +56,7 @@ class Ranking(Rule):
         return ranking(drive, k=self.k, delta=self.delta)
 
     def learners(self, drive: Tensor) -> Learners:
-        """Return two learners for each image."""
+        """Return two entries for each image: the winner and the k-th unit."""
         top = drive.topk(self.k, dim=1)
         unit, current = (
             torch.stack([ranks[:, 0], ranks[:, self.k - 1]], dim=1).flatten()
@@ -76,8 +76,8 @@ def check_rank(k: int, num_units: int) -> None:
     """Raise ValueError unless there are at least k units."""
     if num_units < 2:
         raise ValueError(
-            f"units is {num_units}: a ranking needs at least 2, a winner and one that gets "
-            "-delta; add units, or choose another competition, equilibrium or soft"
+            f"units is {num_units}: a ranking needs at least 2, a winner and a unit that "
+            "gets -delta; add units, or choose another competition, equilibrium or soft"
         )
     if k > num_units:
         raise ValueError(

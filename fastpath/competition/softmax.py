@@ -18,10 +18,10 @@ from fastpath.competition.base import Rule
 def soft(
     drive: Float[Tensor, "image unit"], *, temperature: float, anti: bool
 ) -> Float[Tensor, "image unit"]:
-    """Share one unit of learning by a softmax of drive / temperature (SoftHebb).
+    """Return g = softmax of drive / temperature over the units (SoftHebb).
 
-    With `anti`, the unit of largest drive keeps its share and every other one gets minus
-    its share (the authors' signed form).
+    With `anti`, the unit with the largest drive keeps its g, and all other units get −g
+    (the authors' signed form).
 
     Raises
     ------

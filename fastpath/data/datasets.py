@@ -12,7 +12,7 @@ import numpy as np
 
 from fastpath.data import folders
 from fastpath.data.images import Images, check_learnable, numbered
-from neurodyn.flags import refuse_in_vain
+from neurodyn.flags import refuse_without_effect
 
 TORCHVISION = {  # by the names of its classes
     "mnist": "MNIST",
@@ -22,8 +22,8 @@ TORCHVISION = {  # by the names of its classes
 }
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
-# Published MD5 sums of the unpacked idx files: torchvision checks the archives it
-# downloads, but opens what it finds unpacked without looking.
+# Published MD5 sums of the unpacked idx files. torchvision checks the archives that it
+# downloads, but not the unpacked files.
 IDX_MD5 = {
     "MNIST": {
         "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -42,16 +42,16 @@ IDX_MD5 = {
 
 def default_root() -> Path:
     """Return the data root: $NEURODYN_DATA, else the user's cache folder."""
-    if given := os.environ.get("NEURODYN_DATA"):
-        return Path(given)
+    if root := os.environ.get("NEURODYN_DATA"):
+        return Path(root)
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "neurodyn"
 
 
 def check_root(settings: object, *names: str) -> None:
-    """Raise ValueError if `data_root` is given, where none of these sets lies."""
+    """Raise ValueError if `data_root` is given, but no data set is read from there."""
     if not {*names} & {*TORCHVISION}:
-        refuse_in_vain(
+        refuse_without_effect(
             settings,
             ["data_root"],
             why=f"on {' and '.join(names)}, which lies elsewhere",
@@ -61,10 +61,10 @@ def check_root(settings: object, *names: str) -> None:
 def load(name: str | Path, root: Path | str | None = None, download: bool = True) -> Images:
     """Load a data set by name, from an `.npz` file or from a folder of images.
 
-    Images of files are read as a viewer shows them: turned by their EXIF orientation, with
-    one channel if all are gray. Refused are those with transparent pixels, which show what
-    is behind them, with several frames, or with more than 8 bits. Files that are no images,
-    and hidden ones, are skipped; one line on stderr says how many.
+    Image files are read as a viewer shows them: turned by their EXIF orientation, with one
+    channel if all are gray. Images with transparent pixels, several frames or more than 8
+    bits a channel are refused. Hidden files and files that are not images are skipped; a
+    line on stderr gives their number.
 
     Parameters
     ----------
@@ -72,12 +72,13 @@ def load(name: str | Path, root: Path | str | None = None, download: bool = True
         `digits` (scikit-learn's 8x8 digits, embedded), `mnist`, `fashion_mnist`,
         `cifar10`, `cifar100`; or the path of an `.npz` with the arrays x_train, y_train,
         x_test, y_test; or a folder train/<class>/*.png|jpg, test/<class>/*.png|jpg.
-        Labels of an `.npz` are indices of its array `classes`, names; without one, the
-        labels that occur are the classes, numbered from 0 and named by themselves.
+        If an `.npz` has an array `classes` of names, its labels are indices of it.
+        Otherwise the labels that occur are the classes, numbered from 0 and named by their
+        labels.
     root
-        Where torchvision's sets lie, or are downloaded to. See `default_root`.
+        Folder of torchvision's data sets, and of downloads. See `default_root`.
     download
-        Fetch a torchvision set that is not there.
+        Download a torchvision data set that is missing.
 
     Raises
     ------
@@ -96,33 +97,33 @@ def load(name: str | Path, root: Path | str | None = None, download: bool = True
 
 
 def _no_data_set(name: str, path: Path) -> str:
-    """Return why a name stands for no data set, and what would."""
-    wanted = f"{', '.join(NAMES)}, the path of an .npz file or of an image folder"
+    """Return a message: why a name is no data set, and which names are."""
+    allowed = f"{', '.join(NAMES)}, the path of an .npz file or of an image folder"
     if not name:
-        return f"the name of the data set is empty: give one of {wanted}"
+        return f"the name of the data set is empty: give one of {allowed}"
     if path.exists():
         kind = "a folder" if path.is_dir() else "a file"
         return f"{path} is {kind}, but no .npz file, and no image folder: {folders.LAYOUT}"
     if path.suffix or len(path.parts) > 1:
-        return f"there is no file or folder {name}: give one of {wanted}"
+        return f"there is no file or folder {name}: give one of {allowed}"
     near = difflib.get_close_matches(name.lower(), NAMES, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    return f"unknown data set '{name}': give one of {wanted}.{hint}"
+    return f"unknown data set '{name}': give one of {allowed}.{hint}"
 
 
 def located(name: str) -> str:
-    """Return a data set, by a path that means the same in every folder."""
+    """Return the name of a data set; a path becomes absolute."""
     path = Path(name)
     return name if name in NAMES or not path.exists() else str(path.resolve())
 
 
-def found(noted: str, given: str | None, root: Path | None, run: Path) -> Images:
-    """Load the images of a run, from where it noted or from where they are said to be now.
+def load_for_run(noted: str, given: str | None, root: Path | None, run: Path) -> Images:
+    """Load the images of a run, from `given` or from the name that the run noted.
 
     Raises
     ------
     ValueError
-        As `load`, or if they are not there any more.
+        As `load`, or if the noted file or folder no longer exists.
     """
     if given is None and noted not in NAMES and not Path(noted).exists():
         raise ValueError(
@@ -133,7 +134,7 @@ def found(noted: str, given: str | None, root: Path | None, run: Path) -> Images
 
 
 def _digits(_root: Path, _download: bool) -> Images:
-    """Split scikit-learn's 1797 digits: every sixth image is held out for the test."""
+    """Return scikit-learn's 1797 digits; every sixth image is in the test set."""
     from sklearn.datasets import load_digits
 
     flat, labels = load_digits(return_X_y=True)
@@ -145,7 +146,7 @@ def _digits(_root: Path, _download: bool) -> Images:
 
 
 def _torchvision(name: str, root: Path, download: bool) -> Images:
-    from torchvision import datasets  # takes its time, which not every set needs
+    from torchvision import datasets  # a slow import, only for these data sets
 
     from fastpath.data.download import fetched
 
@@ -159,26 +160,26 @@ def _torchvision(name: str, root: Path, download: bool) -> Images:
 
     try:
         train, test = fetched(name, kind, root, read) if download else read(root)
-    # torchvision reports a damaged file by whatever its parser stumbles over.
+    # torchvision reports a damaged file by the exception of its parser.
     except Exception as error:
         raise ValueError(_why_not(name, root, download, error)) from error
     arrays = (train.data, train.targets, test.data, test.targets)
     return Images(*arrays, name, tuple(train.classes), name)
 
 
-# Where each named set comes from, given the data root and whether to download it.
+# The loader of each data set; its arguments are the data root and whether to download.
 LOADERS: dict[str, Callable[[Path, bool], Images]] = {
     "digits": _digits,
     **{name: functools.partial(_torchvision, name) for name in TORCHVISION},
 }
 NAMES = tuple(LOADERS)
-GIVEN = f"{', '.join(NAMES)}, an .npz file or an image folder"  # for help
+GIVEN = f"{', '.join(NAMES)}, an .npz file or an image folder"  # for help texts
 
 
 def _check_md5(path: Path, md5: str) -> None:
-    found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise OSError(f"{path} has the MD5 sum {found}, published is {md5}")
+    actual = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    if actual != md5:
+        raise OSError(f"{path} has the MD5 sum {actual}, published is {md5}")
 
 
 def _why_not(name: str, root: Path, download: bool, error: Exception) -> str:
@@ -196,15 +197,15 @@ def _why_not(name: str, root: Path, download: bool, error: Exception) -> str:
 
 
 def _npz(path: Path) -> Images:
-    held = _members(path)
-    x_train, y_train, x_test, y_test = (held[name] for name in ARRAYS)
+    arrays = _members(path)
+    x_train, y_train, x_test, y_test = (arrays[name] for name in ARRAYS)
     try:
-        if "classes" in held:
-            classes = _names(held["classes"])
+        if "classes" in arrays:
+            classes = _names(arrays["classes"])
         else:
             classes, y_train, y_test = numbered(y_train, y_test)
         images = Images(x_train, y_train, x_test, y_test, path.stem, classes)
-        if "classes" not in held:
+        if "classes" not in arrays:
             check_learnable(images)
         return images
     except ValueError as error:
@@ -212,26 +213,26 @@ def _npz(path: Path) -> Images:
 
 
 def _members(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz file that a data set consists of."""
+    """Return the arrays of an .npz file that belong to a data set."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            held = set(file.files)
-            if missing := [name for name in ARRAYS if name not in held]:
+            names = set(file.files)
+            if missing := [name for name in ARRAYS if name not in names]:
                 raise ValueError(
                     f"{path} lacks {', '.join(missing)}: it must hold {', '.join(ARRAYS)}"
-                    f" (found: {', '.join(sorted(held)) or 'nothing'})"
+                    f" (found: {', '.join(sorted(names)) or 'nothing'})"
                 )
-            return {name: _plain(file, name) for name in held & {*ARRAYS, "classes"}}
+            return {name: _plain(file, name) for name in names & {*ARRAYS, "classes"}}
     except ValueError as error:
         if str(path) in str(error):
             raise
         raise ValueError(f"{path} cannot be read as .npz: {error}") from error
-    except Exception as error:  # zipfile, zlib and NumPy each have their own
+    except Exception as error:  # zipfile, zlib and NumPy raise different classes
         raise ValueError(f"{path} is damaged or not an .npz file: {error}") from error
 
 
 def _plain(file: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
-    """Return one array, not of Python objects: to read them would be to run their code."""
+    """Return an array; refuse Python objects, since reading them could run their code."""
     try:
         return file[name]
     except ValueError as error:

@@ -1,9 +1,9 @@
-"""What each data set is learned with unless told otherwise: the one place for it.
+"""Default settings for each data set.
 
-Compared on a validation split of the training images, mostly with one seed. Not blind to
-the test set: a first test error was the reason to look again at the readout of MNIST, at Δ
-of Fashion-MNIST, and at how 200 to 1000 units learn CIFAR-10 and Fashion-MNIST. All of it
-was then taken by validation errors.
+They were chosen by errors on a validation split of the training images, mostly with one
+seed. Some were compared again after a first test error, again by validation errors: the
+readout of MNIST, Δ of Fashion-MNIST, and the settings for 200 to 1000 units on CIFAR-10 and
+Fashion-MNIST.
 """
 
 from collections.abc import Callable
@@ -16,18 +16,15 @@ from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
 
-OTHERS = "fashion_mnist"  # whose settings all sets get for which none were chosen
+OTHERS = "fashion_mnist"  # its settings are those of all data sets without their own
 CENTRED = Preprocess(subtract_mean=True, unit_norm=True)
-# Of colour images each one's own mean as well: brightness says little of what they show.
+# Colour images also lose their own mean: brightness says little about their content.
 COLOUR = Preprocess(subtract_mean=True, center_images=True, unit_norm=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
-    """How a layer learns from a data set and is read out.
-
-    Its controls are read out their own best way.
-    """
+    """Settings of a layer, its training and its readout; and of each control."""
 
     preprocess: Preprocess
     p: float
@@ -35,22 +32,22 @@ class Defaults:
     training: Training
     readout: Readout
     random: Readout
-    """For random weights."""
+    """Readout of random weights."""
     kmeans: Readout
-    """For weights that are the centres of clusters."""
+    """Readout of k-means centres."""
     backprop: Backprop
-    """For the same network trained end to end."""
+    """Training of the same network end to end."""
     backprop_preprocess: Preprocess
-    """The pixels that are best for it."""
+    """Preprocessing for back-propagation."""
 
 
-def taken(images: Images) -> str:
-    """Return, as one line, whose settings an image set is learned with, and why."""
+def source_of_defaults(images: Images) -> str:
+    """Return a line that says for which data set the defaults were chosen, and why."""
     if images.origin:
-        return f"settings where none are given: those chosen for {images.origin}"
+        return f"settings not given: those chosen for {images.origin}"
     return (
-        f"settings where none are given: those of {OTHERS}, since none were chosen for "
-        f"'{images.name}' (choose by --validation)"
+        f"settings not given: those of {OTHERS}, since none were chosen for "
+        f"'{images.name}' (compare settings by --validation)"
     )
 
 
@@ -65,8 +62,8 @@ def _digits(_: int) -> Defaults:
         readout=readout,
         random=replace(readout, power=1.0),
         kmeans=readout,
-        # 300 images held out, 100 units, 3 seeds: 1.3 % error; 2.8 with a step
-        # size of 0.001 and targets as they are.
+        # Validation, 300 images, 100 units, 3 seeds: 1.3 % error; 2.8 with a learning
+        # rate of 0.001 and without smoothing.
         backprop=Backprop(epochs=100, lr=0.03, smoothing=0.1),
         backprop_preprocess=Preprocess(),
     )
@@ -74,12 +71,13 @@ def _digits(_: int) -> Defaults:
 
 def _mnist(num_units: int) -> Defaults:
     """Return the settings for MNIST."""
-    # 10,000 images held out. 2000 units: 1.7 % error (n = 2.5 or 3), 1.8 with the tanh
-    # loss, and from raw pixels at best (n = 6); dropout on the features and longer
-    # readouts are worse. 500 units: 2.7 %, 3.0 with cross-entropy, 2.8 and a tenth of
-    # the units dead from raw pixels. 2000 random units: 2.85 % (cross-entropy: 2.90);
-    # clusters: 2.1 % with the readout of units that learned (tanh, n = 4: 2.45), 500 of
-    # them 3.1 (n = 4: 3.5; cross-entropy: 3.2).
+    # Validation errors in %, 10,000 images:
+    # - 2000 units: 1.7 (n = 2.5 or 3); 1.8 with the tanh loss; 1.8 from raw pixels at best
+    #   (n = 6). Dropout on the features and longer training of the readout are worse.
+    # - 500 units: 2.7; 3.0 with cross-entropy; 2.8 from raw pixels, a tenth of units dead.
+    # - 2000 random units: 2.85 (cross-entropy: 2.90).
+    # - k-means, 2000 units: 2.1 with the readout of learned units (tanh, n = 4: 2.45).
+    # - k-means, 500 units: 3.1 (n = 4: 3.5; cross-entropy: 3.2).
     few = Readout(power=2.5, scaling="set", m=4)
     many = replace(few, loss="cross-entropy", smoothing=0.1)
     readout = few if num_units < 1000 else many
@@ -91,9 +89,9 @@ def _mnist(num_units: int) -> Defaults:
         readout=readout,
         random=replace(few, power=1.0),
         kmeans=readout,
-        # 10,000 images held out, one seed, 2000 and 500 units: 1.18 and 1.39 %
-        # error; 1.35 and 1.63 from centred pixels, 1.69 and 1.88 from raw ones
-        # with targets as they are. A step size of 0.003 is no better, 0.0003 worse.
+        # Validation, 10,000 images, one seed, 2000 and 500 units: 1.18 and 1.39 % error;
+        # 1.35 and 1.63 from centred pixels; 1.69 and 1.88 from raw pixels without
+        # smoothing. A learning rate of 0.003 is no better, 0.0003 is worse.
         backprop=Backprop(smoothing=0.1),
         backprop_preprocess=Preprocess(),
     )
@@ -102,8 +100,8 @@ def _mnist(num_units: int) -> Defaults:
 def _cifar(num_units: int) -> Defaults:
     """Return the settings for CIFAR-10, which serve CIFAR-100 too."""
     readout = Readout(epochs=30, power=3.0, scaling="set", m=4)
-    # 10,000 images held out. 200 units: 56.4 % error with small steps, 67.9 else, when they
-    # become alike; 500: 52.5 and 53.8.
+    # Validation, 10,000 images, slow against fast. 200 units: 56.4 and 67.9 % error (the
+    # units become alike if fast); 500 units: 52.5 and 53.8.
     slow = Training(epochs=20, lr=0.1)
     fast = Training(epochs=10 * _longer(num_units), lr=0.2)
     small = num_units < 1000
@@ -122,9 +120,9 @@ def _cifar(num_units: int) -> Defaults:
 
 def _fashion_mnist(num_units: int) -> Defaults:
     """Return the settings for Fashion-MNIST."""
-    # Fashion-MNIST, 10,000 images held out. 2000 units: 10.9 % error with Δ = 0.3, 11.3
-    # with 0.2; 1000 units: 13.1 and 11.9, 500: 15.3 and 13.1 (with 0.3 they become
-    # alike; so do 2000 with steps of 0.2: 14.9).
+    # Validation, 10,000 images, Δ = 0.3 against 0.2. 2000 units: 10.9 and 11.3 % error;
+    # 1000 units: 13.1 and 11.9; 500 units: 15.3 and 13.1 (with 0.3 the units become
+    # alike). 2000 units become alike with lr = 0.2: 14.9.
     readout = Readout(power=3.0, scaling="set", m=4)
     return Defaults(
         preprocess=COLOUR,
@@ -134,21 +132,21 @@ def _fashion_mnist(num_units: int) -> Defaults:
         readout=readout,
         random=replace(readout, power=1.0),
         kmeans=replace(readout, power=4.0),
-        # One seed, 2000 and 500 units: 9.7 and 10.0 % error; 10.0 and 10.7 from
-        # centred pixels with targets as they are. 500 units: 10.4 from centred
-        # ones; a step size of 0.003 is no better, 0.0003 worse.
+        # Validation, one seed, 2000 and 500 units: 9.7 and 10.0 % error; 10.0 and 10.7
+        # from centred pixels without smoothing. 500 units: 10.4 from centred pixels; a
+        # learning rate of 0.003 is no better, 0.0003 is worse.
         backprop=Backprop(smoothing=0.1),
         backprop_preprocess=Preprocess(),
     )
 
 
 def _rank(num_units: int) -> int:
-    """Return k: 7, or of fewer units the last, which was not tried."""
+    """Return k: 7, or the number of units if it is smaller (not tried)."""
     return max(2, min(7, num_units))
 
 
 def _longer(num_units: int) -> int:
-    """Return how many times as long to train: of so many units, each wins seldom."""
+    """Return the factor of epochs: more units each win more rarely, so train longer."""
     return 2 if num_units > 4000 else 1
 
 
@@ -162,8 +160,9 @@ CHOSEN: dict[str, Callable[[int], Defaults]] = {
 
 
 def defaults_for(origin: str, num_units: int = 2000) -> Defaults:
-    """Return the defaults for a data set, by its `Images.origin`, and a number of units.
+    """Return the defaults for a data set, named by its `Images.origin`, and num_units.
 
-    All files and folders, which have none, whatever their names, get those of `OTHERS`.
+    Files and folders have no origin: they get the defaults of `OTHERS`, whatever their
+    names.
     """
     return CHOSEN.get(origin, CHOSEN[OTHERS])(num_units)

@@ -1,7 +1,7 @@
-"""Data sets that torchvision downloads: whole or not at all, and by one process at a time.
+"""Download torchvision's data sets, completely or not at all, by one process at a time.
 
-They are written to a folder beside their place, in which nobody looks for them. Of several
-processes that need one (`torchrun`), the first downloads it, and the others wait.
+A download goes to a temporary folder and is moved to the data root when it is complete. If
+several processes need a data set (`torchrun`), the first downloads it and the others wait.
 """
 
 import shutil
@@ -19,21 +19,23 @@ from torchvision.datasets import utils
 from neurodyn.files import turn
 from neurodyn.progress import progress_bar
 
-SILENCE = 60.0  # seconds that a server may take to say something
+SILENCE = 60.0  # seconds without an answer of the server
 
 
 def fetched[Result](
     name: str, kind: Callable[..., Any], root: Path, read: Callable[[Path], Result]
 ) -> Result:
-    """Return what `read` finds under a root; before, download what it does not find there.
+    """Return `read(root)`; download the data set first if that raises an exception.
 
     Parameters
     ----------
     name, kind
-        A data set, and its class in torchvision.
+        Name of the data set, and its class in torchvision.
     root
-        Where it lies. There, and in all folders it may be downloaded to, `read` raises an
-        exception if something is missing or damaged.
+        Folder of the data set.
+    read
+        Function that reads the data set from a folder. It must raise an exception if files
+        are missing or damaged.
     """
     with suppress(Exception):
         return read(root)
@@ -42,7 +44,7 @@ def fetched[Result](
     with turn(root / f".{name}.lock", waiting) as (note, waited):
         with suppress(Exception):
             return read(root)
-        if waited and (failed := note.read()):  # in which all would only fail again
+        if waited and (failed := note.read()):  # another attempt would fail too
             raise OSError(failed.decode())
         note.truncate(0)
         try:
@@ -56,7 +58,7 @@ def fetched[Result](
 def _download(
     name: str, kind: Callable[..., Any], root: Path, read: Callable[[Path], object]
 ) -> None:
-    for left in root.glob(f".{name}.*.part"):  # by a process that was killed
+    for left in root.glob(f".{name}.*.part"):  # of a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     print(f"fastpath: downloading '{name}' to {root}", file=sys.stderr)
     part = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=root))
@@ -67,16 +69,16 @@ def _download(
         read(part)
         for file in sorted(part.rglob("*")):
             if file.is_file():
-                place = root / file.relative_to(part)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(place)
+                target = root / file.relative_to(part)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
 def _bars_of(name: str) -> Iterator[None]:
-    """Show progress as all of it is shown here, where torchvision has a bar of its own."""
+    """Replace torchvision's progress bar by `progress_bar`."""
 
     @contextmanager
     def bar(*_: Any, total: int | None = None, **__: Any) -> Iterator[SimpleNamespace]:
@@ -93,7 +95,7 @@ def _bars_of(name: str) -> Iterator[None]:
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """Give up on a server that says nothing any more."""
+    """Give up on a server that does not answer for SILENCE seconds."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SILENCE)
     try:

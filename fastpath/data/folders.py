@@ -1,9 +1,8 @@
 """Folders of images, train/<class>/*.png|jpg and test/<class>/*.png|jpg.
 
-Files are read in torchvision's order. Each is read as a viewer shows it: turned as its EXIF
-orientation says, with one channel if it is gray, in whatever way it is stored. What viewers
-do not agree about is refused: a transparent pixel shows what is behind it, and of several
-frames one is as good as another.
+Files are read in torchvision's order. Each is read as a viewer shows it: turned by its EXIF
+orientation, and with one channel if it is gray, however it is stored. Images that viewers
+show differently are refused: those with transparent pixels or with several frames.
 """
 
 import os
@@ -22,13 +21,13 @@ LAYOUT = "an image folder is laid out as train/<class>/*.png|jpg and test/<class
 
 
 def read(path: Path) -> Images:
-    """Return the images of a folder; say in one line what in it was skipped.
+    """Return the images of a folder; print a line about skipped files.
 
     Raises
     ------
     ValueError
-        If its layout is another, the classes of train and test differ, one has no image, or
-        a file cannot be read.
+        If the folder has another layout, the classes of train and test differ, a class has
+        no image, or a file cannot be read.
     """
     skipped: list[Path] = []
     train, test = (_classes(path / split, skipped) for split in SPLITS)
@@ -56,12 +55,12 @@ def read(path: Path) -> Images:
 
 
 def pictures(path: Path) -> tuple[list[Path], UInt8[np.ndarray, "image height width _"]]:
-    """Return image files, and what they show: one file, or all of a folder and its folders.
+    """Return image files and their pixels: of one file, or of all files below a folder.
 
     Raises
     ------
     ValueError
-        If there is none, one cannot be read, or they are of several sizes.
+        If there is no image, a file cannot be read, or the images have different sizes.
     """
     if not path.exists():
         raise ValueError(f"there is no file or folder {path}")
@@ -79,7 +78,7 @@ def pictures(path: Path) -> tuple[list[Path], UInt8[np.ndarray, "image height wi
 
 
 def _classes(split: Path, skipped: list[Path]) -> dict[str, list[Path]]:
-    """Return the image files of each class; add what is no image to `skipped`."""
+    """Return the image files of each class; append all other files to `skipped`."""
     if not split.is_dir():
         raise ValueError(f"{split.parent} has no folder '{split.name}': {LAYOUT}")
     classes: dict[str, list[Path]] = {
@@ -92,8 +91,8 @@ def _classes(split: Path, skipped: list[Path]) -> dict[str, list[Path]]:
         for name in sorted(names):
             file = Path(folder, name)
             parts = file.relative_to(split).parts
-            known = len(parts) > 1 and not any(map(_is_hidden, parts))
-            if known and file.suffix.lower() in ENDINGS:
+            in_class = len(parts) > 1 and not any(map(_is_hidden, parts))
+            if in_class and file.suffix.lower() in ENDINGS:
                 classes[parts[0]].append(file)
             else:
                 skipped.append(file)
@@ -108,7 +107,7 @@ def _classes(split: Path, skipped: list[Path]) -> dict[str, list[Path]]:
 
 
 def _is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is one that systems and editors leave behind."""
+    """Tell whether the name is that of a file or folder hidden by the system."""
     return name.startswith(".") or name == "__MACOSX"
 
 
@@ -117,7 +116,7 @@ def _refuse(error: OSError) -> NoReturn:
 
 
 def _stacked(files: list[Path]) -> UInt8[np.ndarray, "image height width channel"]:
-    """Read files of one size: one channel if all are gray, else three."""
+    """Read files of the same size: one channel if all are gray, else three."""
     images = []
     for file in files:
         images.append(_pixels(file))
@@ -131,13 +130,13 @@ def _stacked(files: list[Path]) -> UInt8[np.ndarray, "image height width channel
 
 
 def _pixels(file: Path) -> UInt8[np.ndarray, "height width channel"]:
-    """Return an image as a viewer shows it: gray, one channel, or in colours, three."""
+    """Return an image as a viewer shows it, with one channel if it is gray, else three."""
     try:
         with Image.open(file) as image:
             _check_plain(image)
             rgba = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
             mode = image.mode
-    except Exception as error:  # Pillow's decoders each have their own
+    except Exception as error:  # Pillow's decoders raise different classes
         raise ValueError(
             f"{file} cannot be read as an image: {error}; convert or remove it"
         ) from error
@@ -154,18 +153,18 @@ def _pixels(file: Path) -> UInt8[np.ndarray, "height width channel"]:
 
 
 def _check_plain(image: Image.Image) -> None:
-    """Raise OSError unless an image has 8 bits, or less, and a single frame."""
+    """Raise OSError unless an image has at most 8 bits a channel and a single frame."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16") or _is_cut(image):
         raise OSError("its pixels have more than 8 bits, 8 bits are needed")
     frames = getattr(image, "n_frames", 1)
-    # A photograph of several pictures, as telephones take it, is its first for all viewers.
+    # An MPO photograph of a telephone holds several pictures; all viewers show the first.
     if frames > 1 and image.format != "MPO":
         raise OSError(f"it has {frames} frames, one is needed")
 
 
 def _is_cut(image: Image.Image) -> bool:
-    """Tell whether Pillow cuts the pixels to 8 bits as it reads them."""
-    # How a file stores them: "LA;16B", or ("RGB;16L", ...), or ("RGB", 65535).
+    """Tell whether Pillow cuts the pixels to 8 bits when it reads them."""
+    # The format in the file: "LA;16B", or ("RGB;16L", ...), or ("RGB", 65535).
     for codec, _, _, stored in getattr(image, "tile", ()):
         if ";16" in str(stored) or (codec.startswith("ppm") and stored[1] > 255):
             return True

@@ -1,4 +1,4 @@
-"""Models as scikit-learn's users know them: `fit`, `transform`, `predict`, `score`."""
+"""Scikit-learn estimators: `fit`, `transform`, `predict`, `score`."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -14,10 +14,10 @@ from fastpath.runs.folder import BACKPROP, open_run
 
 
 def load_model(folder: Path | str) -> CompetingUnits | BackpropNetwork:
-    """Return the model of a finished run: of `fastpath train` or `backprop`, or saved.
+    """Return the model of a finished run, written by a command or by `save`.
 
-    `predict` returns indices of `class_names_` for a run of a command, else the labels that
-    the model was fitted with.
+    For a run of `fastpath train` or `fastpath backprop`, `predict` returns indices of
+    `class_names_`. For a saved model it returns labels like those passed to `fit`.
 
     Raises
     ------
@@ -37,25 +37,25 @@ def load_model(folder: Path | str) -> CompetingUnits | BackpropNetwork:
         )
         model.backprop_ = backprop
     else:
-        of_run = {f.name: config.get(f.name) for f in fields(RunConfig)}
-        made = RunConfig.from_json(of_run, path)
+        values = {f.name: config.get(f.name) for f in fields(RunConfig)}
+        settings = RunConfig.from_json(values, path)
         # What `num_units` and `p` describe needs no settings of its own.
-        p = getattr(made.layer, "p", 2.0)
-        is_plain = made.layer == DenseSettings(num_units=made.layer.num_units, p=p)
+        p = getattr(settings.layer, "p", 2.0)
+        is_plain = settings.layer == DenseSettings(num_units=settings.layer.num_units, p=p)
         model = CompetingUnits(
-            made.layer.num_units,
+            settings.layer.num_units,
             p=p,
-            competition=made.competition,
-            training=made.training,
-            preprocessing=made.preprocess,
-            readout=made.readout,
-            layer=None if is_plain else made.layer,
-            seed=made.seed,
+            competition=settings.competition,
+            training=settings.training,
+            preprocessing=settings.preprocess,
+            readout=settings.readout,
+            layer=None if is_plain else settings.layer,
+            seed=settings.seed,
         )
         assert run.layer is not None
-        model.layer_settings_, model.layer_ = made.layer, run.layer
-        model.competition_ = made.competition
-        model.training_, model.readout_ = made.training, made.readout
+        model.layer_settings_, model.layer_ = settings.layer, run.layer
+        model.competition_ = settings.competition
+        model.training_, model.readout_ = settings.training, settings.readout
     model.history_ = storage.load_dataset(folder / storage.HISTORY)
     model._take(run)
     return model

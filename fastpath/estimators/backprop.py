@@ -19,11 +19,11 @@ from fastpath.runs.folder import BACKPROP, head_of
 class BackpropNetwork(ImageClassifier):
     """The control: the same network, pixels → ReLU units → classes, by back-propagation.
 
-    Parameters as those of `CompetingUnits`; `backprop` holds the settings of its training.
-    Input is scaled by the same rule.
+    `backprop` holds the settings of training. All other parameters, and the scaling of
+    inputs, are those of `CompetingUnits`.
     """
 
-    @no_type_check  # `fit` says what is wrong
+    @no_type_check  # `fit` checks the types
     def __init__(
         self,
         num_units: int = 2000,
@@ -45,24 +45,24 @@ class BackpropNetwork(ImageClassifier):
 
     @isolated(grad=False, numpy=True)
     def fit(self, X: Any, y: Any = None) -> "BackpropNetwork":
-        """Train all weights by labels.
+        """Train all weights with labels.
 
         Raises
         ------
         ValueError
-            If images, labels or a setting are something else than they should be.
+            If images, labels or a setting have the wrong type, shape or value.
         """
         device = self._ready()
         checks.count("num_units", self.num_units)
-        split, known = self._begin(X, y, device)
+        split, defaults = self._begin(X, y, device)
         if not len(self.classes_):
             raise ValueError(
                 "BackpropNetwork learns by labels, and requires y to be passed, but the "
                 "target y is None"
             )
-        backprop = known.backprop if self.backprop is None else self.backprop
+        backprop = defaults.backprop if self.backprop is None else self.backprop
         self.backprop_ = checks.instance("backprop", backprop, Backprop)
-        steps = known.backprop_preprocess if self.dtype_ == "uint8" else CENTRED
+        steps = defaults.backprop_preprocess if self.dtype_ == "uint8" else CENTRED
         trained = baselines.backprop(
             split,
             num_units=self.num_units,
@@ -81,7 +81,7 @@ class BackpropNetwork(ImageClassifier):
         return self
 
     def features(self) -> nn.Module:
-        """Return the hidden units: input rates (image, pixel) to rates (image, unit)."""
+        """Return the hidden units as a module: (image, pixel) to rates (image, unit)."""
         assert self.bias_ is not None
         return module.rectified(self.weights_, self.bias_)
 

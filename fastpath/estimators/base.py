@@ -1,4 +1,4 @@
-"""What models have in common: what comes in, what is predicted, their files."""
+"""The base class of both estimators: inputs, predictions and files."""
 
 import math
 from pathlib import Path
@@ -40,7 +40,7 @@ NO_LABELS = np.arange(0)
 class ImageClassifier(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
 ):
-    """What both kinds of models share: what comes in, what is predicted, their files."""
+    """Common parts of `CompetingUnits` and `BackpropNetwork`."""
 
     num_units: int
     preprocessing: Preprocess | None
@@ -56,7 +56,7 @@ class ImageClassifier(
     history_: xr.Dataset
 
     def features(self) -> nn.Module:
-        """Return the hidden units: input rates (image, pixel) to features (image, unit)."""
+        """Return the hidden units as a module: (image, pixel) to features (image, unit)."""
         raise NotImplementedError
 
     def _settings(self) -> dict[str, Any]:
@@ -64,46 +64,47 @@ class ImageClassifier(
         raise NotImplementedError
 
     def _tensors(self) -> dict[str, Tensor]:
-        """Return the tensors of the hidden units, by the names that files give them."""
+        """Return the tensors of the hidden units, by their names in files."""
         raise NotImplementedError
 
     @property
     def weights(self) -> NDArray[np.float32]:
-        """Weights W (unit, pixel) of the hidden units, a copy."""
+        """A copy of the weights W (unit, pixel) of the hidden units."""
         check_is_fitted(self)
         return self.weights_.numpy().copy()
 
     def to_module(self) -> nn.Sequential:
         """Return the model as an `nn.Module`: images (image, *shape) to outputs.
 
-        Its parts are `preprocess`, `features` and `head` (image, class); without labels the
-        first two. It has a `state_dict`, can be traced by `torch.export`, and runs on any
-        device. The outputs are those of the readout as it was trained, to 1e-6.
+        Its parts are `preprocess`, `features` and `head` (image, class); a model fitted
+        without labels has no `head`. The module has a `state_dict`, can be traced by
+        `torch.export`, and runs on any device. Its outputs equal those of the trained
+        readout to 1e-6.
         """
         check_is_fitted(self)
         return module.assembled(self.preprocess_, self.features(), self.head_)
 
     def preprocess(self, X: Any) -> NDArray[np.float32]:
-        """Return images as the units see them (image, pixel), for `neurodyn.simulate`."""
+        """Return the input rates (image, pixel) of the units, for `neurodyn.simulate`."""
         return self._outputs(X, self.to_module()[:1])
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Return the features (image, unit) that the readout sees."""
+        """Return the features (image, unit), the inputs of the readout."""
         return self._outputs(X, self.to_module()[:2])
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:
-        """Return one output per class (image, class); of two classes, their difference."""
+        """Return outputs (image, class), or (image,), their difference, for two classes."""
         outputs = self._outputs(X, self._with_head())
         return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the class of each image; of `fastpath.Images`, of the test images."""
+        """Return the class of each image, for `fastpath.Images` of each test image."""
         outputs = self._outputs(X, self._with_head())
         return self.classes_[outputs.argmax(axis=1)]
 
     def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
-        """Return the share of right answers; of `fastpath.Images`, for the test images."""
-        X, y = given(X, y, "test")
+        """Return the accuracy, for `fastpath.Images` on the test images."""
+        X, y = arrays_of(X, y, "test")
         return super().score(X, y, sample_weight)
 
     def _with_head(self) -> nn.Sequential:
@@ -118,7 +119,7 @@ class ImageClassifier(
     @isolated(grad=False, numpy=True)
     def _outputs(self, x: Any, model: nn.Module) -> NDArray[np.float32]:
         device = self._ready()
-        images = self._read(given(x, None, "test")[0]).to(device)
+        images = self._read(arrays_of(x, None, "test")[0]).to(device)
         return module.outputs(model.to(device), images).cpu().numpy()
 
     def _ready(self) -> torch.device:
@@ -126,7 +127,7 @@ class ImageClassifier(
         return Processor(device=device, threads=self.threads).ready()
 
     def _read(self, x: Any, y: Any = None, *, reset: bool = False) -> Any:
-        """Return images as a tensor (image, pixel), uint8 or float32; with their labels."""
+        """Return images as a tensor (image, pixel), uint8 or float32; with `y`, also y."""
         shape = np.shape(x)[1:] if isinstance(x, np.ndarray | list) else ()
         if len(shape) > 1:
             x = np.asarray(x).reshape(len(x), math.prod(shape))
@@ -146,29 +147,29 @@ class ImageClassifier(
         return (images, y) if labels else images
 
     def _begin(self, x: Any, y: Any, device: torch.device) -> tuple[Split, Defaults]:
-        """Return what to learn from, and the settings for it where none are given."""
-        known = x if isinstance(x, Images) else None
-        x, y = given(x, y, "train")
+        """Return the images to learn from, and the default settings for them."""
+        data_set = x if isinstance(x, Images) else None
+        x, y = arrays_of(x, y, "train")
         if y is None:
             images, index, self.classes_ = self._read(x, reset=True), None, NO_LABELS
         else:
             images, y = self._read(x, y, reset=True)
             check_classification_targets(y)
             self.classes_, index = np.unique(y, return_inverse=True)
-        if known is not None:
-            self.classes_, index = np.arange(len(known.classes)), known.y_train
-        self.class_names_ = known.classes if known else tuple(map(str, self.classes_))
+        if data_set is not None:
+            self.classes_, index = np.arange(len(data_set.classes)), data_set.y_train
+        self.class_names_ = data_set.classes if data_set else tuple(map(str, self.classes_))
         index = np.zeros(len(images)) if index is None else index
         images = images.view(len(images), *self.image_shape_).to(device)
         labels = torch.from_numpy(index.astype(np.int64)).to(device)
-        defaults = defaults_for(known.origin if known else "", self.num_units)
+        defaults = defaults_for(data_set.origin if data_set else "", self.num_units)
         split = Split(images, labels, images[:1], labels[:1], scored_on="training")
         return split, defaults
 
-    def _steps(self, chosen: Preprocess) -> Preprocess:
+    def _steps(self, default: Preprocess) -> Preprocess:
         if self.preprocessing is not None:
             return checks.instance("preprocessing", self.preprocessing, Preprocess)
-        return chosen if self.dtype_ == "uint8" else CENTRED
+        return default if self.dtype_ == "uint8" else CENTRED
 
     @property
     def _n_features_out(self) -> int:
@@ -188,8 +189,8 @@ class ImageClassifier(
         Raises
         ------
         ValueError
-            If it has no readout, the folder holds a run already, or a setting is an object
-            of the user's own, which no file can describe.
+            If the model has no readout, the folder already holds a run, or a setting is of
+            a class of the user, which cannot be saved.
         """
         self._with_head()
         assert self.head_ is not None
@@ -213,7 +214,7 @@ class ImageClassifier(
             write(folder, tensors, config, self.metrics_, history=self.history_)
 
     def _take(self, run: Saved) -> None:
-        """Put everything where a finished run left it."""
+        """Set the fitted attributes from a finished run."""
         noted = run.config.get("estimator", {})
         self.weights_, self.bias_ = run.weights, run.bias
         self.head_, self.preprocess_ = run.head, run.preprocess
@@ -227,8 +228,11 @@ class ImageClassifier(
         self.metrics_ = run.metrics
 
 
-def given(x: Any, y: Any, split: str) -> tuple[Any, Any]:
-    """Return images and labels of whatever holds both, as arrays; others as they are."""
+def arrays_of(x: Any, y: Any, split: str) -> tuple[Any, Any]:
+    """Return images and labels, those of a split of `Images` or of a `Dataset`.
+
+    Tensors and Pillow images become arrays; other values are returned unchanged.
+    """
     if isinstance(x, Images | Dataset) and y is not None:
         raise ValueError(
             f"y is given, but the {type(x).__name__} holds labels: leave it out"
@@ -242,8 +246,8 @@ def given(x: Any, y: Any, split: str) -> tuple[Any, Any]:
 
 
 def _array(value: Any) -> Any:
-    """Return a tensor or a picture as an array, and anything else as it is."""
+    """Convert a tensor or a Pillow image to an array; return other values unchanged."""
     if isinstance(value, Tensor):
         value = value.detach().cpu()
         return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-    return np.asarray(value) if hasattr(value, "getbands") else value  # of Pillow
+    return np.asarray(value) if hasattr(value, "getbands") else value  # a Pillow image

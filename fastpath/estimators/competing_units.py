@@ -21,57 +21,57 @@ from fastpath.training.loop import Training
 
 
 class CompetingUnits(ImageClassifier):
-    """Competing hidden units that learn without labels, and a linear readout of them.
+    """Competing hidden units that learn without labels, with a linear readout.
 
     Parameters
     ----------
     num_units
         Number of hidden units K.
     p
-        Exponent of the metric, 2 or more (eq. 2): that of `neurodyn`'s circuits, too.
+        Exponent of the metric, 2 or more (eq. 2), as in `neurodyn`'s circuits.
     competition
-        Who learns: `Ranking()`, `Equilibrium()`, `Soft()`, or a function of the drives.
+        Which units learn: `Ranking()`, `Equilibrium()`, `Soft()`, or a function from the
+        drives to g, both (image, unit).
     training
-        `Training()`: epochs, batch size, step size ε.
+        `Training()`: epochs, batch size, learning rate ε.
     preprocessing
-        `Preprocess()`: what the units see of an image.
+        `Preprocess()`: steps from images to the inputs of the units.
     readout
         `Readout()`: features and training of the readout.
     layer
-        Settings of another kind of layer (`fastpath.layers`), in place of `num_units` and
-        `p`.
+        Settings of another layer (`fastpath.layers`), instead of `num_units` and `p`.
     seed
-        Seed of everything random: the same result on the same machine.
+        Seed of all random numbers: the same seed gives the same result on one machine.
     device
         "cpu" or "cuda".
     threads
-        CPU threads at most [all cores].
+        Largest number of CPU threads [all cores].
     kernels
-        What computes a step [the fastest there is]: see `fastpath.kernels`.
+        Kernels of a learning step [the fastest available]: see `fastpath.kernels`.
     verbose
         Show progress.
 
-    Settings that are None are those of `fastpath.data.defaults`: for the data set where
-    `fit` is given `fastpath.Images`, else those that serve most image sets. Pixels that are
-    no images (float arrays) lose their mean and are brought to unit norm.
+    A setting that is None gets its default from `fastpath.data.defaults`: that of the data
+    set if `fit` gets `fastpath.Images`, else that of Fashion-MNIST. Float arrays lose their
+    mean image and are scaled to unit norm.
 
     Notes
     -----
     `fit`, `transform`, `predict` and `score` accept uint8 images (image, height, width) or
     (image, height, width, channel), float arrays (image, pixel), tensors, a torch `Dataset`
-    of (image, label), and `fastpath.Images`, of which `fit` takes the training images and
-    the others the test images.
+    of (image, label), and `fastpath.Images`. From `fastpath.Images`, `fit` takes the
+    training images and the other methods take the test images.
 
-    **Scaling.** uint8 counts as 0 to 1: it is divided by 255. Everything else is taken as
-    it is, in float32. A model that learned from uint8 refuses other numbers above 1.
+    **Scaling.** uint8 pixels are divided by 255. All other numbers are converted to float32
+    and not scaled. A model that learned from uint8 refuses other numbers above 1.
 
-    There is no `partial_fit`: ε is annealed over a number of epochs that is known at the
-    start, and the readout is trained on the features of all images.
+    There is no `partial_fit`: annealing ε needs the number of epochs at the start, and the
+    readout is trained on the features of all images.
 
     Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
     """
 
-    @no_type_check  # `fit` says what is wrong
+    @no_type_check  # `fit` checks the types
     def __init__(
         self,
         num_units: int = 2000,
@@ -103,43 +103,43 @@ class CompetingUnits(ImageClassifier):
 
     @isolated(grad=False, numpy=True)
     def fit(self, X: Any, y: Any = None) -> "CompetingUnits":
-        """Train the units without labels, then the readout, if there are labels.
+        """Train the units without labels, then the readout if there are labels.
 
         Raises
         ------
         ValueError
-            If images, labels or a setting are something else than they should be, or the
+            If images, labels or a setting have the wrong type, shape or value, or the
             weights diverge.
         """
         device = self._ready()
         checks.count("num_units", self.num_units)
-        split, known = self._begin(X, y, device)
+        split, defaults = self._begin(X, y, device)
         generator = torch.Generator().manual_seed(checks.seed("seed", self.seed))
-        training = known.training if self.training is None else self.training
+        training = defaults.training if self.training is None else self.training
         self.training_ = checks.instance("training", training, Training)
-        controlled = known.readout if self.training_.epochs else known.random
-        chosen = controlled if self.readout is None else self.readout
+        default_readout = defaults.readout if self.training_.epochs else defaults.random
+        chosen = default_readout if self.readout is None else self.readout
         self.readout_ = checks.instance("readout", chosen, Readout)
         settings = self.layer
         if settings is None:
-            p = known.p if self.p is None else self.p
+            p = defaults.p if self.p is None else self.p
             settings = DenseSettings(num_units=self.num_units, p=p)
         self.layer_settings_ = checks.instance("layer", settings, LayerSettings)
         self.competition_ = (
-            known.competition if self.competition is None else self.competition
+            defaults.competition if self.competition is None else self.competition
         )
         layer, preprocess, history = experiment.learn_features(
             split,
             layer=self.layer_settings_,
             competition=self.competition_,
             training=self.training_,
-            preprocess=self._steps(known.preprocess),
+            preprocess=self._steps(defaults.preprocess),
             generator=generator,
             progress=self.verbose,
             kernels=self.kernels,
         )
-        needed = self.layer_settings_.shapes(split.x_train.shape[1:])
-        learned = {name: layer.state[name].cpu() for name in needed}
+        names = self.layer_settings_.shapes(split.x_train.shape[1:])
+        learned = {name: layer.state[name].cpu() for name in names}
         self.layer_, self.bias_ = self.layer_settings_.load(learned), None
         self.weights_ = self.layer_.weights
         self.preprocess_ = preprocess.to("cpu")
@@ -171,12 +171,12 @@ class CompetingUnits(ImageClassifier):
         self.history_ = self.history_.assign(log.as_dataset())
 
     def features(self) -> nn.Module:
-        """Return the hidden units: input rates (image, pixel) to features (image, unit)."""
+        """Return the hidden units as a module: (image, pixel) to features (image, unit)."""
         return module.features_of(self.layer_, self.readout_)
 
     def _tensors(self) -> dict[str, Tensor]:
-        needed = self.layer_settings_.shapes(self.image_shape_)
-        return {name: self.layer_.state[name] for name in needed}
+        names = self.layer_settings_.shapes(self.image_shape_)
+        return {name: self.layer_.state[name] for name in names}
 
     def _settings(self) -> dict[str, Any]:
         config = RunConfig(

@@ -1,10 +1,10 @@
-"""Signs that weights keep while they learn.
+"""Sign constraints: weights keep their signs while they learn.
 
 Dale's law gives a sign to the *sending* cell: all weights of one input, a column of W, have
-its sign (`column_signs`). With inputs of one kind that is one sign for all weights
-(`same_sign`). A sign for each *receiving* unit, a row of W (`row_signs`), is not Dale's
-law, whatever it is called elsewhere. A step that would leave the allowed side ends at 0,
-its nearest point.
+the same sign (`column_signs`). If all inputs are excitatory, or all inhibitory, all weights
+have one sign (`same_sign`). A sign for each *receiving* unit, a row of W (`row_signs`), is
+not Dale's law, although it has been called so. A weight that would change its sign becomes
+0, the nearest allowed value.
 
 Source: H. H. Dale, Proc. R. Soc. Med. 28:319 (1935); J. C. Eccles, P. Fatt & K. Koketsu,
 J. Physiol. 126:524 (1954) for the law.
@@ -22,7 +22,7 @@ from fastpath.ambient import isolated
 
 @dataclass(frozen=True)
 class Constraint:
-    """Signs of weights: one for all, one for each input, or one for each unit."""
+    """Signs of weights: the same for all, or a sign for each input, or for each unit."""
 
     signs: Int[Tensor, "#unit #pixel"]
     """1: weights >= 0, −1: weights <= 0, 0: weights are free."""
@@ -36,7 +36,7 @@ class Constraint:
         rows: Float[Tensor, "row pixel"],
         units: Int[Tensor, " row"] | slice = slice(None),
     ) -> Float[Tensor, "row pixel"]:
-        """Return the nearest weights that are allowed to those of some `units`."""
+        """Return the allowed weights nearest to the given rows, which belong to `units`."""
         return torch.where(self._wrong(rows, units), 0.0, rows)
 
     def to(self, device: torch.device) -> "Constraint":
@@ -45,12 +45,12 @@ class Constraint:
 
     @isolated()
     def mirrored(self, weights: Float[Tensor, "unit pixel"]) -> Float[Tensor, "unit pixel"]:
-        """Return weights of the same sizes that are allowed: wrong signs are turned."""
+        """Return weights of the same magnitudes with the allowed signs."""
         return torch.where(self._wrong(weights), -weights, weights)
 
     @isolated()
     def violations(self, weights: Float[Tensor, "unit pixel"]) -> int:
-        """Return how many weights have the wrong sign."""
+        """Return the number of weights with the wrong sign."""
         return int(self._wrong(weights).sum())
 
     def _wrong(
@@ -68,10 +68,10 @@ class Constraint:
 
 def _signs(name: str, value: Tensor) -> Int[Tensor, "_ _"]:
     signs = checks.matrix(name, value, "(1 or unit, 1 or pixel)")
-    found = signs.double().unique()
-    if not torch.isin(found, found.new_tensor([-1, 0, 1])).all():
-        given = signs.unique().tolist()
-        raise ValueError(f"signs are {given}: each must be 1, -1 or 0")
+    values = signs.double().unique()
+    if not torch.isin(values, values.new_tensor([-1, 0, 1])).all():
+        distinct = signs.unique().tolist()
+        raise ValueError(f"signs are {distinct}: each must be 1, -1 or 0")
     return signs.to(torch.int8)
 
 
@@ -82,7 +82,7 @@ def same_sign(sign: int) -> Constraint:
     Raises
     ------
     ValueError
-        If the sign is neither.
+        If the sign is neither 1 nor −1.
     """
     sign = checks.whole("sign", sign)
     if sign not in (1, -1):
@@ -96,20 +96,20 @@ def column_signs(signs: Int[Tensor, " pixel"]) -> Constraint:
     Parameters
     ----------
     signs
-        1 for an excitatory input, −1 for an inhibitory one, 0 for one whose weights are
-        free.
+        1 for an excitatory input, −1 for an inhibitory input, 0 for an input whose weights
+        are free.
 
     Raises
     ------
     ValueError
-        If a sign is none of these; and when applied, if there are not as many inputs.
+        If a sign is none of these; when applied, if the number of inputs differs.
     """
     return Constraint(checks.tensor("signs", signs)[None])
 
 
 def row_signs(signs: Int[Tensor, " unit"]) -> Constraint:
-    """Keep the weights of each unit at its sign: not Dale's law, as others have used it.
+    """Keep the weights of each unit at its sign, which is not Dale's law.
 
-    Parameters and errors are those of `column_signs`, with units in the place of inputs.
+    Parameters and errors are those of `column_signs`, for units instead of inputs.
     """
     return Constraint(checks.tensor("signs", signs)[:, None])

@@ -1,12 +1,12 @@
-"""How weights change, given who learns: one local rule for every competition.
+"""Plasticity: the weight update ΔW for given g, one local rule for every competition.
 
 Plasticity (K&H 2019, eq. 3 with R = 1) for a mini-batch b, as in the authors' code:
 
     ΔW_ui = Σ_b g_bu v_bi − (Σ_b g_bu I_bu) W_ui
 
-With g from a ranking this is the paper's rule, with g = I (p = 2) Oja's, with g a softmax
-of the drive SoftHebb's. For g I > 0 the p-norm Σ_i |W_ui|^p flows to 1; for an
-anti-Hebbian unit it is repelled, so a large Δ can make weights diverge.
+With g from a ranking this is the paper's rule; with g = I (p = 2), Oja's rule; with g a
+softmax of the drive, SoftHebb. For g I > 0 the p-norm Σ_i |W_ui|^p flows to 1. For an
+anti-Hebbian unit it is repelled from 1, so a large Δ can make weights diverge.
 
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
 """
@@ -36,7 +36,7 @@ def delta_w(
     Raises
     ------
     ValueError
-        If g and drive are not of one shape.
+        If g and drive have different shapes.
     """
     if g.shape != drive.shape:
         raise ValueError(
@@ -49,7 +49,7 @@ def delta_w(
 
 @runtime_checkable
 class Plasticity(Protocol):
-    """How the weights of a layer change: a rule is a frozen dataclass with `__call__`."""
+    """A plasticity rule: a frozen dataclass with `__call__`."""
 
     def __call__(
         self,
@@ -58,16 +58,16 @@ class Plasticity(Protocol):
         images: Float[Tensor, "image pixel"],
         weights: Float[Tensor, "unit pixel"],
     ) -> Float[Tensor, "unit pixel"]:
-        """Return ΔW summed over the mini-batch, a tensor of its own.
+        """Return ΔW summed over the mini-batch, as a new tensor.
 
-        In a team each process gives its share of the images, so ΔW must be a sum over them.
+        ΔW must be a sum over images: in a team each process passes its share of them.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class KrotovHopfield:
-    """Eq. 3: see `delta_w`. Kernels compute it in their own, sparse way."""
+    """Eq. 3: see `delta_w`. The kernels compute its sparse form."""
 
     def __call__(
         self,
@@ -92,8 +92,8 @@ def step_size(
 ) -> Float[Tensor, ""] | float:
     """Return the factor of ΔW: ε / max|ΔW| with "max" (the authors' code), ε with None.
 
-    `largest`, max|ΔW|, runs over the whole matrix. It is the one quantity of the rule that
-    no synapse can know by itself; None is the strictly local form.
+    `largest` is max|ΔW| over the whole matrix. It is the only quantity of the rule that is
+    not local to a synapse; None is the strictly local form.
     """
     if normalize is None:
         return lr
@@ -115,5 +115,5 @@ def signed_power(
 
 
 def annealed(lr: float, *, epoch: int, num_epochs: int) -> float:
-    """Return ε of this epoch (from 0): linear from `lr` towards 0, the authors' scheme."""
+    """Return ε of an epoch (from 0): linear from `lr` towards 0, the authors' scheme."""
     return lr * (1 - epoch / num_epochs)

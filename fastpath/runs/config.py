@@ -1,4 +1,4 @@
-"""The configuration of a run: all that its result depends on, written and read as JSON."""
+"""The configuration of a run, which its result depends on; written and read as JSON."""
 
 import functools
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from fastpath.readout import Readout
 from fastpath.training.loop import Training
 from fastpath.training.snapshots import check_number
 
-# Settings that may be of several classes, and the lists of these. Each is written with the
-# name of its class. `plasticity` is a setting of a layer.
+# Settings that may be of several classes, with the lists of these classes. They are written
+# with the name of their class. `plasticity` is a setting of a layer.
 LISTS: dict[str, dict[str, Any]] = {
     "layer": layers.KINDS,
     "competition": competition.KINDS,
@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """All that the result of a run depends on, except for the rounding of the machine."""
+    """All settings that change the result of a run by more than rounding."""
 
     data: str
     layer: LayerSettings
@@ -45,9 +45,9 @@ class RunConfig:
     preprocess: Preprocess
     readout: Readout
     snapshots: int = 25
-    """Number of epochs at which receptive fields are kept: see `snapshot_epochs`."""
+    """Number of epochs with a snapshot of the receptive fields: see `snapshot_epochs`."""
     tensorboard: bool = False
-    """Write events for TensorBoard, too."""
+    """Whether to write events for TensorBoard."""
 
     def __post_init__(self) -> None:
         count = functools.partial(checks.count, least=0)
@@ -57,7 +57,7 @@ class RunConfig:
         check_number(self.snapshots)
         checks.instance("training", self.training, Training)
         checks.instance("readout", self.readout, Readout)
-        # They are written, and read again, by their names and fields alone.
+        # A file holds only their class names and fields, which must suffice to read them.
         for name in OF_RUN:
             value = getattr(self, name)
             if not _can_be_written(name, value):
@@ -74,45 +74,52 @@ class RunConfig:
             )
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the configuration as JSON values."""
         described = {name: _described(getattr(self, name)) for name in OF_RUN}
         return {**asdict(self), **described}
 
     @classmethod
     def from_json(cls, values: dict[str, Any], path: Path) -> "RunConfig":
-        """Return the configuration that `as_json` described, read from this file.
+        """Return the configuration from the values of `as_json`, read from `path`.
 
         Raises
         ------
         ValueError
-            If the settings are those of another version, or have other values.
+            If the settings are those of another version, or have values not allowed.
         """
-        held: dict[str, Any] = {n: v for n, v in values.items() if n != "fastpath"}
-        listed = {name: class_of(name, held.get(name), path) for name in OF_RUN}
-        check_known(held, {"": cls}, path, values.get("fastpath"))
-        made = read_settings(values, SETTINGS | listed, path)
+        entries: dict[str, Any] = {n: v for n, v in values.items() if n != "fastpath"}
+        listed = {name: class_of(name, entries.get(name), path) for name in OF_RUN}
+        check_names(entries, {"": cls}, path, values.get("fastpath"))
+        settings = read_settings(values, SETTINGS | listed, path)
         with named(path):
-            return cls(**held | made)
+            return cls(**entries | settings)
 
 
 def read_settings(
-    values: dict[str, Any], kinds: dict[str, Any], path: Path
+    values: dict[str, Any], classes: dict[str, Any], path: Path
 ) -> dict[str, Any]:
-    """Return settings of these classes by name, from JSON values read from this file.
+    """Return settings by name, from JSON values read from `path`.
+
+    Parameters
+    ----------
+    values
+        JSON values, among them the fields of each settings object under its name.
+    classes
+        The class of the settings under each name.
 
     Raises
     ------
     ValueError
-        If they are those of another version, or have other values.
+        If the settings are those of another version, or have values not allowed.
     """
-    held = dict(values)
-    for name in LISTS.keys() & kinds.keys():
-        inner = {key: value for key, value in held[name].items() if key != "name"}
+    values_of = dict(values)
+    for name in LISTS.keys() & classes.keys():
+        inner = {key: value for key, value in values_of[name].items() if key != "name"}
         listed = {key: class_of(key, inner[key], path) for key in inner.keys() & LISTS}
-        held[name] = inner | read_settings(inner, listed, path)
-    check_known(held, kinds, path, values.get("fastpath"))
+        values_of[name] = inner | read_settings(inner, listed, path)
+    check_names(values_of, classes, path, values.get("fastpath"))
     with named(path):
-        return {name: kind(**held[name]) for name, kind in kinds.items()}
+        return {name: cls(**values_of[name]) for name, cls in classes.items()}
 
 
 def class_of(name: str, described: Any, path: Path) -> Any:
@@ -123,14 +130,14 @@ def class_of(name: str, described: Any, path: Path) -> Any:
     ValueError
         If this version has no such class.
     """
-    given = described.get("name") if isinstance(described, dict) else described
+    class_name = described.get("name") if isinstance(described, dict) else described
     classes = _classes(name)
-    if not isinstance(described, dict) or str(given) not in classes:
+    if not isinstance(described, dict) or str(class_name) not in classes:
         raise ValueError(
-            f"{path}: the {name} is {checks.quoted(given)}: this version has "
+            f"{path}: the {name} is {checks.quoted(class_name)}: this version has "
             f"{', '.join(classes)}"
         )
-    return classes[str(given)]
+    return classes[str(class_name)]
 
 
 def _classes(name: str) -> dict[str, Any]:
@@ -155,46 +162,46 @@ def _described(settings: Any) -> dict[str, Any]:
     }
 
 
-def check_known(
-    values: dict[str, Any], kinds: dict[str, type], path: Path, version: Any
+def check_names(
+    values: dict[str, Any], classes: dict[str, type], path: Path, version: Any
 ) -> None:
-    """Raise ValueError unless this version has just these settings.
+    """Raise ValueError unless the names of all settings are those of this version.
 
     Parameters
     ----------
     values
         Settings as JSON values.
-    kinds
+    classes
         The class of the settings under each name; "" stands for `values` themselves.
     path
-        Where they were read from.
+        The file that they were read from.
     version
-        What wrote them; None if that was not noted.
+        Version of fastpath that wrote the file; None if the file does not say.
     """
     unknown, missing = [], []
-    for name, kind in kinds.items():
-        held = values.get(name) if name else values
-        if not isinstance(held, dict):
+    for name, cls in classes.items():
+        settings = values.get(name) if name else values
+        if not isinstance(settings, dict):
             raise ValueError(
-                f"{path}: '{name}' is {checks.quoted(held)}: the settings of a "
-                f"{kind.__name__} are needed"
+                f"{path}: '{name}' is {checks.quoted(settings)}: the settings of a "
+                f"{cls.__name__} are needed"
             )
-        prefix, known = f"{name}." if name else "", [field.name for field in fields(kind)]
-        unknown += [prefix + given for given in held if given not in known]
-        missing += [prefix + wanted for wanted in known if wanted not in held]
+        prefix, names = f"{name}." if name else "", [field.name for field in fields(cls)]
+        unknown += [prefix + key for key in settings if key not in names]
+        missing += [prefix + key for key in names if key not in settings]
     if unknown or missing:
-        wrote = f"fastpath {version}" if version else "a version that noted no number"
+        wrote = f"fastpath {version}" if version else "a version without a number"
         raise ValueError(
             f"{path} has the settings of another version: unknown here: "
             f"{', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}. It "
             f"was written by {wrote}, this is fastpath {__version__}: use that "
-            "one, or train anew"
+            "version, or train anew"
         )
 
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Name the file in what is said about a wrong value in it."""
+    """Put the name of the file in front of the message of a ValueError."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""One run and its folder: begun, interrupted, gone on with, finished, opened."""
+"""Execute a run, save it to its folder, and open an interrupted run to resume it."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -34,14 +34,16 @@ def execute(
     compute: Compute,
     team: Team | None = None,
 ) -> Trained | None:
-    """Carry out a run, from its last checkpoint if there is one.
+    """Execute a run, from its last checkpoint if there is one.
+
+    In a team of processes only the main process gets the result; the others get None.
 
     Parameters
     ----------
     checkpoints
         The folder of the run, and how often to save a checkpoint there.
     team
-        The processes that share the work. All but the main process get None in the end.
+        The processes that share the work.
     """
     device = compute.ready()
     if device.type == "cuda":
@@ -84,18 +86,18 @@ def execute(
 
 
 def _check_device_memory(config: RunConfig, images: Images, device: torch.device) -> None:
-    needed = experiment.needed_memory(
+    of_learning = experiment.needed_memory(
         config.layer, images.shape, batch_size=config.training.batch_size
     )
     check_memory(
-        {"images": images.x_train.nbytes + images.x_test.nbytes, **needed},
+        {"images": images.x_train.nbytes + images.x_test.nbytes, **of_learning},
         "lower --units or --batch-size, take a smaller data set, or give --device cpu",
         device,
     )
 
 
 def described(images: Images) -> dict[str, Any]:
-    """Return what tells a data set from another, as JSON values."""
+    """Return classes, image shape and digests of a data set, as JSON values."""
     return {
         "classes": list(images.classes),
         "image_shape": list(images.shape),
@@ -104,7 +106,10 @@ def described(images: Images) -> dict[str, Any]:
 
 
 def identity(config: RunConfig, images: Images, compute: Compute) -> dict[str, Any]:
-    """Return what tells a run from others (configuration, images), and its machine."""
+    """Return the version, configuration, data set and compute settings of a run.
+
+    A checkpoint holds them as JSON values: only the same run continues from it.
+    """
     root = None if compute.data_root is None else str(compute.data_root.resolve())
     return {
         "fastpath": __version__,
@@ -119,14 +124,14 @@ def identity(config: RunConfig, images: Images, compute: Compute) -> dict[str, A
 
 
 def computing(compute: Compute) -> str:
-    """Return the name of the kernels that are used."""
+    """Return the name of the kernels that these settings choose."""
     return kernels.choose(torch.device(compute.device), torch.float32, compute.kernels).name
 
 
 def save(
     folder: Path, trained: Trained, config: RunConfig, images: Images, compute: Compute
 ) -> None:
-    """Write a run."""
+    """Write a finished run to its folder."""
     if not config.tensorboard:
         tensorboard.clear(folder)
     described_run = {
@@ -138,11 +143,11 @@ def save(
         "precision": compute.precision,
         "kernels": computing(compute),
     }
-    needed = config.layer.shapes(images.shape)
+    names = config.layer.shapes(images.shape)
     write(
         folder,
         {
-            **{name: trained.layer.state[name] for name in needed},
+            **{name: trained.layer.state[name] for name in names},
             "mean": trained.preprocess.mean,
             **head_tensors(trained.head),
         },
@@ -155,15 +160,15 @@ def save(
 
 
 def unfinished(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
-    """Return the configuration of an interrupted run, and the machine it ran on.
+    """Return the configuration of an interrupted run, and its compute settings.
 
-    That is without "test_images" where an older version saved the checkpoint: what it is
-    to be scored on was not noted.
+    The compute settings also hold classes, image shape and digests of the data set. They
+    lack "test_images" if an older version saved the checkpoint.
 
     Raises
     ------
     ValueError
-        If the run is finished or under way, or never saved a checkpoint, or that is
+        If the run is finished or under way, it has no checkpoint, or the checkpoint is
         damaged or of another version.
     """
     path = folder / storage.CHECKPOINT
@@ -180,10 +185,10 @@ def unfinished(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     with storage.alone(folder):
         files.tidy(folder)
     _, config = storage.load_state(path)
-    of_images = ("images", *storage.NOTED_LATER)
-    noted = {name: config.pop(name) for name in of_images if name in config}
+    names = ("images", *storage.NOTED_LATER)
+    data_set = {name: config.pop(name) for name in names if name in config}
     machine = config.pop("machine", {})
-    plan = RunConfig.from_json(config, path)
+    run_config = RunConfig.from_json(config, path)
     if missing := [name for name in MACHINE if name not in machine]:
         raise ValueError(f"{path} does not say of the machine: {', '.join(missing)}")
-    return plan, machine | noted
+    return run_config, machine | data_set

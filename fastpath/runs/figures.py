@@ -1,4 +1,4 @@
-"""The pictures of a finished run, drawn from its files alone: `fastpath plot`."""
+"""The figures of a finished run, drawn only from its files: `fastpath plot`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,33 +19,33 @@ from fastpath.training.snapshots import UNIT, displayed_units
 from neurodyn.files import tidy, whole
 
 DPI = 150
-# About the width of a mosaic in a picture and in the film; each weight is a whole number
-# of pixels wide.
+# Approximate width in pixels of a mosaic in a figure and in the film. It is approximate
+# since each weight is a whole number of pixels wide.
 WIDTH, FILM_WIDTH = 900, 600
 FRAME_MS, LAST_FRAME_MS = 250, 2500
 
 
 @dataclass(frozen=True)
 class Files:
-    """What the pictures of a run are drawn from."""
+    """The contents of a run's files that figures show."""
 
     fields: xr.DataArray
-    """Final weights (unit, pixel) of the units to look at."""
+    """Final weights (unit, pixel) of the displayed units."""
     snapshots: xr.DataArray | None
-    """Weights (epoch, unit, pixel) as they formed."""
+    """Weights (epoch, unit, pixel) of these units during training."""
     history: xr.Dataset
     image_shape: tuple[int, ...]
     title: str
     families: list[str]
-    """Of the fonts that have the characters of the title."""
+    """Font families that have the characters of the title."""
     errors: dict[str, float]
-    """Final errors in percent, by name, that of the scored images first."""
+    """Final errors in percent by name, beginning with the error on the scored images."""
     has_sums: bool
     """See `folder.Saved`."""
 
     @property
     def result(self) -> str:
-        """The title with the error of the scored images."""
+        """The title with the error on the scored images."""
         parts = [f"{name} {error:.2f} %" for name, error in self.errors.items()]
         return ", ".join([self.title, *parts[:1]])
 
@@ -56,7 +56,7 @@ def open_files(folder: Path) -> Files:
     Raises
     ------
     ValueError
-        If it is no run, or not finished, or a file is missing or damaged.
+        If the folder holds no finished run, or a file is missing or damaged.
     """
     run = open_run(folder)
     history = storage.load_dataset(folder / storage.HISTORY)
@@ -86,17 +86,19 @@ def open_files(folder: Path) -> Files:
 
 
 def _title(title: str) -> str:
-    """Return a title as matplotlib reads it: a $ would be mathematics."""
+    """Return a title with $ escaped, which matplotlib would read as mathematics."""
     return title.encode("utf-8", "replace").decode().replace("$", r"\$")
 
 
 def draw(files: Files, out: Path) -> Iterator[tuple[Path, str | None]]:
-    """Draw the pictures of a run into a folder; yield each, and why it was left out.
+    """Draw the figures of a run into a folder.
+
+    Yields the path of each figure, with None, or the reason if the figure was left out.
 
     Raises
     ------
     ValueError
-        If a picture cannot be written.
+        If a figure cannot be written.
     """
     storage.check_writable(out)
     for name, make in (
@@ -108,13 +110,13 @@ def draw(files: Files, out: Path) -> Iterator[tuple[Path, str | None]]:
     ):
         tidy(out, name)
         left_out = make(files, out / name)
-        if left_out is not None:  # nor is there one of another run
+        if left_out is not None:  # remove the figure of another run
             (out / name).unlink(missing_ok=True)
         yield out / name, left_out
 
 
 def draw_fields(files: Files, path: Path) -> str | None:
-    """Write the receptive fields of the trained layer, or return why not."""
+    """Draw the receptive fields of the trained layer, or return why not."""
     if not plots.can_show(files.image_shape):
         return _no_colours(files)
     _save(_mosaic_figure(files, files.fields, files.result, WIDTH), path)
@@ -122,7 +124,7 @@ def draw_fields(files: Files, path: Path) -> str | None:
 
 
 def draw_training(files: Files, path: Path) -> str | None:
-    """Write norms, dead units and step size over epochs, or return why not."""
+    """Draw norms, dead units and learning rate over epochs, or return why not."""
     if reason := _missing(files.history, "norm_mean", "norm_max", "learning", "lr"):
         return reason
     if not files.history.sizes["epoch"]:
@@ -138,7 +140,7 @@ def draw_training(files: Files, path: Path) -> str | None:
 
 
 def draw_curve(files: Files, path: Path) -> str | None:
-    """Write loss and error of the readout as it learned, or return why not."""
+    """Draw loss and error of the readout in each epoch, or return why not."""
     if reason := _missing(files.history, "head_loss", "head_error"):
         return reason
     figure = Figure(figsize=(6, 6), dpi=DPI, layout="constrained")
@@ -151,7 +153,7 @@ def draw_curve(files: Files, path: Path) -> str | None:
 
 
 def draw_confusion(files: Files, path: Path) -> str | None:
-    """Write the confusion matrix of the scored images, or return why not."""
+    """Draw the confusion matrix of the scored images, or return why not."""
     if reason := _missing(files.history, "confusion"):
         return reason
     counts = files.history["confusion"]
@@ -164,7 +166,7 @@ def draw_confusion(files: Files, path: Path) -> str | None:
 
 
 def draw_film(files: Files, path: Path) -> str | None:
-    """Write an animated GIF of the fields, a frame a snapshot, or return why not."""
+    """Write a GIF of the fields with a frame for each snapshot, or return why not."""
     weights = files.snapshots
     if weights is None:
         return "the run kept no snapshots (see `fastpath train --snapshots`)"
@@ -194,32 +196,32 @@ def _no_colours(files: Files) -> str:
 
 
 def _missing(history: xr.Dataset, *names: str) -> str | None:
-    """Return what a history lacks, as runs of older versions do."""
+    """Return a message if a history, of an older version, lacks variables."""
     missing = [name for name in names if name not in history]
     return f"{storage.HISTORY} holds no {', '.join(missing)}" if missing else None
 
 
 def _mosaic_figure(files: Files, fields: xr.DataArray, title: str, near: int) -> Figure:
-    """Return a figure in which each weight is a square of so many whole pixels."""
+    """Return a figure of fields, a mosaic about `near` pixels wide."""
     height, width, _ = plots.mosaic(fields, files.image_shape).shape
-    times = max(1, round(near / width))
-    strip, edge = 46, 10  # pixels above for the title, and around
-    size = np.array([times * width + 2 * edge, times * height + strip + edge])
+    scale = max(1, round(near / width))
+    strip, edge = 46, 10  # pixels for the title above, and around the fields
+    size = np.array([scale * width + 2 * edge, scale * height + strip + edge])
     figure = Figure(figsize=tuple(size / DPI), dpi=DPI)
     figure.set_layout_engine("none")
-    place = np.array([edge, edge, times * width, times * height])
-    ax = figure.add_axes(tuple(place / np.tile(size, 2)))
+    box = np.array([edge, edge, scale * width, scale * height])
+    ax = figure.add_axes(tuple(box / np.tile(size, 2)))
     plots.receptive_fields(fields, files.image_shape, ax)
     ax.set_title(title, fontsize=9, fontfamily=files.families)
     return figure
 
 
 def _frame(figure: Figure) -> Image.Image:
-    """Return a figure in 256 colours of its own; what they lack is dithered."""
+    """Return a figure as an image with its own palette of 256 colours, dithered."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    # An octree finds as good colours as k-means, in a hundredth of the time.
+    # An octree finds colours as good as those of k-means, in a hundredth of the time.
     return drawn.quantize(palette=drawn.quantize(method=Image.Quantize.FASTOCTREE))
 
 

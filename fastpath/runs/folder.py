@@ -1,4 +1,4 @@
-"""A finished run: its folder written, and read back only if its files fit together."""
+"""Write the folder of a finished run; read it back only if its files are consistent."""
 
 import math
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from fastpath.readout import LinearHead, Readout
 from fastpath.runs import storage
 from fastpath.runs.config import class_of, named, read_settings
 
-# How the hidden units came to be; a configuration that does not say is of the first.
+# The rule that trained the hidden units. Old configurations name none: local learning.
 LOCAL, BACKPROP = "local learning", "back-propagation"
 HEAD = ("weights", "bias", "offset", "scale")
-METRICS_SUM = "metrics_sha256"  # in the configuration: metrics are numbers alone
+METRICS_SUM = "metrics_sha256"  # in config.json, since metrics.json holds only numbers
 
 
 @dataclass(frozen=True)
@@ -32,23 +32,23 @@ class Saved:
     layer: Layer | None
     """The layer that learned by the local rule; None for back-propagation."""
     bias: Float[Tensor, " unit"] | None
-    """Of units max(W v + b, 0) trained by back-propagation; None for local learning."""
+    """Biases b of units max(W v + b, 0), for back-propagation; None for local learning."""
     preprocess: FittedPreprocess
     head: LinearHead
     readout: Readout | None
-    """How features are made of the weights; None for back-propagation."""
+    """Features and training of the readout; None for back-propagation."""
     data: str
     classes: tuple[str, ...]
     image_shape: tuple[int, ...]
     test_images: str | None
-    """See `Images.digests`; runs of older versions lack it."""
+    """Digest of the test set (`Images.digests`); None in runs of older versions."""
     title: str
-    """What learned from what, for how long."""
+    """Data set, number of units and number of epochs, for figures."""
     metrics: dict[str, float]
     has_sums: bool
-    """False for a run of an older version, whose files cannot be checked for damage."""
+    """Whether its files have checksums; runs of older versions have none."""
     config: dict[str, Any]
-    """The configuration as this version writes it."""
+    """The configuration in the form that this version writes."""
 
     def to_module(self) -> nn.Sequential:
         """Return the model as an `nn.Module`, from images to outputs."""
@@ -71,15 +71,15 @@ def check_finished(folder: Path) -> None:
 
 
 def open_run(folder: Path, device: torch.device | str = "cpu") -> Saved:
-    """Read the folder of a finished run, its tensors to a device.
+    """Read the folder of a finished run, with its tensors on `device`.
 
     Raises
     ------
     ValueError
-        If a file is missing, damaged or of another version, or they do not fit together.
+        If a file is missing, damaged or of another version, or files are inconsistent.
     """
     check_finished(folder)
-    metrics = storage.load_json(folder / storage.METRICS)  # the last that is written
+    metrics = storage.load_json(folder / storage.METRICS)  # written last
     path = folder / storage.CONFIG
     written = storage.load_json(path)
     tensors = storage.load_tensors(folder / storage.WEIGHTS)
@@ -99,8 +99,8 @@ def open_run(folder: Path, device: torch.device | str = "cpu") -> Saved:
         units = 0 if layer else checks.count("units", config["units"])
     num_units = layer.num_units if layer else units
     features = layer.num_features(shape) if layer else units
-    of_units = layer.shapes(shape) if layer else of_perceptron(units, math.prod(shape))
-    _check_tensors(folder, tensors, of_units | of_head(features, len(classes)), shape)
+    shapes = layer.shapes(shape) if layer else of_perceptron(units, math.prod(shape))
+    _check_tensors(folder, tensors, shapes | of_head(features, len(classes)), shape)
     with named(folder / storage.METRICS):
         metrics = {name: checks.number(name, value) for name, value in metrics.items()}
     storage.check_json(path, written, written.get(storage.SHA256))
@@ -142,10 +142,10 @@ def _settings(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration as this version writes it.
+    """Return a configuration in the form that this version writes.
 
-    At first there were only dense layers, described by "units" and "p", and only local
-    learning.
+    Earlier versions had only dense layers, described by "units" and "p"; the first had only
+    local learning.
     """
     config = {"kind": LOCAL} | config
     if config["kind"] == LOCAL and "layer" not in config and "units" in config:
@@ -161,12 +161,12 @@ def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_perceptron(num_units: int, num_pixels: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors of units that back-propagation trained."""
+    """Return the shapes of the tensors of units trained by back-propagation."""
     return {"weights": (num_units, num_pixels), "bias": (num_units,)}
 
 
 def of_head(num_features: int, num_classes: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors of a head."""
+    """Return the shapes of the tensors of a linear head."""
     return {
         "head.weights": (num_classes, num_features),
         "head.bias": (num_classes,),
@@ -187,7 +187,7 @@ def write(
 ) -> None:
     """Write a finished run: metrics last, so that a folder with metrics is complete.
 
-    Pictures that the folder holds are of another run, and are removed.
+    Figures in the folder are removed, since they show another run.
     """
     (folder / storage.METRICS).unlink(missing_ok=True)
     for name in (storage.SNAPSHOTS, *storage.PICTURES):
@@ -212,12 +212,12 @@ def write(
 
 
 def head_of(tensors: dict[str, Tensor]) -> LinearHead:
-    """Return the head among the tensors of a run."""
+    """Return the linear head from the tensors of a run."""
     return LinearHead(*(tensors[f"head.{name}"] for name in HEAD))
 
 
 def head_tensors(head: LinearHead) -> dict[str, Tensor]:
-    """Return the tensors of a head by the names that `write` gives them."""
+    """Return the tensors of a linear head by their names in the files of a run."""
     return {f"head.{name}": getattr(head, name) for name in HEAD}
 
 
@@ -227,7 +227,7 @@ def _check_tensors(
     shapes: dict[str, tuple[int, ...]],
     image_shape: tuple[int, ...],
 ) -> None:
-    """Raise ValueError unless the tensors are those that a configuration describes."""
+    """Raise ValueError unless the tensors fit the configuration."""
     pixels, path = math.prod(image_shape), folder / storage.WEIGHTS
     shapes = {**shapes, "mean": (pixels,)}
     if missing := [name for name in shapes if name not in tensors]:

@@ -1,12 +1,12 @@
-"""What a run leaves on disk: weights as safetensors, the rest as JSON and netCDF.
+"""The files of a run: weights as safetensors, all others as JSON and netCDF.
 
-Every file appears whole or not at all: it is written beside its place, then renamed. A run
-under way has its state in `checkpoint.safetensors`, with the configuration that it belongs
-to; the finished run has the other files, and no checkpoint.
+Every file appears whole or not at all: it is written under a temporary name, then renamed.
+An unfinished run has `checkpoint.safetensors`: its state and its configuration. A finished
+run has the other files and no checkpoint.
 
-Each file holds its SHA-256 sum, where other readers do not mind: safetensors in the
-metadata, netCDF behind its end, JSON where it is asked for. Files of older versions have
-none, and are read as they are.
+Each file holds its SHA-256 sum where other readers ignore it: safetensors in the metadata,
+netCDF behind the end of the data, JSON under "sha256" if the values have such an entry.
+Files of older versions have no sum and are read unchecked.
 """
 
 import hashlib
@@ -37,10 +37,10 @@ WEIGHTS, CONFIG, METRICS, HISTORY, SNAPSHOTS, CHECKPOINT = (
     "snapshots.nc",
     "checkpoint.safetensors",
 )
-# What of a configuration is not in its sum: it is compared with the images themselves.
+# Entries of a configuration that its sum leaves out: they are compared with the images.
 OF_IMAGES = ("data", "images", "test_images")
-TRAILER = b"\nsha256 "  # of netCDF: HDF5 knows where its own content ends
-# Of the data set, what checkpoints of older versions do not hold.
+TRAILER = b"\nsha256 "  # precedes the sum behind netCDF data, which HDF5 ignores
+# Entries about the data set that checkpoints of older versions lack.
 NOTED_LATER = ("classes", "image_shape", "test_images")
 PICTURES = FIELDS, TRAINING, CURVE, CONFUSION, FILM = (
     "receptive_fields.png",
@@ -52,7 +52,7 @@ PICTURES = FIELDS, TRAINING, CURVE, CONFUSION, FILM = (
 
 
 def prepare(folder: Path, *, overwrite: bool) -> None:
-    """Make the folder of a run, before the run costs anything.
+    """Make the folder of a run, before training.
 
     Raises
     ------
@@ -65,11 +65,12 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
                 f"{folder} holds a run that is not finished: go on with it by `fastpath "
                 f"resume {folder}`, or give --overwrite to begin anew"
             )
-        held = [name for name in (WEIGHTS, CONFIG, METRICS) if (folder / name).exists()]
-        if held and not overwrite:
+        files_of_run = (WEIGHTS, CONFIG, METRICS)
+        existing = [name for name in files_of_run if (folder / name).exists()]
+        if existing and not overwrite:
             raise ValueError(
-                f"{folder} already holds a run ({', '.join(held)}): choose another --out, "
-                "or give --overwrite to replace it"
+                f"{folder} already holds a run ({', '.join(existing)}): choose another "
+                "--out, or give --overwrite to replace it"
             )
         check_writable(folder)
         with alone(folder):
@@ -80,12 +81,12 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from training into this folder, which exists.
+    """Lock an existing folder against other processes that train into it.
 
     Raises
     ------
     ValueError
-        If another does so.
+        If another process has locked it.
     """
     with files.held(folder) as ours:
         if not ours:
@@ -97,7 +98,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder; raise ValueError if it cannot be written to, or then not be read."""
+    """Make a folder; raise ValueError if files in it could not be written or read."""
     if (named := str(folder)) != named.encode("utf-8", "ignore").decode():
         raise ValueError(
             f"the folder {named!a} has a name that is not UTF-8: its weights could not be "
@@ -134,7 +135,7 @@ def save_tensors(
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read what `save_tensors` wrote.
+    """Read a file of `save_tensors`.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return tensors and metadata of one state of a file, which another may replace."""
+    """Return tensors and metadata, read at once since the file may be replaced."""
     content = _content(path)
     try:
         tensors = load(content)
@@ -170,7 +171,7 @@ def _sum(content: bytes) -> str:
 
 
 def save_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON object, readable by people too; "sha256" in it becomes its sum."""
+    """Write a JSON object, indented; an entry "sha256" is set to its sum."""
     if SHA256 in values:
         values = values | {SHA256: json_sum(values)}
     with whole(path) as part:
@@ -178,12 +179,12 @@ def save_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def load_json(path: Path) -> dict[str, Any]:
-    """Read what `save_json` wrote; see `check_json` for its sum.
+    """Read a file of `save_json`; its sum is checked by `check_json`.
 
     Raises
     ------
     ValueError
-        If the file is missing, damaged, or no JSON object.
+        If the file is missing or damaged, or holds no JSON object.
     """
     content = _content(path)
     try:
@@ -196,20 +197,20 @@ def load_json(path: Path) -> dict[str, Any]:
 
 
 def json_sum(values: dict[str, Any]) -> str:
-    """Return the sum of JSON values, however they are laid out."""
+    """Return the sum of JSON values, independent of their order and layout."""
     left_out = {SHA256, *OF_IMAGES}
     counted = {name: value for name, value in values.items() if name not in left_out}
     return _sum(json.dumps(counted, sort_keys=True).encode())
 
 
 def check_json(path: Path, values: dict[str, Any], noted: str | None) -> None:
-    """Raise ValueError if a sum was noted of these values, and it was another."""
+    """Raise ValueError if a noted sum differs from the sum of these values."""
     checksum.check(path, noted, lambda: json_sum(values))
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write named arrays as `.npz`."""
-    # Not straight to the disk: a zip file that cannot be ended raises what it likes.
+    # Written to memory first: on a full disk a zip file raises misleading exceptions.
     memory = io.BytesIO()
     np.savez(memory, allow_pickle=False, **arrays)
     with whole(path) as part:
@@ -217,21 +218,21 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def save_dataset(path: Path, dataset: xr.Dataset) -> None:
-    """Write a data set as netCDF, arrays compressed."""
+    """Write a dataset as netCDF with compressed arrays."""
     small: dict[str, Any] = {"zlib": True, "shuffle": True, "complevel": 1}
     encoding = {
         name: small | ({"dtype": "S1"} if array.dtype.kind in "UO" else {})
         for name, array in dataset.items()
         if array.ndim > 1 and array.size
     }
-    # Not straight to the disk: where that is full, HDF5 may end the process.
+    # Written to memory first: on a full disk HDF5 may end the process.
     content = bytes(dataset.to_netcdf(engine="h5netcdf", encoding=encoding))
     with whole(path) as part:
         part.write_bytes(content + TRAILER + _sum(content).encode())
 
 
 def load_dataset(path: Path) -> xr.Dataset:
-    """Read what `save_dataset` wrote.
+    """Read a file of `save_dataset`.
 
     Raises
     ------
@@ -245,25 +246,25 @@ def load_dataset(path: Path) -> xr.Dataset:
         content += marker + noted
     try:
         return xr.load_dataset(io.BytesIO(content), engine="h5netcdf")
-    except Exception as error:  # HDF5 says the same by many kinds
+    except Exception as error:  # HDF5 raises different classes
         raise ValueError(f"{path} is damaged or not netCDF: {error}") from error
 
 
 @dataclass(frozen=True)
 class State:
-    """A training between two epochs: all that the rest of it depends on."""
+    """The state of a training between two epochs, from which it can be continued."""
 
     epoch: int
-    """Epochs done."""
+    """Number of epochs done."""
     limit: float
-    """The size of a weight at which training counts as diverged."""
+    """Magnitude of a weight above which training has diverged."""
     layer: dict[str, Tensor]
-    """What learning changes: see `layers.Layer.state`."""
+    """The tensors that learning changes: see `layers.Layer.state`."""
     generator: UInt8[Tensor, " byte"]
-    """State of the random numbers, from which the order of the next epoch comes."""
+    """State of the random generator that draws the order of the images."""
     history: dict[str, Float[Tensor, " epoch"]]
     snapshots: dict[int, Float16[Tensor, "displayed pixel"]]
-    """By the epoch: see `snapshots.Snapshots`."""
+    """Snapshots by epoch: see `snapshots.Snapshots`."""
 
 
 def save_state(path: Path, state: State, config: dict[str, Any]) -> None:
@@ -272,7 +273,7 @@ def save_state(path: Path, state: State, config: dict[str, Any]) -> None:
     Raises
     ------
     ValueError
-        If it cannot be written; the checkpoint before it is still there.
+        If it cannot be written; the previous checkpoint is kept.
     """
     tensors = {
         "generator": state.generator,
@@ -294,7 +295,7 @@ def load_state(path: Path) -> tuple[State, dict[str, Any]]:
     Raises
     ------
     ValueError
-        If it is missing, truncated or altered.
+        If the file is missing, truncated or altered.
     """
     tensors, described = _read(path)
     if SHA256 not in described:
@@ -324,25 +325,25 @@ def load_state(path: Path) -> tuple[State, dict[str, Any]]:
 def check_tensors(
     path: Path, tensors: dict[Any, Tensor], needed: dict[Any, Tensor], reason: str
 ) -> None:
-    """Raise ValueError unless a file holds finite tensors like those that are needed.
+    """Raise ValueError unless `tensors` are finite, with the types and shapes of `needed`.
 
-    `needed` may lie on the device "meta", which holds no numbers; `reason` is the end of a
-    sentence that says why these shapes are needed.
+    `needed` may lie on the device "meta", which holds no numbers. `reason` ends the message
+    with the reason for these shapes.
     """
-    for name, wanted in needed.items():
-        found = tensors.get(name)
-        if found is None:
-            raise ValueError(f"{path} holds no '{name}': {_kind(wanted)} is needed{reason}")
-        if _kind(found) != _kind(wanted):
+    for name, like in needed.items():
+        tensor = tensors.get(name)
+        if tensor is None:
+            raise ValueError(f"{path} holds no '{name}': {_type(like)} is needed{reason}")
+        if _type(tensor) != _type(like):
             raise ValueError(
-                f"{path}: '{name}' is {_kind(found)}, but {_kind(wanted)} is needed{reason}"
+                f"{path}: '{name}' is {_type(tensor)}, but {_type(like)} is needed{reason}"
             )
-        if wrong := (~found.isfinite()).sum().item():
+        if wrong := (~tensor.isfinite()).sum().item():
             raise ValueError(
                 f"{path}: '{name}' has {wrong} values that are NaN or infinite, of "
-                f"{found.numel()}: it cannot be used; train anew"
+                f"{tensor.numel()}: it cannot be used; train anew"
             )
 
 
-def _kind(tensor: Tensor) -> str:
+def _type(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"

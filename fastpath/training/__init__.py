@@ -1,1 +1,1 @@
-"""The unsupervised loop, and what watches it: history, snapshots, checkpoints, events."""
+"""Training without labels, with its history, snapshots, checkpoints and callbacks."""

@@ -1,10 +1,11 @@
-"""One training by several processes: `torchrun --nproc-per-node R -m fastpath ...`.
+"""Train one layer by several processes: `torchrun --nproc-per-node R -m fastpath ...`.
 
-Every process holds the images and the weights, and computes the drive of its share of each
-mini-batch: that product is nearly all of the work. What they then exchange is who learned
-(image, unit, g, drive): two entries an image for a ranking, 6 KB of a mini-batch of 100
-where its changed rows of W would be 600 KB. From the same list each adds up the same ΔW, so
-all weights stay the same bit for bit. Where every unit learns (`Soft`), ΔW is summed.
+Every process holds all images and weights. It computes the drive of its share of each
+mini-batch: that product is nearly all of the work. Then the processes exchange the non-zero
+entries of g (image, unit, g, drive). A ranking has two entries an image: 6 KB for a
+mini-batch of 100, where the changed rows of W would be 600 KB. All processes compute ΔW
+from the same list, so their weights stay the same bit for bit. Where every unit learns
+(`Soft`), ΔW is summed over the processes instead.
 """
 
 import os
@@ -22,7 +23,7 @@ TIMEOUT = timedelta(minutes=10)
 
 
 class Team:
-    """The processes of one training, of which this is number `rank` of `size`."""
+    """The processes of one training. This process has number `rank` of `size`."""
 
     def __init__(self, rank: int, size: int) -> None:
         self.rank = rank
@@ -30,27 +31,28 @@ class Team:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process reports and saves: that of rank 0."""
+        """Whether this is the main process (rank 0), which reports and saves."""
         return self.rank == 0
 
     def share(self, num_images: int, rank: int | None = None) -> slice:
-        """Return the images of a mini-batch whose drive a process (this one) computes."""
+        """Return which images of a mini-batch a process computes, by default this one."""
         rank = self.rank if rank is None else rank
         return slice(num_images * rank // self.size, num_images * (rank + 1) // self.size)
 
     def gather(self, learners: Learners, num_images: int) -> Learners:
         """Return the learners of the whole mini-batch, from those of each share.
 
-        As many entries travel as the fullest share of a ranking has; where a process found
-        more (an equilibrium with many active units), all say so, and they travel again.
+        Each message has room for two entries an image of the largest share, which is what
+        a ranking needs. If a process has more (an equilibrium with many active units), all
+        processes see this and exchange a second, larger message.
         """
         start = self.share(num_images).start
-        found = learners._replace(image=learners.image + start)
-        # Whole numbers up to 2^53 survive in float64.
-        mine = torch.stack([part.double() for part in found], dim=1)
+        numbered = learners._replace(image=learners.image + start)
+        # float64 holds whole numbers up to 2^53 exactly.
+        mine = torch.stack([column.double() for column in numbered], dim=1)
         shares = [self.share(num_images, rank) for rank in range(self.size)]
         capacity = 2 * max(share.stop - share.start for share in shares)
-        if mine.is_cuda:  # two entries an image, whatever they are: the host knows
+        if mine.is_cuda:  # always two entries an image, so the host need not ask
             lengths = [2 * (share.stop - share.start) for share in shares]
             everyone = self._exchange(mine, capacity)
         else:
@@ -59,7 +61,7 @@ class Team:
             if max(lengths) > capacity:
                 everyone = self._exchange(mine, max(lengths))
         entries = torch.cat(
-            [held[1 : 1 + n] for held, n in zip(everyone, lengths, strict=True)]
+            [message[1 : 1 + n] for message, n in zip(everyone, lengths, strict=True)]
         )
         image, unit, g, drive = entries.unbind(dim=1)
         return Learners(
@@ -70,7 +72,10 @@ class Team:
         )
 
     def _exchange(self, mine: Tensor, capacity: int) -> Float[Tensor, "process entry four"]:
-        """Return every process's entries behind their number, which may exceed capacity."""
+        """Return the entries of every process, preceded by their number.
+
+        At most `capacity` entries follow; the number may be larger.
+        """
         packed = mine.new_zeros(1 + capacity, mine.shape[1])
         packed[0] = len(mine)
         sent = mine[:capacity]
@@ -90,13 +95,13 @@ class Team:
             self._lost(error)
 
     def broadcast[Thing](self, thing: Thing) -> Thing:
-        """Return the object that the main process gives, in every process."""
-        held = [thing]
+        """Return the main process's `thing` in every process."""
+        things = [thing]
         try:
-            dist.broadcast_object_list(held, src=0)
+            dist.broadcast_object_list(things, src=0)
         except RuntimeError as error:
             self._lost(error)
-        return held[0]
+        return things[0]
 
     def _lost(self, error: RuntimeError) -> NoReturn:
         raise ConnectionError(
@@ -105,19 +110,19 @@ class Team:
         ) from error
 
     def leave(self) -> None:
-        """End this process's part: the others may go on, and wait for it no more."""
+        """Leave the team: the other processes go on without this process."""
         dist.destroy_process_group()
 
 
 def join(device: torch.device) -> Team | None:
-    """Return the team that `torchrun` started this process for, or None without one.
+    """Return the team that `torchrun` started this process for, or None without `torchrun`.
 
     Raises
     ------
     ValueError
         If there are more processes on this machine than CUDA devices.
     ConnectionError
-        If the others are not there.
+        If the other processes cannot be reached.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:

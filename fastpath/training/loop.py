@@ -134,7 +134,7 @@ def train(
             initial=state.epoch * len(x),
             what="training",
             unit="img",
-            wanted=progress and is_main,
+            show=progress and is_main,
         ) as advance,
     ):
         run_epoch = _epoch(layer, x, competition, training, preprocess, team, advance)

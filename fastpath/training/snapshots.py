@@ -1,4 +1,4 @@
-"""Receptive fields as they form: the weights of some units, at some epochs."""
+"""Snapshots of receptive fields during training: weights of some units at some epochs."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from fastpath import checks
 from fastpath.ambient import isolated
 from fastpath.training.callbacks import Callback, Progress
 
-NUM_UNITS = 100  # as many as a picture of 10 x 10 shows
+NUM_UNITS = 100  # fills a figure of 10 x 10 fields
 
 
 def check_number(num: int) -> None:
-    """Raise ValueError unless so many epochs can be kept: none, or both ends at least."""
+    """Raise ValueError unless the number of snapshots is 0, or at least 2."""
     num = checks.whole("snapshots", num)
     if num < 0 or num == 1:
         raise ValueError(
@@ -27,10 +27,10 @@ def check_number(num: int) -> None:
 
 @isolated(numpy=True)
 def snapshot_epochs(num: int, last: int) -> list[int]:
-    """Return `num` different epochs from 0 to `last`, log-spaced where there are enough.
+    """Return `num` different epochs from 0 to `last`, log-spaced where possible.
 
-    Fields form in the first epochs and are polished in the rest. Both ends are among them;
-    where there are fewer epochs than that, all are.
+    They are denser at the start, since fields form in the first epochs. Both ends are
+    included. If there are fewer than `num` epochs, all are returned.
     """
     check_number(num)
     last = checks.count("last", last, least=0)
@@ -38,8 +38,8 @@ def snapshot_epochs(num: int, last: int) -> list[int]:
     if num < 2:
         return [0] if num else []
     epochs = [0]
-    for wanted in np.geomspace(last, 1, num - 1)[::-1]:  # a single one is the last
-        epochs.append(max(epochs[-1] + 1, round(wanted)))
+    for spaced in np.geomspace(last, 1, num - 1)[::-1]:  # for num = 2, only the last
+        epochs.append(max(epochs[-1] + 1, round(spaced)))
     return epochs
 
 
@@ -47,17 +47,17 @@ def snapshot_epochs(num: int, last: int) -> list[int]:
 def displayed_units(
     num_units: int, device: torch.device | str = "cpu"
 ) -> Int[Tensor, " displayed"]:
-    """Return the units to look at: all, or NUM_UNITS evenly spaced."""
+    """Return the units that figures show: all, or NUM_UNITS evenly spaced."""
     num = min(num_units, NUM_UNITS)
     return torch.arange(num, device=device) * num_units // num
 
 
 class Snapshots(Callback):
-    """The weights of some units (`displayed_units`) at some epochs; 0 is the start.
+    """Keep the weights of some units (`displayed_units`) at some epochs; 0 is the start.
 
-    They are rounded to float16, 0.05 % of each weight: weights range from 4 at the start,
-    N(0, 1), to 10^-4 after training. They stay on the device of the weights, so that a
-    snapshot does not wait for the device.
+    Snapshots are rounded to float16, by 0.05 % of each weight at most. Weights range from 4
+    at the start, N(0, 1), to 10^-4 after training. Snapshots stay on the device of the
+    weights, so that taking one does not wait for the device.
     """
 
     def __init__(self, epochs: Sequence[int] = ()) -> None:
@@ -66,18 +66,18 @@ class Snapshots(Callback):
         self.num_units = 0
 
     def on_train_begin(self, progress: Progress) -> None:
-        """Keep the start; a checkpoint has brought back those of later epochs."""
+        """Keep the initial weights, unless a checkpoint has restored the snapshots."""
         self.num_units = len(progress.layer.weights)
         if progress.epoch == 0:
             self.take(progress.layer.weights, 0)
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Keep the weights after this epoch, if it is among those to keep."""
+        """Keep the weights after this epoch if it is in `epochs`."""
         self.take(progress.layer.weights, progress.epoch)
 
     @isolated(grad=False)
     def take(self, weights: Float[Tensor, "unit pixel"], epoch: int) -> None:
-        """Keep the weights after this epoch, if it is among those to keep."""
+        """Keep the weights after this epoch if it is in `epochs`."""
         self.num_units = len(weights)
         if epoch in self.epochs:
             units = displayed_units(len(weights), weights.device)
@@ -85,9 +85,9 @@ class Snapshots(Callback):
 
     @isolated(grad=False, numpy=True)
     def as_dataset(self, *epochs: int) -> xr.Dataset:
-        """Return what was kept, labelled: weights (epoch, unit, pixel) in float32.
+        """Return the snapshots of these epochs, by default of all.
 
-        Of these epochs, or of all.
+        The dataset has weights (epoch, unit, pixel) in float32.
         """
         epochs = epochs or tuple(sorted(self.kept))
         fields = torch.stack([self.kept[epoch].cpu() for epoch in epochs])

@@ -1,4 +1,4 @@
-"""A run as TensorBoard shows it, while it is under way: `tensorboard --logdir RUN`."""
+"""TensorBoard events of a run, written while it trains: `tensorboard --logdir RUN`."""
 
 import os
 import socket
@@ -20,11 +20,11 @@ FOLDER = "tensorboard"
 
 
 def check_installed() -> None:
-    """Raise ValueError, with what to do, unless TensorBoard's package is there."""
+    """Raise ValueError if the package tensorboard is not installed."""
     if find_spec("tensorboard") is None:
         raise ValueError(
             "--tensorboard needs the package tensorboard, which is not installed: pip "
-            "install 'neurodyn[tensorboard]', or leave the flag away"
+            "install 'neurodyn[tensorboard]', or leave the flag out"
         )
 
 
@@ -38,9 +38,9 @@ def clear(run: Path) -> None:
 
 
 class TensorBoard(Callback):
-    """Writes the epochs of a training, its fields and its result as TensorBoard events.
+    """Write the epochs, the receptive fields and the result of a training as events.
 
-    Nothing is written before training begins. Then the folder is emptied: a run that
+    Nothing is written before training begins. Then the folder is emptied, and a run that
     continues from a checkpoint is written again from its start.
     """
 
@@ -52,16 +52,16 @@ class TensorBoard(Callback):
         self._epochs, self._drawn = 0, set[int]()
 
     def on_train_begin(self, progress: Progress) -> None:
-        """Write what a checkpoint brought back."""
+        """Write the epochs that a checkpoint restored."""
         self._write(progress.history)
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Write what is new in the history and the snapshots.
+        """Write the new entries of the history and the new snapshots.
 
         Raises
         ------
         ValueError
-            If the disk refuses.
+            If the file cannot be written, because the disk is full for instance.
         """
         self._write(progress.history)
 
@@ -77,7 +77,7 @@ class TensorBoard(Callback):
             self._drawn.add(number)
 
     def _draw(self, fields: xr.DataArray) -> None:
-        from fastpath import plots  # matplotlib takes its time
+        from fastpath import plots  # imports matplotlib, which is slow
 
         if not plots.can_show(self._image_shape):
             return
@@ -86,7 +86,7 @@ class TensorBoard(Callback):
         self._opened().image("receptive_fields", mosaic, number)
 
     def finish(self, history: xr.Dataset, metrics: dict[str, Any]) -> None:
-        """Write the readout's training and the result."""
+        """Write the loss and error of the readout in each epoch, and the final metrics."""
         events = self._opened()
         for name in ("head_loss", "head_error"):
             tag = name.replace("head_", "readout/")
@@ -98,7 +98,7 @@ class TensorBoard(Callback):
             events.scalar(f"metrics/{name}", value, history.sizes["epoch"])
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file of events."""
         if self._events is not None:
             self._events.close()
 
@@ -110,9 +110,9 @@ class TensorBoard(Callback):
 
 
 class Events:
-    """A file of events, each written before the next line of the program.
+    """A file of events, each written to disk at once.
 
-    PyTorch's own writer does so in a thread, which dies of a full disk with a traceback.
+    PyTorch's own writer uses a thread, which ends with a traceback when the disk is full.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -154,6 +154,6 @@ class Events:
             raise files.refused(self._path, error) from error
 
     def close(self) -> None:
-        """End the file; what a full disk has not taken is lost."""
+        """Close the file; on a full disk the events not yet written are lost."""
         with suppress(OSError):
             self._file.close()

@@ -11,7 +11,7 @@ import torch
 
 from fastpath import checks
 from fastpath.runs import storage
-from neurodyn.flags import refuse_in_vain
+from neurodyn.flags import refuse_without_effect
 from scenarios import bench
 from scenarios.bench import circuit, cuda, learning
 from scenarios.support import hardware
@@ -39,14 +39,16 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.device == "cuda":
-            refuse_in_vain(
+            refuse_without_effect(
                 self,
                 ["steps", "threads"],
                 why="with --device cuda, where only epochs on the GPU are measured",
                 instead="give --device cpu",
             )
         elif not self.circuits:
-            refuse_in_vain(self, ["steps"], why="on networks of more than 2000 units alone")
+            refuse_without_effect(
+                self, ["steps"], why="on networks of more than 2000 units alone"
+            )
         for name, least in (("steps", 0), ("threads", 1)):
             if (value := getattr(self, name)) is not None:
                 checks.count(name, value, least=least)

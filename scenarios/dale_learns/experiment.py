@@ -18,7 +18,7 @@ from fastpath.layers.constraints import Constraint, same_sign
 from fastpath.readout import Readout
 from fastpath.training.loop import Training, train
 from neurodyn import stimulus
-from neurodyn.flags import refuse_in_vain
+from neurodyn.flags import refuse_without_effect
 from scenarios.support.checks import check_counts
 
 # Raw pixels are non-negative, as rates must be. With unit norm one h* suits every image.
@@ -89,7 +89,7 @@ class Config:
                 f"rate is {self.rate}, inh_lr {self.step_of_inh}: steps are positive"
             )
         if not self.target_rate:
-            refuse_in_vain(
+            refuse_without_effect(
                 self, ["inh_lr"], why="with --target-rate 0, where I→E does not learn"
             )
         if self.max_images is not None and self.max_images < 100:

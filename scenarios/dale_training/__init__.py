@@ -27,7 +27,7 @@ from fastpath.data.defaults import CENTRED, defaults_for
 from fastpath.data.preprocess import Preprocess
 from fastpath.readout import Readout
 from neurodyn import plots
-from neurodyn.flags import refuse_in_vain
+from neurodyn.flags import refuse_without_effect
 from scenarios.dale_training.networks import Signed, Signs
 from scenarios.support import study
 from scenarios.support.checks import check_counts
@@ -86,7 +86,7 @@ class Config(Study):
         super().__post_init__()
         check_counts(self, "units", "interneurons")
         if "interneurons" not in self.signs:
-            refuse_in_vain(
+            refuse_without_effect(
                 self,
                 ["interneurons"],
                 why=f"with --signs {' '.join(self.signs)}",

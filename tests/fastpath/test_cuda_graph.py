@@ -10,8 +10,10 @@ from fastpath.training.cuda_graph import CapturedEpoch
 
 
 def test_a_graph_needs_a_cuda_device():
-    for changed, where in (([torch.zeros(2, 3)], "on 'cpu'"), ([], "nowhere")):
-        with pytest.raises(ValueError, match=f"{where}: a CUDA device is needed"):
+    for changed, where in (([torch.zeros(2, 3)], "on 'cpu'"), ([], "changed is empty")):
+        with pytest.raises(
+            ValueError, match=f"{where}: tensors on a CUDA device are needed"
+        ):
             CapturedEpoch(lambda order, lr: None, 4, changed)
 
 

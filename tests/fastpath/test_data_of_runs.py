@@ -12,7 +12,7 @@ from fastpath.cli import main
 from fastpath.commands.flags import Train
 from fastpath.commands.train import configured
 from fastpath.data import datasets
-from fastpath.data.defaults import defaults_for, taken
+from fastpath.data.defaults import defaults_for, source_of_defaults
 from fastpath.runs import storage
 from tests.helpers import refused, save_digits
 
@@ -227,14 +227,14 @@ def test_the_settings_that_were_taken_are_named_with_the_reason(
 ):
     where = ["--units", "8", "--epochs", "1", "--batch-size", "100"]
     for data, said in (
-        ("digits", "settings where none are given: those chosen for digits\n"),
+        ("digits", "settings not given: those chosen for digits\n"),
         (
             str(same_images / "mnist.npz"),
-            "settings where none are given: those of fashion_mnist, since none were chosen "
-            "for 'mnist' (choose by --validation)\n",
+            "settings not given: those of fashion_mnist, since none were chosen "
+            "for 'mnist' (compare settings by --validation)\n",
         ),
     ):
-        assert taken(datasets.load(data)) == said.strip()
+        assert source_of_defaults(datasets.load(data)) == said.strip()
         out = ["--out", str(tmp_path / data[:3].strip("/")), "--head-epochs", "1"]
         main(["train", "--data", data, *out, "--overwrite", *where])
         assert said in capsys.readouterr().out

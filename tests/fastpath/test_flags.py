@@ -22,7 +22,7 @@ from fastpath.layers import DenseSettings
 from fastpath.readout import LOSSES, SCALINGS, SCHEDULES
 from fastpath.runs import storage
 from fastpath.training.loop import Training
-from neurodyn.flags import refuse_in_vain
+from neurodyn.flags import refuse_without_effect
 from tests.helpers import refused
 
 QUICK = ["--data", "digits", "--units", "15", "--epochs", "1", "--head-epochs", "1"]
@@ -257,12 +257,12 @@ def test_every_setting_of_a_loss_is_a_setting_of_one_loss_alone():
     assert sorted(used) == sorted({*used}) == ["beta", "m", "smoothing"]
 
 
-def test_what_was_not_given_is_never_in_vain(tmp_path):
+def test_a_setting_that_is_not_given_is_never_refused(tmp_path):
     command = Train(data="digits", out=tmp_path)
-    refuse_in_vain(command, ["k", "w_inh", "anti"], why="at all")
+    refuse_without_effect(command, ["k", "w_inh", "anti"], why="at all")
     given = replace(command, k=3, anti=False)
     with pytest.raises(ValueError, match=r"--k 3, --no-anti have no effect at all: leave"):
-        refuse_in_vain(given, ["k", "w_inh", "anti"], why="at all")
+        refuse_without_effect(given, ["k", "w_inh", "anti"], why="at all")
 
 
 def test_clusters_take_every_seed():

@@ -257,11 +257,11 @@ def test_a_folder_that_could_not_be_read_again_is_refused(tmp_path, capsys):
 
 
 def test_classes_that_are_in_the_test_set_alone_are_refused(tmp_path):
-    """Unless all are named: then it is meant so."""
+    """Unless all classes are named: then it is intended."""
     x, y = np.random.default_rng(0).integers(0, 255, (6, 4, 4), np.uint8), np.arange(6) % 3
     arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y + 1}
     np.savez(tmp_path / "set.npz", **arrays)
-    with pytest.raises(ValueError, match=r"do not have are in y_test \(3\): nobody can"):
+    with pytest.raises(ValueError, match=r"do not have are in y_test \(3\): they cannot"):
         datasets.load(tmp_path / "set.npz")
     np.savez(tmp_path / "set.npz", **arrays, classes=["a", "b", "c", "d"])
     assert datasets.load(tmp_path / "set.npz").classes == ("a", "b", "c", "d")

@@ -38,9 +38,9 @@ def test_a_line_a_minute_with_the_remaining_time(capsys, clock):
 
 
 def test_short_or_unwanted_work_says_nothing(capsys, clock):
-    for total, wanted in ((10, True), (10, False), (0, True)):
-        with progress.progress_bar(total, what="work", unit=" s", wanted=wanted) as advance:
-            clock.now += 59 if wanted else 1000
+    for total, show in ((10, True), (10, False), (0, True)):
+        with progress.progress_bar(total, what="work", unit=" s", show=show) as advance:
+            clock.now += 59 if show else 1000
             advance(5)
     assert capsys.readouterr().err == ""
 
