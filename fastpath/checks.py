@@ -357,7 +357,7 @@ def mean_image(value: Any, flat: Num[Tensor, "image pixel"]) -> Float[Tensor, " 
     if not mean.is_floating_point() or mean.shape != flat.shape[1:]:
         raise ValueError(
             f"the mean image is {mean.dtype} of shape {tuple(mean.shape)}: floating "
-            f"point of shape ({flat.shape[1]},) is needed, as Preprocess.fit returns it"
+            f"point of shape ({flat.shape[1]},) is needed, the `mean` of Preprocess.fit(x)"
         )
     same_device("the mean image", mean, "the images", flat)
     return mean

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fastpath.ambient import isolated
-from fastpath.data.preprocess import FittedPreprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.layers import Encoder
 from fastpath.readout import BLOCK, FEATURE_SUM, LinearHead, Readout
 
@@ -25,10 +25,13 @@ class Preprocessing(nn.Module):
     def __init__(self, preprocess: FittedPreprocess) -> None:
         super().__init__()
         self.steps = preprocess.steps
+        self.own = type(self.steps) is not Preprocess  # it may do anything
         self.register_buffer("mean", preprocess.mean.detach().clone())
 
     def forward(self, x: Num[Tensor, "image *shape"]) -> Float[Tensor, "image pixel"]:
         """Return the input rates; uint8 pixels are divided by 255."""
+        if self.own:
+            return self.steps(x, self.mean)
         v = x.flatten(1).to(self.mean.dtype)
         if x.dtype == torch.uint8:
             v = v / 255

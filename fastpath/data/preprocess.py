@@ -153,6 +153,6 @@ def _mean_image(name: str, value: Tensor) -> Float[Tensor, " pixel"]:
     if not mean.is_floating_point() or mean.ndim != 1:
         raise ValueError(
             f"the mean image is {mean.dtype} of shape {tuple(mean.shape)}: floating point "
-            "of shape (pixel,) is needed, as Preprocess.fit makes it"
+            "of shape (pixel,) is needed, as Preprocess.fit(x) finds it"
         )
     return mean

@@ -120,6 +120,7 @@ class ImageClassifier(
     def _outputs(self, x: Any, model: nn.Module) -> NDArray[np.float32]:
         device = self._ready()
         images = self._read(arrays_of(x, None, "test")[0]).to(device)
+        images = images.view(len(images), *self.image_shape_)
         return module.outputs(model.to(device), images).cpu().numpy()
 
     def _ready(self) -> torch.device:

@@ -15,7 +15,7 @@ from fastpath.kernels import Name
 from fastpath.layers import DenseSettings, Layer, LayerSettings
 from fastpath.readout import Readout
 from fastpath.runs.config import RunConfig
-from fastpath.runs.folder import LOCAL
+from fastpath.runs.folder import LOCAL, of_layer
 from fastpath.training.history import ReadoutLog
 from fastpath.training.loop import Training
 
@@ -175,7 +175,7 @@ class CompetingUnits(ImageClassifier):
         return module.features_of(self.layer_, self.readout_)
 
     def _tensors(self) -> dict[str, Tensor]:
-        names = self.layer_settings_.shapes(self.image_shape_)
+        names = of_layer(self.layer_settings_, self.image_shape_)
         return {name: self.layer_.state[name] for name in names}
 
     def _settings(self) -> dict[str, Any]:

@@ -69,9 +69,7 @@ class Dense:
         plasticity: Plasticity = EQ_3,
         kernels: Name | None = None,
     ) -> None:
-        p = checks.number("p", p)
-        if not (p >= 2 and math.isfinite(p)):
-            raise ValueError(f"p is {p}: the exponent of the metric must be 2 or more")
+        p = _exponent("p", p)
         weights = checks.weights(weights)
         constraint = checks.optional("constraint", constraint, Constraint)
         constraint = None if constraint is None else constraint.to(weights.device)
@@ -84,8 +82,9 @@ class Dense:
         self.constraint = constraint
         self.plasticity = checks.instance("plasticity", plasticity, Plasticity)
         self.weights = weights.clone(memory_format=torch.contiguous_format)
+        self._kernels_name: Name | None = kernels
         if kernels is not None:
-            self.kernels = fastpath.kernels.choose(weights.device, weights.dtype, kernels)
+            _ = self.kernels  # which may not work here
         self._signed_power = signed_power(self.weights, p=p)
         self._buffers: dict[str, Tensor] = {}
 
@@ -127,7 +126,12 @@ class Dense:
     @cached_property
     def kernels(self) -> Kernels:
         """The implementation of a step; the fastest one may have to be built first."""
-        return fastpath.kernels.choose(self.weights.device, self.weights.dtype)
+        where = self.weights.device, self.weights.dtype
+        return fastpath.kernels.choose(*where, self._kernels_name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle needs: not the code, and no memory for steps."""
+        return {k: v for k, v in vars(self).items() if k != "kernels"} | {"_buffers": {}}
 
     @property
     def num_units(self) -> int:
@@ -340,7 +344,7 @@ class DenseSettings:
     """Signs that the weights keep. A run with such a layer cannot be saved."""
 
     def __post_init__(self) -> None:
-        checks.fields(self, num_units=_num_units, p=checks.number)
+        checks.fields(self, num_units=checks.count, p=_exponent)
         checks.instance("plasticity", self.plasticity, Plasticity)
         checks.optional("constraint", self.constraint, Constraint)
 
@@ -370,7 +374,12 @@ class DenseSettings:
 
     def load(self, tensors: dict[str, Tensor]) -> Dense:
         """Return the layer with the weights among the tensors of a finished run."""
-        return Dense(tensors["weights"], p=self.p, plasticity=self.plasticity)
+        return Dense(
+            tensors["weights"],
+            p=self.p,
+            constraint=self.constraint,
+            plasticity=self.plasticity,
+        )
 
     def shapes(self, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """Return the tensors that `load` needs, by name."""
@@ -386,5 +395,8 @@ class DenseSettings:
         }
 
 
-def _num_units(name: str, value: Any) -> int:
-    return checks.count("units", value)
+def _exponent(name: str, value: Any) -> float | int:
+    p = checks.number(name, value)
+    if not (p >= 2 and math.isfinite(p)):
+        raise ValueError(f"{name} is {p}: the exponent of the metric must be 2 or more")
+    return p

@@ -59,18 +59,12 @@ class RunConfig:
         checks.instance("readout", self.readout, Readout)
         # A file holds only their class names and fields, which must suffice to read them.
         for name in OF_RUN:
-            value = getattr(self, name)
-            if not _can_be_written(name, value):
-                raise ValueError(
-                    f"{name} is {checks.quoted(value)}: a run that is saved has one of "
-                    f"{', '.join(_classes(name))}, with plain values. Use "
-                    "`experiment.learn` for others, or add the class, a frozen dataclass, "
-                    f"to the list KINDS of its package"
-                )
+            if reason := _why_not_written(name, getattr(self, name)):
+                raise ValueError(f"a run that is saved cannot have this {name}: {reason}")
         if type(self.preprocess) is not Preprocess:
             raise ValueError(
                 f"preprocess is {checks.quoted(self.preprocess)}: a run that is saved has "
-                "a Preprocess(). Use `experiment.learn` for others"
+                "a Preprocess(). `experiment.learn` takes others, and saves no files"
             )
 
     def as_json(self) -> dict[str, Any]:
@@ -88,8 +82,8 @@ class RunConfig:
             If the settings are those of another version, or have values not allowed.
         """
         entries: dict[str, Any] = {n: v for n, v in values.items() if n != "fastpath"}
-        listed = {name: class_of(name, entries.get(name), path) for name in OF_RUN}
         check_names(entries, {"": cls}, path, values.get("fastpath"))
+        listed = {name: class_of(name, entries[name], path) for name in OF_RUN}
         settings = read_settings(values, SETTINGS | listed, path)
         with named(path):
             return cls(**entries | settings)
@@ -144,14 +138,24 @@ def _classes(name: str) -> dict[str, Any]:
     return {kind.__name__: kind for kind in LISTS[name].values()}
 
 
-def _can_be_written(name: str, settings: Any) -> bool:
-    """Return whether the class of settings is listed and JSON can hold their values."""
-    if type(settings) not in LISTS.get(name, {}).values():
-        return False
-    return all(
-        isinstance(value, str | float | int | None) or _can_be_written(key, value)
-        for key, value in vars(settings).items()
-    )
+def _why_not_written(name: str, settings: Any) -> str | None:
+    """Return why no file can hold these settings, or None if it can."""
+    if type(settings) not in LISTS[name].values():
+        return (
+            f"{name} is {checks.quoted(settings)}, and a file can name only "
+            f"{', '.join(_classes(name))}. Add the class, a frozen dataclass, to the list "
+            f"KINDS of its package, or use `experiment.learn`, which saves no files"
+        )
+    for key, value in vars(settings).items():
+        if key in LISTS:
+            if reason := _why_not_written(key, value):
+                return reason
+        elif not isinstance(value, str | float | int | None):
+            return (
+                f"its {key} is {checks.quoted(value)}, which no file can hold. "
+                "`experiment.learn` takes it, and saves no files"
+            )
+    return None
 
 
 def _described(settings: Any) -> dict[str, Any]:
@@ -191,6 +195,8 @@ def check_names(
         missing += [prefix + key for key in names if key not in settings]
     if unknown or missing:
         wrote = f"fastpath {version}" if version else "a version without a number"
+        if version == __version__:  # of the days between two releases
+            wrote = f"an earlier state of {wrote}"
         raise ValueError(
             f"{path} has the settings of another version: unknown here: "
             f"{', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}. It "

@@ -1,5 +1,6 @@
 """Execute a run, save it to its folder, and open an interrupted run to resume it."""
 
+import os
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from fastpath.data.datasets import Images
 from fastpath.experiment import Trained
 from fastpath.runs import storage
 from fastpath.runs.config import RunConfig
-from fastpath.runs.folder import LOCAL, head_tensors, write
+from fastpath.runs.folder import LOCAL, head_tensors, of_layer, write
 from fastpath.training import tensorboard
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.distributed import Team
@@ -46,6 +47,7 @@ def execute(
         The processes that share the work.
     """
     device = compute.ready()
+    of_layer(config.layer, images.shape)  # before it costs anything
     if device.type == "cuda":
         _check_device_memory(config, images, device)
     generator = torch.Generator().manual_seed(config.seed)
@@ -143,7 +145,7 @@ def save(
         "precision": compute.precision,
         "kernels": computing(compute),
     }
-    names = config.layer.shapes(images.shape)
+    names = of_layer(config.layer, images.shape)
     write(
         folder,
         {
@@ -182,8 +184,9 @@ def unfinished(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
             f"{folder} holds no {storage.CHECKPOINT}: is this the folder of a run that "
             "was interrupted? Begin one by `fastpath train`"
         )
-    with storage.alone(folder):
-        files.tidy(folder)
+    if os.environ.get("RANK", "0") == "0":  # the main process of a team
+        with storage.alone(folder):
+            files.tidy(folder)
     _, config = storage.load_state(path)
     names = ("images", *storage.NOTED_LATER)
     data_set = {name: config.pop(name) for name in names if name in config}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fastpath import __version__, checks, module
 from fastpath.data.images import check_names
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
-from fastpath.layers import Layer
+from fastpath.layers import Layer, LayerSettings
 from fastpath.readout import LinearHead, Readout
 from fastpath.runs import storage
 from fastpath.runs.config import class_of, named, read_settings
@@ -99,18 +99,20 @@ def open_run(folder: Path, device: torch.device | str = "cpu") -> Saved:
         units = 0 if layer else checks.count("units", config["units"])
     num_units = layer.num_units if layer else units
     features = layer.num_features(shape) if layer else units
-    shapes = layer.shapes(shape) if layer else of_perceptron(units, math.prod(shape))
-    _check_tensors(folder, tensors, shapes | of_head(features, len(classes)), shape)
+    units_shapes = of_layer(layer, shape) if layer else of_units(units, math.prod(shape))
+    head_shapes = of_head(features, len(classes))
+    _check_tensors(folder, tensors, units_shapes | head_shapes, shape)
     with named(folder / storage.METRICS):
         metrics = {name: checks.number(name, value) for name, value in metrics.items()}
     storage.check_json(path, written, written.get(storage.SHA256))
     sum_of_metrics = written.get(METRICS_SUM)
     storage.check_json(folder / storage.METRICS, metrics, sum_of_metrics)
-    learned = layer.load(tensors) if layer else None
+    with named(path):
+        learned = layer.load(tensors) if layer else None
     return Saved(
         weights=tensors["weights"] if learned is None else learned.weights,
         layer=learned,
-        bias=tensors.get("bias"),
+        bias=None if learned else tensors["bias"],
         preprocess=FittedPreprocess(settings["preprocess"], tensors["mean"]),
         head=head_of(tensors),
         readout=settings.get("readout"),
@@ -160,7 +162,27 @@ def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def of_perceptron(num_units: int, num_pixels: int) -> dict[str, tuple[int, ...]]:
+def of_layer(
+    settings: LayerSettings, image_shape: tuple[int, ...]
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of a layer that learned by the local rule.
+
+    Raises
+    ------
+    ValueError
+        If the layer calls a tensor by a name that the file has for something else.
+    """
+    shapes = settings.shapes(image_shape)
+    for name in shapes:
+        if name == "mean" or name.startswith("head."):
+            raise ValueError(
+                f"{type(settings).__name__} calls a tensor '{name}', the name of the mean "
+                "image or of a tensor of the readout in the files of a run: choose another"
+            )
+    return shapes
+
+
+def of_units(num_units: int, num_pixels: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the tensors of units trained by back-propagation."""
     return {"weights": (num_units, num_pixels), "bias": (num_units,)}
 
@@ -236,8 +258,13 @@ def _check_tensors(
             f"{storage.WEIGHTS}"
         )
     weights = tensors.get("weights")
-    see_pixels = weights is not None and shapes["weights"][1:] == (pixels,)
-    if see_pixels and weights.ndim == 2 and weights.shape[1] != pixels:
+    see_pixels = shapes.get("weights", ())[1:] == (pixels,)
+    if (
+        see_pixels
+        and weights is not None
+        and weights.ndim == 2
+        and weights.shape[1] != pixels
+    ):
         raise ValueError(
             f"{path}: the weights have {weights.shape[1]} pixels per unit, but images of "
             f"{image_shape} (height, width, channels; {storage.CONFIG}) have {pixels}"

@@ -22,6 +22,7 @@ from fastpath.training.checkpointing import Checkpointer, Checkpoints
 from fastpath.training.cuda_graph import CapturedEpoch
 from fastpath.training.distributed import Team
 from fastpath.training.history import Log, as_dataset
+from fastpath.training.snapshots import Snapshots
 from neurodyn.progress import progress_bar
 
 
@@ -118,7 +119,7 @@ def train(
     checkpoints = checks.optional("checkpoints", checkpoints, Checkpoints)
     training = _with_whole_batches(checks.instance("training", training, Training), len(x))
     is_main = team is None or team.is_main
-    callbacks = [checks.instance("callback", each, Callback) for each in callbacks]
+    callbacks = _checked(callbacks)
     log = Log(layer, len(x), cure=_against_divergence(competition, training))
     checkpointer = Checkpointer(layer, generator, log, callbacks, checkpoints, team)
     checkpointer.restore()
@@ -148,6 +149,22 @@ def train(
             for callback in callbacks * is_main:
                 callback.on_epoch_end(state)
     return as_dataset(log.entries)
+
+
+def _checked(callbacks: Any) -> list[Callback]:
+    """Return a list of callbacks, of which one at most takes snapshots."""
+    if not isinstance(callbacks, Sequence):
+        raise ValueError(
+            f"callbacks is {checks.quoted(callbacks)}: a list of callbacks is needed, [] "
+            "for none"
+        )
+    checked = [checks.instance("callback", each, Callback) for each in callbacks]
+    if sum(isinstance(each, Snapshots) for each in checked) > 1:
+        raise ValueError(
+            "callbacks hold more than one Snapshots, and a checkpoint holds those of one: "
+            "give one with all epochs"
+        )
+    return checked
 
 
 def _with_whole_batches(training: Training, num_images: int) -> Training:

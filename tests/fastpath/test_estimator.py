@@ -154,8 +154,31 @@ def test_a_competition_of_ones_own_learns(digits):
 
     model = CompetingUnits(20, competition=winner_takes_all, **QUICK).fit(digits)
     assert model.score(digits) > 0.5
-    with pytest.raises(ValueError, match="a run that is saved has one of Ranking"):
+    with pytest.raises(ValueError, match="a file can name only Ranking"):
         model.save("nowhere")
+
+
+class Negative(Preprocess):
+    """Shows negatives, and needs images in their shape."""
+
+    def __call__(self, x, mean, *, out=None):
+        assert x.shape[1:3] == (8, 8)
+        return super().__call__(255 - x, mean, out=out)
+
+
+@pytest.mark.parametrize("kind", [CompetingUnits, BackpropNetwork])
+def test_a_preprocessing_of_ones_own_is_that_of_answers_too(digits, kind):
+    model = kind(20, preprocessing=Negative(unit_norm=True), seed=1)
+    if kind is CompetingUnits:
+        model.set_params(**QUICK)
+    model.fit(digits.x_train, digits.y_train)
+    error = 100 * (1 - model.score(digits.x_train, digits.y_train))
+    assert error == pytest.approx(model.metrics_["train_error"], abs=0.1)
+    negatives = 255 - digits.x_test.reshape(-1, 64)
+    expected = Preprocess(unit_norm=True).fit(torch.from_numpy(negatives))
+    np.testing.assert_allclose(
+        model.preprocess(digits.x_test), expected(torch.from_numpy(negatives)), atol=1e-6
+    )
 
 
 def test_without_labels_there_are_features_but_no_answers(digits):

@@ -16,6 +16,7 @@ from fastpath.readout import Readout
 from fastpath.runs.config import RunConfig
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.loop import Training, train
+from fastpath.training.snapshots import Snapshots
 from tests.fastpath.doors.valid_calls import (
     DIGITS,
     back_propagate,
@@ -64,6 +65,19 @@ def test_other_roles():
         (lambda: train(Dense, x, **settings), "layer is the class Dense"),
         (lambda: train(layer.weights, x, **settings), "layer is Tensor of shape"),
         (lambda: train(layer, x, callbacks=[25], **settings), "callback is int 25"),
+        (lambda: train(layer, x, callbacks=None, **settings), "callbacks is None: a list"),
+        (
+            lambda: train(layer, x, callbacks=Snapshots([0]), **settings),
+            "callbacks is Snapshots",
+        ),
+        (
+            lambda: train(layer, x, callbacks=[Snapshots], **settings),
+            "callback is the class Snapshots",
+        ),
+        (
+            lambda: train(layer, x, callbacks=[Snapshots(), Snapshots()], **settings),
+            "more than one Snapshots",
+        ),
         (lambda: train(layer, DIGITS, **settings), "x is Images"),
         (lambda: back_propagate(split, backprop=Backprop), "backprop is the class"),
         (lambda: back_propagate(split, preprocess=Preprocess), "preprocess is the class"),
@@ -140,10 +154,10 @@ def test_configurations_can_be_written_down_and_read_again():
     written = json.loads(json.dumps(config.as_json()))
     assert repr(RunConfig.from_json(written, Path("config.json"))) == repr(configured())
     for other, message in (
-        ({"competition": Own()}, "a run that is saved has one of Ranking"),
-        ({"competition": Ranking}, "a run that is saved has one of Ranking"),
-        ({"layer": Dense(normal(5, 9))}, "a run that is saved has one of DenseSettings"),
-        ({"layer": signed}, "with plain values"),
+        ({"competition": Own()}, "competition is Own.*can name only Ranking"),
+        ({"competition": Ranking}, "a file can name only Ranking"),
+        ({"layer": Dense(normal(5, 9))}, "a file can name only DenseSettings"),
+        ({"layer": signed}, "its constraint is Constraint.*no file can hold"),
         ({"preprocess": OwnPreprocess()}, "a run that is saved"),
         ({"training": Training}, "the class Training"),
         ({"readout": "tanh"}, "a Readout is needed"),
