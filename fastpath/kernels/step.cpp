@@ -16,7 +16,7 @@
 namespace {
 
 constexpr int64_t LANES = 32;  // independent accumulators: two 512-bit registers of float
-constexpr int64_t CHUNK = 64;  // pixels whose sums stay in registers; units of one block
+constexpr int64_t CHUNK = 64;  // units of which one comparison with the largest is enough
 
 template <class T>
 T largest_of(const T* x, int64_t n) {
@@ -274,28 +274,29 @@ int64_t changes(const int64_t* image, const int64_t* unit, const T* g, const T* 
         if (first == last) continue;
         T decay = 0;
         for (int64_t j = first; j < last; ++j) decay += g[by_unit[j]] * current[by_unit[j]];
-        const T* w = weights + u * num_pixels;
-        T* out = change + num_rows * num_pixels;
-        T lane[CHUNK] = {};
-        for (int64_t from = 0; from < num_pixels; from += CHUNK) {
-            const int64_t n = std::min(CHUNK, num_pixels - from);
-            T sum[CHUNK] = {};
-            for (int64_t j = first; j < last; ++j) {
-                const int64_t entry = by_unit[j];
-                const T* x = v + image[entry] * num_pixels + from;
-                const T a = g[entry];
-                if (n == CHUNK)
-                    for (int64_t i = 0; i < CHUNK; ++i) sum[i] += a * x[i];
-                else
-                    for (int64_t i = 0; i < n; ++i) sum[i] += a * x[i];
-            }
-            for (int64_t i = 0; i < n; ++i) {
-                const T d = sum[i] - decay * w[from + i];
-                out[from + i] = d;
-                lane[i] = std::abs(d) > lane[i] ? std::abs(d) : lane[i];
-            }
+        const T* __restrict__ w = weights + u * num_pixels;
+        T* __restrict__ out = change + num_rows * num_pixels;
+        for (int64_t j = first; j < last; ++j) {
+            const T* __restrict__ x = v + image[by_unit[j]] * num_pixels;
+            const T a = g[by_unit[j]];
+            if (j == first)
+                for (int64_t i = 0; i < num_pixels; ++i) out[i] = a * x[i];
+            else
+                for (int64_t i = 0; i < num_pixels; ++i) out[i] += a * x[i];
         }
-        for (int64_t i = 0; i < CHUNK; ++i) most = lane[i] > most ? lane[i] : most;
+        T lane[LANES] = {};
+        int64_t i = 0;
+        for (; i + LANES <= num_pixels; i += LANES)
+            for (int64_t l = 0; l < LANES; ++l) {
+                const T d = out[i + l] - decay * w[i + l];
+                out[i + l] = d;
+                lane[l] = std::abs(d) > lane[l] ? std::abs(d) : lane[l];
+            }
+        for (int64_t l = 0; i < num_pixels; ++i, ++l) {
+            const T d = out[i] -= decay * w[i];
+            lane[l] = std::abs(d) > lane[l] ? std::abs(d) : lane[l];
+        }
+        for (int64_t l = 0; l < LANES; ++l) most = lane[l] > most ? lane[l] : most;
         rows[num_rows++] = u;
     }
     *largest = most;
