@@ -1,4 +1,4 @@
-"""What happens beside a training: snapshots, TensorBoard, functions of the user's own."""
+"""Callbacks of a training: base of snapshots, TensorBoard and of functions of one's own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from fastpath.layers import Layer
 
 @dataclass
 class Progress:
-    """How far a training is."""
+    """The state of a training, as callbacks see it."""
 
     layer: Layer
     epoch: int
     """Number of epochs done."""
     history: list[dict[str, float]]
-    """The numbers of each epoch: see `history.DESCRIBED`. On CUDA those of the last epoch
-    follow one epoch later."""
+    """The numbers of each epoch: see `history.DESCRIBED`. On CUDA the numbers of an epoch
+    may follow one epoch later."""
 
 
 class Callback:
@@ -27,10 +27,10 @@ class Callback:
     """
 
     def on_train_begin(self, progress: Progress) -> None:
-        """Begin, before the first epoch or after those that a checkpoint holds."""
+        """Act once, before the first epoch or after those that a checkpoint holds."""
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Go on, after each epoch."""
+        """Act after each epoch."""
 
 
 class EachEpoch(Callback):

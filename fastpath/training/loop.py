@@ -90,10 +90,11 @@ def train(
     Parameters
     ----------
     checkpoints
-        When the state is saved; it always is at the end. Where their folder holds a
+        When the state is saved; it always is at the end. If their folder holds a
         checkpoint already, training continues from it, to the same weights bit for bit.
     callbacks
-        Called before the first epoch and after each. A checkpoint holds `Snapshots`, too.
+        Called before the first epoch and after each epoch. A checkpoint also holds what
+        `Snapshots` has kept.
     team
         The processes that share the work: each calls `train` with the same arguments.
 
@@ -176,7 +177,7 @@ def _with_whole_batches(training: Training, num_images: int) -> Training:
 
 
 def _against_divergence(competition: Competition, training: Training) -> str:
-    """Return what could keep the weights from diverging, of what is not so already."""
+    """Return the changes of settings that could keep the weights from diverging."""
     delta, anti = (getattr(competition, name, 0) for name in ("delta", "anti"))
     cure = "Lower " + "delta (the anti-Hebbian push away from norm 1) or " * bool(delta)
     cure += "lr (the step size)" + ", or leave out anti" * bool(anti)
