@@ -108,7 +108,7 @@ def plain_rank_too_far(monkeypatch):
 
 # In the source of the compiled kernels: what stands there, and what shall not.
 COMPILED = {
-    "decay of the wrong sign": ("sum[i] - decay * w", "sum[i] + decay * w"),
+    "decay of the wrong sign": ("out[i + l] - decay * w", "out[i + l] + decay * w"),
     "a rank too near": ("pair[1] = units[k - 1];", "pair[1] = units[k - 2];"),
     "unlearning of the wrong sign": (
         "hebbian ? T(1) : T(-delta)",

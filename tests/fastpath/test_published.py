@@ -6,7 +6,7 @@ import torch
 
 from fastpath.competition import Ranking
 from fastpath.data import datasets
-from fastpath.data.preprocess import Preprocess
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.layers import Dense
 from scenarios.bench import rivals
 
@@ -30,11 +30,10 @@ def start(units: int) -> torch.Tensor:
 
 def sparse(epoch, units, p, k, dtype) -> np.ndarray:
     layer = Dense(start(units).to(dtype), p=p)
-    mean = torch.zeros(784, dtype=dtype)
+    preprocess = FittedPreprocess(PREPROCESS, torch.zeros(784, dtype=dtype))
     for index in torch.arange(len(epoch)).split(BATCH):
-        layer.learn(
-            layer.prepare(epoch, index, PREPROCESS, mean), Ranking(k=k, delta=DELTA), lr=LR
-        )
+        images = layer.prepare(epoch, index, preprocess)
+        layer.learn(images, Ranking(k=k, delta=DELTA), lr=LR)
     return layer.weights.double().numpy()
 
 
