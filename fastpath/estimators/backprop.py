@@ -53,7 +53,6 @@ class BackpropNetwork(ImageClassifier):
             If images, labels or a setting have the wrong type, shape or value.
         """
         device = self._ready()
-        checks.count("num_units", self.num_units)
         split, defaults = self._begin(X, y, device)
         if not len(self.classes_):
             raise ValueError(

@@ -163,7 +163,7 @@ class ImageClassifier(
         index = np.zeros(len(images)) if index is None else index
         images = images.view(len(images), *self.image_shape_).to(device)
         labels = torch.from_numpy(index.astype(np.int64)).to(device)
-        defaults = defaults_for(data_set.origin if data_set else "", self.num_units)
+        defaults = defaults_for(data_set.origin if data_set else "", self._num_units())
         split = Split(images, labels, images[:1], labels[:1], scored_on="training")
         return split, defaults
 
@@ -171,6 +171,9 @@ class ImageClassifier(
         if self.preprocessing is not None:
             return checks.instance("preprocessing", self.preprocessing, Preprocess)
         return default if self.dtype_ == "uint8" else CENTRED
+
+    def _num_units(self) -> int:
+        return checks.count("num_units", self.num_units)
 
     @property
     def _n_features_out(self) -> int:

@@ -112,7 +112,6 @@ class CompetingUnits(ImageClassifier):
             weights diverge.
         """
         device = self._ready()
-        checks.count("num_units", self.num_units)
         split, defaults = self._begin(X, y, device)
         generator = torch.Generator().manual_seed(checks.seed("seed", self.seed))
         training = defaults.training if self.training is None else self.training
@@ -173,6 +172,15 @@ class CompetingUnits(ImageClassifier):
     def features(self) -> nn.Module:
         """Return the hidden units as a module: (image, pixel) to features (image, unit)."""
         return module.features_of(self.layer_, self.readout_)
+
+    def _num_units(self) -> int:
+        if self.layer is None:
+            return super()._num_units()
+        return checks.instance("layer", self.layer, LayerSettings).num_units
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.layer_settings_.num_features(self.image_shape_)
 
     def _tensors(self) -> dict[str, Tensor]:
         names = of_layer(self.layer_settings_, self.image_shape_)

@@ -27,6 +27,7 @@ from fastpath.plasticity import (
     KrotovHopfield,
     Normalize,
     Plasticity,
+    check_exponent,
     check_normalize,
     signed_power,
 )
@@ -69,7 +70,7 @@ class Dense:
         plasticity: Plasticity = EQ_3,
         kernels: Name | None = None,
     ) -> None:
-        p = _exponent("p", p)
+        p = check_exponent("p", p)
         weights = checks.weights(weights)
         constraint = checks.optional("constraint", constraint, Constraint)
         constraint = None if constraint is None else constraint.to(weights.device)
@@ -344,7 +345,7 @@ class DenseSettings:
     """Signs that the weights keep. A run with such a layer cannot be saved."""
 
     def __post_init__(self) -> None:
-        checks.fields(self, num_units=checks.count, p=_exponent)
+        checks.fields(self, num_units=checks.count, p=check_exponent)
         checks.instance("plasticity", self.plasticity, Plasticity)
         checks.optional("constraint", self.constraint, Constraint)
 
@@ -393,10 +394,3 @@ class DenseSettings:
             "weights": copies * self.num_units * row,
             "mini-batch": batch_size * (row + 4 * self.num_units) + rows * row,
         }
-
-
-def _exponent(name: str, value: Any) -> float | int:
-    p = checks.number(name, value)
-    if not (p >= 2 and math.isfinite(p)):
-        raise ValueError(f"{name} is {p}: the exponent of the metric must be 2 or more")
-    return p

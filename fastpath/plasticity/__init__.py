@@ -11,8 +11,9 @@ anti-Hebbian unit it is repelled from 1, so a large Δ can make weights diverge.
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
 """
 
+import math
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -22,6 +23,14 @@ from fastpath.ambient import isolated
 
 type Normalize = Literal["max"] | None
 check_normalize = checks.one_of("max", None)
+
+
+def check_exponent(name: str, value: Any) -> float | int:
+    """Return the exponent p of eq. 2; raise ValueError if it is below 2 or infinite."""
+    p = checks.number(name, value)
+    if not (p >= 2 and math.isfinite(p)):
+        raise ValueError(f"{name} is {p}: the exponent of the metric must be 2 or more")
+    return p
 
 
 @isolated()

@@ -96,23 +96,24 @@ def open_run(folder: Path, device: torch.device | str = "cpu") -> Saved:
         shape = _image_shape(config["image_shape"])
         data = checks.instance("data", config["data"], str)
         layer = settings.get("layer")
-        units = 0 if layer else checks.count("units", config["units"])
-    num_units = layer.num_units if layer else units
-    features = layer.num_features(shape) if layer else units
-    units_shapes = of_layer(layer, shape) if layer else of_units(units, math.prod(shape))
-    head_shapes = of_head(features, len(classes))
-    _check_tensors(folder, tensors, units_shapes | head_shapes, shape)
+        if layer is None:
+            num_units = features = checks.count("units", config["units"])
+            shapes = of_units(num_units, math.prod(shape))
+        else:
+            num_units, features = layer.num_units, layer.num_features(shape)
+            shapes = of_layer(layer, shape)
+    _check_tensors(folder, tensors, shapes | of_head(features, len(classes)), shape)
     with named(folder / storage.METRICS):
         metrics = {name: checks.number(name, value) for name, value in metrics.items()}
     storage.check_json(path, written, written.get(storage.SHA256))
     sum_of_metrics = written.get(METRICS_SUM)
     storage.check_json(folder / storage.METRICS, metrics, sum_of_metrics)
     with named(path):
-        learned = layer.load(tensors) if layer else None
+        learned = None if layer is None else layer.load(tensors)
     return Saved(
         weights=tensors["weights"] if learned is None else learned.weights,
         layer=learned,
-        bias=None if learned else tensors["bias"],
+        bias=tensors["bias"] if learned is None else None,
         preprocess=FittedPreprocess(settings["preprocess"], tensors["mean"]),
         head=head_of(tensors),
         readout=settings.get("readout"),

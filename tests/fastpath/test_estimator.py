@@ -29,6 +29,7 @@ from fastpath import (
     readout,
 )
 from fastpath.cli import main
+from fastpath.data.defaults import defaults_for
 from fastpath.layers import DenseSettings
 
 QUICK = {"training": Training(epochs=3), "readout": Readout(epochs=3)}
@@ -125,6 +126,21 @@ def test_settings_are_those_of_the_data_set_where_it_is_known(digits):
     assert model.preprocess_.steps.center_images
     model.fit(digits.x_train.reshape(-1, 64) / 255, digits.y_train)
     assert model.preprocess_.steps == Preprocess(subtract_mean=True, unit_norm=True)
+
+
+def test_settings_are_those_for_the_units_that_learn(digits, monkeypatch):
+    asked = []
+
+    def defaults(origin, num_units):
+        asked.append(num_units)
+        return defaults_for(origin, num_units)
+
+    monkeypatch.setattr("fastpath.estimators.base.defaults_for", defaults)
+    CompetingUnits(15, **QUICK).fit(digits)
+    CompetingUnits(15, layer=DenseSettings(num_units=12), **QUICK).fit(digits)
+    assert asked == [15, 12]
+    with pytest.raises(ValueError, match="layer is 'dense': a LayerSettings is needed"):
+        CompetingUnits(layer="dense").fit(digits)
 
 
 def test_it_works_where_scikit_learn_puts_it(digits):

@@ -163,6 +163,7 @@ def test_a_layer_kind_from_outside_is_saved_resumed_opened_and_drawn(
     )
     fitted = fastpath.CompetingUnits(layer=HalvesSettings(), training=Training(epochs=1))
     assert fitted.fit(images).score(images) > 0.3
+    assert len(fitted.get_feature_names_out()) == 10
 
 
 def test_callbacks_see_every_epoch_and_its_numbers(digits):
