@@ -109,6 +109,14 @@ def positive(name: str, value: Any) -> float | int:
     return converted
 
 
+def not_negative(name: str, value: Any) -> float | int:
+    """Return a number that is 0 or more, and finite; raise ValueError for any other."""
+    converted = number(name, value)
+    if not (converted >= 0 and math.isfinite(converted)):
+        raise ValueError(f"{name} is {converted}: it must be 0 or more, and finite")
+    return converted
+
+
 def flag(name: str, value: Any) -> bool:
     """Return a truth value as bool; the integers 0 and 1 are converted.
 
