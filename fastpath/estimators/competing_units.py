@@ -137,9 +137,11 @@ class CompetingUnits(ImageClassifier):
             progress=self.verbose,
             kernels=self.kernels,
         )
-        names = self.layer_settings_.shapes(split.x_train.shape[1:])
+        shape = split.x_train.shape[1:]
+        names = self.layer_settings_.shapes(shape)
         learned = {name: layer.state[name].cpu() for name in names}
-        self.layer_, self.bias_ = self.layer_settings_.load(learned), None
+        self.layer_ = self.layer_settings_.load(learned, input_shape=shape)
+        self.bias_ = None
         self.weights_ = self.layer_.weights
         self.preprocess_ = preprocess.to("cpu")
         self.head_, self.history_, self.metrics_ = None, history, {}

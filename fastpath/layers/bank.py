@@ -89,7 +89,8 @@ class Bank:
         self.rate_power = checks.not_negative("rate_power", rate_power)
         self.orthogonal = checks.flag("orthogonal", orthogonal)
         if self.orthogonal:
-            check_fits(*weights.shape, constraint)
+            num_units, num_inputs = weights.shape
+            check_fits(num_units, num_inputs, constraint)
             weights = orthonormal(weights)
         self.weights = weights.clone(memory_format=torch.contiguous_format)
         self._kernels_name: Name | None = kernels
@@ -107,6 +108,24 @@ class Bank:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle needs: not the code, and no memory for steps."""
         return {k: v for k, v in vars(self).items() if k != "kernels"} | {"_buffers": {}}
+
+    def like(self, weights: Float[Tensor, "unit input"]) -> "Bank":
+        """Return a bank with these weights and the settings of this one."""
+        constraint = self.constraint
+        return Bank(
+            weights,
+            p=self.p,
+            constraint=None if constraint is None else constraint.to(weights.device),
+            plasticity=self.plasticity,
+            rate_power=self.rate_power,
+            orthogonal=self.orthogonal,
+            kernels=self._kernels_name,
+        )
+
+    def renew(self) -> None:
+        """Compute sign(W)|W|^(p−1) again, after the weights were written from outside."""
+        if self.p != 2:
+            self._signed_power.copy_(signed_power(self.weights, p=self.p))
 
     @property
     def num_units(self) -> int:

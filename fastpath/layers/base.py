@@ -42,7 +42,11 @@ class Layer(Encoder, Protocol):
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """The tensors that `learn` changes in place, which a checkpoint holds."""
+        """The tensors that `learn` changes in place, which a checkpoint holds.
+
+        Those named `weights`, or `....weights`, are weight matrices (unit, input): the
+        history shows the norms of their rows.
+        """
         ...
 
     def prepare(
@@ -68,6 +72,26 @@ class Layer(Encoder, Protocol):
         team: Any,
     ) -> None:
         """Change the weights by one mini-batch."""
+        ...
+
+
+@runtime_checkable
+class Deep(Layer, Protocol):
+    """A layer that consists of several: `train` also tells it where it stands."""
+
+    @property
+    def num_phases(self) -> int:
+        """How often `train` goes through all epochs: once for each layer if greedy."""
+        ...
+
+    def begin_phase(
+        self, phase: int, x: Num[Tensor, "image *shape"], preprocess: FittedPreprocess
+    ) -> None:
+        """Get ready for a phase, from 0, of training on images x."""
+        ...
+
+    def end(self, x: Num[Tensor, "image *shape"], preprocess: FittedPreprocess) -> None:
+        """Finish after the last epoch."""
         ...
 
 
@@ -99,7 +123,7 @@ class LayerSettings(Protocol):
         """Return the layer before training, its random weights drawn from `generator`."""
         ...
 
-    def load(self, tensors: dict[str, Tensor]) -> Layer:
+    def load(self, tensors: dict[str, Tensor], *, input_shape: tuple[int, ...]) -> Layer:
         """Return the layer with the tensors of a finished run."""
         ...
 

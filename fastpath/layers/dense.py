@@ -225,7 +225,7 @@ class DenseSettings:
             device=device,
         )
 
-    def load(self, tensors: dict[str, Tensor]) -> Dense:
+    def load(self, tensors: dict[str, Tensor], *, input_shape: tuple[int, ...]) -> Dense:
         """Return the layer with the weights among the tensors of a finished run."""
         return Dense(
             tensors["weights"],

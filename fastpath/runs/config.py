@@ -10,17 +10,19 @@ from typing import Any
 from fastpath import __version__, checks, competition, layers, plasticity
 from fastpath.competition import Competition
 from fastpath.data.preprocess import Preprocess
-from fastpath.layers import LayerSettings
+from fastpath.layers import LayerSettings, stages
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
 from fastpath.training.snapshots import check_number
 
 # Settings that may be of several classes, with the lists of these classes. They are written
-# with the name of their class. `plasticity` is a setting of a layer.
+# with the name of their class. `plasticity` is a setting of a layer, `stages` are those of
+# a stack, which may have a plasticity and a competition each.
 LISTS: dict[str, dict[str, Any]] = {
     "layer": layers.KINDS,
     "competition": competition.KINDS,
     "plasticity": plasticity.KINDS,
+    "stages": stages.KINDS,
 }
 OF_RUN = ("layer", "competition")
 
@@ -106,14 +108,35 @@ def read_settings(
     ValueError
         If the settings are those of another version, or have values not allowed.
     """
+    version = values.get("fastpath")
     values_of = dict(values)
     for name in LISTS.keys() & classes.keys():
-        inner = {key: value for key, value in values_of[name].items() if key != "name"}
-        listed = {key: class_of(key, inner[key], path) for key in inner.keys() & LISTS}
-        values_of[name] = inner | read_settings(inner, listed, path)
-    check_names(values_of, classes, path, values.get("fastpath"))
+        values_of[name] = _with_listed(values_of[name], path, version)
+    check_names(values_of, classes, path, version)
     with named(path):
         return {name: cls(**values_of[name]) for name, cls in classes.items()}
+
+
+def _with_listed(described: dict[str, Any], path: Path, version: Any) -> dict[str, Any]:
+    """Return the fields of settings, those of several classes read as objects."""
+    return {
+        name: _listed(name, value, path, version) if name in LISTS else value
+        for name, value in described.items()
+        if name != "name"
+    }
+
+
+def _listed(name: str, described: Any, path: Path, version: Any) -> Any:
+    """Return the settings object that a configuration describes, or a tuple of several."""
+    if described is None:
+        return None
+    if isinstance(described, list):
+        return tuple(_listed(name, each, path, version) for each in described)
+    cls = class_of(name, described, path)
+    inner = _with_listed(described, path, version)
+    check_names({name: inner}, {name: cls}, path, version)
+    with named(path):
+        return cls(**inner)
 
 
 def class_of(name: str, described: Any, path: Path) -> Any:
@@ -140,6 +163,10 @@ def _classes(name: str) -> dict[str, Any]:
 
 def _why_not_written(name: str, settings: Any) -> str | None:
     """Return why no file can hold these settings, or None if it can."""
+    if settings is None and name not in OF_RUN:
+        return None
+    if isinstance(settings, tuple):
+        return next(filter(None, (_why_not_written(name, each) for each in settings)), None)
     if type(settings) not in LISTS[name].values():
         return (
             f"{name} is {checks.quoted(settings)}, and a file can name only "
@@ -161,9 +188,14 @@ def _why_not_written(name: str, settings: Any) -> str | None:
 def _described(settings: Any) -> dict[str, Any]:
     """Return settings as JSON values, with the name of their class."""
     return {"name": type(settings).__name__} | {
-        key: _described(value) if is_dataclass(value) else value
-        for key, value in vars(settings).items()
+        key: _value(value) for key, value in vars(settings).items()
     }
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_value(each) for each in value]
+    return _described(value) if is_dataclass(value) else value
 
 
 def check_names(

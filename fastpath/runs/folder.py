@@ -109,7 +109,7 @@ def open_run(folder: Path, device: torch.device | str = "cpu") -> Saved:
     sum_of_metrics = written.get(METRICS_SUM)
     storage.check_json(folder / storage.METRICS, metrics, sum_of_metrics)
     with named(path):
-        learned = None if layer is None else layer.load(tensors)
+        learned = None if layer is None else layer.load(tensors, input_shape=shape)
     return Saved(
         weights=tensors["weights"] if learned is None else learned.weights,
         layer=learned,

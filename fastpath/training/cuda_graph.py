@@ -29,6 +29,8 @@ class CapturedEpoch:
     changed
         All tensors that the epoch changes (`Dense.state`). They get back their values
         after the trial run. The first gives the device and the number format of `lr`.
+    trial
+        Number of images of the trial run [all]: enough for a mini-batch of each size.
 
     Raises
     ------
@@ -42,7 +44,14 @@ class CapturedEpoch:
     and drops those of the graph.
     """
 
-    def __init__(self, epoch: Epoch, num: int, changed: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        epoch: Epoch,
+        num: int,
+        changed: Sequence[Tensor],
+        *,
+        trial: int | None = None,
+    ) -> None:
         if not changed or not changed[0].is_cuda:
             where = f"on '{changed[0].device}'" if changed else "empty"
             raise ValueError(f"changed is {where}: tensors on a CUDA device are needed")
@@ -52,17 +61,17 @@ class CapturedEpoch:
         self._epoch = epoch  # keeps the memory that the graph reads
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(device):
-            self._try(epoch, changed)
+            self._try(epoch, changed, num if trial is None else min(trial, num))
             with torch.cuda.graph(self._graph):
                 epoch(self._order, self._lr)
 
-    def _try(self, epoch: Epoch, changed: Sequence[Tensor]) -> None:
-        """Run the epoch once: this compiles the kernels and allocates the buffers."""
+    def _try(self, epoch: Epoch, changed: Sequence[Tensor], num: int) -> None:
+        """Run part of the epoch: this compiles the kernels and allocates the buffers."""
         before = [tensor.clone() for tensor in changed]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            epoch(self._order, self._lr)
+            epoch(self._order[:num], self._lr)
             for tensor, value in zip(changed, before, strict=True):
                 tensor.copy_(value)
         side.synchronize()

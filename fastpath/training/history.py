@@ -32,20 +32,30 @@ class Log:
 
     def __init__(self, layer: Layer, num_images: int, *, cure: str) -> None:
         self.entries: list[dict[str, float]] = []
-        self.limit = 2 * max(1.0, layer.weights.abs().amax().item())
+        largest = (matrix.abs().amax().item() for matrix in matrices(layer))
+        self.limit = 2 * max(1.0, *largest)
         self._layer, self._num_images = layer, num_images
+        self._before: list[Tensor] = []
         self._cure = cure  # of weights that diverge
         self._pending: list[tuple[float, Tensor, torch.cuda.Event | None]] = []
         self._read = time.perf_counter()
 
-    def add(self, lr: float, before: Float[Tensor, "unit pixel"]) -> None:
-        """Ask for the numbers of the epoch that was just launched."""
-        weights = self._layer.weights
-        norms = weights.norm(p=self._layer.p, dim=1)
-        learning = (weights != before).any(dim=1).to(weights.dtype).mean()
-        numbers = torch.stack([norms.mean(), norms.max(), learning, weights.abs().amax()])
+    def begin_epoch(self) -> None:
+        """Keep the weights before an epoch."""
+        self._before = [matrix.clone() for matrix in matrices(self._layer)]
+
+    def add(self, lr: float) -> None:
+        """Ask for the numbers of the epoch that was just launched, over all units."""
+        after, before = matrices(self._layer), self._before
+        norms = torch.cat([weights.norm(p=self._layer.p, dim=1) for weights in after])
+        changed = torch.cat(
+            [(a != b).any(dim=1) for a, b in zip(after, before, strict=True)]
+        )
+        learning = changed.to(norms.dtype).mean()
+        largest = torch.stack([weights.abs().amax() for weights in after]).amax()
+        numbers = torch.stack([norms.mean(), norms.max(), learning, largest])
         event = None
-        if weights.is_cuda:
+        if numbers.is_cuda:
             here = torch.empty_like(numbers, device="cpu", pin_memory=True)
             numbers = here.copy_(numbers, non_blocking=True)
             event = torch.cuda.Event()
@@ -83,6 +93,13 @@ class Log:
                 }
             )
             self._read = now
+
+
+def matrices(layer: Layer) -> list[Float[Tensor, "unit input"]]:
+    """Return the weight matrices of a layer, or those of all layers of a stack."""
+    state = layer.state
+    named = [name for name in state if name.rpartition(".")[2] == "weights"]
+    return [state[name] for name in named] or [layer.weights]
 
 
 def as_dataset(history: list[dict[str, float]]) -> xr.Dataset:

@@ -15,7 +15,7 @@ from fastpath.ambient import isolated
 from fastpath.competition import Competition
 from fastpath.compute import enough_threads
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
-from fastpath.layers import Layer
+from fastpath.layers import Deep, Layer
 from fastpath.plasticity import Normalize, annealed, check_normalize
 from fastpath.training.callbacks import Callback, Progress
 from fastpath.training.checkpointing import Checkpointer, Checkpoints
@@ -116,6 +116,7 @@ def train(
     competition = checks.competition(competition)
     preprocess = checks.instance("preprocess", preprocess, FittedPreprocess)
     checks.mean_image(preprocess.mean, x.flatten(1))
+    x, preprocess = x.contiguous(), preprocess.to(layer.weights.dtype)
     generator = checks.generator(generator)
     checkpoints = checks.optional("checkpoints", checkpoints, Checkpoints)
     training = _with_whole_batches(checks.instance("training", training, Training), len(x))
@@ -128,28 +129,55 @@ def train(
     for callback in callbacks * is_main:
         callback.on_train_begin(state)
     checkpointer.begin()
-    flop = 2 * training.batch_size * layer.weights.numel() / (team.size if team else 1)
+    phases = layer.num_phases if isinstance(layer, Deep) else 1
+    num_epochs = phases * training.epochs
+    per_image = getattr(layer, "flop", 2 * layer.weights.numel())
+    flop = training.batch_size * per_image / (team.size if team else 1)
     with (
         enough_threads(flop),
         progress_bar(
-            training.epochs * len(x),
+            num_epochs * len(x),
             initial=state.epoch * len(x),
             what="training",
             unit="img",
             show=progress and is_main,
         ) as advance,
     ):
+        begin = functools.partial(_phase, layer, x, preprocess)
         run_epoch = _epoch(layer, x, competition, training, preprocess, team, advance)
-        for epoch in range(state.epoch, training.epochs):
-            before = layer.weights.clone()
-            lr = annealed(training.lr, epoch=epoch, num_epochs=training.epochs)
-            run_epoch(torch.randperm(len(x), generator=generator), lr)
-            log.add(lr, before)
+        for epoch in range(state.epoch, num_epochs):
+            phase, of_phase = divmod(epoch, training.epochs)
+            if of_phase == 0 or epoch == state.epoch:
+                begin(phase)
+            log.begin_epoch()
+            lr = annealed(training.lr, epoch=of_phase, num_epochs=training.epochs)
+            run_epoch(phase, torch.randperm(len(x), generator=generator), lr)
+            log.add(lr)
             state.epoch = epoch + 1
-            checkpointer.end_epoch(state.epoch, last=state.epoch == training.epochs)
+            if state.epoch == num_epochs:
+                begin(None)
+            checkpointer.end_epoch(state.epoch, last=state.epoch == num_epochs)
             for callback in callbacks * is_main:
                 callback.on_epoch_end(state)
+    if not num_epochs:
+        for phase in (*range(phases), None):
+            _phase(layer, x, preprocess, phase)
     return as_dataset(log.entries)
+
+
+def _phase(
+    layer: Layer,
+    x: Num[Tensor, "image *shape"],
+    preprocess: FittedPreprocess,
+    phase: int | None,
+) -> None:
+    """Tell a layer of several layers that a phase begins, or, with None, the end."""
+    if not isinstance(layer, Deep):
+        return
+    if phase is None:
+        layer.end(x, preprocess)
+    else:
+        layer.begin_phase(phase, x, preprocess)
 
 
 def _checked(callbacks: Any) -> list[Callback]:
@@ -192,9 +220,8 @@ def _epoch(
     preprocess: FittedPreprocess,
     team: Team | None,
     count: Callable[[int], Any],
-) -> Callable[[Int[Tensor, " image"], float], None]:
-    """Return a function that runs one epoch, given the order of the images and ε."""
-    x, preprocess = x.contiguous(), preprocess.to(layer.weights.dtype)
+) -> Callable[[int, Int[Tensor, " image"], float], None]:
+    """Return a function that runs an epoch, given its phase, the order of images and ε."""
 
     def epoch(order: Int[Tensor, " image"], lr: Float[Tensor, ""] | float) -> None:
         for batch in order.split(training.batch_size):
@@ -209,19 +236,28 @@ def _epoch(
                 count(len(batch))
 
     if not x.is_cuda:
-        return epoch
+        return lambda phase, order, lr: epoch(order, lr)
     # A graph cannot hold code that waits for the device, as a user's own may.
     own_steps = type(preprocess.steps) is not Preprocess
-    capturable = getattr(competition, "capturable", False) and not own_steps
-    captured = None
-    if capturable and team is None and training.epochs:
-        captured = CapturedEpoch(epoch, len(x), changed=[*layer.state.values()])
+    replayed = _capturable(layer, competition) and not own_steps and team is None
+    captured: dict[int, CapturedEpoch] = {}
 
-    def on_device(order: Int[Tensor, " image"], lr: float) -> None:
-        if captured is None:
+    def on_device(phase: int, order: Int[Tensor, " image"], lr: float) -> None:
+        if not replayed:
             epoch(order.to(x.device), lr)
         else:
-            captured(order, lr)
+            if phase not in captured:
+                captured.clear()  # the graph of another phase, and its memory
+                trial = training.batch_size + len(x) % training.batch_size
+                changed = [*layer.state.values()]
+                captured[phase] = CapturedEpoch(epoch, len(x), changed, trial=trial)
+            captured[phase](order, lr)
         count(len(x))
 
     return on_device
+
+
+def _capturable(layer: Layer, competition: Competition) -> bool:
+    """Return whether a learning step never waits for the device."""
+    ask = getattr(layer, "capturable", None)
+    return getattr(competition, "capturable", False) if ask is None else ask(competition)

@@ -98,7 +98,7 @@ class HalvesSettings:
         half = self.num_units // 2, math.prod(input_shape) // 2
         return Halves([Dense.random(*half, generator=generator) for _ in range(2)])
 
-    def load(self, tensors):
+    def load(self, tensors, *, input_shape):
         return Halves([Dense(tensors[f"half {i}"]) for i in range(2)])
 
     def shapes(self, input_shape):
@@ -218,7 +218,7 @@ def test_a_layer_may_call_a_tensor_bias(digits, monkeypatch, tmp_path):
             weights = torch.randn(self.num_units, 64, generator=generator)
             return Biased(weights)
 
-        def load(self, tensors):
+        def load(self, tensors, *, input_shape):
             return Biased(tensors["weights"])
 
         def shapes(self, input_shape):
@@ -246,5 +246,5 @@ def test_a_layer_can_be_copied_after_it_has_learned():
         assert torch.equal(each.weights, layer.weights)
         assert each.constraint.signs.item() == 1
     settings = DenseSettings(num_units=5, constraint=same_sign(1))
-    loaded = settings.load({"weights": layer.weights}).constraint
+    loaded = settings.load({"weights": layer.weights}, input_shape=(9,)).constraint
     assert torch.equal(loaded.signs, settings.constraint.signs)

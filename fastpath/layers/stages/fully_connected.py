@@ -1,0 +1,52 @@
+"""Units that see the whole image: a dense layer as a stage."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fastpath.kernels import Name
+from fastpath.layers.stages.base import Shape
+from fastpath.layers.stages.learning import LearningPart, LearningStage
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullyConnected(LearningStage):
+    """Units that see all inputs."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (unit,)."""
+        return (self.num_units,)
+
+    def start(
+        self, input_shape: Shape, *, generator: torch.Generator, kernels: Name | None
+    ) -> "FullyConnectedPart":
+        """Return the units before training."""
+        num_inputs = math.prod(input_shape)
+        bank = self.bank(num_inputs, generator=generator, kernels=kernels)
+        return FullyConnectedPart(bank, self)
+
+    def num_inputs(self, input_shape: Shape) -> int:
+        """Return the number of numbers in an image."""
+        return math.prod(input_shape)
+
+    def step_size(self, input_shape: Shape) -> int:
+        """Return how many numbers a learning step holds for one image."""
+        return math.prod(input_shape) + 2 * self.num_units
+
+
+class FullyConnectedPart(LearningPart):
+    """Units at work."""
+
+    def rows(
+        self, x: Float[Tensor, "image *shape"]
+    ) -> tuple[Float[Tensor, "image input"], Shape]:
+        """Return the images, flattened, and their number."""
+        return x.flatten(1).contiguous(), (len(x),)
+
+    def forward(self, x: Float[Tensor, "image *shape"]) -> Float[Tensor, "image unit"]:
+        """Return the outputs of the units."""
+        v = x.flatten(1)
+        return self.respond(v @ self.weights.T, v)

@@ -1,0 +1,153 @@
+"""Stages with units that learn: their settings and the step they have in common."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fastpath import checks
+from fastpath.competition import Competition
+from fastpath.kernels import Name
+from fastpath.layers.bank import EQ_3, Bank
+from fastpath.layers.stages.base import Part, Shape
+from fastpath.plasticity import Normalize, Plasticity, check_exponent
+from fastpath.training.distributed import Team
+
+RESPONSES = ("product", "cosine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningStage:
+    """Settings of a stage with units that learn."""
+
+    num_units: int
+    p: float = 2.0
+    """Exponent of the metric (K&H 2019, eq. 2), 2 or more."""
+    competition: Competition | None = None
+    """Which units learn from an input [the competition of the run]."""
+    plasticity: Plasticity = EQ_3
+    """The learning rule."""
+    lr_scale: float = 1.0
+    """Step size of this stage, in units of that of the run."""
+    rate_power: float = 0.0
+    """The step size of unit u is ε |‖W_u‖ − 1|^rate_power (SoftHebb: 1/2)."""
+    initial_norm: float | None = None
+    """Weights start from N(0, initial_norm² / inputs), so that rows are about as long
+    (SoftHebb: 25) [N(0, 1), as published by K&H]."""
+    orthogonal: bool = False
+    """Orthonormalize the rows at the start and after each step (Gram–Schmidt)."""
+    response: str = "product"
+    """Output of a unit: "product" W_u·v, or "cosine" of W_u and v, for any p."""
+
+    def __post_init__(self) -> None:
+        checks.fields(
+            self,
+            num_units=checks.count,
+            p=check_exponent,
+            lr_scale=checks.positive,
+            rate_power=checks.not_negative,
+            orthogonal=checks.flag,
+            response=checks.one_of(*RESPONSES),
+        )
+        checks.instance("plasticity", self.plasticity, Plasticity)
+        if self.competition is not None:
+            checks.competition(self.competition)
+        if self.initial_norm is not None:
+            checks.fields(self, initial_norm=checks.positive)
+
+    def num_inputs(self, input_shape: Shape) -> int:
+        """Return the number of inputs of a unit, its weights."""
+        raise NotImplementedError
+
+    def shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return the shape of the weights (unit, input)."""
+        return {"weights": (self.num_units, self.num_inputs(input_shape))}
+
+    def bank(
+        self, num_inputs: int, *, generator: torch.Generator, kernels: Name | None
+    ) -> Bank:
+        """Return the units with random weights, on the CPU and in float32."""
+        weights = torch.randn(self.num_units, num_inputs, generator=generator)
+        if self.initial_norm is not None:
+            weights *= self.initial_norm / num_inputs**0.5
+        return Bank(
+            weights,
+            p=self.p,
+            plasticity=self.plasticity,
+            rate_power=self.rate_power,
+            orthogonal=self.orthogonal,
+            kernels=kernels,
+        )
+
+
+class LearningPart(Part):
+    """Units that learn. The buffer `weights` (unit, input) is that of the bank."""
+
+    weights: Tensor
+
+    def __init__(self, bank: Bank, settings: LearningStage) -> None:
+        super().__init__()
+        self.settings = settings
+        self._hold(bank)
+
+    def _hold(self, bank: Bank) -> None:
+        self.bank = bank
+        for name, tensor in bank.state.items():
+            self.register_buffer(name, tensor, persistent=name == "weights")
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "LearningPart":
+        """Move the bank along, to another device or number format."""
+        super()._apply(fn, recurse)
+        self._hold(self.bank.like(self.weights))
+        return self
+
+    def rows(
+        self, x: Float[Tensor, "image *shape"]
+    ) -> tuple[Float[Tensor, "row input"], Shape]:
+        """Return what the units see, and the dims (image, ...) that the rows stand for."""
+        raise NotImplementedError
+
+    def learn(
+        self,
+        x: Float[Tensor, "image *shape"],
+        competition: Competition,
+        *,
+        lr: Float[Tensor, ""] | float,
+        normalize: Normalize,
+        team: Team | None,
+    ) -> Float[Tensor, "image *shape_out"]:
+        """Change the weights by one mini-batch; return the outputs before the change.
+
+        `competition` serves if the stage has none of its own. The next call reuses the
+        memory of the outputs. In a `team`, each process passes images of its own.
+        """
+        rows, dims = self.rows(x)
+        own = self.settings.competition
+        product = self.settings.response == "product"
+        out = None
+        if not product or self.bank.p != 2:  # the drive is something else
+            out = self.respond(rows @ self.weights.T, rows)
+        drive = self.bank.step(
+            rows,
+            self.bank.check_competition(competition if own is None else own),
+            lr=lr * self.settings.lr_scale,
+            normalize=normalize,
+            team=team,
+        )
+        return (drive if out is None else out).unflatten(0, dims)
+
+    def respond(
+        self, product: Float[Tensor, "row unit"], rows: Float[Tensor, "row input"]
+    ) -> Float[Tensor, "row unit"]:
+        """Return the outputs, given the products W·v."""
+        if self.settings.response == "product":
+            return product
+        return self.as_cosine(product, rows.norm(dim=1, keepdim=True))
+
+    def as_cosine(
+        self, product: Float[Tensor, "*row unit"], norms: Float[Tensor, "*row 1"]
+    ) -> Float[Tensor, "*row unit"]:
+        """Return cosines, given products and the norms of what the units see."""
+        return product / (norms * self.weights.norm(dim=1)).clamp(min=1e-12)

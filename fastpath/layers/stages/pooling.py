@@ -1,0 +1,83 @@
+"""Pooling: the largest or the mean output of each unit among neighbouring positions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from fastpath import checks
+from fastpath.kernels import Name
+from fastpath.layers.stages.base import Part, Shape, WithoutState, positions, spatial
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pool(WithoutState):
+    """Settings of both kinds of pooling."""
+
+    size: int
+    """Height and width of the window."""
+    stride: int | None = None
+    """Step from one window to the next [the size]."""
+    padding: int = 0
+    """Positions added on each side: they never win, and count as 0 in a mean."""
+
+    def __post_init__(self) -> None:
+        checks.fields(self, size=checks.count)
+        stride = self.size if self.stride is None else self.stride
+        object.__setattr__(self, "stride", checks.count("stride", stride))
+        padding = checks.count("padding", self.padding, least=0)
+        object.__setattr__(self, "padding", padding)
+        if 2 * padding > self.size:
+            raise ValueError(
+                f"padding is {padding}: at most half of the window's {self.size} pixels, "
+                "or some windows would see padding only"
+            )
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (height, width, channel)."""
+        name = type(self).__name__
+        height, width, channels = spatial(name, input_shape)
+        assert self.stride is not None
+        window = {"size": self.size, "stride": self.stride, "padding": self.padding}
+        rows = positions(name, height, side="height", **window)
+        return rows, positions(name, width, side="width", **window), channels
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxPool(_Pool):
+    """The largest output in each window."""
+
+    def start(
+        self, input_shape: Shape, *, generator: torch.Generator, kernels: Name | None
+    ) -> "PoolPart":
+        """Return the part."""
+        return PoolPart(self, functional.max_pool2d)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AveragePool(_Pool):
+    """The mean output in each window."""
+
+    def start(
+        self, input_shape: Shape, *, generator: torch.Generator, kernels: Name | None
+    ) -> "PoolPart":
+        """Return the part."""
+        return PoolPart(self, functional.avg_pool2d)
+
+
+class PoolPart(Part):
+    """Pooling at work, by a function of PyTorch."""
+
+    def __init__(self, settings: _Pool, pool: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self._window = settings.size, settings.stride, settings.padding
+        self._pool = pool
+
+    def forward(
+        self, x: Float[Tensor, "image height width channel"]
+    ) -> Float[Tensor, "image height_out width_out channel"]:
+        """Return the pooled outputs."""
+        return self._pool(x.movedim(-1, 1), *self._window).movedim(1, -1)
