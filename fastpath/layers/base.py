@@ -85,9 +85,17 @@ class Deep(Layer, Protocol):
         ...
 
     def begin_phase(
-        self, phase: int, x: Num[Tensor, "image *shape"], preprocess: FittedPreprocess
+        self,
+        phase: int,
+        x: Num[Tensor, "image *shape"],
+        preprocess: FittedPreprocess,
+        *,
+        resumed: bool,
     ) -> None:
-        """Get ready for a phase, from 0, of training on images x."""
+        """Get ready for a phase, from 0, of training on images x.
+
+        `resumed` says that the phase began before the checkpoint that was restored.
+        """
         ...
 
     def end(self, x: Num[Tensor, "image *shape"], preprocess: FittedPreprocess) -> None:

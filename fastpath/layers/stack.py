@@ -6,8 +6,9 @@ from a layer to those below it.
 """
 
 import copy
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +20,7 @@ from fastpath.ambient import isolated
 from fastpath.competition import Competition
 from fastpath.data.preprocess import FittedPreprocess
 from fastpath.layers.inputs import prepared
-from fastpath.layers.stages import FittedPart, LearningPart, LearningStage, Part
+from fastpath.layers.stages import LearningPart, LearningStage, Part
 from fastpath.plasticity import Normalize, check_normalize
 from fastpath.training.distributed import Team
 
@@ -125,41 +126,41 @@ class Stack:
 
     @isolated(grad=False)
     def begin_phase(
-        self, phase: int, x: Num[Tensor, "image *shape"], preprocess: FittedPreprocess
+        self,
+        phase: int,
+        x: Num[Tensor, "image *shape"],
+        preprocess: FittedPreprocess,
+        *,
+        resumed: bool,
     ) -> None:
         """Choose the layers that learn now; fit what stands below them."""
         self._phase = phase
+        if resumed:  # the state has it all
+            return
         if self.settings.greedy:
             below = self.learners[phase - 1] if phase else -1
-            self._fit(range(below + 1, self.learners[phase]), x, preprocess)
+            indices = range(below + 1, self.learners[phase] + 1)
         else:
-            fitted = (i for i in range(self.learners[0]) if not self._by_batch(i))
-            self._fit(fitted, x, preprocess)
+            first = self.learners[0]
+            indices = [i for i in range(first + 1) if not self.parts[i].by_batch]
+        self._fit(indices, x, preprocess)
 
     @isolated(grad=False)
     def end(self, x: Num[Tensor, "image *shape"], preprocess: FittedPreprocess) -> None:
         """Fit what depends on the final weights to all training images."""
-        if self.settings.greedy:
-            indices = range(self.learners[-1] + 1, len(self.parts))
-        else:
-            first = self.learners[0]
-            indices = [i for i in range(len(self.parts)) if i > first or self._by_batch(i)]
+        last = range(self.learners[-1] + 1, len(self.parts))
+        by_batch = (i for i, part in enumerate(self.parts) if part.by_batch)
+        indices = last if self.settings.greedy else sorted({*last, *by_batch})
         self._fit(indices, x, preprocess)
-
-    def _by_batch(self, i: int) -> bool:
-        part = self.parts[i]
-        return isinstance(part, FittedPart) and part.by_batch
 
     def _fit(
         self,
-        indices: Any,
+        indices: Iterable[int],
         x: Num[Tensor, "image *shape"],
         preprocess: FittedPreprocess,
     ) -> None:
         for i in indices:
-            part = self.parts[i]
-            if isinstance(part, FittedPart):
-                part.fit(lambda i=i: self._outputs_below(i, x, preprocess))
+            self.parts[i].fit(functools.partial(self._outputs_below, i, x, preprocess))
 
     def _outputs_below(
         self, i: int, x: Num[Tensor, "image *shape"], preprocess: FittedPreprocess

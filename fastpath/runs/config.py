@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fastpath import __version__, checks, competition, layers, plasticity
-from fastpath.competition import Competition
+from fastpath.competition import Competition, Ranking
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import LayerSettings, stages
+from fastpath.presets import Preset
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
 from fastpath.training.snapshots import check_number
@@ -25,8 +26,6 @@ LISTS: dict[str, dict[str, Any]] = {
     "stages": stages.KINDS,
 }
 OF_RUN = ("layer", "competition")
-
-
 SETTINGS: dict[str, Any] = {
     "training": Training,
     "preprocess": Preprocess,
@@ -91,8 +90,24 @@ class RunConfig:
             return cls(**entries | settings)
 
 
+def of_preset(preset: Preset, **settings: Any) -> RunConfig:
+    """Return the configuration of a preset, with these other settings of a run."""
+    values = preset.settings
+    listed = {
+        name: class_of(name, values[name], preset.path) for name in OF_RUN & values.keys()
+    }
+    classes = {name: cls for name, cls in SETTINGS.items() if name in values} | listed
+    check_names(values, {"": RunConfig}, preset.path, None, whole=False)
+    read = read_settings(values, classes, preset.path, whole=False)
+    defaults: dict[str, Any] = {
+        "competition": Ranking(),
+        **{name: cls() for name, cls in SETTINGS.items()},
+    }
+    return RunConfig(**defaults | read | settings)
+
+
 def read_settings(
-    values: dict[str, Any], classes: dict[str, Any], path: Path
+    values: dict[str, Any], classes: dict[str, Any], path: Path, *, whole: bool = True
 ) -> dict[str, Any]:
     """Return settings by name, from JSON values read from `path`.
 
@@ -102,6 +117,8 @@ def read_settings(
         JSON values, among them the fields of each settings object under its name.
     classes
         The class of the settings under each name.
+    whole
+        Whether all fields must be there; otherwise those missing have their defaults.
 
     Raises
     ------
@@ -111,30 +128,32 @@ def read_settings(
     version = values.get("fastpath")
     values_of = dict(values)
     for name in LISTS.keys() & classes.keys():
-        values_of[name] = _with_listed(values_of[name], path, version)
-    check_names(values_of, classes, path, version)
+        values_of[name] = _with_listed(values_of[name], path, version, whole=whole)
+    check_names(values_of, classes, path, version, whole=whole)
     with named(path):
         return {name: cls(**values_of[name]) for name, cls in classes.items()}
 
 
-def _with_listed(described: dict[str, Any], path: Path, version: Any) -> dict[str, Any]:
+def _with_listed(
+    described: dict[str, Any], path: Path, version: Any, *, whole: bool
+) -> dict[str, Any]:
     """Return the fields of settings, those of several classes read as objects."""
     return {
-        name: _listed(name, value, path, version) if name in LISTS else value
+        name: _listed(name, value, path, version, whole=whole) if name in LISTS else value
         for name, value in described.items()
         if name != "name"
     }
 
 
-def _listed(name: str, described: Any, path: Path, version: Any) -> Any:
+def _listed(name: str, described: Any, path: Path, version: Any, *, whole: bool) -> Any:
     """Return the settings object that a configuration describes, or a tuple of several."""
     if described is None:
         return None
     if isinstance(described, list):
-        return tuple(_listed(name, each, path, version) for each in described)
+        return tuple(_listed(name, each, path, version, whole=whole) for each in described)
     cls = class_of(name, described, path)
-    inner = _with_listed(described, path, version)
-    check_names({name: inner}, {name: cls}, path, version)
+    inner = _with_listed(described, path, version, whole=whole)
+    check_names({name: inner}, {name: cls}, path, version, whole=whole)
     with named(path):
         return cls(**inner)
 
@@ -199,7 +218,12 @@ def _value(value: Any) -> Any:
 
 
 def check_names(
-    values: dict[str, Any], classes: dict[str, type], path: Path, version: Any
+    values: dict[str, Any],
+    classes: dict[str, type],
+    path: Path,
+    version: Any,
+    *,
+    whole: bool = True,
 ) -> None:
     """Raise ValueError unless the names of all settings are those of this version.
 
@@ -213,6 +237,8 @@ def check_names(
         The file that they were read from.
     version
         Version of fastpath that wrote the file; None if the file does not say.
+    whole
+        Whether names may not be missing.
     """
     unknown, missing = [], []
     for name, cls in classes.items():
@@ -224,7 +250,7 @@ def check_names(
             )
         prefix, names = f"{name}." if name else "", [field.name for field in fields(cls)]
         unknown += [prefix + key for key in settings if key not in names]
-        missing += [prefix + key for key in names if key not in settings]
+        missing += [prefix + key for key in names if key not in settings] * whole
     if unknown or missing:
         wrote = f"fastpath {version}" if version else "a version without a number"
         if version == __version__:  # of the days between two releases

@@ -145,10 +145,11 @@ def train(
     ):
         begin = functools.partial(_phase, layer, x, preprocess)
         run_epoch = _epoch(layer, x, competition, training, preprocess, team, advance)
-        for epoch in range(state.epoch, num_epochs):
+        first = state.epoch
+        for epoch in range(first, num_epochs):
             phase, of_phase = divmod(epoch, training.epochs)
-            if of_phase == 0 or epoch == state.epoch:
-                begin(phase)
+            if of_phase == 0 or epoch == first:
+                begin(phase, resumed=of_phase > 0)
             log.begin_epoch()
             lr = annealed(training.lr, epoch=of_phase, num_epochs=training.epochs)
             run_epoch(phase, torch.randperm(len(x), generator=generator), lr)
@@ -170,6 +171,8 @@ def _phase(
     x: Num[Tensor, "image *shape"],
     preprocess: FittedPreprocess,
     phase: int | None,
+    *,
+    resumed: bool = False,
 ) -> None:
     """Tell a layer of several layers that a phase begins, or, with None, the end."""
     if not isinstance(layer, Deep):
@@ -177,7 +180,7 @@ def _phase(
     if phase is None:
         layer.end(x, preprocess)
     else:
-        layer.begin_phase(phase, x, preprocess)
+        layer.begin_phase(phase, x, preprocess, resumed=resumed)
 
 
 def _checked(callbacks: Any) -> list[Callback]:

@@ -5,7 +5,6 @@ A new stage is a file with its settings and its part, and a line in `KINDS`.
 
 from fastpath.layers.stages.activation import Rectifier as Rectifier
 from fastpath.layers.stages.activation import Triangle as Triangle
-from fastpath.layers.stages.base import FittedPart as FittedPart
 from fastpath.layers.stages.base import Part as Part
 from fastpath.layers.stages.base import Stage as Stage
 from fastpath.layers.stages.batch_norm import BatchNorm as BatchNorm

@@ -34,17 +34,13 @@ class Part(nn.Module):
         """Return the outputs for a mini-batch, while layers below learn too."""
         return self(x)
 
-
-class FittedPart(Part):
-    """A part that takes numbers from the training images."""
-
-    by_batch = False
-    """Whether `learning` takes them from each mini-batch, so that layers below may learn
-    at the same time."""
+    @property
+    def by_batch(self) -> bool:
+        """Whether `learning` does without `fit`, by the statistics of the mini-batch."""
+        return False
 
     def fit(self, blocks: Blocks) -> None:
-        """Take the numbers from all training images."""
-        raise NotImplementedError
+        """Take from all training images what the part needs of them."""
 
 
 @runtime_checkable

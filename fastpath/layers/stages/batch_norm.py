@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fastpath import checks
 from fastpath.kernels import Name
-from fastpath.layers.stages.base import Blocks, FittedPart, Shape, WithoutState
+from fastpath.layers.stages.base import Blocks, Part, Shape, WithoutState
 from fastpath.training.distributed import Team
 
 
@@ -50,10 +50,9 @@ def _share(name: str, value: float) -> float:
     return found
 
 
-class BatchNormPart(FittedPart):
+class BatchNormPart(Part):
     """Batch normalization at work."""
 
-    by_batch = True
     mean: Tensor
     variance: Tensor
 
@@ -62,6 +61,11 @@ class BatchNormPart(FittedPart):
         self.settings = settings
         self.register_buffer("mean", torch.zeros(num_channels))
         self.register_buffer("variance", torch.ones(num_channels))
+
+    @property
+    def by_batch(self) -> bool:
+        """Whether `learning` does without `fit`: yes."""
+        return True
 
     def forward(
         self, x: Float[Tensor, "image *dims channel"]

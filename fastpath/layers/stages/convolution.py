@@ -72,7 +72,7 @@ class Convolution(LearningStage):
         """Return the filters before training."""
         num_inputs = self.num_inputs(input_shape)
         bank = self.bank(num_inputs, generator=generator, kernels=kernels)
-        return ConvolutionPart(bank, self)
+        return ConvolutionPart(bank, self, generator)
 
     def step_size(self, input_shape: Shape) -> int:
         """Return how many numbers a learning step holds for one image."""
@@ -83,8 +83,10 @@ class Convolution(LearningStage):
 class ConvolutionPart(LearningPart):
     """Filters at work."""
 
-    def __init__(self, bank: Bank, settings: Convolution) -> None:
-        super().__init__(bank, settings)
+    def __init__(
+        self, bank: Bank, settings: Convolution, generator: torch.Generator
+    ) -> None:
+        super().__init__(bank, settings, generator)
         self.window = settings
 
     def rows(

@@ -26,7 +26,7 @@ class FullyConnected(LearningStage):
         """Return the units before training."""
         num_inputs = math.prod(input_shape)
         bank = self.bank(num_inputs, generator=generator, kernels=kernels)
-        return FullyConnectedPart(bank, self)
+        return FullyConnectedPart(bank, self, generator)
 
     def num_inputs(self, input_shape: Shape) -> int:
         """Return the number of numbers in an image."""

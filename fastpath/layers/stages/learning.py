@@ -8,10 +8,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fastpath import checks
+from fastpath.ambient import isolated
 from fastpath.competition import Competition
 from fastpath.kernels import Name
 from fastpath.layers.bank import EQ_3, Bank
-from fastpath.layers.stages.base import Part, Shape
+from fastpath.layers.stages import starts
+from fastpath.layers.stages.base import Blocks, Part, Shape
 from fastpath.plasticity import Normalize, Plasticity, check_exponent
 from fastpath.training.distributed import Team
 
@@ -36,6 +38,9 @@ class LearningStage:
     initial_norm: float | None = None
     """Weights start from N(0, initial_norm² / inputs), so that rows are about as long
     (SoftHebb: 25) [N(0, 1), as published by K&H]."""
+    start_from: str = "normal"
+    """How weights start: "normal", or as the controls "orthogonal", "patches" (random
+    whitened training patches) or "kmeans" (their clusters): see `starts`."""
     orthogonal: bool = False
     """Orthonormalize the rows at the start and after each step (Gram–Schmidt)."""
     response: str = "product"
@@ -49,6 +54,7 @@ class LearningStage:
             lr_scale=checks.positive,
             rate_power=checks.not_negative,
             orthogonal=checks.flag,
+            start_from=checks.one_of(*starts.NAMES),
             response=checks.one_of(*RESPONSES),
         )
         checks.instance("plasticity", self.plasticity, Plasticity)
@@ -56,6 +62,11 @@ class LearningStage:
             checks.competition(self.competition)
         if self.initial_norm is not None:
             checks.fields(self, initial_norm=checks.positive)
+
+    @property
+    def fitted_once(self) -> bool:
+        """Whether the layers below must have learned before this stage starts."""
+        return self.start_from in starts.FROM_PATCHES
 
     def num_inputs(self, input_shape: Shape) -> int:
         """Return the number of inputs of a unit, its weights."""
@@ -72,6 +83,8 @@ class LearningStage:
         weights = torch.randn(self.num_units, num_inputs, generator=generator)
         if self.initial_norm is not None:
             weights *= self.initial_norm / num_inputs**0.5
+        if self.start_from == "orthogonal":
+            weights = starts.orthogonal(weights)
         return Bank(
             weights,
             p=self.p,
@@ -87,9 +100,14 @@ class LearningPart(Part):
 
     weights: Tensor
 
-    def __init__(self, bank: Bank, settings: LearningStage) -> None:
+    def __init__(
+        self, bank: Bank, settings: LearningStage, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.settings = settings
+        self._seed = None
+        if settings.fitted_once:
+            self._seed = int(torch.randint(2**62, (), generator=generator))
         self._hold(bank)
 
     def _hold(self, bank: Bank) -> None:
@@ -102,6 +120,38 @@ class LearningPart(Part):
         super()._apply(fn, recurse)
         self._hold(self.bank.like(self.weights))
         return self
+
+    @isolated(grad=False, numpy=True)
+    def fit(self, blocks: Blocks) -> None:
+        """Start from training patches, where the settings say so."""
+        if self._seed is None:
+            return
+        generator = torch.Generator().manual_seed(self._seed)
+        most = max(self.bank.num_units, starts.SAMPLE_SIZE // self.weights.shape[1])
+        samples = self._sampled(blocks, min(starts.NUM_SAMPLES, most), generator)
+        start = starts.FROM_PATCHES[self.settings.start_from]
+        self.weights.copy_(start(samples, self.bank.num_units, generator))
+        self.bank.renew()
+
+    def _sampled(
+        self, blocks: Blocks, most: int, generator: torch.Generator
+    ) -> Float[Tensor, "row input"]:
+        """Return rows at random, about equally many of each image."""
+        num_images = sum(len(block) for block in blocks())
+        samples = []
+        for block in blocks():
+            rows, _ = self.rows(block)
+            share = -(-most * len(block) // num_images)
+            chosen = torch.randperm(len(rows), generator=generator)[:share]
+            samples.append(rows[chosen.to(rows.device)])
+        found = torch.cat(samples)[:most]
+        if len(found) < self.bank.num_units:
+            raise ValueError(
+                f"start_from is '{self.settings.start_from}': {self.bank.num_units} units "
+                f"need as many training patches, and there are {len(found)}: take fewer "
+                "units or more images"
+            )
+        return found
 
     def rows(
         self, x: Float[Tensor, "image *shape"]

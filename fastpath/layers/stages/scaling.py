@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from fastpath import checks
 from fastpath.kernels import Name
-from fastpath.layers.stages.base import Blocks, FittedPart, Part, Shape, WithoutState
+from fastpath.layers.stages.base import Blocks, Part, Shape, WithoutState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class SubtractMean(WithoutState):
         return {"mean": input_shape}
 
 
-class SubtractMeanPart(FittedPart):
+class SubtractMeanPart(Part):
     """Subtraction of the mean at work."""
 
     mean: Tensor
@@ -100,7 +100,7 @@ class Decorrelate(WithoutState):
         return {"mixing": (input_shape[-1], input_shape[-1])}
 
 
-class DecorrelatePart(FittedPart):
+class DecorrelatePart(Part):
     """Decorrelation at work. `mixing` is S."""
 
     mixing: Tensor
