@@ -27,13 +27,19 @@ class Saving:
 class Train(Saving, Compute):
     """Train a layer without labels, then its linear readout; write both to a folder.
 
-    The folder gets weights.safetensors, history.nc, snapshots.nc, config.json and
+    With --preset, the settings are those of a published result. The folder gets weights.safetensors, history.nc, snapshots.nc, config.json and
     metrics.json; `fastpath plot` draws figures of them.
     """
 
-    data: Data
+    data: Data | None = None
+    """Data set [that of the preset]."""
     out: Path
     """Folder of the run."""
+    preset: str | None = None
+    """Settings that reproduce a published result; `fastpath presets` lists them."""
+    control: Literal["random", "orthogonal", "patches", "kmeans"] | None = None
+    """Weights that do not learn, in the same network: as they start, orthogonal, whitened
+    training patches, or their k-means clusters [the weights learn]."""
     overwrite: bool = False
     """Replace a run that the folder already holds."""
     seed: int = 0
@@ -46,8 +52,8 @@ class Train(Saving, Compute):
     tensorboard: bool = False
     """Write events for TensorBoard to the folder `tensorboard` in the run's folder."""
 
-    units: int = 2000
-    """Number of hidden units K."""
+    units: int | None = None
+    """Number of hidden units K [2000]."""
     epochs: int | None = None
     """Number of epochs; 0 is the control with random weights [by data set]."""
     p: float | None = None
@@ -209,8 +215,17 @@ class Export(OfRun):
     """Replace the file if it exists."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Presets:
+    """List the presets of `fastpath train`, or print the settings of one."""
+
+    name: tyro.conf.Positional[str | None] = None
+    """Preset whose settings to print [list all]."""
+
+
 type Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Presets, tyro.conf.subcommand("presets")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]

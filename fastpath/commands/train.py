@@ -5,17 +5,18 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from fastpath import checks
-from fastpath.commands.flags import Saving, Train
+from fastpath import checks, presets
+from fastpath.baselines.controls import control_of
+from fastpath.commands.flags import GIVEN, Saving, Train
 from fastpath.commands.report import report
 from fastpath.competition import KINDS, Ranking, Rule
 from fastpath.compute import Compute
 from fastpath.data import datasets
-from fastpath.data.defaults import Defaults, defaults_for, source_of_defaults
+from fastpath.data.defaults import defaults_for, source_of_defaults
 from fastpath.layers import DenseSettings
-from fastpath.readout import LOSSES, Readout
+from fastpath.readout import LOSSES
 from fastpath.runs import storage
-from fastpath.runs.config import RunConfig
+from fastpath.runs.config import RunConfig, of_preset
 from fastpath.runs.execute import execute, save
 from fastpath.training import distributed, tensorboard
 from fastpath.training.checkpointing import Checkpoints
@@ -23,6 +24,7 @@ from fastpath.training.loop import checked_size
 from neurodyn.flags import refuse_without_effect
 
 RANKING = "ranking"  # the default competition
+UNITS = 2000
 
 
 def configured(command: Train, origin: str, num_images: int | None = None) -> RunConfig:
@@ -30,37 +32,78 @@ def configured(command: Train, origin: str, num_images: int | None = None) -> Ru
 
     A data set with fewer training images than a mini-batch is one mini-batch.
     """
-    defaults = defaults_for(origin, command.units)
-    training = replace(
-        changed(defaults.training, command, "epochs", "batch_size", "lr"),
-        normalize=None if command.normalize == "none" else "max",
-    )
+    config = _of_preset(command) if command.preset else _of_data(command, origin)
+    training = changed(config.training, command, "epochs", "batch_size", "lr")
+    if command.normalize is not None:
+        without = command.normalize == "none"
+        training = replace(training, normalize=None if without else "max")
     if command.batch_size is None and num_images is not None:
         size = min(training.batch_size, num_images)
         training = replace(training, batch_size=size)
-    p = defaults.p if command.p is None else command.p
-    return RunConfig(
-        data=datasets.located(command.data),
-        layer=DenseSettings(num_units=command.units, p=p),
-        seed=command.seed,
-        validation=command.validation,
-        competition=_competition(command, defaults.competition),
+    steps = "subtract_mean", "center_images", "unit_norm"
+    head = {name: getattr(command, flag) for name, flag in HEAD_FLAGS.items()}
+    config = replace(
+        config,
         training=training,
-        preprocess=changed(
-            defaults.preprocess, command, "subtract_mean", "center_images", "unit_norm"
-        ),
-        readout=_readout(command, defaults, random=not training.epochs),
+        preprocess=changed(config.preprocess, command, *steps),
+        readout=replace(config.readout, **{n: v for n, v in head.items() if v is not None}),
         snapshots=RunConfig.snapshots if command.snapshots is None else command.snapshots,
-        tensorboard=command.tensorboard,
+    )
+    return control_of(config, command.control) if command.control else config
+
+
+def _of_preset(command: Train) -> RunConfig:
+    """Return the configuration of a preset, for the data and the seed of the command."""
+    assert command.preset is not None
+    refuse_without_effect(
+        command,
+        OF_LAYER,
+        why="with --preset, which says what learns",
+        instead="leave out --preset",
+    )
+    return of_preset(presets.load(command.preset), **_of_command(command))
+
+
+def _of_data(command: Train, origin: str) -> RunConfig:
+    """Return the default configuration of a data set."""
+    units = UNITS if command.units is None else command.units
+    defaults = defaults_for(origin, units)
+    epochs = defaults.training.epochs if command.epochs is None else command.epochs
+    random = not epochs or command.control is not None
+    return RunConfig(
+        layer=DenseSettings(
+            num_units=units, p=defaults.p if command.p is None else command.p
+        ),
+        competition=_competition(command, defaults.competition),
+        training=defaults.training,
+        preprocess=defaults.preprocess,
+        readout=defaults.random if random else defaults.readout,
+        **_of_command(command),
     )
 
 
-def _readout(command: Train, defaults: Defaults, *, random: bool) -> Readout:
-    values = {name: getattr(command, flag) for name, flag in HEAD_FLAGS.items()}
-    return replace(
-        defaults.random if random else defaults.readout,
-        **{name: value for name, value in values.items() if value is not None},
-    )
+def _of_command(command: Train) -> dict[str, Any]:
+    return {
+        "data": datasets.located(data_of(command)),
+        "seed": command.seed,
+        "validation": command.validation,
+        "tensorboard": command.tensorboard,
+    }
+
+
+def data_of(command: Train) -> str:
+    """Return the data set of a command, or of its preset.
+
+    Raises
+    ------
+    ValueError
+        If neither names one.
+    """
+    if command.data is not None:
+        return command.data
+    if command.preset is not None:
+        return presets.load(command.preset).data
+    raise ValueError(f"there is no data set: give --data ({GIVEN}) or --preset")
 
 
 def _competition(command: Train, default: Ranking) -> Rule:
@@ -81,6 +124,11 @@ HEAD_FLAGS = {
     "schedule": "head_schedule",
     "power": "power",
 }
+# The flags of what learns, which a preset decides.
+OF_LAYER = (
+    *("units", "p", "competition"),
+    *dict.fromkeys(field.name for kind in KINDS.values() for field in fields(kind)),
+)
 # The flags of learning, which have no effect on random weights.
 OF_LEARNING = (
     *("lr", "batch_size", "normalize", "kernels", "competition"),
@@ -102,15 +150,17 @@ def train(command: Train) -> None:
     device = command.ready()
     if command.tensorboard:
         tensorboard.check_installed()
-    checks.count("units", command.units)
+    if command.units is not None:
+        checks.count("units", command.units)
     checks.seed("seed", command.seed)
-    datasets.check_root(command, command.data)
-    images = datasets.load(command.data, command.data_root)
+    data = data_of(command)
+    datasets.check_root(command, data)
+    images = datasets.load(data, command.data_root)
     num_images = len(images.x_train) - command.validation
     config = configured(command, images.origin, num_images if num_images > 0 else None)
     refuse_flags_without_effect(command, config)
     if isinstance(config.competition, Rule) and config.training.epochs:
-        config.competition.check(command.units)
+        config.competition.check(config.layer.num_units)
     if command.batch_size is not None:
         checked_size(command.batch_size, num_images)
     team = distributed.join(device)
@@ -124,9 +174,11 @@ def refuse_flags_without_effect(command: Train, config: RunConfig) -> None:
     """Raise ValueError if a given flag has no effect together with the others."""
     if not config.training.epochs:
         without = (*OF_LEARNING, *("snapshots",) * bool(command.snapshots))
-        refuse_without_effect(
-            command, without, why="with --epochs 0, where weights stay random"
-        )
+        given, state = "--epochs 0", "random"
+        if command.control is not None:
+            without, given, state = (*without, "epochs"), "--control", "as they start"
+        why = f"with {given}, where weights stay {state}"
+        refuse_without_effect(command, without, why=why)
     chosen, rule = command.competition or RANKING, config.competition
     settings = {name: {f.name for f in fields(other)} for name, other in KINDS.items()}
     for other, names in settings.items():

@@ -1,8 +1,8 @@
 """The parts of a learning step that are not the matrix product of the drive.
 
 A step is: `prepare` a mini-batch from the uint8 images, multiply it by the weights, find
-who learns (`learners`), add up what changes (`changes`, eq. 3), `apply` it. Three
-implementations of these four do the same:
+who learns (`learners`), add up what changes (`changes`, or `all_changes` where every unit
+learns; eq. 3), `apply` it. Three implementations do the same:
 
 - `pytorch`: PyTorch, on any device; the reference, and what runs when nothing better can.
 - `cpp`: C++, on the CPU; built once where there is a compiler, then cached.
@@ -74,6 +74,16 @@ class Kernels(Protocol):
         """Return ΔW of the units that learn (eq. 3), summed over the mini-batch."""
         ...
 
+    def all_changes(
+        self,
+        competition: Competition,
+        drive: Float[Tensor, "image unit"],
+        images: Float[Tensor, "image pixel"],
+        weights: Float[Tensor, "unit pixel"],
+    ) -> Changes:
+        """Return ΔW of all units (eq. 3), where `learners` said None."""
+        ...
+
     def apply(
         self,
         changes: Changes,
@@ -83,8 +93,13 @@ class Kernels(Protocol):
         p: float,
         lr: Float[Tensor, ""] | float,
         normalize: Normalize,
+        rate_power: float = 0.0,
     ) -> None:
-        """Add ε ΔW, or ε ΔW / max|ΔW|, and renew sign(W)|W|^(p−1) of the rows."""
+        """Add ε ΔW, or ε ΔW / max|ΔW|, and renew sign(W)|W|^(p−1) of the rows.
+
+        ε of row u is multiplied by |‖W_u‖ − 1|^rate_power, with the p-norm. The changes may
+        be overwritten.
+        """
         ...
 
 

@@ -21,12 +21,21 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fastpath.competition import Competition, Equilibrium, Ranking, activation, sparse
+from fastpath.competition import (
+    Competition,
+    Equilibrium,
+    Ranking,
+    Soft,
+    activation,
+    sparse,
+)
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
+from fastpath.kernels.pytorch import all_changes
 from fastpath.plasticity import Normalize, step_size
 
 SOURCE = Path(__file__).with_name("step.cpp")
+INCLUDED = SOURCE.with_name("soft.hpp")
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -36,7 +45,9 @@ FUNCTIONS: dict[str, tuple[type | None, list[type]]] = {
     "rank": (INT, [POINTER, INT, INT, INT, DOUBLE] + [POINTER] * 4),
     "settle": (INT, [POINTER, INT, INT, DOUBLE, DOUBLE, DOUBLE] + [POINTER] * 4),
     "changes": (INT, [POINTER] * 4 + [INT] + [POINTER] * 2 + [INT, INT] + [POINTER] * 3),
-    "apply": (None, [POINTER, INT, POINTER, DOUBLE, INT, DOUBLE, POINTER, POINTER]),
+    "soft": (None, [POINTER, INT, INT, DOUBLE, INT, POINTER, POINTER]),
+    "finish": (DOUBLE, [POINTER, POINTER, INT, INT, POINTER]),
+    "apply": (None, [POINTER, INT, POINTER, DOUBLE, DOUBLE, INT, DOUBLE, POINTER, POINTER]),
 }
 
 
@@ -72,7 +83,8 @@ def _cached(compiler: str) -> Path:
         [compiler, "--version"], capture_output=True, text=True, check=True, timeout=60
     ).stdout
     # -march=native: another processor that shares this folder needs its own.
-    parts = (SOURCE.read_text(), version, *FLAGS, platform.machine(), _processor())
+    sources = SOURCE.read_text(), INCLUDED.read_text()
+    parts = (*sources, version, *FLAGS, platform.machine(), _processor())
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "neurodyn" / "kernels" / f"step-{name}.so"
@@ -118,8 +130,9 @@ class CppKernels:
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         library = _library()
         assert not isinstance(library, str), library  # `why_not` was asked
-        functions = (getattr(library, f"{name}_{DTYPES[dtype]}") for name in FUNCTIONS)
-        self._prepare, self._rank, self._settle, self._changes, self._apply = functions
+        functions = [getattr(library, f"{name}_{DTYPES[dtype]}") for name in FUNCTIONS]
+        self._prepare, self._rank, self._settle, self._changes = functions[:4]
+        self._soft, self._finish, self._apply = functions[4:]
         self._dtype = dtype
         number = ctypes.c_float if dtype == torch.float32 else ctypes.c_double
         self._largest = (number * 1)()
@@ -204,6 +217,36 @@ class CppKernels:
         shaped = change[: n * num_pixels].view(n, num_pixels)
         return Changes(rows[:n], shaped, self._largest[0])
 
+    def all_changes(
+        self,
+        competition: Competition,
+        drive: Float[Tensor, "image unit"],
+        images: Float[Tensor, "image pixel"],
+        weights: Float[Tensor, "unit pixel"],
+    ) -> Changes:
+        """Return ΔW of all units (eq. 3), summed over the mini-batch."""
+        rule: Any = competition
+        if type(rule) is not Soft:
+            return all_changes(self, competition, drive, images, weights)
+        num_units, num_pixels = weights.shape
+        g = self._buffer("g", drive.numel(), self._dtype)[: drive.numel()].view_as(drive)
+        decay = self._buffer("decay", num_units, self._dtype)
+        self._soft(
+            drive.data_ptr(),
+            *drive.shape,
+            rule.temperature,
+            rule.anti,
+            g.data_ptr(),
+            decay.data_ptr(),
+        )
+        change = self._buffer("all changes", weights.numel(), self._dtype)
+        change = change[: weights.numel()].view_as(weights)
+        torch.mm(g.T, images, out=change)
+        most = self._finish(
+            decay.data_ptr(), weights.data_ptr(), num_units, num_pixels, change.data_ptr()
+        )
+        return Changes(None, change, most)
+
     def apply(
         self,
         changes: Changes,
@@ -213,16 +256,16 @@ class CppKernels:
         p: float,
         lr: Float[Tensor, ""] | float,
         normalize: Normalize,
+        rate_power: float = 0.0,
     ) -> None:
         """Add ε ΔW, or ε ΔW / max|ΔW|, and renew sign(W)|W|^(p−1) of the rows."""
         rows, change, most = changes
-        if rows is None:
-            rows = torch.arange(weights.shape[0])
         self._apply(
-            rows.data_ptr(),
-            rows.shape[0],
+            None if rows is None else rows.data_ptr(),
+            change.shape[0],
             change.data_ptr(),
             float(step_size(most, lr=lr, normalize=normalize)),
+            rate_power,
             weights.shape[1],
             p,
             weights.data_ptr(),

@@ -1,5 +1,7 @@
 """The learning step in PyTorch: the reference, on any device."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
@@ -7,7 +9,7 @@ from torch import Tensor
 from fastpath.competition import Competition, activation, sparse
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
-from fastpath.plasticity import Normalize, signed_power, step_size
+from fastpath.plasticity import Normalize, delta_w, signed_power, step_size
 
 
 class PyTorchKernels:
@@ -66,6 +68,16 @@ class PyTorchKernels:
         change = (share @ images).addcmul_(decay[:, None], weights[rows], value=-1)
         return Changes(rows, change, largest(change))
 
+    def all_changes(
+        self,
+        competition: Competition,
+        drive: Float[Tensor, "image unit"],
+        images: Float[Tensor, "image pixel"],
+        weights: Float[Tensor, "unit pixel"],
+    ) -> Changes:
+        """Return ΔW of all units (eq. 3), summed over the mini-batch."""
+        return all_changes(self, competition, drive, images, weights)
+
     def apply(
         self,
         changes: Changes,
@@ -75,9 +87,11 @@ class PyTorchKernels:
         p: float,
         lr: Float[Tensor, ""] | float,
         normalize: Normalize,
+        rate_power: float = 0.0,
     ) -> None:
         """Add ε ΔW, or ε ΔW / max|ΔW|, and renew sign(W)|W|^(p−1) of the rows."""
         rows, change, most = changes
+        scale(changes, weights, p=p, rate_power=rate_power)
         step = change * step_size(most, lr=lr, normalize=normalize)
         if rows is None:
             weights += step
@@ -88,6 +102,29 @@ class PyTorchKernels:
         weights.index_copy_(0, rows, after)
         if p != 2:
             signed_powers.index_copy_(0, rows, signed_power(after, p=p))
+
+
+def all_changes(
+    kernels: Any,
+    competition: Competition,
+    drive: Float[Tensor, "image unit"],
+    images: Float[Tensor, "image pixel"],
+    weights: Float[Tensor, "unit pixel"],
+) -> Changes:
+    """Return ΔW of all units (eq. 3), for g as these kernels compute it."""
+    g = kernels.activation(competition, drive)
+    change = delta_w(g, drive, images, weights)
+    return Changes(None, change, largest(change))
+
+
+def scale(
+    changes: Changes, weights: Float[Tensor, "unit pixel"], *, p: float, rate_power: float
+) -> None:
+    """Multiply the ΔW of each row, in place, by |‖W_u‖ − 1|^rate_power, with the p-norm."""
+    if rate_power:
+        rows = weights if changes.rows is None else weights[changes.rows]
+        norms = rows.norm(p=p, dim=1, keepdim=True)
+        changes.change.mul_((norms - 1).abs_().pow_(rate_power))
 
 
 def largest(change: Float[Tensor, "row pixel"]) -> Float[Tensor, ""]:

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 namespace {
@@ -254,6 +255,25 @@ int64_t settle(const T* drive, int64_t num_images, int64_t num_units, double w_i
     return n;
 }
 
+// out -= decay w; returns the largest |out|.
+template <class T>
+T subtract_decay(T decay, const T* __restrict__ w, int64_t n, T* __restrict__ out) {
+    T lane[LANES] = {}, most = 0;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int64_t l = 0; l < LANES; ++l) {
+            const T d = out[i + l] - decay * w[i + l];
+            out[i + l] = d;
+            lane[l] = std::abs(d) > lane[l] ? std::abs(d) : lane[l];
+        }
+    for (int64_t l = 0; i < n; ++i, ++l) {
+        const T d = out[i] -= decay * w[i];
+        lane[l] = std::abs(d) > lane[l] ? std::abs(d) : lane[l];
+    }
+    for (int64_t l = 0; l < LANES; ++l) most = lane[l] > most ? lane[l] : most;
+    return most;
+}
+
 // Eq. 3 for the units that learn: Sum_b g v_b - (Sum_b g I_b) W_u, one row of `change` for
 // each, in the order of units. Returns their number; `largest` is the largest |change|.
 template <class T>
@@ -284,19 +304,8 @@ int64_t changes(const int64_t* image, const int64_t* unit, const T* g, const T* 
             else
                 for (int64_t i = 0; i < num_pixels; ++i) out[i] += a * x[i];
         }
-        T lane[LANES] = {};
-        int64_t i = 0;
-        for (; i + LANES <= num_pixels; i += LANES)
-            for (int64_t l = 0; l < LANES; ++l) {
-                const T d = out[i + l] - decay * w[i + l];
-                out[i + l] = d;
-                lane[l] = std::abs(d) > lane[l] ? std::abs(d) : lane[l];
-            }
-        for (int64_t l = 0; i < num_pixels; ++i, ++l) {
-            const T d = out[i] -= decay * w[i];
-            lane[l] = std::abs(d) > lane[l] ? std::abs(d) : lane[l];
-        }
-        for (int64_t l = 0; l < LANES; ++l) most = lane[l] > most ? lane[l] : most;
+        const T found = subtract_decay(decay, w, num_pixels, out);
+        most = found > most ? found : most;
         rows[num_rows++] = u;
     }
     *largest = most;
@@ -318,18 +327,31 @@ void signed_power(const T* w, int64_t n, double p, T* out) {
     }
 }
 
-// W_u += factor * change_u, and sign(W)|W|^(p-1) of those rows where p != 2.
+// |norm of w - 1|^power, with the p-norm.
+template <class T>
+T rate_of(const T* w, int64_t n, double p, double power) {
+    const T total =
+        p == 2 ? sum_of<T>(n, [w](int64_t i) { return w[i] * w[i]; })
+               : sum_of<T>(n, [w, p](int64_t i) { return std::pow(std::abs(w[i]), T(p)); });
+    return std::pow(std::abs(std::pow(total, T(1 / p)) - 1), T(power));
+}
+
+// W_u += factor * change_u, times |norm of W_u - 1|^rate_power, and sign(W)|W|^(p-1) of those
+// rows where p != 2. Without `rows`, all of them.
 template <class T>
 void apply(const int64_t* rows, int64_t num_rows, const T* change, double factor,
-           int64_t num_pixels, double p, T* weights, T* signed_powers) {
-    const T f = factor;
+           double rate_power, int64_t num_pixels, double p, T* weights, T* signed_powers) {
     for (int64_t r = 0; r < num_rows; ++r) {
-        T* __restrict__ w = weights + rows[r] * num_pixels;
+        T* __restrict__ w = weights + (rows ? rows[r] : r) * num_pixels;
         const T* __restrict__ d = change + r * num_pixels;
+        T f = factor;
+        if (rate_power != 0) f *= rate_of(w, num_pixels, p, rate_power);
         for (int64_t i = 0; i < num_pixels; ++i) w[i] += f * d[i];
-        if (p != 2) signed_power(w, num_pixels, p, signed_powers + rows[r] * num_pixels);
+        if (p != 2) signed_power(w, num_pixels, p, signed_powers + (w - weights));
     }
 }
+
+#include "soft.hpp"
 
 }  // namespace
 
@@ -357,9 +379,19 @@ void apply(const int64_t* rows, int64_t num_rows, const T* change, double factor
         return changes(image, unit, g, current, num_learners, v, weights, num_units,          \
                        num_pixels, rows, change, largest);                                    \
     }                                                                                         \
-    void apply_##name(const int64_t* rows, int64_t num_rows, const T* change, double factor,  \
-                      int64_t num_pixels, double p, T* weights, T* signed_powers) {              \
-        apply(rows, num_rows, change, factor, num_pixels, p, weights, signed_powers);            \
+    void soft_##name(const T* drive, int64_t num_rows, int64_t num_units, double temperature, \
+                     int64_t anti, T* g, T* decay) {                                           \
+        soft(drive, num_rows, num_units, temperature, anti, g, decay);                         \
+    }                                                                                          \
+    double finish_##name(const T* decay, const T* weights, int64_t num_units,                  \
+                         int64_t num_inputs, T* change) {                                      \
+        return finish(decay, weights, num_units, num_inputs, change);                          \
+    }                                                                                          \
+    void apply_##name(const int64_t* rows, int64_t num_rows, const T* change, double factor,   \
+                      double rate_power, int64_t num_pixels, double p, T* weights,             \
+                      T* signed_powers) {                                                      \
+        apply(rows, num_rows, change, factor, rate_power, num_pixels, p, weights,              \
+              signed_powers);                                                                  \
     }
 
 extern "C" {

@@ -27,6 +27,7 @@ from fastpath.competition import (
 )
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
+from fastpath.kernels.pytorch import all_changes, scale
 from fastpath.plasticity import Normalize
 
 MOST_PIXELS = 1024  # of one program, where a row can be cut
@@ -163,6 +164,16 @@ class TritonKernels:
         )
         return Changes(learners.unit, change.view(num_entries, num_pixels), maxima)
 
+    def all_changes(
+        self,
+        competition: Competition,
+        drive: Float[Tensor, "image unit"],
+        images: Float[Tensor, "image pixel"],
+        weights: Float[Tensor, "unit pixel"],
+    ) -> Changes:
+        """Return ΔW of all units (eq. 3), summed over the mini-batch."""
+        return all_changes(self, competition, drive, images, weights)
+
     def apply(
         self,
         changes: Changes,
@@ -172,8 +183,10 @@ class TritonKernels:
         p: float,
         lr: Float[Tensor, ""] | float,
         normalize: Normalize,
+        rate_power: float = 0.0,
     ) -> None:
         """Add ε ΔW, or ε ΔW / max|ΔW|, and renew sign(W)|W|^(p−1) of the rows."""
+        scale(changes, weights, p=p, rate_power=rate_power)
         num_rows, num_pixels = changes.change.shape
         pixels = _block(num_pixels, MOST_PIXELS)
         most = self._on_device("largest", changes.largest)

@@ -160,12 +160,11 @@ class Bank:
         drive = self.product(inputs)
         learners = self.learners(competition, drive)
         if learners is None:
-            change = self.dense_change(competition, drive, inputs)
-            changes = Changes(None, change, 0.0 if team else largest(change))
+            changes = self.all_changes(competition, drive, inputs)
         else:
             changes = self.kernels.changes(learners, inputs, self.weights)
         if team is not None:
-            changes = self._summed(changes, team)
+            changes = self.summed(changes, team)
         self.apply(changes, lr, normalize)
         return drive
 
@@ -182,13 +181,15 @@ class Bank:
             return None
         return self.kernels.learners(competition, drive)
 
-    def dense_change(
+    def all_changes(
         self,
         competition: Competition,
         drive: Float[Tensor, "row unit"],
         inputs: Float[Tensor, "row input"],
-    ) -> Float[Tensor, "unit input"]:
+    ) -> Changes:
         """Return the ΔW of all units."""
+        if type(self.plasticity) is KrotovHopfield:
+            return self.kernels.all_changes(competition, drive, inputs, self.weights)
         g = self.kernels.activation(competition, drive)
         change = checks.tensor("ΔW", self.plasticity(g, drive, inputs, self.weights))
         if change.shape != self.weights.shape:
@@ -196,9 +197,10 @@ class Bank:
                 f"the plasticity rule returned ΔW of shape {tuple(change.shape)} for "
                 f"weights of shape {tuple(self.weights.shape)}: one for each is needed"
             )
-        return change.to(self.weights).contiguous()
+        change = change.to(self.weights).contiguous()
+        return Changes(None, change, largest(change))
 
-    def _summed(self, changes: Changes, team: Team) -> Changes:
+    def summed(self, changes: Changes, team: Team) -> Changes:
         """Return the ΔW of all units, summed over a team."""
         change = changes.change
         if changes.rows is not None:  # the same row may stand there twice, with all of ΔW
@@ -211,11 +213,14 @@ class Bank:
     ) -> None:
         """Add ε ΔW to the weights, within the constraint."""
         rows = slice(None) if changes.rows is None else changes.rows
-        if self.rate_power:
-            norms = self.weights[rows].norm(p=self.p, dim=1, keepdim=True)
-            changes.change.mul_((norms - 1).abs_().pow_(self.rate_power))
         self.kernels.apply(
-            changes, self.weights, self._signed_power, p=self.p, lr=lr, normalize=normalize
+            changes,
+            self.weights,
+            self._signed_power,
+            p=self.p,
+            lr=lr,
+            normalize=normalize,
+            rate_power=self.rate_power,
         )
         if self.constraint is not None:
             self.weights[rows] = self.constraint(self.weights[rows], rows)

@@ -15,8 +15,7 @@ from fastpath import checks
 from fastpath.ambient import isolated
 from fastpath.competition import Competition
 from fastpath.data.preprocess import FittedPreprocess
-from fastpath.kernels import Changes, Name
-from fastpath.kernels.pytorch import largest
+from fastpath.kernels import Name
 from fastpath.layers.bank import EQ_3, Bank
 from fastpath.layers.constraints import Constraint
 from fastpath.layers.cosine import CosineFeatures
@@ -159,10 +158,9 @@ class Dense(Bank):
         drive = self.product(seen)
         learners = self.learners(competition, drive)
         if learners is None:
-            change = self.dense_change(competition, drive, seen)
+            changes = self.all_changes(competition, drive, seen)
             if team is not None:
-                team.add(change)
-            changes = Changes(None, change, largest(change))
+                changes = self.summed(changes, team)
         else:
             if team is not None:
                 learners = team.gather(learners, len(images))
