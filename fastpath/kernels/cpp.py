@@ -21,7 +21,14 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fastpath.competition import Competition, Equilibrium, Ranking, activation, sparse
+from fastpath.competition import (
+    Competition,
+    Equilibrium,
+    Ranking,
+    RunnersUp,
+    activation,
+    sparse,
+)
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
 from fastpath.plasticity import Normalize, step_size
@@ -33,7 +40,7 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 POINTER, INT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 FUNCTIONS: dict[str, tuple[type | None, list[type]]] = {
     "prepare": (INT, [POINTER, INT, POINTER, INT, INT, POINTER, INT, INT, POINTER]),
-    "rank": (INT, [POINTER, INT, INT, INT, DOUBLE] + [POINTER] * 4),
+    "rank": (INT, [POINTER, INT, INT, INT, INT, DOUBLE] + [POINTER] * 4),
     "settle": (INT, [POINTER, INT, INT, DOUBLE, DOUBLE, DOUBLE] + [POINTER] * 4),
     "changes": (INT, [POINTER] * 4 + [INT] + [POINTER] * 2 + [INT, INT] + [POINTER] * 3),
     "apply": (None, [POINTER, INT, POINTER, DOUBLE, INT, DOUBLE, POINTER, POINTER]),
@@ -158,8 +165,11 @@ class CppKernels:
         rule: Any = competition
         # By the exact class: a subclass may decide otherwise.
         if type(rule) is Ranking:
-            found, pointers = self._learners(2 * num_images)
-            settings, find = (rule.k, rule.delta), self._rank
+            found, pointers = self._learners(rule.per_image * num_images)
+            settings, find = (rule.k, rule.k, rule.delta), self._rank
+        elif type(rule) is RunnersUp:
+            found, pointers = self._learners(rule.per_image * num_images)
+            settings, find = (2, rule.k + 1, rule.delta), self._rank
         elif type(rule) is Equilibrium:
             found, pointers = self._learners(drive.numel())
             settings, find = (rule.w_inh, rule.h_star, rule.delta), self._settle
