@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fastpath.baselines import Backprop
-    from fastpath.competition import Equilibrium, Ranking, Soft
+    from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
     from fastpath.data.datasets import load
     from fastpath.data.images import Images
     from fastpath.data.preprocess import Preprocess
@@ -30,6 +30,7 @@ __all__ = [
     "Preprocess",
     "Ranking",
     "Readout",
+    "RunnersUp",
     "Soft",
     "Training",
     "load",
@@ -47,6 +48,7 @@ _HOMES = {
     "Preprocess": "data.preprocess",
     "Ranking": "competition",
     "Readout": "readout",
+    "RunnersUp": "competition",
     "Soft": "competition",
     "Training": "training.loop",
     "load": "data.datasets",

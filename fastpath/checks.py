@@ -173,8 +173,8 @@ def competition(value: Any) -> Callable[[Tensor], Tensor]:
     _refuse_class("competition", value)
     if not callable(value):
         raise ValueError(
-            f"competition is {quoted(value)}: Ranking(), Equilibrium(), Soft() or a "
-            "function of the drives (image, unit) is needed"
+            f"competition is {quoted(value)}: Ranking(), RunnersUp(), Equilibrium(), "
+            "Soft() or a function of the drives (image, unit) is needed"
         )
     return value
 

@@ -27,8 +27,9 @@ class Saving:
 class Train(Saving, Compute):
     """Train a layer without labels, then its linear readout; write both to a folder.
 
-    With --preset, the settings are those of a published result. The folder gets weights.safetensors, history.nc, snapshots.nc, config.json and
-    metrics.json; `fastpath plot` draws figures of them.
+    With --preset, the settings are those of a published result. The folder gets
+    weights.safetensors, history.nc, snapshots.nc, config.json and metrics.json; `fastpath
+    plot` draws figures of them.
     """
 
     data: Data | None = None
@@ -65,12 +66,13 @@ class Train(Saving, Compute):
     normalize: Literal["max", "none"] | None = None
     """max: ε / max|ΔW| times ΔW, as published; none: ε times ΔW [max]."""
 
-    competition: Literal["ranking", "equilibrium", "soft"] | None = None
+    competition: Literal["ranking", "runners-up", "equilibrium", "soft"] | None = None
     """Competition that decides which units learn from an image [ranking]."""
     k: int | None = None
-    """Ranking: the rank that gets -delta; 2 is the runner-up [by data set]."""
+    """Ranking: the rank that gets -delta; 2 is the runner-up [by data set]. Runners-up: the
+    number of units, after the winner, that each get -delta [2]."""
     delta: float | None = None
-    """Ranking and equilibrium: anti-Hebbian strength [by data set]."""
+    """Ranking, runners-up and equilibrium: anti-Hebbian strength [by data set]."""
     w_inh: float | None = None
     """Equilibrium: strength of lateral inhibition [0.9]."""
     h_star: float | None = None

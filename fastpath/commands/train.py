@@ -9,7 +9,7 @@ from fastpath import checks, presets
 from fastpath.baselines.controls import control_of
 from fastpath.commands.flags import GIVEN, Saving, Train
 from fastpath.commands.report import report
-from fastpath.competition import KINDS, Ranking, Rule
+from fastpath.competition import KINDS, Ranking, Rule, RunnersUp
 from fastpath.compute import Compute
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for, source_of_defaults
@@ -109,7 +109,9 @@ def data_of(command: Train) -> str:
 def _competition(command: Train, default: Ranking) -> Rule:
     cls: Any = KINDS[command.competition or RANKING]
     names = [field.name for field in fields(cls)]
-    of_data = {name: getattr(default, name) for name in names if hasattr(default, name)}
+    # The k of a data set is a rank, which says nothing about how many units should unlearn.
+    same = {*names} - ({"k"} if cls is RunnersUp else set())
+    of_data = {name: getattr(default, name) for name in same if hasattr(default, name)}
     return changed(cls(**of_data), command, *names)
 
 
@@ -188,7 +190,7 @@ def refuse_flags_without_effect(command: Train, config: RunConfig) -> None:
             why=f"with --competition {chosen}",
             instead=f"give --competition {other}",
         )
-    if isinstance(rule, Ranking) and not rule.delta:
+    if isinstance(rule, Ranking | RunnersUp) and not rule.delta:
         refuse_without_effect(command, ["k"], why="with --delta 0, where nothing unlearns")
     loss = config.readout.loss
     for other in LOSSES.keys() - {loss}:

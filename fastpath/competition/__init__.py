@@ -1,8 +1,9 @@
 """Competitions: from the drive of each image to the learning activation g of each unit.
 
-There are three, in one file each: the circuit's own fixed point, the ranking that the paper
-uses for speed, and a softmax. Each is a function of the drive. The dataclass of the same
-name holds its settings; a layer takes it as `competition`.
+There are four, in one file each: the circuit's own fixed point, the ranking that the paper
+uses for speed, a ranking in which several units unlearn, and a softmax. Each is a function
+of the drive. The dataclass of the same name holds its settings; a layer takes it as
+`competition`.
 """
 
 from typing import Any
@@ -18,6 +19,8 @@ from fastpath.competition.fixed_point import settle as settle
 from fastpath.competition.rank import Ranking as Ranking
 from fastpath.competition.rank import check_rank as check_rank
 from fastpath.competition.rank import ranking as ranking
+from fastpath.competition.runners_up import RunnersUp as RunnersUp
+from fastpath.competition.runners_up import runners_up as runners_up
 from fastpath.competition.softmax import Soft as Soft
 from fastpath.competition.softmax import soft as soft
 
@@ -25,6 +28,7 @@ from fastpath.competition.softmax import soft as soft
 # and resumed like the others.
 KINDS: dict[str, Any] = {
     "ranking": Ranking,
+    "runners-up": RunnersUp,
     "equilibrium": Equilibrium,
     "soft": Soft,
 }

@@ -22,6 +22,9 @@ class Learners(NamedTuple):
     drive: Float[Tensor, " learner"]
 
 
+PROMISES = ("dense", "capturable", "keeps_drive", "per_image", "learners", "check")
+
+
 class Rule:
     """A competition with settings. A subclass is a frozen dataclass with `__call__`.
 
@@ -40,13 +43,21 @@ class Rule:
         def depth(name: str) -> int:
             return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
 
-        for name in ("dense", "capturable", "keeps_drive", "learners", "check"):
+        for name in PROMISES:
             if depth(name) > depth("__call__"):  # set for the `__call__` of a base class
                 setattr(cls, name, vars(Rule)[name])
 
     def __call__(self, drive: Tensor) -> Tensor:
         """Return g (image, unit) for the drive (image, unit)."""
         raise NotImplementedError
+
+    @property
+    def per_image(self) -> int | None:
+        """The number of entries an image in `learners`; None if it is not fixed.
+
+        Override this together with `learners`.
+        """
+        return None
 
     def learners(self, drive: Tensor) -> Learners | None:
         """Return the sparse form of g, or None.

@@ -51,6 +51,11 @@ class Ranking(Rule):
         checks.fields(self, k=checks.whole, delta=checks.number)
         _ranking(self.k, self.delta)
 
+    @property
+    def per_image(self) -> int:
+        """The number of entries an image in `learners`: the winner and the k-th unit."""
+        return 2
+
     def __call__(self, drive: Tensor) -> Tensor:
         """Return g (image, unit)."""
         return ranking(drive, k=self.k, delta=self.delta)

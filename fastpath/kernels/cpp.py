@@ -25,6 +25,7 @@ from fastpath.competition import (
     Competition,
     Equilibrium,
     Ranking,
+    RunnersUp,
     Soft,
     activation,
     sparse,
@@ -35,14 +36,16 @@ from fastpath.kernels.pytorch import all_changes
 from fastpath.plasticity import Normalize, step_size
 
 SOURCE = Path(__file__).with_name("step.cpp")
-INCLUDED = SOURCE.with_name("soft.hpp")
-FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
+SOURCES = SOURCE, SOURCE.with_name("soft.hpp"), SOURCE.with_name("apply.hpp")
+# Without -fno-trapping-math a comparison keeps a loop from being vectorized. It changes no
+# value, only when the flags of floating-point errors are set, which nothing reads.
+FLAGS = ("-O3", "-march=native", "-fno-trapping-math", "-std=c++17", "-shared", "-fPIC")
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 POINTER, INT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 FUNCTIONS: dict[str, tuple[type | None, list[type]]] = {
     "prepare": (INT, [POINTER, INT, POINTER, INT, INT, POINTER, INT, INT, POINTER]),
-    "rank": (INT, [POINTER, INT, INT, INT, DOUBLE] + [POINTER] * 4),
+    "rank": (INT, [POINTER, INT, INT, INT, INT, DOUBLE] + [POINTER] * 4),
     "settle": (INT, [POINTER, INT, INT, DOUBLE, DOUBLE, DOUBLE] + [POINTER] * 4),
     "changes": (INT, [POINTER] * 4 + [INT] + [POINTER] * 2 + [INT, INT] + [POINTER] * 3),
     "soft": (None, [POINTER, INT, INT, DOUBLE, INT, POINTER, POINTER]),
@@ -83,7 +86,7 @@ def _cached(compiler: str) -> Path:
         [compiler, "--version"], capture_output=True, text=True, check=True, timeout=60
     ).stdout
     # -march=native: another processor that shares this folder needs its own.
-    sources = SOURCE.read_text(), INCLUDED.read_text()
+    sources = (source.read_text() for source in SOURCES)
     parts = (*sources, version, *FLAGS, platform.machine(), _processor())
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -171,8 +174,11 @@ class CppKernels:
         rule: Any = competition
         # By the exact class: a subclass may decide otherwise.
         if type(rule) is Ranking:
-            found, pointers = self._learners(2 * num_images)
-            settings, find = (rule.k, rule.delta), self._rank
+            found, pointers = self._learners(rule.per_image * num_images)
+            settings, find = (rule.k, rule.k, rule.delta), self._rank
+        elif type(rule) is RunnersUp:
+            found, pointers = self._learners(rule.per_image * num_images)
+            settings, find = (2, rule.k + 1, rule.delta), self._rank
         elif type(rule) is Equilibrium:
             found, pointers = self._learners(drive.numel())
             settings, find = (rule.w_inh, rule.h_star, rule.delta), self._settle

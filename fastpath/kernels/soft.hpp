@@ -4,7 +4,7 @@
 // e^x for x <= 0, to one unit in the last place. Written out, because compilers do not
 // vectorize std::exp. Source of the polynomial: S. L. Moshier, Cephes library, expf.
 inline float exp_of(float x) {
-    x = x < -87.0f ? -87.0f : x;
+    x = x > -87.0f ? x : -87.0f;
     const float round = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
     const float n = (x * 1.44269504f + round) - round;
     x -= n * 0.693359375f;

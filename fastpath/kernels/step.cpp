@@ -137,49 +137,54 @@ void top(const T* drive, int64_t num_units, int64_t k, T* values, int64_t* units
     }
 }
 
-// For a large k: selection in linear time, with the same order of equal drives.
+// For long lists: puts the m largest drives first, the largest of them ahead, the m-th last,
+// and with `sorted` all in order; of equal ones the first unit is ahead, as in `top`.
 template <class T>
-void select(const T* drive, int64_t num_units, int64_t k, int64_t* scratch, int64_t* first,
-            int64_t* kth) {
+void select(const T* drive, int64_t num_units, int64_t m, bool sorted, int64_t* units) {
     const auto ahead = [drive](int64_t a, int64_t b) {
         return drive[a] > drive[b] || (drive[a] == drive[b] && a < b);
     };
-    for (int64_t u = 0; u < num_units; ++u) scratch[u] = u;
-    std::nth_element(scratch, scratch + k - 1, scratch + num_units, ahead);
-    *kth = scratch[k - 1];
-    *first = *std::min_element(scratch, scratch + k, ahead);
+    bool ordered = true;  // the order of NaN would be none at all
+    for (int64_t u = 0; u < num_units; ++u) {
+        units[u] = u;
+        ordered &= drive[u] == drive[u];
+    }
+    if (!ordered) return;
+    std::nth_element(units, units + m - 1, units + num_units, ahead);
+    if (sorted)
+        std::sort(units, units + m - 1, ahead);
+    else
+        std::iter_swap(units, std::min_element(units, units + m - 1, ahead));
 }
 
 constexpr int64_t LONG_LIST = 64;
 
-// Eq. 10: +1 to the largest drive, -delta to the k-th. Returns the number of learners.
+// +1 to the largest drive, -delta to each of the ranks from..m, where rank 1 is the largest:
+// eq. 10 for from = m = k, k units that unlearn for from = 2, m = k + 1. Returns the number of
+// learners.
 template <class T>
-int64_t rank(const T* drive, int64_t num_images, int64_t num_units, int64_t k, double delta,
-             int64_t* image, int64_t* unit, T* g, T* current) {
+int64_t rank(const T* drive, int64_t num_images, int64_t num_units, int64_t from, int64_t m,
+             double delta, int64_t* image, int64_t* unit, T* g, T* current) {
     T values[LONG_LIST];
-    int64_t units[LONG_LIST];
-    std::vector<int64_t> scratch(k > LONG_LIST ? num_units : 0);
+    int64_t short_list[LONG_LIST];
+    std::vector<int64_t> long_list(m > LONG_LIST ? num_units : 0);
+    int64_t* units = m > LONG_LIST ? long_list.data() : short_list;
     int64_t n = 0;
     for (int64_t b = 0; b < num_images; ++b) {
         const T* row = drive + b * num_units;
-        int64_t pair[2];
-        if (k > LONG_LIST) {
-            bool finite = true;  // the order of NaN would be none at all
-            for (int64_t u = 0; u < num_units; ++u) finite &= row[u] == row[u];
-            if (finite)
-                select(row, num_units, k, scratch.data(), &pair[0], &pair[1]);
-            else
-                pair[0] = 0, pair[1] = k - 1;
-        } else {
-            top(row, num_units, k, values, units);
-            pair[0] = units[0], pair[1] = units[k - 1];
-        }
-        for (int64_t j = 0; j < (delta != 0 ? 2 : 1); ++j, ++n) {
+        const auto learns = [&](int64_t u, T by) {
             image[n] = b;
-            unit[n] = pair[j];
-            g[n] = j ? T(-delta) : T(1);
-            current[n] = row[pair[j]];
-        }
+            unit[n] = u;
+            g[n] = by;
+            current[n++] = row[u];
+        };
+        if (m > LONG_LIST)
+            select(row, num_units, m, from < m, units);
+        else
+            top(row, num_units, m, values, units);
+        learns(units[0], T(1));
+        if (delta == 0) continue;
+        for (int64_t j = from - 1; j < m; ++j) learns(units[j], T(-delta));
     }
     return n;
 }
@@ -312,45 +317,7 @@ int64_t changes(const int64_t* image, const int64_t* unit, const T* g, const T* 
     return num_rows;
 }
 
-template <class T>
-void signed_power(const T* w, int64_t n, double p, T* out) {
-    const double power = p - 1;
-    if (power == 2) {
-        for (int64_t i = 0; i < n; ++i) out[i] = w[i] * std::abs(w[i]);
-    } else if (power == 1.5) {
-        for (int64_t i = 0; i < n; ++i) out[i] = w[i] * std::sqrt(std::abs(w[i]));
-    } else if (power == 3) {
-        for (int64_t i = 0; i < n; ++i) out[i] = w[i] * w[i] * w[i];
-    } else {
-        for (int64_t i = 0; i < n; ++i)
-            out[i] = std::copysign(std::pow(std::abs(w[i]), T(power)), w[i]);
-    }
-}
-
-// |norm of w - 1|^power, with the p-norm.
-template <class T>
-T rate_of(const T* w, int64_t n, double p, double power) {
-    const T total =
-        p == 2 ? sum_of<T>(n, [w](int64_t i) { return w[i] * w[i]; })
-               : sum_of<T>(n, [w, p](int64_t i) { return std::pow(std::abs(w[i]), T(p)); });
-    return std::pow(std::abs(std::pow(total, T(1 / p)) - 1), T(power));
-}
-
-// W_u += factor * change_u, times |norm of W_u - 1|^rate_power, and sign(W)|W|^(p-1) of those
-// rows where p != 2. Without `rows`, all of them.
-template <class T>
-void apply(const int64_t* rows, int64_t num_rows, const T* change, double factor,
-           double rate_power, int64_t num_pixels, double p, T* weights, T* signed_powers) {
-    for (int64_t r = 0; r < num_rows; ++r) {
-        T* __restrict__ w = weights + (rows ? rows[r] : r) * num_pixels;
-        const T* __restrict__ d = change + r * num_pixels;
-        T f = factor;
-        if (rate_power != 0) f *= rate_of(w, num_pixels, p, rate_power);
-        for (int64_t i = 0; i < num_pixels; ++i) w[i] += f * d[i];
-        if (p != 2) signed_power(w, num_pixels, p, signed_powers + (w - weights));
-    }
-}
-
+#include "apply.hpp"
 #include "soft.hpp"
 
 }  // namespace
@@ -362,9 +329,10 @@ void apply(const int64_t* rows, int64_t num_rows, const T* change, double factor
         return prepare(x, num_all, index, num_images, num_pixels, mean, center, unit_norm,    \
                        out);                                                                  \
     }                                                                                         \
-    int64_t rank_##name(const T* drive, int64_t num_images, int64_t num_units, int64_t k,     \
-                        double delta, int64_t* image, int64_t* unit, T* g, T* current) {      \
-        return rank(drive, num_images, num_units, k, delta, image, unit, g, current);         \
+    int64_t rank_##name(const T* drive, int64_t num_images, int64_t num_units, int64_t from,  \
+                        int64_t m, double delta, int64_t* image, int64_t* unit, T* g,         \
+                        T* current) {                                                         \
+        return rank(drive, num_images, num_units, from, m, delta, image, unit, g, current);   \
     }                                                                                         \
     int64_t settle_##name(const T* drive, int64_t num_images, int64_t num_units,              \
                           double w_inh, double h_star, double delta, int64_t* image,          \

@@ -25,7 +25,9 @@ from fastpath.plasticity import (
     Normalize,
     Plasticity,
     check_exponent,
+    has_sparse_form,
     signed_power,
+    with_decay,
 )
 from fastpath.training.distributed import Team
 
@@ -162,7 +164,7 @@ class Bank:
         if learners is None:
             changes = self.all_changes(competition, drive, inputs)
         else:
-            changes = self.kernels.changes(learners, inputs, self.weights)
+            changes = self.sparse_changes(learners, inputs)
         if team is not None:
             changes = self.summed(changes, team)
         self.apply(changes, lr, normalize)
@@ -177,9 +179,18 @@ class Bank:
         self, competition: Competition, drive: Float[Tensor, "row unit"]
     ) -> Learners | None:
         """Return the sparse form of g where it serves, else None."""
-        if type(self.plasticity) is not KrotovHopfield:  # others are only ever called
+        if not has_sparse_form(self.plasticity):  # others are only ever called
             return None
         return self.kernels.learners(competition, drive)
+
+    def sparse_changes(
+        self, learners: Learners, inputs: Float[Tensor, "row input"]
+    ) -> Changes:
+        """Return the ΔW of the units that learn."""
+        learners = checks.instance(
+            "learners", with_decay(self.plasticity, learners), Learners
+        )
+        return self.kernels.changes(learners, inputs, self.weights)
 
     def all_changes(
         self,

@@ -163,10 +163,11 @@ class Dense(Bank):
                 changes = self.summed(changes, team)
         else:
             if team is not None:
-                learners = team.gather(learners, len(images))
+                per_image = getattr(competition, "per_image", None)
+                learners = team.gather(learners, len(images), per_image)
             if not learners.unit.shape[0]:
                 return
-            changes = self.kernels.changes(learners, images, self.weights)
+            changes = self.sparse_changes(learners, images)
         self.apply(changes, lr, normalize)
 
     def _checked(

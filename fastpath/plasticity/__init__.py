@@ -1,128 +1,33 @@
 """Plasticity: the weight update ΔW for given g, one local rule for every competition.
 
-Plasticity (K&H 2019, eq. 3 with R = 1) for a mini-batch b, as in the authors' code:
+There are three rules, in one file each. They belong to one family (see `family`):
 
-    ΔW_ui = Σ_b g_bu v_bi − (Σ_b g_bu I_bu) W_ui
+    ΔW_u = Σ_b g_bu v_b − (Σ_b g_bu c_bu) W_u
 
-With g from a ranking this is the paper's rule; with g = I (p = 2), Oja's rule; with g a
-softmax of the drive, SoftHebb. For g I > 0 the p-norm Σ_i |W_ui|^p flows to 1. For an
-anti-Hebbian unit it is repelled from 1, so a large Δ can make weights diverge.
-
-Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019).
+| rule | c | what the weights of a winner do |
+|---|---|---|
+| `KrotovHopfield` | the drive I_bu | approach p-norm 1 (eq. 3 with R = 1) |
+| `Hebb` | 0 | grow |
+| `Instar` | 1 | approach the mean of its images |
 """
 
-import math
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
-
-from jaxtyping import Float
-from torch import Tensor
-
-from fastpath import checks
-from fastpath.ambient import isolated
-
-type Normalize = Literal["max"] | None
-check_normalize = checks.one_of("max", None)
-
-
-def check_exponent(name: str, value: Any) -> float | int:
-    """Return the exponent p of eq. 2; raise ValueError if it is below 2 or infinite."""
-    p = checks.number(name, value)
-    if not (p >= 2 and math.isfinite(p)):
-        raise ValueError(f"{name} is {p}: the exponent of the metric must be 2 or more")
-    return p
-
-
-@isolated()
-def delta_w(
-    g: Float[Tensor, "image unit"],
-    drive: Float[Tensor, "image unit"],
-    images: Float[Tensor, "image pixel"],
-    weights: Float[Tensor, "unit pixel"],
-) -> Float[Tensor, "unit pixel"]:
-    """Return ΔW summed over the mini-batch (eq. 3). Units with g = 0 do not change.
-
-    Raises
-    ------
-    ValueError
-        If g and drive have different shapes.
-    """
-    if g.shape != drive.shape:
-        raise ValueError(
-            f"g has shape {tuple(g.shape)}, the drive {tuple(drive.shape)}: one value for "
-            "each image and unit is needed"
-        )
-    decay = (g * drive).sum(dim=0)
-    return (g.T @ images).addcmul_(decay[:, None], weights, value=-1)
-
-
-@runtime_checkable
-class Plasticity(Protocol):
-    """A plasticity rule: a frozen dataclass with `__call__`."""
-
-    def __call__(
-        self,
-        g: Float[Tensor, "image unit"],
-        drive: Float[Tensor, "image unit"],
-        images: Float[Tensor, "image pixel"],
-        weights: Float[Tensor, "unit pixel"],
-    ) -> Float[Tensor, "unit pixel"]:
-        """Return ΔW summed over the mini-batch, as a new tensor.
-
-        ΔW must be a sum over images: in a team each process passes its share of them.
-        """
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class KrotovHopfield:
-    """Eq. 3: see `delta_w`. The kernels compute its sparse form."""
-
-    def __call__(
-        self,
-        g: Float[Tensor, "image unit"],
-        drive: Float[Tensor, "image unit"],
-        images: Float[Tensor, "image pixel"],
-        weights: Float[Tensor, "unit pixel"],
-    ) -> Float[Tensor, "unit pixel"]:
-        """Return ΔW summed over the mini-batch."""
-        return delta_w(g, drive, images, weights)
-
+from fastpath.plasticity.base import Normalize as Normalize
+from fastpath.plasticity.base import Plasticity as Plasticity
+from fastpath.plasticity.base import annealed as annealed
+from fastpath.plasticity.base import check_exponent as check_exponent
+from fastpath.plasticity.base import check_normalize as check_normalize
+from fastpath.plasticity.base import signed_power as signed_power
+from fastpath.plasticity.base import step_size as step_size
+from fastpath.plasticity.family import has_sparse_form as has_sparse_form
+from fastpath.plasticity.family import with_decay as with_decay
+from fastpath.plasticity.hebb import Hebb as Hebb
+from fastpath.plasticity.instar import Instar as Instar
+from fastpath.plasticity.krotov_hopfield import KrotovHopfield as KrotovHopfield
+from fastpath.plasticity.krotov_hopfield import delta_w as delta_w
 
 # The rules of runs that are saved. One that is added is saved and resumed like the others.
-KINDS: dict[str, type] = {"krotov-hopfield": KrotovHopfield}
-
-
-def step_size(
-    largest: Float[Tensor, ""] | float,
-    *,
-    lr: Float[Tensor, ""] | float,
-    normalize: Normalize,
-) -> Float[Tensor, ""] | float:
-    """Return the factor of ΔW: ε / max|ΔW| with "max" (the authors' code), ε with None.
-
-    `largest` is max|ΔW| over the whole matrix. It is the only quantity of the rule that is
-    not local to a synapse; None is the strictly local form.
-    """
-    if normalize is None:
-        return lr
-    if isinstance(largest, Tensor):
-        return lr / largest.clamp(min=1e-30)
-    return lr / max(largest, 1e-30)
-
-
-@isolated()
-def signed_power(
-    weights: Float[Tensor, "unit pixel"], *, p: float
-) -> Float[Tensor, "unit pixel"]:
-    """Return sign(W) |W|^(p−1), the weights as the drive sees them (W itself for p = 2)."""
-    if p == 2:
-        return weights
-    if p == 3:
-        return weights * weights.abs()
-    return weights.sign() * weights.abs().pow(p - 1)
-
-
-def annealed(lr: float, *, epoch: int, num_epochs: int) -> float:
-    """Return ε of an epoch (from 0): linear from `lr` towards 0, the authors' scheme."""
-    return lr * (1 - epoch / num_epochs)
+KINDS: dict[str, type] = {
+    "krotov-hopfield": KrotovHopfield,
+    "hebb": Hebb,
+    "instar": Instar,
+}

@@ -39,21 +39,24 @@ class Team:
         rank = self.rank if rank is None else rank
         return slice(num_images * rank // self.size, num_images * (rank + 1) // self.size)
 
-    def gather(self, learners: Learners, num_images: int) -> Learners:
+    def gather(
+        self, learners: Learners, num_images: int, per_image: int | None = None
+    ) -> Learners:
         """Return the learners of the whole mini-batch, from those of each share.
 
-        Each message has room for two entries an image of the largest share, which is what
-        a ranking needs. If a process has more (an equilibrium with many active units), all
-        processes see this and exchange a second, larger message.
+        `per_image` is the number of entries of each image, if it is fixed (`Rule`). Else
+        each message has room for two entries an image of the largest share. If a process
+        has more (an equilibrium with many active units), all processes see this and
+        exchange a second, larger message.
         """
         start = self.share(num_images).start
         numbered = learners._replace(image=learners.image + start)
         # float64 holds whole numbers up to 2^53 exactly.
         mine = torch.stack([column.double() for column in numbered], dim=1)
         shares = [self.share(num_images, rank) for rank in range(self.size)]
-        capacity = 2 * max(share.stop - share.start for share in shares)
-        if mine.is_cuda:  # always two entries an image, so the host need not ask
-            lengths = [2 * (share.stop - share.start) for share in shares]
+        capacity = (per_image or 2) * max(share.stop - share.start for share in shares)
+        if mine.is_cuda and per_image is not None:  # so the host need not ask
+            lengths = [per_image * (share.stop - share.start) for share in shares]
             everyone = self._exchange(mine, capacity)
         else:
             everyone = self._exchange(mine, capacity)

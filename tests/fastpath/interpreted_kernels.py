@@ -14,13 +14,13 @@ import os
 import pytest
 import torch
 
-from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.kernels import Changes, Learners, triton
 from fastpath.kernels.pytorch import PyTorchKernels
 from fastpath.kernels.triton import TritonKernels
 from fastpath.layers import Dense
-from fastpath.plasticity import signed_power
+from fastpath.plasticity import Hebb, Instar, KrotovHopfield, signed_power, with_decay
 
 assert os.environ.get("TRITON_INTERPRET") == "1", "set TRITON_INTERPRET=1"
 
@@ -165,6 +165,27 @@ def test_changes_of_each_unit_stand_at_its_first_entry(
     assert actual.largest.max() == actual.change[first].abs().max()
 
 
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize("rule", [KrotovHopfield(), Hebb(), Instar()], ids=str)
+def test_changes_of_runners_up_are_those_of_loops(kernels, dtype, rule, k, small_blocks):
+    """17 images have 85 entries, three blocks of them."""
+    images, weights = random(17, 53, dtype=dtype), random(9, 53, dtype=dtype, seed=1)
+    drive, competition = images @ weights.T, RunnersUp(k=k, delta=0.4)
+    learners = kernels[0].learners(competition, drive)
+    expected = torch.zeros(9, 53, dtype=torch.float64)
+    for v, currents in zip(images, drive, strict=True):
+        order = currents.argsort(descending=True)
+        for place, u in enumerate(order[: k + 1]):
+            c = {KrotovHopfield: currents[u], Hebb: 0, Instar: 1}[type(rule)]
+            expected[u] += (1 if place == 0 else -0.4) * (v - c * weights[u]).double()
+    changes = kernels[0].changes(with_decay(rule, learners), images, weights)
+    first = first_places(changes.rows)
+    assert_close(changes.change[first], expected[changes.rows[first]].to(dtype))
+    after, halves = weights.clone(), (weights * weights.abs()).clone()
+    kernels[0].apply(changes, after, halves, p=3.0, lr=0.02, normalize="max")
+    assert_close(after, (weights + 0.02 * expected / expected.abs().max()).to(dtype))
+
+
 def test_one_unit_may_win_every_image(kernels, dtype):
     images, weights = random(40, 53, dtype=dtype), random(2, 53, dtype=dtype)
     learners = Learners(
@@ -244,7 +265,12 @@ def test_where_nothing_changes_nothing_is_divided_by_zero(kernels, dtype):
 
 @pytest.mark.parametrize(
     ("rule", "p"),
-    [(Ranking(k=3), 2.0), (Equilibrium(w_inh=0.9), 2.5), (Soft(), 3.0)],
+    [
+        (Ranking(k=3), 2.0),
+        (RunnersUp(k=4), 3.0),
+        (Equilibrium(w_inh=0.9), 2.5),
+        (Soft(), 3.0),
+    ],
     ids=str,
 )
 def test_a_layer_learns_the_same(kernels, dtype, rule, p):

@@ -87,6 +87,7 @@ def test_export_writes_images_as_the_layer_sees_them(run, tmp_path):
     [
         (["--competition", "equilibrium", "--w-inh", "0.5"], "Equilibrium"),
         (["--competition", "soft", "--temperature", "2", "--anti"], "Soft"),
+        (["--competition", "runners-up", "--k", "3"], "RunnersUp"),
         (["--p", "3", "--k", "7", "--normalize", "none", "--lr", "0.001"], "Ranking"),
         (["--head-loss", "cross-entropy", "--head-scaling", "unit", "--unit-norm", "True"],
          "Ranking"),

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from fastpath.competition import (
     Equilibrium,
     Ranking,
+    RunnersUp,
     Soft,
     equilibrium,
     ranking,
+    runners_up,
     settle,
     soft,
 )
@@ -49,6 +51,40 @@ def test_ranking_gives_one_winner_and_one_loser_even_with_ties(units, seed, delt
     assert (drive[g == 1] == drive.amax(dim=1)).all()
 
 
+@pytest.mark.parametrize("k", [1, 2, 6, 11])
+def test_runners_up_punishes_each_of_the_next_k_units(k):
+    drive = random_drive()
+    g = runners_up(drive, k=k, delta=0.4)
+    for currents, activation in zip(drive.tolist(), g.tolist(), strict=True):
+        for current, learns in zip(currents, activation, strict=True):
+            num_larger = sum(other > current for other in currents)
+            expected = 1.0 if num_larger == 0 else (-0.4 if num_larger <= k else 0.0)
+            assert learns == expected
+
+
+def test_runners_up_and_ranking_agree_on_one_runner_up_alone():
+    drive = random_drive()
+    assert torch.equal(runners_up(drive, k=1, delta=0.4), ranking(drive, k=2, delta=0.4))
+    assert not torch.equal(
+        runners_up(drive, k=2, delta=0.4), ranking(drive, k=3, delta=0.4)
+    )
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(st.integers(2, 30), st.integers(0, 1000), st.floats(0, 2))
+def test_runners_up_gives_one_winner_and_k_losers_even_with_ties(units, seed, delta):
+    generator = torch.Generator().manual_seed(seed)
+    drive = torch.randint(-2, 3, (8, units), generator=generator).double()
+    k = 1 + seed % (units - 1)
+    for currents, g in zip(drive, runners_up(drive, k=k, delta=delta), strict=True):
+        descending = currents.sort(descending=True).values
+        assert currents[g == 1].tolist() == [descending[0]]
+        assert (g == 0).sum() == (units - 1 if delta == 0 else units - 1 - k)
+        if delta:
+            losers = currents[g == -delta].sort(descending=True).values
+            assert torch.equal(losers, descending[1 : k + 1])
+
+
 def test_equilibrium_applies_the_thresholds_of_eq_9_by_hand():
     # w = 0.5, I = (4, 3, 1, -1). Two active: S = 7 / 1.5, so h = 10/3 and 4/3;
     # a third would need 1 * 2 > 0.5 * 8. The others are negative.
@@ -72,6 +108,7 @@ def test_activations_keep_the_dtype_and_the_exact_delta(dtype):
     delta = torch.tensor(-0.4, dtype=dtype)
     for g in (
         ranking(drive, k=3, delta=0.4),
+        runners_up(drive, k=3, delta=0.4),
         equilibrium(drive, w_inh=0.3, h_star=1.5, delta=0.4),
     ):
         assert g.dtype == dtype
@@ -123,6 +160,7 @@ def test_settings_act_as_the_functions_they_are_named_after():
     drive = random_drive()
     pairs = [
         (Ranking(k=3, delta=0.2), ranking(drive, k=3, delta=0.2)),
+        (RunnersUp(k=3, delta=0.2), runners_up(drive, k=3, delta=0.2)),
         (
             Equilibrium(w_inh=0.8, h_star=1.2, delta=0.1),
             equilibrium(drive, w_inh=0.8, h_star=1.2, delta=0.1),
@@ -139,6 +177,17 @@ def test_settings_act_as_the_functions_they_are_named_after():
         (lambda: Ranking(k=1), "k is 1.*2 \\(the runner-up\\) or more"),
         (lambda: Ranking(delta=-0.1), "delta is -0.1.*0 or more"),
         (lambda: Ranking(delta=math.nan), "delta is nan"),
+        (lambda: RunnersUp(k=0), "k is 0: the number of units that get -delta must be 1"),
+        (lambda: RunnersUp(delta=-0.1), "delta is -0.1.*0 or more"),
+        (lambda: RunnersUp().check(1), "units is 1: runners-up need at least 2"),
+        (
+            lambda: runners_up(random_drive(units=4), k=5, delta=0.4),
+            r"k is 5, but only 4 units compete: .* are 6 \(lower k to 3 or add units\)",
+        ),
+        (
+            lambda: RunnersUp(k=4)(random_drive(units=4)),
+            "k is 4, but only 4 units compete: a winner and 4 units that get -delta are 5",
+        ),
         (lambda: Equilibrium(w_inh=-0.5), "w_inh is -0.5.*0 or more"),
         (lambda: Equilibrium(w_inh=math.inf), "w_inh is inf.*finite"),
         (lambda: Equilibrium(h_star=0.0), "h_star is 0.0.*positive"),

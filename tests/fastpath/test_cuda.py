@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels.triton import TritonKernels
 from fastpath.layers import Dense
@@ -13,7 +13,9 @@ pytestmark = pytest.mark.gpu
 
 
 @pytest.mark.parametrize("p", [2.0, 3.0])
-@pytest.mark.parametrize("rule", [Ranking(k=3), Equilibrium(w_inh=0.8), Soft()], ids=str)
+@pytest.mark.parametrize(
+    "rule", [Ranking(k=3), RunnersUp(), Equilibrium(w_inh=0.8), Soft()], ids=str
+)
 def test_learning_agrees_with_the_cpu(rule, p):
     generator = torch.Generator().manual_seed(0)
     start = Dense.random(40, 30, p=p, generator=generator, dtype=torch.float64).weights
@@ -77,7 +79,9 @@ def test_the_fused_equilibrium_is_the_sorted_one(w_inh):
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("kernels", ["triton", "pytorch"])
 @pytest.mark.parametrize(
-    "rule", [Ranking(k=7), Equilibrium(w_inh=0.8), Soft(), Soft(anti=True)], ids=str
+    "rule",
+    [Ranking(k=7), RunnersUp(), Equilibrium(w_inh=0.8), Soft(), Soft(anti=True)],
+    ids=str,
 )
 def test_learning_never_waits_for_the_device(rule, kernels):
     weights = torch.randn(40, 30, generator=torch.Generator().manual_seed(0)).cuda()

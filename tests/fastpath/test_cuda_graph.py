@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
 from fastpath.training.cuda_graph import CapturedEpoch
@@ -34,7 +34,9 @@ def start(p, kernels=None):
 @pytest.mark.gpu
 @pytest.mark.parametrize("kernels", ["triton", "pytorch"])
 @pytest.mark.parametrize("p", [2.0, 3.0])
-@pytest.mark.parametrize("rule", [Ranking(k=3), Equilibrium(w_inh=0.8), Soft()], ids=str)
+@pytest.mark.parametrize(
+    "rule", [Ranking(k=3), RunnersUp(k=4), Equilibrium(w_inh=0.8), Soft()], ids=str
+)
 def test_a_replay_equals_the_eager_epoch_bit_for_bit(rule, p, kernels):
     eager, epoch = start(p, kernels)
     replayed, captured = start(p, kernels)

@@ -3,6 +3,7 @@
 import itertools
 import json
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -13,8 +14,8 @@ from sklearn.cluster import MiniBatchKMeans
 from fastpath import baselines, experiment
 from fastpath.cli import main
 from fastpath.commands.flags import GIVEN, Train
-from fastpath.commands.train import HEAD_FLAGS
-from fastpath.competition import KINDS, Ranking, ranking
+from fastpath.commands.train import HEAD_FLAGS, configured
+from fastpath.competition import KINDS, Ranking, RunnersUp, ranking
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for
 from fastpath.data.preprocess import Preprocess
@@ -85,6 +86,14 @@ def test_settings_of_another_competition_are_refused_by_default_too(
         (["--epochs", "0", "--batch-size", "100"], "--batch-size 100 has no effect"),
         (["--epochs", "0", "--kernels", "pytorch"], "--kernels pytorch has no effect"),
         (["--k", "2", "--delta", "0"], "--k 2 has no effect with --delta 0"),
+        (
+            ["--competition", "runners-up", "--k", "2", "--delta", "0"],
+            "--k 2 has no effect with --delta 0",
+        ),
+        (
+            ["--competition", "runners-up", "--k", "15"],
+            "k is 15, but only 15 units compete",
+        ),
         (["--head-smoothing", "0.1"], "no effect with --head-loss tanh, the default here"),
         (["--head-loss", "tanh", "--head-smoothing", "0"], "with --head-loss tanh: leave"),
         (
@@ -136,6 +145,15 @@ def test_one_rule_for_all_seeds(tmp_path, capsys, command, seed):
     }[command]
     line = refused(capsys, command, *flags, "--seed", seed)
     assert f"seed is {seed}: 0 to 2^63 - 1 is needed" in line
+
+
+def test_runners_up_take_the_delta_of_a_data_set_but_not_its_k():
+    command = Train(data="mnist", out=Path("run"), competition="runners-up")
+    of_mnist = defaults_for("mnist").competition
+    assert of_mnist.k == 7
+    assert configured(command, "mnist").competition == RunnersUp(delta=of_mnist.delta)
+    chosen = configured(replace(command, k=5, delta=0.1), "mnist").competition
+    assert chosen == RunnersUp(k=5, delta=0.1)
 
 
 @pytest.mark.parametrize(

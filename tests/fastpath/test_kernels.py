@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpath import kernels
-from fastpath.competition import Equilibrium, Ranking, Soft, equilibrium
+from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft, equilibrium
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.kernels import Learners, cpp, pytorch
 from fastpath.layers import Dense
@@ -122,13 +122,51 @@ def test_a_ranking_with_ties_takes_the_first_of_equal_units(units, seed):
     np.testing.assert_array_equal(found.unit.view(6, 2), order[:, [0, k - 1]])
 
 
-def test_no_unit_is_punished_where_delta_is_zero():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("units", [2, 7, 64, 65, 66, 200, 1000])
+@pytest.mark.parametrize("name", ALL)
+def test_learners_of_runners_up(name, units, dtype):
+    """As PyTorch lists them, bit for bit; lists of 64 and more are found otherwise."""
+    drive = normal(20, units, dtype=dtype)
+    for k in sorted({1, 2, 6, 63, 64, 65, units - 1} & set(range(1, units))):
+        rule = RunnersUp(k=k, delta=0.3)
+        found = make(name, dtype).learners(rule, drive)
+        ranked = drive.sort(dim=1, descending=True, stable=True)
+        g = torch.tensor([1.0] + k * [-0.3], dtype=dtype)
+        for part, expected in zip(
+            found,
+            (
+                torch.arange(20).repeat_interleave(k + 1),
+                ranked.indices[:, : k + 1].flatten(),
+                g.repeat(20),
+                ranked.values[:, : k + 1].flatten(),
+            ),
+            strict=True,
+        ):
+            assert torch.equal(part, expected)
+        assert torch.equal(dense(found, drive), rule(drive))
+
+
+@needs_compiler
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(st.integers(2, 150), st.integers(0, 10_000))
+def test_runners_up_with_ties_are_the_first_of_equal_units(units, seed):
+    generator = torch.Generator().manual_seed(seed)
+    drive = torch.randint(-2, 3, (6, units), generator=generator).double()
+    k = 1 + seed % (units - 1)
+    found = make("cpp").learners(RunnersUp(k=k, delta=0.5), drive)
+    order = np.argsort(-drive.numpy(), axis=1, kind="stable")
+    np.testing.assert_array_equal(found.unit.view(6, k + 1), order[:, : k + 1])
+
+
+@pytest.mark.parametrize("kind", [Ranking, RunnersUp])
+def test_no_unit_is_punished_where_delta_is_zero(kind):
     drive = normal(5, 9)
     for name in ("pytorch", "pytorch, as on CUDA", "cpp"):
         if name == "cpp" and cpp.why_not(CPU, torch.float64):
             continue
-        g = dense(make(name).learners(Ranking(delta=0.0), drive), drive)
-        assert torch.equal(g, Ranking(delta=0.0)(drive))
+        g = dense(make(name).learners(kind(delta=0.0), drive), drive)
+        assert torch.equal(g, kind(delta=0.0)(drive))
 
 
 DRIVES = {
@@ -177,12 +215,13 @@ def test_learners_of_a_competition_of_the_users_own(name):
 @pytest.mark.parametrize("normalize", ["max", None])
 @pytest.mark.parametrize("p", [2.0, 2.5, 3.0, 3.7, 4.0])
 @pytest.mark.parametrize("pixels", [1, 64, 131])
+@pytest.mark.parametrize("rule", [Ranking(k=3, delta=0.4), RunnersUp(k=4)], ids=str)
 @pytest.mark.parametrize("name", ALL)
-def test_changes_are_those_of_the_dense_rule(name, pixels, p, normalize):
+def test_changes_are_those_of_the_dense_rule(name, rule, pixels, p, normalize):
     """Units that win several images, and win one and lose another, among them."""
     weights, images = normal(9, pixels), normal(30, pixels, seed=1)
     drive = images @ signed_power(weights, p=p).T
-    rule, step = Ranking(k=3, delta=0.4), make(name)
+    step = make(name)
     found = step.learners(rule, drive)
     spread = Learners(*torch.stack([part.double() for part in found], dim=1).unbind(1))
     spread = spread._replace(image=spread.image.long(), unit=spread.unit.long())
@@ -207,7 +246,10 @@ def test_changes_are_those_of_the_dense_rule(name, pixels, p, normalize):
 
 
 @needs_compiler
-@pytest.mark.parametrize("rule", [Ranking(k=2), Ranking(k=99), Equilibrium(w_inh=0.5)])
+@pytest.mark.parametrize(
+    "rule",
+    [Ranking(k=2), Ranking(k=99), Equilibrium(w_inh=0.5), RunnersUp(), RunnersUp(k=99)],
+)
 def test_drives_that_are_not_numbers_do_no_harm(rule):
     """Training that diverges is reported at the end of its epoch: it must get there."""
     drive = normal(4, 100)
@@ -228,7 +270,9 @@ def test_layers_of_other_numbers_learn_with_plain_kernels():
 
 @pytest.mark.parametrize("p", [2.0, 3.0])
 @pytest.mark.parametrize(
-    "rule", [Ranking(k=3), Equilibrium(w_inh=0.6, h_star=4.0), Soft(anti=True)], ids=str
+    "rule",
+    [Ranking(k=3), RunnersUp(), Equilibrium(w_inh=0.6, h_star=4.0), Soft(anti=True)],
+    ids=str,
 )
 def test_plain_and_compiled_kernels_train_alike(rule, p):
     layers = {}

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
 from fastpath.layers import Dense
 from fastpath.plasticity import annealed, delta_w, signed_power, step_size
+
+RULES = (
+    Ranking(),
+    RunnersUp(k=3),
+    Equilibrium(w_inh=0.5, h_star=2.0),
+    Soft(anti=True),
+)
 
 
 def by_hand(weights, images, *, p, k, delta, lr, normalize):
@@ -61,7 +68,7 @@ def test_many_mini_batches_equal_the_dense_rule(p):
 def test_every_competition_drives_the_same_rule():
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(5, 20, generator=generator, dtype=torch.float64)
-    for rule in (Ranking(), Equilibrium(w_inh=0.5, h_star=2.0), Soft(anti=True)):
+    for rule in RULES:
         layer = Dense.random(10, 20, generator=generator, dtype=torch.float64)
         before, drive = layer.weights.clone(), layer.drive(images)
         change = delta_w(rule(drive), drive, images, before)

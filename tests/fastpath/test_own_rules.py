@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fastpath import kernels
-from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.kernels import cpp
 from fastpath.kernels.pytorch import PyTorchKernels
@@ -30,6 +30,11 @@ def least_learns(drive):
 
 
 class MyRanking(Ranking):
+    def __call__(self, drive):
+        return least_learns(drive)
+
+
+class MyRunnersUp(RunnersUp):
     def __call__(self, drive):
         return least_learns(drive)
 
@@ -64,7 +69,7 @@ class Inverted(Preprocess):
         return 1 - x.flip(1).flatten(1).to(mean.dtype) / 255
 
 
-OWN = [MyRanking(), MyEquilibrium(), MySoft(), InPlace(), least_learns]
+OWN = [MyRanking(), MyRunnersUp(), MyEquilibrium(), MySoft(), InPlace(), least_learns]
 
 
 def layer_with(name, weights, p=2.0):

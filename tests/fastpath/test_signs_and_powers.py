@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.kernels import cpp
 from fastpath.kernels.pytorch import PyTorchKernels
@@ -44,6 +44,12 @@ def ranked(drive):
     return g
 
 
+def several_unlearn(drive):
+    order, g = np.argsort(-drive), np.zeros_like(drive)
+    g[order[0]], g[order[1:4]] = 1, -0.1
+    return g
+
+
 def thresholded(drive):
     h = settled(drive, 0.6)
     return np.where(h >= 0.5, 1.0, np.where(h >= 0, -0.3, 0.0))
@@ -62,6 +68,7 @@ def own(drive):
 
 RULES = {
     "ranking": (Ranking(k=3, delta=0.4), ranked),
+    "runners-up": (RunnersUp(k=3, delta=0.1), several_unlearn),
     "equilibrium": (Equilibrium(w_inh=0.6, h_star=0.5, delta=0.3), thresholded),
     "soft": (Soft(temperature=0.7, anti=True), shared),
     "own": (second_best, own),

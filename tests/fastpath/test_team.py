@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
 from fastpath.kernels import Learners
 from fastpath.layers import Dense
 from fastpath.training import distributed
@@ -95,7 +95,12 @@ def test_learners_of_shares_are_those_of_the_whole_mini_batch(meeting, per_image
 @pytest.mark.parametrize("p", [2.0, 3.0])
 @pytest.mark.parametrize(
     "rule",
-    [Ranking(k=3), Equilibrium(w_inh=0.05, h_star=0.5), Soft(anti=True)],
+    [
+        Ranking(k=3),
+        RunnersUp(k=4, delta=0.1),
+        Equilibrium(w_inh=0.05, h_star=0.5),
+        Soft(anti=True),
+    ],
     ids=lambda rule: type(rule).__name__,
 )
 def test_a_team_learns_as_one_does(meeting, rule, p):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
 from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
@@ -15,6 +15,7 @@ from fastpath.training.loop import Training, train
 
 RULES = {
     "ranking": Ranking(k=3),
+    "runners-up": RunnersUp(k=4, delta=0.1),
     "few active": Equilibrium(w_inh=0.9, h_star=1.0),
     "many active": Equilibrium(w_inh=0.05, h_star=1.0),
     "soft": Soft(anti=True),

@@ -144,7 +144,7 @@ def test_steps_that_are_none_are_refused():
     for rule, message in (
         (Ranking, r"competition is the class Ranking: an instance is needed, Ranking\("),
         (Soft, "the class Soft"),
-        ("ranking", r"competition is 'ranking': Ranking\(\), Equilibrium\(\), Soft\(\)"),
+        ("ranking", r"competition is 'ranking': Ranking\(\), RunnersUp\(\), Equil"),
         (None, "competition is None"),
         (3, "competition is int 3"),
         (lambda drive: drive.sum(dim=1, keepdim=True), "returned g of shape"),
@@ -161,6 +161,7 @@ def test_drives_of_whole_numbers_are_refused():
     drive = torch.tensor([[3, 2, 1]])
     for call in (
         lambda: competition.ranking(drive, k=2, delta=0.4),
+        lambda: competition.runners_up(drive, k=2, delta=0.4),
         lambda: competition.settle(drive, w_inh=0.4),
         lambda: competition.soft(drive, temperature=1.0, anti=True),
         lambda: Equilibrium()(drive),

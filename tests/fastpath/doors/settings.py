@@ -10,7 +10,7 @@ import torch
 
 from fastpath import baselines, competition, experiment
 from fastpath.baselines import Backprop, KMeans
-from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
 from fastpath.compute import Compute
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.layers import Dense
@@ -40,6 +40,7 @@ def test_quantities_are_refused_where_their_unit_would_be_dropped():
 
 COUNTS = [
     (Ranking, "k"),
+    (RunnersUp, "k"),
     (Training, "epochs"),
     (Training, "batch_size"),
     (Readout, "epochs"),
@@ -51,6 +52,7 @@ COUNTS = [
 ]
 NUMBERS = [
     (Ranking, "delta"),
+    (RunnersUp, "delta"),
     (Equilibrium, "w_inh"),
     (Equilibrium, "h_star"),
     (Equilibrium, "delta"),
