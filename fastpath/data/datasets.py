@@ -5,6 +5,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def load(name: str | Path, root: Path | str | None = None, download: bool = True
         Otherwise the labels that occur are the classes, numbered from 0 and named by their
         labels.
     root
-        Folder of torchvision's data sets, and of downloads. See `default_root`.
+        Folder of torchvision's data sets, and of downloads. See `default_root`. If it holds
+        `NAME.npz`, such as cifar100.npz, that file is the data set of this name.
     download
         Download a torchvision data set that is missing.
 
@@ -146,6 +148,9 @@ def _digits(_root: Path, _download: bool) -> Images:
 
 
 def _torchvision(name: str, root: Path, download: bool) -> Images:
+    packed = root / f"{name}.npz"
+    if packed.exists():
+        return replace(_npz(packed), name=name, origin=name)
     from torchvision import datasets  # a slow import, only for these data sets
 
     from fastpath.data.download import fetched

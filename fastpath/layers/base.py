@@ -79,9 +79,11 @@ class Layer(Encoder, Protocol):
 class Deep(Layer, Protocol):
     """A layer that consists of several: `train` also tells it where it stands."""
 
-    @property
-    def num_phases(self) -> int:
-        """How often `train` goes through all epochs: once for each layer if greedy."""
+    def phases(self, epochs: int) -> list[int]:
+        """Return the number of epochs of each phase, given that of the run.
+
+        There is a phase for each layer if one learns after another, otherwise one for all.
+        """
         ...
 
     def begin_phase(

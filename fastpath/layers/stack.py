@@ -119,10 +119,12 @@ class Stack:
             for each in stages
         )
 
-    @property
-    def num_phases(self) -> int:
-        """How often `train` goes through its epochs: once for each layer if greedy."""
-        return len(self.learners) if self.settings.greedy else 1
+    def phases(self, epochs: int) -> list[int]:
+        """Return the number of epochs of each phase: of each layer in turn if greedy."""
+        if not self.settings.greedy:
+            return [epochs]
+        own = (self.settings.stages[i].epochs for i in self.learners)
+        return [epochs if n is None or not epochs else n for n in own]
 
     @isolated(grad=False)
     def begin_phase(

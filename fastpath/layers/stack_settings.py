@@ -32,7 +32,13 @@ class StackSettings:
                     "fitted once: set greedy=True, so that the layers below have learned "
                     "before"
                 )
-            learned |= isinstance(stage, LearningStage)
+            if isinstance(stage, LearningStage):
+                learned = True
+                if stage.epochs is not None and not self.greedy:
+                    raise ValueError(
+                        f"{type(stage).__name__} has epochs of its own, but all layers "
+                        "learn at once: set greedy=True, or leave them out"
+                    )
 
     @property
     def num_units(self) -> int:

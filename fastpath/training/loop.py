@@ -129,8 +129,9 @@ def train(
     for callback in callbacks * is_main:
         callback.on_train_begin(state)
     checkpointer.begin()
-    phases = layer.num_phases if isinstance(layer, Deep) else 1
-    num_epochs = phases * training.epochs
+    epochs = training.epochs
+    schedule = _schedule(layer.phases(epochs) if isinstance(layer, Deep) else [epochs])
+    num_epochs = len(schedule)
     per_image = getattr(layer, "flop", 2 * layer.weights.numel())
     flop = training.batch_size * per_image / (team.size if team else 1)
     with (
@@ -147,11 +148,11 @@ def train(
         run_epoch = _epoch(layer, x, competition, training, preprocess, team, advance)
         first = state.epoch
         for epoch in range(first, num_epochs):
-            phase, of_phase = divmod(epoch, training.epochs)
+            phase, of_phase, length = schedule[epoch]
             if of_phase == 0 or epoch == first:
                 begin(phase, resumed=of_phase > 0)
             log.begin_epoch()
-            lr = annealed(training.lr, epoch=of_phase, num_epochs=training.epochs)
+            lr = annealed(training.lr, epoch=of_phase, num_epochs=length)
             run_epoch(phase, torch.randperm(len(x), generator=generator), lr)
             log.add(lr)
             state.epoch = epoch + 1
@@ -160,10 +161,15 @@ def train(
             checkpointer.end_epoch(state.epoch, last=state.epoch == num_epochs)
             for callback in callbacks * is_main:
                 callback.on_epoch_end(state)
-    if not num_epochs:
-        for phase in (*range(phases), None):
+    if not num_epochs and isinstance(layer, Deep):
+        for phase in (*range(len(layer.phases(0))), None):
             _phase(layer, x, preprocess, phase)
     return as_dataset(log.entries)
+
+
+def _schedule(phases: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Return phase, epoch of the phase and their number for each epoch of a training."""
+    return [(i, epoch, n) for i, n in enumerate(phases) for epoch in range(n)]
 
 
 def _phase(

@@ -33,6 +33,8 @@ class LearningStage:
     """The learning rule."""
     lr_scale: float = 1.0
     """Step size of this stage, in units of that of the run."""
+    epochs: int | None = None
+    """Epochs of this stage, where one layer learns after another [those of the run]."""
     rate_power: float = 0.0
     """The step size of unit u is ε |‖W_u‖ − 1|^rate_power (SoftHebb: 1/2)."""
     initial_norm: float | None = None
@@ -60,6 +62,8 @@ class LearningStage:
         checks.instance("plasticity", self.plasticity, Plasticity)
         if self.competition is not None:
             checks.competition(self.competition)
+        if self.epochs is not None:
+            checks.fields(self, epochs=checks.count)
         if self.initial_norm is not None:
             checks.fields(self, initial_norm=checks.positive)
 
