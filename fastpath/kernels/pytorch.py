@@ -11,8 +11,7 @@ from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
 from fastpath.plasticity import Normalize, delta_w, signed_power, step_size
 
-
-# With fixed sizes, `changes` compares all learners with each other. Of more rows than these,
+# With fixed sizes, `changes` compares all learners with each other. Of more rows than this,
 # such as the patches of a convolution, a product with all of g costs less.
 MOST_ROWS = 4096
 

@@ -46,6 +46,13 @@ class StackSettings:
         stages = (each for each in self.stages if isinstance(each, LearningStage))
         return next(stages).num_units
 
+    def num_epochs(self, epochs: int) -> int:
+        """Return the number of epochs of a training, given that of a run."""
+        if not self.greedy or not epochs:
+            return epochs
+        learning = (each for each in self.stages if isinstance(each, LearningStage))
+        return sum(epochs if each.epochs is None else each.epochs for each in learning)
+
     def input_shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Return the shape of an image below each stage, and after the last one.
 

@@ -13,6 +13,7 @@ from fastpath.ambient import isolated
 from fastpath.compute import Compute, check_memory
 from fastpath.data.datasets import Images
 from fastpath.experiment import Trained
+from fastpath.layers import StackSettings
 from fastpath.runs import storage
 from fastpath.runs.config import RunConfig
 from fastpath.runs.folder import LOCAL, head_tensors, of_layer, write
@@ -55,7 +56,10 @@ def execute(
         images, validation=config.validation, generator=generator, device=device
     )
     split.check_classes(len(images.classes))
-    snapshots = Snapshots(snapshot_epochs(config.snapshots, config.training.epochs))
+    num_epochs = config.training.epochs
+    if isinstance(config.layer, StackSettings):
+        num_epochs = config.layer.num_epochs(num_epochs)
+    snapshots = Snapshots(snapshot_epochs(config.snapshots, num_epochs))
     with closing(TensorBoard(checkpoints.folder, images.shape, snapshots)) as board:
         layer, preprocess, history = experiment.learn_features(
             split,
