@@ -5,6 +5,7 @@ A row of inputs is an image for a dense layer, and a patch of one for a convolut
 Drive (K&H 2019, eq. 2): I_u = Σ_i sign(W_ui) |W_ui|^(p−1) v_i, p ≥ 2.
 """
 
+import copy
 from functools import cached_property
 from typing import Any
 
@@ -110,17 +111,16 @@ class Bank:
         return {k: v for k, v in vars(self).items() if k != "kernels"} | {"_buffers": {}}
 
     def like(self, weights: Float[Tensor, "unit input"]) -> "Bank":
-        """Return a bank with these weights and the settings of this one."""
-        constraint = self.constraint
-        return Bank(
-            weights,
-            p=self.p,
-            constraint=None if constraint is None else constraint.to(weights.device),
-            plasticity=self.plasticity,
-            rate_power=self.rate_power,
-            orthogonal=self.orthogonal,
-            kernels=self._kernels_name,
-        )
+        """Return a bank with the settings of this one that holds these very weights.
+
+        They may be of any device and number format, also of one that cannot learn.
+        """
+        bank = copy.copy(self)
+        if bank.constraint is not None:
+            bank.constraint = bank.constraint.to(weights.device)
+        bank.weights = weights
+        bank._signed_power = signed_power(weights, p=self.p)
+        return bank
 
     def renew(self) -> None:
         """Compute sign(W)|W|^(p−1) again, after the weights were written from outside."""
