@@ -48,11 +48,6 @@ class Stack:
         self.input_shape = tuple(input_shape)
         self.settings = settings
         self._phase = 0
-        self._buffers: dict[str, Tensor] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy or a pickle needs: no memory for steps."""
-        return vars(self) | {"_buffers": {}}
 
     @cached_property
     def learners(self) -> list[int]:
@@ -133,8 +128,9 @@ class Stack:
             below = self.learners[phase - 1] if phase else -1
             self._fit(range(below + 1, self.learners[phase]), x, preprocess)
         else:
-            fitted = (i for i in range(self.learners[0]) if not self._by_batch(i))
-            self._fit(fitted, x, preprocess)
+            # Those by batch can wait for the end, unless one that cannot stands on them.
+            once = [i for i in range(self.learners[0]) if self._by_batch(i) is False]
+            self._fit(range(once[-1] + 1 if once else 0), x, preprocess)
 
     @isolated(grad=False)
     def end(self, x: Num[Tensor, "image *shape"], preprocess: FittedPreprocess) -> None:
@@ -146,9 +142,10 @@ class Stack:
             indices = [i for i in range(len(self.parts)) if i > first or self._by_batch(i)]
         self._fit(indices, x, preprocess)
 
-    def _by_batch(self, i: int) -> bool:
+    def _by_batch(self, i: int) -> bool | None:
+        """Return whether a part is fitted by batch; None if it is not fitted at all."""
         part = self.parts[i]
-        return isinstance(part, FittedPart) and part.by_batch
+        return part.by_batch if isinstance(part, FittedPart) else None
 
     def _fit(
         self,
