@@ -19,7 +19,13 @@ from fastpath.ambient import isolated
 from fastpath.competition import Competition
 from fastpath.data.preprocess import FittedPreprocess
 from fastpath.layers.inputs import prepared
-from fastpath.layers.stages import FittedPart, LearningPart, LearningStage, Part
+from fastpath.layers.stages import (
+    FittedPart,
+    LearningPart,
+    LearningStage,
+    Part,
+    canonical,
+)
 from fastpath.plasticity import Normalize, check_normalize
 from fastpath.training.distributed import Team
 
@@ -203,7 +209,7 @@ class Stack:
         """
         x, index = checks.images("x", x), checks.tensor("index", index)
         num_pixels = math.prod(self.input_shape)
-        if x[0].numel() != num_pixels:
+        if canonical(x.shape[1:]) not in (self.input_shape, (num_pixels,)):
             raise ValueError(
                 f"the images are {tuple(x.shape[1:])}, but this stack sees images of "
                 f"{self.input_shape}: make them alike"

@@ -10,7 +10,7 @@ from torch import Tensor
 from fastpath import checks
 from fastpath.kernels import Name
 from fastpath.layers.stack import Stack
-from fastpath.layers.stages import LearningPart, LearningStage, Stage
+from fastpath.layers.stages import LearningPart, LearningStage, Stage, canonical
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class StackSettings:
         ValueError
             If a stage cannot see the outputs of the one below it; the message says which.
         """
-        shapes = [tuple(input_shape)]
+        shapes = [canonical(input_shape)]
         for i, stage in enumerate(self.stages, start=1):
             try:
                 shapes.append(stage.output_shape(shapes[-1]))
@@ -76,7 +76,7 @@ class StackSettings:
             stage.start(shape, generator=generator, kernels=kernels).to(device)
             for stage, shape in zip(self.stages, shapes, strict=False)
         ]
-        return Stack(parts, tuple(input_shape), self)
+        return Stack(parts, shapes[0], self)
 
     def load(self, tensors: dict[str, Tensor], *, input_shape: tuple[int, ...]) -> Stack:
         """Return the stack with the tensors of a finished run."""

@@ -96,6 +96,15 @@ class WithoutState:
         return 2 * math.prod(self.output_shape(input_shape))
 
 
+def canonical(shape: Shape) -> Shape:
+    """Return (height, width, channel) of images of any shape, or (pixel,) of flat ones.
+
+    Images of one channel may lack that dim. The files of a run call (pixel,) (pixel, 1, 1).
+    """
+    shape = (*shape, 1) if len(shape) == 2 else tuple(shape)
+    return shape[:1] if shape[1:] == (1, 1) else shape
+
+
 def spatial(name: str, input_shape: Shape) -> tuple[int, int, int]:
     """Return height, width and channels.
 
