@@ -279,17 +279,22 @@ class Stack:
     def to_module(self, *, power: float) -> nn.Module:
         """Return `features` as an `nn.Module`."""
         parts = [copy.deepcopy(part) for part in self.parts]
-        return StackFeatures(parts, self.input_shape, power)
+        return StackFeatures(parts, self.input_shape, power, block=self.block)
 
 
 class StackFeatures(nn.Module):
-    """Input rates to the features of a stack."""
+    """Input rates to the features of a stack, at best of `block` images at a time."""
 
     def __init__(
-        self, parts: list[Part], input_shape: tuple[int, ...], power: float
+        self,
+        parts: list[Part],
+        input_shape: tuple[int, ...],
+        power: float,
+        *,
+        block: int,
     ) -> None:
         super().__init__()
-        self.input_shape, self.power = input_shape, power
+        self.input_shape, self.power, self.block = input_shape, power, block
         self.parts = nn.Sequential(*parts)
 
     def forward(self, v: Float[Tensor, "image pixel"]) -> Float[Tensor, "image feature"]:
