@@ -158,7 +158,9 @@ class Bank:
         inputs of its own; ΔW is summed over the processes.
         """
         drive = self.product(inputs)
-        learners = self.learners(competition, drive)
+        # On CUDA each of the learners has a row of ΔW of its own, most of them empty.
+        many = drive.is_cuda and (team is not None or len(drive) >= self.num_units)
+        learners = None if many else self.learners(competition, drive)
         if learners is None:
             change = self.dense_change(competition, drive, inputs)
             changes = Changes(None, change, 0.0 if team else largest(change))
@@ -201,7 +203,7 @@ class Bank:
     def _summed(self, changes: Changes, team: Team) -> Changes:
         """Return the ΔW of all units, summed over a team."""
         change = changes.change
-        if changes.rows is not None:  # the same row may stand there twice, with all of ΔW
+        if changes.rows is not None:
             change = torch.zeros_like(self.weights).index_copy_(0, changes.rows, change)
         team.add(change)
         return Changes(None, change, largest(change))
