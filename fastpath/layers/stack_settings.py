@@ -84,7 +84,12 @@ class StackSettings:
         device = tensors[next(iter(names))].device
         stack = self.start(input_shape, generator=torch.Generator(), device=device)
         state = stack.state
-        for name in names:
+        for name, shape in names.items():
+            if tensors[name].shape != shape:
+                raise ValueError(
+                    f"'{name}' has shape {tuple(tensors[name].shape)}, but this stack "
+                    f"needs {shape}"
+                )
             state[name].copy_(tensors[name])
         for i in stack.learners:
             part = stack.parts[i]
@@ -115,7 +120,13 @@ class StackSettings:
 def _stages(name: str, value: Any) -> tuple[Stage, ...]:
     if not isinstance(value, tuple | list):
         raise ValueError(f"{name} is {checks.quoted(value)}: a tuple of stages is needed")
-    stages = tuple(checks.instance("stage", each, Stage) for each in value)
+    for i, each in enumerate(value, start=1):
+        if not isinstance(each, Stage) or isinstance(each, type):
+            raise ValueError(
+                f"stage {i} of the stack is {checks.quoted(each)}: an object from "
+                "fastpath.layers.stages is needed, such as MaxPool(size=2)"
+            )
+    stages = tuple(value)
     if not any(isinstance(each, LearningStage) for each in stages):
         raise ValueError(
             "no stage of the stack learns: add a Convolution or a FullyConnected stage"

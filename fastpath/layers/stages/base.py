@@ -116,7 +116,7 @@ def spatial(name: str, input_shape: Shape) -> tuple[int, int, int]:
     if len(input_shape) != 3:
         raise ValueError(
             f"{name} needs images of (height, width, channels), but its inputs have shape "
-            f"{input_shape}: give images with these dims, and put it below FullyConnected"
+            f"{input_shape}: give images with these dims, or put it below FullyConnected"
         )
     height, width, channels = input_shape
     return height, width, channels
@@ -134,8 +134,8 @@ def positions(
     """
     if size > length + 2 * padding:
         raise ValueError(
-            f"the window of {name} is {size} pixels wide, but the {side} of its inputs is "
-            f"{length}" + f" + 2 x {padding} of padding" * bool(padding) + ": take a "
-            "smaller window, more padding, or leave out a pooling stage below"
+            f"the window of {name} has {size} x {size} pixels, but the {side} of its "
+            f"inputs is {length}" + f" + 2 x {padding} of padding" * bool(padding) + ": "
+            "take a smaller window, more padding, or leave out a pooling stage below"
         )
     return (length + 2 * padding - size) // stride + 1

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fastpath import checks
-from fastpath.competition import Competition
+from fastpath.competition import Competition, Rule
 from fastpath.kernels import Name
 from fastpath.layers.bank import EQ_3, Bank
 from fastpath.layers.stages.base import Part, Shape
@@ -54,6 +54,8 @@ class LearningStage:
         checks.instance("plasticity", self.plasticity, Plasticity)
         if self.competition is not None:
             checks.competition(self.competition)
+        if isinstance(self.competition, Rule):
+            self.competition.check(self.num_units)
         if self.initial_norm is not None:
             checks.fields(self, initial_norm=checks.positive)
 
