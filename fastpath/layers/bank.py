@@ -5,6 +5,7 @@ A row of inputs is an image for a dense layer, and a patch of one for a convolut
 Drive (K&H 2019, eq. 2): I_u = Σ_i sign(W_ui) |W_ui|^(p−1) v_i, p ≥ 2.
 """
 
+import copy
 from functools import cached_property
 from typing import Any
 
@@ -112,17 +113,16 @@ class Bank:
         return {k: v for k, v in vars(self).items() if k != "kernels"} | {"_buffers": {}}
 
     def like(self, weights: Float[Tensor, "unit input"]) -> "Bank":
-        """Return a bank with these weights and the settings of this one."""
-        constraint = self.constraint
-        return Bank(
-            weights,
-            p=self.p,
-            constraint=None if constraint is None else constraint.to(weights.device),
-            plasticity=self.plasticity,
-            rate_power=self.rate_power,
-            orthogonal=self.orthogonal,
-            kernels=self._kernels_name,
-        )
+        """Return a bank with the settings of this one that holds these very weights.
+
+        They may be of any device and number format, also of one that cannot learn.
+        """
+        bank = copy.copy(self)
+        if bank.constraint is not None:
+            bank.constraint = bank.constraint.to(weights.device)
+        bank.weights = weights
+        bank._signed_power = signed_power(weights, p=self.p)
+        return bank
 
     def renew(self) -> None:
         """Compute sign(W)|W|^(p−1) again, after the weights were written from outside."""
@@ -160,7 +160,9 @@ class Bank:
         inputs of its own; ΔW is summed over the processes.
         """
         drive = self.product(inputs)
-        learners = self.learners(competition, drive)
+        # On CUDA each of the learners has a row of ΔW of its own, most of them empty.
+        many = drive.is_cuda and (team is not None or len(drive) >= self.num_units)
+        learners = None if many else self.learners(competition, drive)
         if learners is None:
             changes = self.all_changes(competition, drive, inputs)
         else:
@@ -214,7 +216,7 @@ class Bank:
     def summed(self, changes: Changes, team: Team) -> Changes:
         """Return the ΔW of all units, summed over a team."""
         change = changes.change
-        if changes.rows is not None:  # the same row may stand there twice, with all of ΔW
+        if changes.rows is not None:
             change = torch.zeros_like(self.weights).index_copy_(0, changes.rows, change)
         team.add(change)
         return Changes(None, change, largest(change))

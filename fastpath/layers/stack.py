@@ -20,7 +20,7 @@ from fastpath.ambient import isolated
 from fastpath.competition import Competition
 from fastpath.data.preprocess import FittedPreprocess
 from fastpath.layers.inputs import prepared
-from fastpath.layers.stages import LearningPart, LearningStage, Part
+from fastpath.layers.stages import LearningPart, LearningStage, Part, canonical
 from fastpath.plasticity import Normalize, check_normalize
 from fastpath.training.distributed import Team
 
@@ -49,11 +49,6 @@ class Stack:
         self.input_shape = tuple(input_shape)
         self.settings = settings
         self._phase = 0
-        self._buffers: dict[str, Tensor] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy or a pickle needs: no memory for steps."""
-        return vars(self) | {"_buffers": {}}
 
     @cached_property
     def learners(self) -> list[int]:
@@ -143,8 +138,10 @@ class Stack:
             below = self.learners[phase - 1] if phase else -1
             indices = range(below + 1, self.learners[phase] + 1)
         else:
-            first = self.learners[0]
-            indices = [i for i in range(first + 1) if not self.parts[i].by_batch]
+            # Those by batch can wait for the end, unless one that cannot stands on them.
+            stages = self.settings.stages[: self.learners[0] + 1]
+            once = [getattr(stage, "fitted_once", False) for stage in stages]
+            indices = range(max((i + 1 for i, each in enumerate(once) if each), default=0))
         self._fit(indices, x, preprocess)
 
     @isolated(grad=False)
@@ -209,7 +206,7 @@ class Stack:
         """
         x, index = checks.images("x", x), checks.tensor("index", index)
         num_pixels = math.prod(self.input_shape)
-        if x[0].numel() != num_pixels:
+        if canonical(x.shape[1:]) not in (self.input_shape, (num_pixels,)):
             raise ValueError(
                 f"the images are {tuple(x.shape[1:])}, but this stack sees images of "
                 f"{self.input_shape}: make them alike"
@@ -279,17 +276,22 @@ class Stack:
     def to_module(self, *, power: float) -> nn.Module:
         """Return `features` as an `nn.Module`."""
         parts = [copy.deepcopy(part) for part in self.parts]
-        return StackFeatures(parts, self.input_shape, power)
+        return StackFeatures(parts, self.input_shape, power, block=self.block)
 
 
 class StackFeatures(nn.Module):
-    """Input rates to the features of a stack."""
+    """Input rates to the features of a stack, at best of `block` images at a time."""
 
     def __init__(
-        self, parts: list[Part], input_shape: tuple[int, ...], power: float
+        self,
+        parts: list[Part],
+        input_shape: tuple[int, ...],
+        power: float,
+        *,
+        block: int,
     ) -> None:
         super().__init__()
-        self.input_shape, self.power = input_shape, power
+        self.input_shape, self.power, self.block = input_shape, power, block
         self.parts = nn.Sequential(*parts)
 
     def forward(self, v: Float[Tensor, "image pixel"]) -> Float[Tensor, "image feature"]:

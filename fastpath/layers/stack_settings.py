@@ -10,7 +10,7 @@ from torch import Tensor
 from fastpath import checks
 from fastpath.kernels import Name
 from fastpath.layers.stack import Stack
-from fastpath.layers.stages import LearningPart, LearningStage, Stage
+from fastpath.layers.stages import LearningPart, LearningStage, Stage, canonical
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class StackSettings:
         ValueError
             If a stage cannot see the outputs of the one below it; the message says which.
         """
-        shapes = [tuple(input_shape)]
+        shapes = [canonical(input_shape)]
         for i, stage in enumerate(self.stages, start=1):
             try:
                 shapes.append(stage.output_shape(shapes[-1]))
@@ -89,7 +89,7 @@ class StackSettings:
             stage.start(shape, generator=generator, kernels=kernels).to(device)
             for stage, shape in zip(self.stages, shapes, strict=False)
         ]
-        return Stack(parts, tuple(input_shape), self)
+        return Stack(parts, shapes[0], self)
 
     def load(self, tensors: dict[str, Tensor], *, input_shape: tuple[int, ...]) -> Stack:
         """Return the stack with the tensors of a finished run."""
@@ -97,7 +97,12 @@ class StackSettings:
         device = tensors[next(iter(names))].device
         stack = self.start(input_shape, generator=torch.Generator(), device=device)
         state = stack.state
-        for name in names:
+        for name, shape in names.items():
+            if tensors[name].shape != shape:
+                raise ValueError(
+                    f"'{name}' has shape {tuple(tensors[name].shape)}, but this stack "
+                    f"needs {shape}"
+                )
             state[name].copy_(tensors[name])
         for i in stack.learners:
             part = stack.parts[i]
@@ -128,7 +133,13 @@ class StackSettings:
 def _stages(name: str, value: Any) -> tuple[Stage, ...]:
     if not isinstance(value, tuple | list):
         raise ValueError(f"{name} is {checks.quoted(value)}: a tuple of stages is needed")
-    stages = tuple(checks.instance("stage", each, Stage) for each in value)
+    for i, each in enumerate(value, start=1):
+        if not isinstance(each, Stage) or isinstance(each, type):
+            raise ValueError(
+                f"stage {i} of the stack is {checks.quoted(each)}: an object from "
+                "fastpath.layers.stages is needed, such as MaxPool(size=2)"
+            )
+    stages = tuple(value)
     if not any(isinstance(each, LearningStage) for each in stages):
         raise ValueError(
             "no stage of the stack learns: add a Convolution or a FullyConnected stage"

@@ -7,6 +7,7 @@ from fastpath.layers.stages.activation import Rectifier as Rectifier
 from fastpath.layers.stages.activation import Triangle as Triangle
 from fastpath.layers.stages.base import Part as Part
 from fastpath.layers.stages.base import Stage as Stage
+from fastpath.layers.stages.base import canonical as canonical
 from fastpath.layers.stages.batch_norm import BatchNorm as BatchNorm
 from fastpath.layers.stages.convolution import Convolution as Convolution
 from fastpath.layers.stages.fully_connected import FullyConnected as FullyConnected

@@ -92,6 +92,15 @@ class WithoutState:
         return 2 * math.prod(self.output_shape(input_shape))
 
 
+def canonical(shape: Shape) -> Shape:
+    """Return (height, width, channel) of images of any shape, or (pixel,) of flat ones.
+
+    Images of one channel may lack that dim. The files of a run call (pixel,) (pixel, 1, 1).
+    """
+    shape = (*shape, 1) if len(shape) == 2 else tuple(shape)
+    return shape[:1] if shape[1:] == (1, 1) else shape
+
+
 def spatial(name: str, input_shape: Shape) -> tuple[int, int, int]:
     """Return height, width and channels.
 
@@ -103,7 +112,7 @@ def spatial(name: str, input_shape: Shape) -> tuple[int, int, int]:
     if len(input_shape) != 3:
         raise ValueError(
             f"{name} needs images of (height, width, channels), but its inputs have shape "
-            f"{input_shape}: give images with these dims, and put it below FullyConnected"
+            f"{input_shape}: give images with these dims, or put it below FullyConnected"
         )
     height, width, channels = input_shape
     return height, width, channels
@@ -121,8 +130,8 @@ def positions(
     """
     if size > length + 2 * padding:
         raise ValueError(
-            f"the window of {name} is {size} pixels wide, but the {side} of its inputs is "
-            f"{length}" + f" + 2 x {padding} of padding" * bool(padding) + ": take a "
-            "smaller window, more padding, or leave out a pooling stage below"
+            f"the window of {name} has {size} x {size} pixels, but the {side} of its "
+            f"inputs is {length}" + f" + 2 x {padding} of padding" * bool(padding) + ": "
+            "take a smaller window, more padding, or leave out a pooling stage below"
         )
     return (length + 2 * padding - size) // stride + 1

@@ -108,7 +108,7 @@ def _moments(x: Tensor, team: Team | None) -> tuple[Tensor, Tensor, Tensor]:
     rows = x.flatten(0, -2)
     if team is None:
         variance, mean = torch.var_mean(rows, dim=0, correction=0)
-        return mean, variance, variance.new_tensor(len(rows))
+        return mean, variance, variance.new_full((), len(rows))  # without waiting on CUDA
     number = rows.new_full((1,), len(rows))
     total = torch.cat([rows.sum(dim=0), number])
     team.add(total)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fastpath import checks
 from fastpath.ambient import isolated
-from fastpath.competition import Competition
+from fastpath.competition import Competition, Rule
 from fastpath.kernels import Name
 from fastpath.layers.bank import EQ_3, Bank
 from fastpath.layers.stages import starts
@@ -64,6 +64,8 @@ class LearningStage:
             checks.competition(self.competition)
         if self.epochs is not None:
             checks.fields(self, epochs=checks.count)
+        if isinstance(self.competition, Rule):
+            self.competition.check(self.num_units)
         if self.initial_norm is not None:
             checks.fields(self, initial_norm=checks.positive)
 

@@ -1,6 +1,5 @@
 """Pooling: the largest or the mean output of each unit among neighbouring positions."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,7 +53,7 @@ class MaxPool(_Pool):
         self, input_shape: Shape, *, generator: torch.Generator, kernels: Name | None
     ) -> "PoolPart":
         """Return the part."""
-        return PoolPart(self, functional.max_pool2d)
+        return PoolPart(self, largest=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,19 +64,20 @@ class AveragePool(_Pool):
         self, input_shape: Shape, *, generator: torch.Generator, kernels: Name | None
     ) -> "PoolPart":
         """Return the part."""
-        return PoolPart(self, functional.avg_pool2d)
+        return PoolPart(self, largest=False)
 
 
 class PoolPart(Part):
-    """Pooling at work, by a function of PyTorch."""
+    """Pooling at work."""
 
-    def __init__(self, settings: _Pool, pool: Callable[..., Tensor]) -> None:
+    def __init__(self, settings: _Pool, *, largest: bool) -> None:
         super().__init__()
         self._window = settings.size, settings.stride, settings.padding
-        self._pool = pool
+        self._largest = largest
 
     def forward(
         self, x: Float[Tensor, "image height width channel"]
     ) -> Float[Tensor, "image height_out width_out channel"]:
         """Return the pooled outputs."""
-        return self._pool(x.movedim(-1, 1), *self._window).movedim(1, -1)
+        pool = functional.max_pool2d if self._largest else functional.avg_pool2d
+        return pool(x.movedim(-1, 1), *self._window).movedim(1, -1)

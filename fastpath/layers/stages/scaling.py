@@ -129,5 +129,6 @@ class DecorrelatePart(Part):
             deviations = block.flatten(0, -2) - mean
             covariance += (deviations.T @ deviations).double() / number
         values, vectors = torch.linalg.eigh(covariance)
-        values = (values / values.mean()).clamp(min=0) + self.ridge
+        unit = values.mean().clamp(min=1e-30)  # 0: the channels never vary
+        values = (values / unit).clamp(min=0) + self.ridge
         self.mixing.copy_((vectors * values.rsqrt()) @ vectors.T)
