@@ -82,7 +82,7 @@ def _held(x: Streamed) -> Float[Tensor, "image feature"] | Features:
         return Stored(x, place)
     except _Lossy as lossy:
         reason = str(lossy)
-    print(f"fastpath: features are held as {dtype}: {reason}", file=sys.stderr)
+    print(f"fastpath: features are held as {_name(dtype)}: {reason}", file=sys.stderr)
     return Stored(x, _room(size, dtype, device))
 
 
@@ -119,10 +119,9 @@ def _room(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Pl
     disk = shutil.disk_usage(folder)
     if needed <= disk.free - KEPT_FREE * disk.total:
         return Place(None, dtype)
-    name, memory = str(dtype).removeprefix("torch."), free_memory(CPU) or 0
-    kept = KEPT_FREE * disk.total / 1e9
+    memory, kept = free_memory(CPU) or 0, KEPT_FREE * disk.total / 1e9
     raise ValueError(
-        f"{size[1]} features of {size[0]} images need {needed / 1e9:.2f} GB as {name}, but "
+        f"{size[1]} features of {size[0]} images need {needed / 1e9:.2f} GB as {_name(dtype)}, but "
         f"{memory / 1e9:.2f} GB of memory are free ({100 * SHARE:.0f} % can be used) and "
         f"{disk.free / 1e9:.2f} GB of the disk of {folder} ({kept:.2f} GB must stay free): "
         "take fewer units or more pooling, or name a folder with more "
@@ -139,6 +138,10 @@ def _fits(
 
 def _num_bytes(size: tuple[int, int], dtype: torch.dtype) -> int:
     return size[0] * size[1] * dtype.itemsize
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 class _Lossy(Exception):
@@ -196,7 +199,7 @@ def _empty(size: tuple[int, int], place: Place) -> Float[Tensor, "image feature"
     """
     if place.device is not None:
         return torch.empty(size, dtype=place.dtype, device=place.device)
-    dtype = np.dtype(str(place.dtype).removeprefix("torch."))
+    dtype = np.dtype(_name(place.dtype))
     with tempfile.TemporaryFile(prefix="fastpath-") as file:
         if hasattr(os, "posix_fallocate"):  # else a full disk would end the process
             os.posix_fallocate(file.fileno(), 0, _num_bytes(size, place.dtype))

@@ -71,7 +71,12 @@ class Streamed(Features):
         self, images: Int[Tensor, " chosen"] | slice
     ) -> Float[Tensor, "chosen feature"]:
         """Return the features of some images."""
-        return features(self._layer, self._preprocess(self._images(images)), self._readout)
+        parts = [images] if isinstance(images, slice) else images.split(self.block)
+        found = [
+            features(self._layer, self._preprocess(self._images(part)), self._readout)
+            for part in parts
+        ]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _images(self, images: Int[Tensor, " _"] | slice) -> Num[Tensor, "_ *shape"]:
         if not self.mirrored:

@@ -190,11 +190,9 @@ def test_runs_from_before_dropout_and_flips_can_be_read(run, capsys):
     config = json.loads(path.read_text())
     assert config["readout"].pop("dropout") == 0
     assert config["readout"].pop("flips") is False
-    config["sha256"] = ""
-    config["sha256"] = storage.json_sum(config)
-    path.write_text(json.dumps(config))
+    storage.save_json(path, config)
     main(["evaluate", str(run)])
-    assert "test_error" in capsys.readouterr().out
+    assert "test error" in capsys.readouterr().out
 
 
 def test_settings_of_another_version_are_named_with_the_versions(run, capsys):
