@@ -121,11 +121,11 @@ def _room(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Pl
         return Place(None, dtype)
     memory, kept = free_memory(CPU) or 0, KEPT_FREE * disk.total / 1e9
     raise ValueError(
-        f"{size[1]} features of {size[0]} images need {needed / 1e9:.2f} GB as {_name(dtype)}, but "
-        f"{memory / 1e9:.2f} GB of memory are free ({100 * SHARE:.0f} % can be used) and "
-        f"{disk.free / 1e9:.2f} GB of the disk of {folder} ({kept:.2f} GB must stay free): "
-        "take fewer units or more pooling, or name a folder with more "
-        "room by TMPDIR=..."
+        f"{size[1]} features of {size[0]} images need {needed / 1e9:.2f} GB as "
+        f"{_name(dtype)}, but {memory / 1e9:.2f} GB of memory are free ({100 * SHARE:.0f} % can be "
+        f"used) and {disk.free / 1e9:.2f} GB of the disk of {folder} ({kept:.2f} GB must "
+        "stay free): take fewer units or more pooling, or name a folder with more room by "
+        "TMPDIR=..."
     )
 
 
