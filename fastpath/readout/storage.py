@@ -119,13 +119,13 @@ def _room(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Pl
     disk = shutil.disk_usage(folder)
     if needed <= disk.free - KEPT_FREE * disk.total:
         return Place(None, dtype)
-    memory, kept = free_memory(CPU) or 0, KEPT_FREE * disk.total / 1e9
+    memory, kept = free_memory(CPU) or 0, KEPT_FREE * disk.total
     raise ValueError(
         f"{size[1]} features of {size[0]} images need {needed / 1e9:.2f} GB as "
-        f"{_name(dtype)}, but {memory / 1e9:.2f} GB of memory are free ({100 * SHARE:.0f} % can be "
-        f"used) and {disk.free / 1e9:.2f} GB of the disk of {folder} ({kept:.2f} GB must "
-        "stay free): take fewer units or more pooling, or name a folder with more room by "
-        "TMPDIR=..."
+        f"{_name(dtype)}, but {memory / 1e9:.2f} GB of memory are free "
+        f"({100 * SHARE:.0f} % can be used) and {disk.free / 1e9:.2f} GB of the disk of "
+        f"{folder} ({kept / 1e9:.2f} GB must stay free): take fewer units or more pooling, "
+        "or name a folder with more room by TMPDIR=..."
     )
 
 
