@@ -20,21 +20,24 @@ from torch import Tensor
 from fastpath import checks
 from fastpath.ambient import isolated
 from fastpath.competition import Competition
-from fastpath.compute import check_memory, free_memory
+from fastpath.compute import check_memory
 from fastpath.data import datasets
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.kernels import Name
 from fastpath.layers import Encoder, Layer, LayerSettings
 from fastpath.readout import (
-    BLOCK,
+    Features,
     LinearHead,
     OnEpochEnd,
     Readout,
     Streamed,
+    block_of,
+    check_room,
     confusion,
     error,
     error_of,
     fit,
+    hold,
 )
 from fastpath.training.callbacks import Callback
 from fastpath.training.checkpointing import Checkpoints
@@ -173,6 +176,7 @@ def learn(
         competition=competition,
         training=training,
         preprocess=preprocess,
+        readout=readout,
         generator=generator,
         progress=progress,
         checkpoints=checkpoints,
@@ -198,6 +202,7 @@ def learn_features(
     competition: Competition,
     training: Training,
     preprocess: Preprocess,
+    readout: Readout | None = None,
     generator: torch.Generator,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
@@ -207,12 +212,14 @@ def learn_features(
 ) -> tuple[Layer, FittedPreprocess, xr.Dataset]:
     """Train a layer without labels; return it with its preprocessing and its history.
 
-    `kernels` are those of `Dense`; the other arguments are those of `train`.
+    `kernels` are those of `Dense`. `readout` is that of the layer, if it gets one: what it
+    cannot do is refused before the training. The other arguments are those of `train`.
 
     Raises
     ------
     ValueError
-        If all images are alike, or do not fit into memory, or as `train`.
+        If all images are alike, or do not fit into memory, or there is no room for the
+        features of the readout, or as `train`.
     """
     _check_settings(split, layer=layer, training=training, preprocess=preprocess)
     x = split.x_train
@@ -226,6 +233,9 @@ def learn_features(
     learner = layer.start(
         x.shape[1:], generator=generator, device=x.device, kernels=kernels
     )
+    if readout is not None:
+        readout = checks.instance("readout", readout, Readout)
+        check_room(learner, x, readout, num_features=layer.num_features(x.shape[1:]))
     history = train(
         learner,
         x,
@@ -297,7 +307,7 @@ def needed_memory(
     """Return the bytes that learning needs besides the images, by their use."""
     return {
         **layer.memory(input_shape, batch_size=batch_size),
-        "a block of features": 2 * BLOCK * 4 * layer.num_features(input_shape),
+        "a block of features": 8 * block_of(layer) * layer.num_features(input_shape),
     }
 
 
@@ -368,21 +378,13 @@ def features(
     x: Num[Tensor, "image *shape"],
     preprocess: FittedPreprocess,
     readout: Readout,
-) -> Float[Tensor, "image feature"] | Streamed:
-    """Return the features of uint8 images, for repeated use.
+) -> Float[Tensor, "image feature"] | Features:
+    """Return the features of images, for repeated use by a readout.
 
-    If they fit into half of the free memory, they are computed once, a block at a time.
-    Otherwise they are computed each time they are used.
+    They are held in memory or in a file, or computed each time they are used: see
+    `readout.storage`. With `Readout.flips`, those of the mirror images come with them.
     """
-    streamed = Streamed(layer, x, preprocess, readout)
-    first = streamed[:1]
-    free = free_memory(first.device)
-    if free is not None and 2 * len(streamed) * first.nbytes > free:
-        return streamed
-    out = first.new_empty(len(streamed), first.shape[1])
-    for block, result in zip(streamed.blocks(), out.split(BLOCK), strict=True):
-        result.copy_(block)
-    return out
+    return hold(Streamed(layer, x, preprocess, readout, mirrored=readout.flips))
 
 
 def timed[Result](work: Callable[[], Result]) -> tuple[Result, float]:

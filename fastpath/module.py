@@ -14,7 +14,7 @@ from torch.nn import functional
 from fastpath.ambient import isolated
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.layers import Encoder
-from fastpath.readout import BLOCK, FEATURE_SUM, LinearHead, Readout
+from fastpath.readout import FEATURE_SUM, LinearHead, Readout, block_of
 
 
 class Preprocessing(nn.Module):
@@ -123,4 +123,4 @@ def assembled(
 @isolated(grad=False)
 def outputs(model: nn.Module, x: Num[Tensor, "image *shape"]) -> Float[Tensor, "image _"]:
     """Return the outputs of a model for many images, computed a block at a time."""
-    return torch.cat([model(block) for block in x.split(BLOCK)])
+    return torch.cat([model(block) for block in x.split(block_of(*model.modules()))])

@@ -101,11 +101,15 @@ class Train(Saving, Compute):
     head_smoothing: float | None = None
     """Cross-entropy: label smoothing, the share of each target spread over all classes [by
     data set]."""
-    head_scaling: Literal["image", "set", "unit"] | None = None
+    head_scaling: Literal["image", "set", "unit", "none"] | None = None
     """Scaling of features: image scales those of each image to the same sum, set scales all
-    by one factor, unit standardises those of each unit [by data set]."""
-    head_schedule: Literal["cosine", "step"] | None = None
+    by one factor, unit standardises those of each unit, none keeps them [by data set]."""
+    head_schedule: Literal["cosine", "step", "halved"] | None = None
     """Annealing of the readout's learning rate [by data set]."""
+    head_dropout: float | None = None
+    """Share of the features that each step of the readout's training sets to 0 [0]."""
+    head_flips: tyro.conf.DisallowNone[bool | None] = None
+    """Train the readout on mirror images too, each with probability 1/2 [not mirrored]."""
     power: float | None = None
     """Exponent n of the features max(W·v, 0)^n [by data set, 1 for random weights]."""
 

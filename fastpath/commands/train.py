@@ -124,6 +124,8 @@ HEAD_FLAGS = {
     "smoothing": "head_smoothing",
     "scaling": "head_scaling",
     "schedule": "head_schedule",
+    "dropout": "head_dropout",
+    "flips": "head_flips",
     "power": "power",
 }
 # The flags of what learns, which a preset decides.

@@ -133,6 +133,7 @@ class CompetingUnits(ImageClassifier):
             competition=self.competition_,
             training=self.training_,
             preprocess=self._steps(defaults.preprocess),
+            readout=self.readout_ if len(self.classes_) else None,
             generator=generator,
             progress=self.verbose,
             kernels=self.kernels,

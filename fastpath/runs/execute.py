@@ -67,6 +67,7 @@ def execute(
             competition=config.competition,
             training=config.training,
             preprocess=config.preprocess,
+            readout=config.readout,
             generator=generator,
             checkpoints=replace(checkpoints, config=identity(config, images, compute)),
             callbacks=[snapshots, *[board] * config.tensorboard],

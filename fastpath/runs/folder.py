@@ -1,7 +1,7 @@
 """Write the folder of a finished run; read it back only if its files are consistent."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,12 @@ from fastpath.runs.config import class_of, named, read_settings
 # The rule that trained the hidden units. Old configurations name none: local learning.
 LOCAL, BACKPROP = "local learning", "back-propagation"
 HEAD = ("weights", "bias", "offset", "scale")
+# Settings of the readout that earlier versions did not have, at which it is as it was.
+ADDED = {
+    field.name: field.metadata["neutral"]
+    for field in fields(Readout)
+    if "neutral" in field.metadata
+}
 METRICS_SUM = "metrics_sha256"  # in config.json, since metrics.json holds only numbers
 
 
@@ -148,7 +154,7 @@ def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration in the form that this version writes.
 
     Earlier versions had only dense layers, described by "units" and "p"; the first had only
-    local learning.
+    local learning. Settings of the readout that were added later have their neutral value.
     """
     config = {"kind": LOCAL} | config
     if config["kind"] == LOCAL and "layer" not in config and "units" in config:
@@ -160,6 +166,8 @@ def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
             "plasticity": rule,
             "constraint": None,
         }
+    if isinstance(config.get("readout"), dict):
+        config["readout"] = ADDED | config["readout"]
     return config
 
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from fastpath import compute, experiment, readout
+from fastpath import compute, experiment
 from fastpath.cli import main
 from fastpath.compute import Compute, check_memory, enough_threads
 from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.readout import Readout, Streamed
+from fastpath.readout import Readout, Streamed, sources, storage
 from tests.helpers import refused
 
 CPU = torch.device("cpu")
@@ -100,11 +100,10 @@ def test_streamed_features_are_read_out_like_those_in_memory(scaling, monkeypatc
     layer = Dense(torch.randn(30, 64, generator=torch.Generator().manual_seed(0)))
     preprocess = Preprocess().fit(split.x_train)
     settings = Readout(epochs=3, power=1.0, scaling=scaling)
-    for module in (readout, experiment):
-        monkeypatch.setattr(module, "BLOCK", 500)  # three blocks, the last one smaller
+    monkeypatch.setattr(sources, "BLOCK", 500)  # three blocks, the last one smaller
     heads = {}
     for free in (10**12, 1000):
-        monkeypatch.setattr(experiment, "free_memory", lambda device, free=free: free)
+        monkeypatch.setattr(storage, "free_memory", lambda device, free=free: free)
         x = experiment.features(layer, split.x_train, preprocess, settings)
         assert isinstance(x, Streamed) == (free == 1000)
         heads[free] = experiment.read_out(

@@ -185,15 +185,25 @@ def test_json_that_is_something_else_is_refused(run, capsys, name, content):
         assert name in refused(capsys, command, run)
 
 
+def test_runs_from_before_dropout_and_flips_can_be_read(run, capsys):
+    path = run / "config.json"
+    config = json.loads(path.read_text())
+    assert config["readout"].pop("dropout") == 0
+    assert config["readout"].pop("flips") is False
+    storage.save_json(path, config)
+    main(["evaluate", str(run)])
+    assert "test error" in capsys.readouterr().out
+
+
 def test_settings_of_another_version_are_named_with_the_versions(run, capsys):
     path = run / "config.json"
     config = json.loads(path.read_text())
     config["fastpath"] = "9.9.9"
-    config["readout"]["dropout"] = 0.5
+    config["readout"]["shrinkage"] = 0.5
     del config["readout"]["scaling"], config["preprocess"]["unit_norm"]
     path.write_text(json.dumps(config))
     for command in (["evaluate"], ["plot"], ["export", "--out", run / "x.npz"]):
         line = refused(capsys, command[0], run, *command[1:])
-        assert "unknown here: readout.dropout" in line
+        assert "unknown here: readout.shrinkage" in line
         assert "missing: preprocess.unit_norm, readout.scaling" in line
         assert "written by fastpath 9.9.9, this is fastpath 0.1.0" in line

@@ -8,7 +8,7 @@ import torch
 from fastpath import readout
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import Dense
-from fastpath.readout import LOSSES, Readout
+from fastpath.readout import LOSSES, Readout, schedules, sources
 from fastpath.training.history import ReadoutLog
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -111,7 +111,7 @@ def test_the_log_has_loss_and_error_as_they_came(loss):
     for _ in range(3):
         losses, wrong = [], 0
         for batch in torch.randperm(250, generator=generator).split(100):
-            rate = readout._share(step, 9, settings)
+            rate = schedules.share(settings.schedule, step, 9)
             optimizer.param_groups[0]["lr"] = 0.02 * rate
             output = x[batch] @ w.T + b
             each = torch.stack(
@@ -188,7 +188,7 @@ def test_error_is_the_percentage_of_wrong_answers():
 
 def test_schedules_rise_then_fall():
     rates = {
-        name: [readout._share(s, 100, Readout(schedule=name)) for s in range(100)]
+        name: [schedules.share(name, s, 100) for s in range(100)]
         for name in ("cosine", "step")
     }
     for curve in rates.values():
@@ -246,7 +246,7 @@ def test_features_computed_as_they_are_used_are_scaled_as_those_in_memory(
     scaling, monkeypatch
 ):
     """In blocks of unequal length; spread and sums are those of all images (ddof 0)."""
-    monkeypatch.setattr(readout, "BLOCK", 4)
+    monkeypatch.setattr(sources, "BLOCK", 4)
     generator = torch.Generator().manual_seed(2)
     x = torch.randint(0, 256, (10, 3, 2, 1), generator=generator).byte()
     layer = Dense(torch.randn(5, 6, generator=generator))
