@@ -27,6 +27,7 @@ from fastpath.training.distributed import Team
 # Numbers that a part may hold for a block of images: 64 MB, which caches do not hold
 # either, and more images at a time are no faster.
 BLOCK_SIZE = 2**24
+MOST_IMAGES = 256
 
 
 class Stack:
@@ -103,7 +104,7 @@ class Stack:
                 strict=False,
             )
         )
-        return max(1, BLOCK_SIZE // most)
+        return min(MOST_IMAGES, max(1, BLOCK_SIZE // most))
 
     def capturable(self, competition: Competition) -> bool:
         """Return whether a step never waits for the device, so that a graph can hold it."""

@@ -2,20 +2,23 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from fastpath import checks
 from fastpath.kernels import Name
-from fastpath.layers.stack import Stack
+from fastpath.layers.stack import MOST_IMAGES, Stack
 from fastpath.layers.stages import LearningPart, LearningStage, Stage, canonical
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackSettings:
     """The stages of a stack, from the lowest, and the order in which they learn."""
+
+    block: ClassVar[int] = MOST_IMAGES
+    """Largest number of images for which features are computed at a time."""
 
     stages: tuple[Stage, ...]
     greedy: bool = False

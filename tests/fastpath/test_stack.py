@@ -207,10 +207,10 @@ def test_layers_below_are_left_alone_while_one_learns():
     stack = started(NETWORK, (6, 6, 2), greedy=True)
     x, fitted = images_of(20, 6, 6, 2), Preprocess().fit(images_of(20, 6, 6, 2))
     fitted = fitted.to(torch.float64)
-    stack.begin_phase(0, x, fitted)
+    stack.begin_phase(0, x, fitted, resumed=False)
     stack.learn(fitted(x), SOFT, lr=0.1)
     below = {name: tensor.clone() for name, tensor in stack.state.items()}
-    stack.begin_phase(1, x, fitted)
+    stack.begin_phase(1, x, fitted, resumed=False)
     stack.learn(fitted(x), SOFT, lr=0.1)
     changed = {n for n, before in below.items() if not torch.equal(before, stack.state[n])}
     assert changed == {"4.mean", "4.variance", "5.weights"}
