@@ -55,12 +55,6 @@ def configured(command: Train, origin: str, num_images: int | None = None) -> Ru
 def _of_preset(command: Train) -> RunConfig:
     """Return the configuration of a preset, for the data and the seed of the command."""
     assert command.preset is not None
-    refuse_without_effect(
-        command,
-        OF_LAYER,
-        why="with --preset, which says what learns",
-        instead="leave out --preset",
-    )
     return of_preset(presets.load(command.preset), **_of_command(command))
 
 
@@ -158,6 +152,9 @@ def train(command: Train) -> None:
         checks.count("units", command.units)
     checks.seed("seed", command.seed)
     data = data_of(command)
+    if command.preset is not None:
+        why, instead = "with --preset, which says what learns", "leave out --preset"
+        refuse_without_effect(command, OF_LAYER, why=why, instead=instead)
     datasets.check_root(command, data)
     images = datasets.load(data, command.data_root)
     num_images = len(images.x_train) - command.validation

@@ -182,8 +182,6 @@ def _classes(name: str) -> dict[str, Any]:
 
 def _why_not_written(name: str, settings: Any) -> str | None:
     """Return why no file can hold these settings, or None if it can."""
-    if settings is None and name not in OF_RUN:
-        return None
     if isinstance(settings, tuple):
         return next(filter(None, (_why_not_written(name, each) for each in settings)), None)
     if type(settings) not in LISTS[name].values():
@@ -193,8 +191,8 @@ def _why_not_written(name: str, settings: Any) -> str | None:
             f"KINDS of its package, or use `experiment.learn`, which saves no files"
         )
     for key, value in vars(settings).items():
-        if key in LISTS:
-            if reason := _why_not_written(key, value):
+        if key in LISTS:  # None: the stage of a stack has none of its own
+            if value is not None and (reason := _why_not_written(key, value)):
                 return reason
         elif not isinstance(value, str | float | int | None):
             return (
