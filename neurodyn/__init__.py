@@ -56,6 +56,7 @@ _MODULES = {
     "animation": "animation",
     "backends": "engine.backends",
     "circuits": "circuits",
+    "convolution": "convolution",
     "equilibrium": "equilibrium",
     "plasticity": "plasticity",
     "plots": "plots",

@@ -44,7 +44,8 @@ def simulate(
     ----------
     circuit, images, weights
         The circuit; input rates (image, pixel) or (image, height, width[, channel]),
-        preprocessed as for training; feed-forward weights at the start (unit, pixel).
+        preprocessed as for training; feed-forward weights at the start (unit, pixel). Of a
+        sparse array of SciPy, only the stored entries are synapses.
     plasticity
         Rule of the feed-forward weights, or rules by the synapses' names; None: static.
     stimulus, order

@@ -52,7 +52,7 @@ def trials(specs: Sequence[Spec], advance: Advance) -> Iterator[list[Records]]:
         _check_alike(specs, sets)
         built = network.build(spec, timeline)
         run = compiler(built.objects)
-        start = built.initial_state(spec.weights)
+        start = built.initial_state(spec.weights[spec.pairs])
         for values in sets:
             parameters = {
                 (built.named(group), name): value for (group, name), value in values.items()

@@ -48,6 +48,21 @@ def drive(
     return images @ (np.sign(weights) * np.abs(weights) ** (p - 1)).T
 
 
+def pairs(
+    weights: NDArray[np.float64], connected: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the (unit, pixel) of each synapse, ordered by pixel, then unit.
+
+    `connected` (unit, pixel) says which synapses exist; None: all.
+    """
+    if connected is not None:
+        pixel, unit = np.nonzero(connected.T)
+        return unit, pixel
+    num_units, num_pixels = weights.shape
+    unit = np.tile(np.arange(num_units), num_pixels)
+    return unit, np.repeat(np.arange(num_pixels), num_units)
+
+
 def drive_units(
     num_units: int,
     clock: "b2.Clock",
@@ -80,6 +95,7 @@ def feedforward(
     drive: "b2.NeuronGroup",
     weights: NDArray[np.float64],
     *,
+    connected: NDArray[np.bool_] | None,
     p: float,
     namespace: dict[str, Any] | None = None,
 ) -> "b2.Synapses":
@@ -98,12 +114,9 @@ def feedforward(
         name="feedforward",
         namespace={"p": p} | (namespace or {}),
     )
-    num_units, num_pixels = weights.shape
-    synapses.connect(  # ordered by pixel, then unit
-        i=np.repeat(np.arange(num_pixels), num_units),
-        j=np.tile(np.arange(num_units), num_pixels),
-    )
-    synapses.W = weights.T.ravel()
+    unit, pixel = pairs(weights, connected)
+    synapses.connect(i=pixel, j=unit)
+    synapses.W = weights[unit, pixel]
     return synapses
 
 

@@ -13,8 +13,8 @@ and along v, W_u(t) = a_u W_u(0) + b_u v, and Euler's step for W is a step of tw
     I = a I(0) + b |v|²,   b += dt/τ_L g (R² − I b),   a −= dt/τ_L g I a,
 
 from (a, b) = (1, 0): the same to rounding. The synapses are touched once per presentation.
-This method is used for p = 2 without sign constraints; otherwise every synapse is
-integrated at every step.
+This method is used for p = 2, if all synapses exist and have no sign constraints; otherwise
+every synapse is integrated at every step.
 
 Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019), eq. 2, 3; the reduction to two
 numbers is derived here.
@@ -109,13 +109,19 @@ class PlasticInput:
     others: "list[b2.NeuronGroup]" = field(default_factory=list)
 
     def connect(
-        self, pixels: "b2.NeuronGroup", weights: NDArray[np.float64], *, p: float
+        self,
+        pixels: "b2.NeuronGroup",
+        weights: NDArray[np.float64],
+        *,
+        connected: NDArray[np.bool_] | None,
+        p: float,
     ) -> "b2.Synapses":
         """Return the learning synapses, once h is linked."""
         synapses = feedforward(
             pixels,
             self.drive,
             weights,
+            connected=connected,
             p=p,
             namespace=self.namespace,
         )
@@ -131,11 +137,13 @@ def plastic_input(
     stimulus: Presentation,
     timeline: Timeline,
     images: NDArray[np.float64],
+    all_exist: bool = True,
     norms: bool = False,
 ) -> PlasticInput:
     """Return the groups of feed-forward synapses that learn.
 
-    `sign` is the sign of all weights, kept at every step (0: free).
+    `sign` is the sign of all weights, kept at every step (0: free); `all_exist` says
+    whether every unit has a synapse from every pixel.
     """
     namespace: dict[str, Any] = {**rule.parameters, "R_p": rule.radius**rule.p}
     namespace["lowest"] = 0.0 if sign > 0 else -np.inf
@@ -150,7 +158,7 @@ def plastic_input(
         window_start = timeline.period_steps - round(window_ms / timeline.dt_ms)
         namespace |= timeline.namespace | {"window_start": window_start}
         namespace["rate"] = timeline.dt_ms / rule.tau_l_ms
-        if rule.p == 2 and not sign:
+        if rule.p == 2 and not sign and all_exist:
             return _reduced(num_units, rule.activation, namespace, timeline, images, norms)
         clock, learning = timeline.steps, EQUATIONS + IN_THE_WINDOW
         gain_moment = {"when": "groups", "order": GAINS}

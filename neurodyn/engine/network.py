@@ -42,7 +42,8 @@ class BuiltNetwork:
     def initial_state(self, weights: NDArray[np.float64]) -> dict[Any, Any]:
         """Return the state of a network that has not run yet, as `values` takes it.
 
-        Sampled sums are 0 too: at time 0 no step has computed them.
+        `weights` (synapse) are those from the pixels. Sampled sums are 0 too: at time 0 no
+        step has computed them.
         """
         evolving = [*self.circuit.state]
         for group, name in self.circuit.samples.values():
@@ -51,7 +52,7 @@ class BuiltNetwork:
             (group, name): np.zeros(len(group)) for group, name in evolving
         }
         if FEEDFORWARD in self.plastic:
-            state[self.plastic[FEEDFORWARD], "W"] = weights.T.ravel()
+            state[self.plastic[FEEDFORWARD], "W"] = weights
         return state
 
     def values(
@@ -202,6 +203,7 @@ def _plastic_input(spec: Spec, timeline: Timeline) -> PlasticInput | None:
         stimulus=spec.stimulus,
         timeline=timeline,
         images=spec.images,
+        all_exist=spec.connected is None,
         norms=spec.recording.norms,
     )
 
@@ -217,10 +219,11 @@ def _from_pixels(
     import brian2 as b2
 
     inputs = pixels(spec.images, timeline)
+    settings: dict[str, Any] = {"connected": spec.connected, "p": spec.circuit.p}
     if plastic is None:
-        return inputs, feedforward(inputs, summed, spec.weights, p=spec.circuit.p)
+        return inputs, feedforward(inputs, summed, spec.weights, **settings)
     plastic.learner.h = b2.linked_var(units, "h")
-    return inputs, plastic.connect(inputs, spec.weights, p=spec.circuit.p)
+    return inputs, plastic.connect(inputs, spec.weights, **settings)
 
 
 def _monitors(
@@ -258,7 +261,7 @@ def _snapshots(
     clock = timeline.every(spec.recording.weights_every * timeline.period_steps)
     num_units = len(spec.weights)
     sizes = {name: len(spec.circuit.pairs(num_units, name)[0]) for name in spec.recurrent}
-    sizes[FEEDFORWARD] = spec.weights.size
+    sizes[FEEDFORWARD] = len(spec.pairs[0])
     return {
         name: _monitor(synapses, "W", clock, np.arange(sizes[name]))
         for name, synapses in learning.items()

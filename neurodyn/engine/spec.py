@@ -15,6 +15,7 @@ from neurodyn.circuits.base import Circuit
 from neurodyn.circuits.noise import seeds
 from neurodyn.engine import backends, learning_rate
 from neurodyn.engine.feedforward import drive as drive_of
+from neurodyn.engine.feedforward import pairs
 from neurodyn.plasticity.protocols import FEEDFORWARD, FeedforwardRule, RecurrentRule
 from neurodyn.plasticity.timing import check_timing
 from neurodyn.recording import Recording
@@ -32,6 +33,8 @@ class Spec:
     circuit: Circuit
     images: NDArray[np.float64]
     weights: NDArray[np.float64]
+    connected: NDArray[np.bool_] | None
+    """Which synapses from the pixels exist (unit, pixel); None: all."""
     order: NDArray[np.intp]
     feedforward: FeedforwardRule | None
     """Rule of the weights from the pixels."""
@@ -59,6 +62,11 @@ class Spec:
             },
             num_synapses=self.weights.size,
         )
+
+    @property
+    def pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The (unit, pixel) of each synapse from the pixels."""
+        return pairs(self.weights, self.connected)
 
     @property
     def window_ms(self) -> float:
@@ -134,6 +142,7 @@ def validate(
         circuit=circuit,
         images=bank,
         weights=matrix,
+        connected=_connected(weights),
         order=checked_order(order, len(bank)),
         feedforward=feedforward,
         recurrent=recurrent,
@@ -162,6 +171,18 @@ def _arrays(
             f"{bank.shape[1]}: use weights that were trained on images of this size"
         )
     return bank, matrix
+
+
+def _connected(weights: Any) -> NDArray[np.bool_] | None:
+    """Return which synapses (unit, pixel) exist: the stored entries of a sparse array."""
+    from scipy import sparse
+
+    if not sparse.issparse(weights):
+        return None
+    stored = weights.tocoo()
+    connected = np.zeros(stored.shape, bool)
+    connected[stored.coords] = True
+    return None if connected.all() else connected
 
 
 def _check_signs(weights: NDArray[np.float64], sign: int) -> None:

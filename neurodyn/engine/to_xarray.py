@@ -118,10 +118,14 @@ def _times(spec: Spec, num_samples: int, start: int) -> dict[str, ArrayLike]:
 
 def _matrix(spec: Spec, name: str, flat: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return weights (..., receiving, sending) of flat synapses (..., synapse)."""
-    num_units, num_pixels = spec.weights.shape
-    if name == FEEDFORWARD:
+    num_units, num_pixels = shape = spec.weights.shape
+    if name != FEEDFORWARD:
+        shape = spec.circuit.matrices(num_units)[name].shape
+        receiving, sending = spec.circuit.pairs(num_units, name)
+    elif spec.connected is None:
         return flat.reshape(*flat.shape[:-1], num_pixels, num_units).swapaxes(-1, -2)
-    receiving, sending = spec.circuit.pairs(num_units, name)
-    full = np.zeros((*flat.shape[:-1], *spec.circuit.matrices(num_units)[name].shape))
+    else:
+        receiving, sending = spec.pairs
+    full = np.zeros((*flat.shape[:-1], *shape))
     full[..., receiving, sending] = flat
     return full

@@ -5,6 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from neurodyn import (
     Continuous,
@@ -110,6 +111,10 @@ PROGRAMS = {
     "static": (LateralInhibition(), {}),
     "subtotals": (LateralInhibition(), {}),
     "settled": (LateralInhibition(), {"feedforward": KrotovHopfield()}),
+    "some synapses": (
+        LateralInhibition(w_inh=BETWEEN),
+        {"feedforward": KrotovHopfield(timing=Gated(last_ms=10.0))},
+    ),
     "reduced": (LateralInhibition(noise=0.1), {"feedforward": REDUCED}),
     "every synapse": (
         LateralInhibition(p=3.0, input_sign=1, w_inh=BETWEEN),
@@ -136,10 +141,13 @@ def program(name, folder, *, make, monkeypatch):
         recording = Recording(activity_ms=None)
     monkeypatch.setattr(backends, "resolve", lambda backend: backend)  # without a GPU
     num_units = 600 if name == "subtotals" else 6
+    weights = rng.random((num_units, 7))
+    if name == "some synapses":
+        weights = sparse.csr_array(weights * (weights > 0.3))
     job = spec.validate(
         circuit,
         rng.random((4, 7)),
-        rng.random((num_units, 7)),
+        weights,
         plasticity=rules,
         stimulus=Presentation(image_ms=20.0, rest_ms=5.0),
         order=None,
@@ -170,7 +178,8 @@ def test_source_is_generated_without_a_gpu(name, machine, monkeypatch):
     kernels = program(name, machine / "source", make=False, monkeypatch=monkeypatch)
     expected = ["hidden_stateupdater", "feedforward_summed_variable_I_post"]
     circuit, rules = PROGRAMS[name]
-    expected += ["drive_run_regularly"] if name in ("settled", "every synapse") else []
+    gains = name in ("settled", "some synapses", "every synapse")
+    expected += ["drive_run_regularly"] if gains else []
     expected += ["learner_run_regularly"] if name == "reduced" else []
     expected += ["feedforward_run_regularly"] if rules else []
     expected += ["lateral_run_regularly"] if "lateral" in rules else []
