@@ -4,6 +4,8 @@ The floor of a step is the time of the work that cannot be avoided.
 
 - Learning step: compared with its forward matrix product alone, with the published NumPy
   form and with a dense PyTorch form.
+- Convolution: a learning step, compared with the forward convolution alone, and with the
+  form that computes ΔW by a second convolution.
 - Competitions: each is compared with the ranking.
 - Threads: two are compared with one.
 - Time step of the circuit: compared with the time to move its bytes.

@@ -13,7 +13,7 @@ from fastpath import checks
 from fastpath.runs import storage
 from neurodyn.flags import refuse_without_effect
 from scenarios import bench
-from scenarios.bench import circuit, cuda, learning
+from scenarios.bench import circuit, convolution, cuda, learning
 from scenarios.support import hardware
 from scenarios.support.command import command
 
@@ -30,6 +30,8 @@ class Config:
     """mnist: 784 pixels, mini-batches of 100; cifar10: 3072 pixels, batches of 1000."""
     steps: int | None = None
     """Time steps of each circuit (up to 2000 units); 0 leaves the circuit out [10,000]."""
+    convolutions: bool = True
+    """Measure convolution layers too."""
     threads: int | None = None
     """CPU threads of PyTorch; the circuit always runs on one [1]."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -108,6 +110,8 @@ def on_cpu(config: Config) -> dict[str, list[dict[str, Any]]]:
             learning.threads(shape, units) for shape, units in sizes if shape == "mnist"
         ],
     }
+    if config.convolutions:
+        tables["convolution"] = convolution.measure()
     if steps := STEPS if config.steps is None else config.steps:
         tables["circuit"] = circuit.measure(config.circuits, steps=steps)
     return {name: rows for name, rows in tables.items() if rows}

@@ -4,6 +4,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
+
+from fastpath.competition import Ranking, Soft
 
 
 def published(
@@ -51,4 +54,36 @@ def dense_topk(
     g.scatter_(0, rank[:1], 1.0)
     g.scatter_(0, rank[k - 1 :], -delta)
     change = g @ images - (g * drive).sum(dim=1, keepdim=True) * weights
+    weights += lr * change / change.abs().max().clamp(min=1e-30)
+
+
+def by_two_convolutions(
+    weights: Float[Tensor, "filter channel size size"],
+    images: Float[Tensor, "image channel height width"],
+    *,
+    padding: int,
+    competition: Ranking | Soft,
+    lr: float,
+) -> None:
+    """Update filters in place by one mini-batch, as convolutional versions usually do.
+
+    ΔW is a second convolution, of the images with g, with the mini-batch as channels; g is
+    dense also for a ranking. Source: the form of the published code of SoftHebb (Journé et
+    al., ICLR 2023) and of others who made the rule of Krotov & Hopfield convolutional.
+    """
+    x = functional.pad(images, (padding,) * 4, mode="reflect")
+    drive = functional.conv2d(x, weights)
+    if isinstance(competition, Soft):
+        g = torch.softmax(drive / competition.temperature, dim=1)
+        if competition.anti:
+            winner = drive.argmax(dim=1, keepdim=True)
+            g = (-g).scatter_(1, winner, g.gather(1, winner))
+    else:
+        rank = drive.topk(competition.k, dim=1).indices
+        g = torch.zeros_like(drive)
+        g.scatter_(1, rank[:, :1], 1.0)
+        g.scatter_(1, rank[:, competition.k - 1 :], -competition.delta)
+    hebb = functional.conv2d(x.transpose(0, 1), g.transpose(0, 1)).transpose(0, 1)
+    decay = (g * drive).sum(dim=(0, 2, 3))
+    change = hebb - decay[:, None, None, None] * weights
     weights += lr * change / change.abs().max().clamp(min=1e-30)
