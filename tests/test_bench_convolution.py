@@ -1,4 +1,4 @@
-"""The rival of the convolution layer computes the same step; rows of the table are whole."""
+"""The rival of the convolution layer makes the same step, and rows are whole."""
 
 import math
 
