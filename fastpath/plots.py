@@ -16,10 +16,12 @@ from fastpath.ambient import isolated
 from fastpath.fonts import drawable
 
 __all__ = [
+    "activity",
     "can_show",
     "confusion",
     "dead_units",
     "mosaic",
+    "patches",
     "readout_error",
     "readout_loss",
     "receptive_fields",
@@ -54,7 +56,7 @@ def mosaic(fields: xr.DataArray, image_shape: tuple[int, ...]) -> Float[ndarray,
         weights, or neither 1 nor 3 channels.
     """
     height, width, channels = (*image_shape, 1, 1, 1)[:3]
-    num_units, num_pixels = fields.sizes["unit"], fields.sizes["pixel"]
+    num_pixels = fields.sizes["pixel"]
     if not can_show(image_shape) or height * width * channels != num_pixels:
         raise ValueError(
             f"image_shape is {image_shape}: weights with {num_pixels} pixels need height x "
@@ -62,14 +64,30 @@ def mosaic(fields: xr.DataArray, image_shape: tuple[int, ...]) -> Float[ndarray,
         )
     weights = fields.transpose("unit", "pixel").values
     scale = np.maximum(abs(weights).max(axis=1, keepdims=True), 1e-30)
-    images = _colours((weights / scale).reshape(-1, height, width, channels))
-    columns = math.ceil(math.sqrt(num_units))
-    rows = math.ceil(num_units / columns)
-    whole = np.ones((rows * (height + 1) + 1, columns * (width + 1) + 1, 3))
-    for unit, image in enumerate(images):
-        top, left = (height + 1) * (unit // columns), (width + 1) * (unit % columns)
-        whole[top : top + height + 2, left : left + width + 2] = BETWEEN
-        whole[top + 1 : top + height + 1, left + 1 : left + width + 1] = image
+    return _tiles(_colours((weights / scale).reshape(-1, height, width, channels)))
+
+
+def _tiles(
+    images: Float[ndarray, "image height width channel"],
+    *,
+    gap: int = 1,
+    between: float = BETWEEN,
+    empty: float = 1.0,
+) -> Float[ndarray, "y x channel"]:
+    """Return images in the order of reading, as many rows as columns if possible.
+
+    `between` fills the gaps around the images, `empty` the places without one.
+    """
+    number, height, width, channels = images.shape
+    columns = math.ceil(math.sqrt(number))
+    rows = math.ceil(number / columns)
+    step_y, step_x = height + gap, width + gap
+    whole = np.full((rows * step_y + gap, columns * step_x + gap, channels), empty)
+    for i, image in enumerate(images):
+        top, left = step_y * (i // columns), step_x * (i % columns)
+        whole[top : top + height + 2 * gap, left : left + width + 2 * gap] = between
+        top, left = top + gap, left + gap
+        whole[top : top + height, left : left + width] = image
     return whole
 
 
@@ -86,6 +104,63 @@ def receptive_fields(
     ax = ax or plt.subplots()[1]
     ax.imshow(mosaic(fields, image_shape), interpolation="nearest", **UPRIGHT)
     ax.set_axis_off()
+    return ax
+
+
+@isolated(numpy=True)
+def patches(images: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Draw patches of images (unit, rank, y, x, channel), a block for each unit.
+
+    Values from 0 to 1 are gray for one channel, colours for three. NaN, outside of the
+    image, has the gray of the lines between patches. Units and ranks are in the order of
+    reading.
+
+    Raises
+    ------
+    ValueError
+        If the patches have neither 1 nor 3 channels.
+    """
+    images = images.transpose("unit", "rank", "y", "x", "channel")
+    if not can_show(images.shape[2:]):
+        channels = images.sizes["channel"]
+        raise ValueError(f"the patches have {channels} channels: 1 or 3 are needed")
+    values = images.fillna(BETWEEN).values.astype(float)
+    coloured = np.broadcast_to(values, (*values.shape[:4], 3))
+    blocks = np.stack([_tiles(of_unit) for of_unit in coloured])
+    shown = _tiles(blocks, gap=2 + blocks.shape[1] // 20, between=1.0)
+    ax = ax or plt.subplots()[1]
+    ax.imshow(shown, interpolation="nearest", **UPRIGHT)
+    ax.set_axis_off()
+    return ax
+
+
+@isolated(numpy=True)
+def activity(maps: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Draw outputs of units for one image: maps (unit, y, x), or bars (unit).
+
+    All maps have one scale, from 0 on; if some outputs are negative, red is positive, blue
+    negative and white 0. The coordinate `unit` numbers the bars.
+    """
+    ax = ax or plt.subplots()[1]
+    if maps.dims == ("unit",):
+        ax.bar([str(unit) for unit in maps["unit"].values], maps, color="0.4")
+        ax.tick_params(axis="x", rotation=90, labelsize="small")
+        ax.set(xlabel="unit", ylabel="output")
+        return ax
+    maps = maps.transpose("unit", "y", "x")
+    shown = _tiles(maps.values[..., None].astype(float), between=np.nan, empty=np.nan)
+    largest = abs(maps.values).max() or 1.0
+    signed = bool((maps < 0).any())
+    image = ax.imshow(
+        np.ma.masked_invalid(shown[..., 0]),
+        cmap="RdBu_r" if signed else "magma",
+        vmin=-largest if signed else 0,
+        vmax=largest,
+        interpolation="nearest",
+        **UPRIGHT,
+    )
+    ax.set_axis_off()
+    ax.figure.colorbar(image, ax=ax, label="output", shrink=0.8)
     return ax
 
 

@@ -13,6 +13,7 @@ from fastpath.ambient import isolated
 from fastpath.compute import Compute, check_memory
 from fastpath.data.datasets import Images
 from fastpath.experiment import Trained
+from fastpath.layers import field_shape
 from fastpath.runs import storage
 from fastpath.runs.config import RunConfig
 from fastpath.runs.folder import LOCAL, head_tensors, of_layer, write
@@ -56,7 +57,8 @@ def execute(
     )
     split.check_classes(len(images.classes))
     snapshots = Snapshots(snapshot_epochs(config.snapshots, config.training.epochs))
-    with closing(TensorBoard(checkpoints.folder, images.shape, snapshots)) as board:
+    fields = field_shape(config.layer, images.shape)
+    with closing(TensorBoard(checkpoints.folder, fields, snapshots)) as board:
         layer, preprocess, history = experiment.learn_features(
             split,
             layer=config.layer,
