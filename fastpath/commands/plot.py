@@ -16,5 +16,5 @@ def plot(command: Plot) -> None:
 
     files = figures.open_files(command.run, images)
     say_without_sums(command.run, has_sums=files.has_sums)
-    for path, left_out in figures.draw(files, command.out or command.run):
-        print(f"left out {path}: {left_out}" if left_out else f"wrote {path}")
+    for line in figures.draw(files, command.out or command.run):
+        print(line)

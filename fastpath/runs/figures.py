@@ -40,7 +40,7 @@ FRAME_MS, LAST_FRAME_MS = 250, 2500
 # Units of a layer and patches of a unit in the figure of patches, test images among which
 # they are found, and units of a layer in the figure of activity.
 PATCH_UNITS, NUM_PATCHES, PATCH_IMAGES, MAPS = 25, 9, 2000, 16
-PANELS = 3  # in a row
+PANELS = 4  # in a row, at most
 
 
 class LeftOut(Exception):
@@ -146,11 +146,11 @@ def _title(title: str) -> str:
     return title.encode("utf-8", "replace").decode().replace("$", r"\$")
 
 
-def draw(files: Files, out: Path) -> Iterator[tuple[Path, str | None]]:
+def draw(files: Files, out: Path) -> Iterator[str]:
     """Draw the figures of a run into a folder.
 
-    Yields the path of each figure, with None, or the reason if the figure was left out.
-    Figures of stacks are not mentioned for another layer.
+    Yields a line on each figure: that it was written, or left out and why. Figures of
+    stacks are not mentioned for another layer.
 
     Raises
     ------
@@ -160,14 +160,14 @@ def draw(files: Files, out: Path) -> Iterator[tuple[Path, str | None]]:
     storage.check_writable(out)
     for name, make in FIGURES.items():
         tidy(out, name)
-        reason = None
         try:
-            make(files, out / name)
+            note = make(files, out / name)
         except LeftOut as left_out:
-            reason = str(left_out)
             (out / name).unlink(missing_ok=True)  # that of another run
-        if reason != NO_STACK:
-            yield out / name, reason
+            if str(left_out) != NO_STACK:
+                yield f"left out {out / name}: {left_out}"
+        else:
+            yield f"wrote {out / name}" + (f": {note}" if note else "")
 
 
 def draw_fields(files: Files, path: Path) -> None:
@@ -212,10 +212,10 @@ def draw_confusion(files: Files, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_film(files: Files, path: Path) -> None:
+def draw_film(files: Files, path: Path) -> str | None:
     """Write a GIF of the fields with a frame for each snapshot.
 
-    After one epoch there are two frames, the start and the end.
+    Returns a note if there are two frames only, as after one epoch.
     """
     weights = files.snapshots
     if weights is None:
@@ -237,6 +237,7 @@ def draw_film(files: Files, path: Path) -> None:
             duration=durations,
             loop=0,
         )
+    return None if len(frames) > 2 else "2 frames, the start and the end of training"
 
 
 def draw_patches(files: Files, path: Path) -> None:
@@ -248,7 +249,7 @@ def draw_patches(files: Files, path: Path) -> None:
         )
     _check_colours(files.run.image_shape)
     x = _test_images(files)
-    x = x[torch.arange(min(len(x), PATCH_IMAGES)) * len(x) // min(len(x), PATCH_IMAGES)]
+    x = x[displayed_units(len(x), most=PATCH_IMAGES)]
     try:
         of_layers = preferred_patches(
             stack,
@@ -259,22 +260,16 @@ def draw_patches(files: Files, path: Path) -> None:
         )
     except ValueError as error:
         raise LeftOut(str(error)) from error
-    figure, axes = _panels(len(of_layers))
+    figure, axes = _panels(len(of_layers), width=4.5, height=4.6)
     for ax, (number, found) in zip(axes, of_layers.items(), strict=True):
         patches = found["patches"]
         plots.patches(patches, ax)
-        height, width = patches.sizes["y"], patches.sizes["x"]
-        ax.set_title(
-            f"layer {number}: {patches.sizes['unit']} of "
-            f"{stack.settings.sizes[number - 1]} units, {height} x {width} pixels",
-            fontsize=9,
-        )
-    figure.suptitle(
-        f"{files.title}: the {patches.sizes['rank']} patches, of {len(x)} test images, "
-        "that drive each unit most",
-        fontsize=10,
-        fontfamily=files.families,
-    )
+        height, width = shape = patches.shape[2:4]
+        fields = f"{height} x {width} pixels" if shape != x.shape[1:3] else "whole images"
+        of = f"{patches.sizes['unit']} of {stack.settings.sizes[number - 1]} units"
+        ax.set_title(f"layer {number}: {of}, {fields}", fontsize=9)
+    what = f"what drives a unit most: {patches.sizes['rank']} of {len(x)} test images"
+    _head(figure, files, what)
     _save(figure, path)
 
 
@@ -284,24 +279,21 @@ def draw_activity(files: Files, path: Path) -> None:
     _check_colours(files.run.image_shape)
     image = _test_images(files)[0]
     of_layers = activity_maps(stack, image, files.run.preprocess, num_units=MAPS)
-    figure, axes = _panels(1 + len(of_layers))
+    figure, axes = _panels(1 + len(of_layers), width=4.2, height=3.3)
     shown = image.numpy()
     axes[0].imshow(shown, cmap="gray", vmin=0, vmax=255, **plots.UPRIGHT)
     axes[0].set_axis_off()
-    axes[0].set_title("image", fontsize=9)
+    axes[0].set_title("first test image", fontsize=9)
     for ax, (number, maps) in zip(axes[1:], of_layers.items(), strict=True):
         plots.activity(maps, ax)
         of = stack.settings.sizes[number - 1]
         ax.set_title(f"layer {number}: {len(maps)} of {of} units", fontsize=9)
-    figure.suptitle(
-        f"{files.title}: the units that the first test image drives most",
-        fontsize=10,
-        fontfamily=files.families,
-    )
+    _head(figure, files, "most active units for one image")
     _save(figure, path)
 
 
-FIGURES: dict[str, Callable[[Files, Path], None]] = {
+# The function that draws each figure. It may return a note on what it has drawn.
+FIGURES: dict[str, Callable[[Files, Path], str | None]] = {
     storage.FIELDS: draw_fields,
     storage.TRAINING: draw_training,
     storage.CURVE: draw_curve,
@@ -334,12 +326,18 @@ def _check_kept(history: xr.Dataset, *names: str) -> None:
         raise LeftOut(f"{storage.HISTORY} holds no {', '.join(missing)}")
 
 
-def _panels(number: int) -> tuple[Figure, list[Axes]]:
-    """Return a figure of square panels in rows of up to PANELS."""
-    columns = min(number, PANELS)
-    rows = math.ceil(number / columns)
-    size = 4.5 * columns, 4.6 * rows + 0.4
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+def _head(figure: Figure, files: Files, what: str) -> None:
+    """Write the title of the run above a figure, and below it what is shown."""
+    text = f"{files.title}\n{what}"
+    figure.suptitle(text, fontsize=9, fontfamily=files.families)
+
+
+def _panels(number: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure of panels of this size in inches, in rows of up to PANELS."""
+    rows = math.ceil(number / PANELS)
+    columns = math.ceil(number / rows)
+    size = width * columns, height * rows + 0.5
+    figure = Figure(figsize=size, dpi=DPI, layout="compressed")
     axes = [*figure.subplots(rows, columns, squeeze=False).flat]
     for ax in axes[number:]:
         ax.remove()
@@ -348,7 +346,9 @@ def _panels(number: int) -> tuple[Figure, list[Axes]]:
 
 def _mosaic_figure(files: Files, fields: xr.DataArray, title: str, near: int) -> Figure:
     """Return a figure of fields, a mosaic about `near` pixels wide."""
-    height, width, _ = plots.mosaic(fields, files.field_shape).shape
+    shape = files.field_shape
+    times = plots.enlargement(shape)
+    height, width, _ = plots.mosaic(fields, shape, times=times).shape
     scale = max(1, round(near / width))
     strip, edge = 46, 10  # pixels for the title above, and around the fields
     size = np.array([scale * width + 2 * edge, scale * height + strip + edge])
@@ -356,7 +356,7 @@ def _mosaic_figure(files: Files, fields: xr.DataArray, title: str, near: int) ->
     figure.set_layout_engine("none")
     box = np.array([edge, edge, scale * width, scale * height])
     ax = figure.add_axes(tuple(box / np.tile(size, 2)))
-    plots.receptive_fields(fields, files.field_shape, ax)
+    plots.receptive_fields(fields, shape, ax, times=times)
     ax.set_title(title, fontsize=9, fontfamily=files.families)
     return figure
 
