@@ -57,7 +57,7 @@ class Files:
     """Weights (epoch, unit, pixel) of these units during training."""
     history: xr.Dataset
     run: Saved
-    load_images: Callable[[Saved], Images]
+    load_images: Callable[[Saved], Images] | None
     title: str
     families: list[str]
     """Font families that have the characters of the title."""
@@ -88,6 +88,8 @@ class Files:
         LeftOut
             If they are not there, or others are.
         """
+        if self.load_images is None:
+            raise LeftOut("it shows images of the data set, and none are given")
         try:
             return self.load_images(self.run)
         except ValueError as error:
@@ -100,7 +102,7 @@ class Files:
         return ", ".join([self.title, *parts[:1]])
 
 
-def open_files(folder: Path, load_images: Callable[[Saved], Images]) -> Files:
+def open_files(folder: Path, load_images: Callable[[Saved], Images] | None = None) -> Files:
     """Read the folder of a finished run.
 
     Parameters
@@ -109,7 +111,7 @@ def open_files(folder: Path, load_images: Callable[[Saved], Images]) -> Files:
         The folder of the run.
     load_images
         Returns the images of the run, or raises ValueError. It is called only if a figure
-        needs them.
+        needs them [figures that do are left out].
 
     Raises
     ------

@@ -135,6 +135,13 @@ def test_without_the_data_the_other_figures_are_drawn(run, capsys, monkeypatch):
     assert not {path.name for path in run.iterdir()} & ONLY_STACKS
 
 
+def test_who_gives_no_images_gets_the_other_figures(run, tmp_path):
+    lines = [*figures.draw(figures.open_files(run), tmp_path / "out")]
+    left = [line for line in lines if "left out" in line]
+    assert (len(lines), len(left)) == (7, 2)
+    assert all(line.endswith("and none are given") for line in left)
+
+
 def test_images_of_another_size_are_left_out(run, capsys, monkeypatch):
     images = datasets.load("digits")
     larger = [np.repeat(x, 2, axis=1) for x in (images.x_train, images.x_test)]
