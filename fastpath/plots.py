@@ -16,10 +16,13 @@ from fastpath.ambient import isolated
 from fastpath.fonts import drawable
 
 __all__ = [
+    "activity",
     "can_show",
     "confusion",
     "dead_units",
+    "enlargement",
     "mosaic",
+    "patches",
     "readout_error",
     "readout_loss",
     "receptive_fields",
@@ -30,6 +33,7 @@ __all__ = [
 # Images keep their orientation, whatever the caller's style says.
 UPRIGHT: dict[str, Any] = {"origin": "upper", "aspect": "equal"}
 BETWEEN = 0.8  # gray of the lines between fields; a weight of 0 is white
+SMALL = 7  # pixels; smaller images are enlarged
 MOST_NUMBERS = 20  # classes whose confusions are printed as numbers
 MOST_NAMES = 120  # classes whose names have room on the axes
 LONGEST_NAME = 30  # characters of a class name on the axes
@@ -41,11 +45,16 @@ def can_show(image_shape: tuple[int, ...]) -> bool:
 
 
 @isolated(numpy=True)
-def mosaic(fields: xr.DataArray, image_shape: tuple[int, ...]) -> Float[ndarray, "y x rgb"]:
+def mosaic(
+    fields: xr.DataArray, image_shape: tuple[int, ...], *, times: int = 1
+) -> Float[ndarray, "y x rgb"]:
     """Return weights (unit, pixel) as images side by side, each on its own scale.
 
     One channel: diverging colours, red for positive and blue for negative weights, white
-    for 0. Three channels: the weights of red, green and blue, with 0 as mid gray.
+    for 0. Three channels: the weights of red, green and blue, with 0 as mid gray; a channel
+    is brighter than mid gray where its weight is positive, darker where it is negative.
+
+    A weight is `times` pixels wide, the lines between images are one: see `enlargement`.
 
     Raises
     ------
@@ -54,7 +63,7 @@ def mosaic(fields: xr.DataArray, image_shape: tuple[int, ...]) -> Float[ndarray,
         weights, or neither 1 nor 3 channels.
     """
     height, width, channels = (*image_shape, 1, 1, 1)[:3]
-    num_units, num_pixels = fields.sizes["unit"], fields.sizes["pixel"]
+    num_pixels = fields.sizes["pixel"]
     if not can_show(image_shape) or height * width * channels != num_pixels:
         raise ValueError(
             f"image_shape is {image_shape}: weights with {num_pixels} pixels need height x "
@@ -63,18 +72,55 @@ def mosaic(fields: xr.DataArray, image_shape: tuple[int, ...]) -> Float[ndarray,
     weights = fields.transpose("unit", "pixel").values
     scale = np.maximum(abs(weights).max(axis=1, keepdims=True), 1e-30)
     images = _colours((weights / scale).reshape(-1, height, width, channels))
-    columns = math.ceil(math.sqrt(num_units))
-    rows = math.ceil(num_units / columns)
-    whole = np.ones((rows * (height + 1) + 1, columns * (width + 1) + 1, 3))
-    for unit, image in enumerate(images):
-        top, left = (height + 1) * (unit // columns), (width + 1) * (unit % columns)
-        whole[top : top + height + 2, left : left + width + 2] = BETWEEN
-        whole[top + 1 : top + height + 1, left + 1 : left + width + 1] = image
+    return _tiles(_enlarged(images, times))
+
+
+def enlargement(image_shape: tuple[int, ...]) -> int:
+    """Return how many pixels wide those of an image are drawn: more than 1 for filters.
+
+    Between images of a few pixels, lines of one pixel would be too thick.
+    """
+    return math.ceil(SMALL / max(image_shape[:2]))
+
+
+def _enlarged(
+    images: Float[ndarray, "image height width channel"], times: int | None = None
+) -> Float[ndarray, "image height_out width_out channel"]:
+    """Return images with each pixel repeated [`enlargement` times]."""
+    times = enlargement(images.shape[1:]) if times is None else times
+    return images.repeat(times, axis=1).repeat(times, axis=2)
+
+
+def _tiles(
+    images: Float[ndarray, "image height width channel"],
+    *,
+    gap: int = 1,
+    between: float = BETWEEN,
+    empty: float = 1.0,
+) -> Float[ndarray, "y x channel"]:
+    """Return images in the order of reading, as many rows as columns if possible.
+
+    `between` fills the gaps around the images, `empty` the places without one.
+    """
+    number, height, width, channels = images.shape
+    columns = math.ceil(math.sqrt(number))
+    rows = math.ceil(number / columns)
+    step_y, step_x = height + gap, width + gap
+    whole = np.full((rows * step_y + gap, columns * step_x + gap, channels), empty)
+    for i, image in enumerate(images):
+        top, left = step_y * (i // columns), step_x * (i % columns)
+        whole[top : top + height + 2 * gap, left : left + width + 2 * gap] = between
+        top, left = top + gap, left + gap
+        whole[top : top + height, left : left + width] = image
     return whole
 
 
 def receptive_fields(
-    fields: xr.DataArray, image_shape: tuple[int, ...], ax: Axes | None = None
+    fields: xr.DataArray,
+    image_shape: tuple[int, ...],
+    ax: Axes | None = None,
+    *,
+    times: int = 1,
 ) -> Axes:
     """Draw weights (unit, pixel) as a `mosaic`.
 
@@ -84,8 +130,72 @@ def receptive_fields(
         As `mosaic`.
     """
     ax = ax or plt.subplots()[1]
-    ax.imshow(mosaic(fields, image_shape), interpolation="nearest", **UPRIGHT)
+    shown = mosaic(fields, image_shape, times=times)
+    ax.imshow(shown, interpolation="nearest", **UPRIGHT)
     ax.set_axis_off()
+    return ax
+
+
+@isolated(numpy=True)
+def patches(images: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Draw patches of images (unit, rank, y, x, channel), a block for each unit.
+
+    Values from 0 to 1 are gray for one channel, colours for three. NaN, outside of the
+    image, is light gray. Units and ranks are in the order of reading.
+
+    Raises
+    ------
+    ValueError
+        If the patches have neither 1 nor 3 channels.
+    """
+    images = images.transpose("unit", "rank", "y", "x", "channel")
+    if not can_show(images.shape[2:]):
+        channels = images.sizes["channel"]
+        raise ValueError(f"the patches have {channels} channels: 1 or 3 are needed")
+    values = images.fillna(BETWEEN).values.astype(float)
+    coloured = np.broadcast_to(values, (*values.shape[:4], 3))
+    blocks = np.stack([_tiles(_enlarged(each), between=1.0) for each in coloured])
+    shown = _tiles(blocks, gap=2 + blocks.shape[1] // 20, between=1.0)
+    ax = ax or plt.subplots()[1]
+    ax.imshow(shown, interpolation="nearest", **UPRIGHT)
+    ax.set_axis_off()
+    return ax
+
+
+@isolated(numpy=True)
+def activity(maps: xr.DataArray, ax: Axes | None = None) -> Axes:
+    """Draw outputs of units for one image: maps (unit, y, x), or bars (unit).
+
+    All maps have one scale, from 0 on; if some outputs are negative, red is positive, blue
+    negative and white 0. Maps and bars have the numbers of their units, the coordinate
+    `unit`.
+    """
+    ax = ax or plt.subplots()[1]
+    if maps.dims == ("unit",):
+        ax.bar([str(unit) for unit in maps["unit"].values], maps, color="0.4")
+        ax.tick_params(axis="x", rotation=90, labelsize="small")
+        ax.set(xlabel="unit", ylabel="output")
+        return ax
+    maps = maps.transpose("unit", "y", "x")
+    images = _enlarged(maps.values[..., None].astype(float))
+    shown = _tiles(images, between=np.nan, empty=np.nan)
+    largest = float(abs(maps.values).max()) or 1.0
+    signed = bool((maps < 0).any())
+    image = ax.imshow(
+        np.ma.masked_invalid(shown[..., 0]),
+        cmap="RdBu_r" if signed else "magma",
+        vmin=-largest if signed else 0.0,
+        vmax=largest,
+        interpolation="nearest",
+        **UPRIGHT,
+    )
+    (height, width), columns = images.shape[1:3], math.ceil(math.sqrt(len(maps)))
+    for i, unit in enumerate(maps["unit"].values):
+        x, y = (width + 1) * (i % columns) + 1, (height + 1) * (i // columns) + 1
+        color = "black" if signed else "white"
+        ax.text(x, y, str(unit), va="top", color=color, fontsize="xx-small")
+    ax.set_axis_off()
+    ax.figure.colorbar(image, ax=ax, label="output", shrink=0.8)
     return ax
 
 
@@ -205,7 +315,8 @@ def _over_epochs(
     marker = "o" if values.size <= 30 else ""
     ax.plot(values[dim], values, marker=marker, color=color, lw=1.2, ms=3, label=label)
     ax.set(xlabel=values[dim].attrs.get("long_name", dim))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    whole = MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+    ax.xaxis.set_major_locator(whole)
     return ax
 
 

@@ -38,17 +38,47 @@ def opened(command: OfRun) -> tuple[Saved, datasets.Images, torch.device]:
         or other classes.
     """
     device = command.ready()
-    run, folder = open_run(command.run, device), command.run
-    loaded = datasets.load_for_run(run.data, command.data, command.data_root, folder)
+    run = open_run(command.run, device)
+    images = images_of(run, command.run, data=command.data, data_root=command.data_root)
+    say_without_sums(command.run, has_sums=run.has_sums)
+    return run, images, device
+
+
+def images_of(
+    run: Saved,
+    folder: Path,
+    *,
+    data: str | None = None,
+    data_root: Path | None = None,
+    download: bool = True,
+) -> datasets.Images:
+    """Return the images that a run was trained on; say so if the test set is another.
+
+    Parameters
+    ----------
+    run, folder
+        The run and its folder.
+    data
+        Where the images are now [where the run noted].
+    data_root
+        Folder of the data sets.
+    download
+        Download a torchvision data set that is missing.
+
+    Raises
+    ------
+    ValueError
+        If the images are missing, or have another size or other classes.
+    """
+    loaded = datasets.load_for_run(run.data, data, data_root, folder, download=download)
     images = as_learned(loaded, run, folder)
-    say_without_sums(folder, has_sums=run.has_sums)
     if run.test_images not in (None, images.digests["test_images"]):
-        if command.data is None:
+        if data is None:
             difference = f"has changed since {folder} was scored on it"
         else:
             difference = f"is not the one that {folder} was scored on"
         print(f"fastpath: the test set of '{images.name}' {difference}", file=sys.stderr)
-    return run, images, device
+    return images
 
 
 def as_learned(images: datasets.Images, run: Saved, folder: Path) -> datasets.Images:

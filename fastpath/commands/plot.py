@@ -1,14 +1,20 @@
 """`fastpath plot`: figures of a finished run."""
 
+from fastpath.commands.evaluate import images_of
 from fastpath.commands.flags import Plot
 from fastpath.commands.report import say_without_sums
+from fastpath.data.images import Images
+from fastpath.runs.folder import Saved
 
 
 def plot(command: Plot) -> None:
     """Run `fastpath plot`."""
     from fastpath.runs import figures  # imports matplotlib, which is slow
 
-    files = figures.open_files(command.run)
+    def images(run: Saved) -> Images:
+        return images_of(run, command.run, download=False)
+
+    files = figures.open_files(command.run, images)
     say_without_sums(command.run, has_sums=files.has_sums)
-    for path, left_out in figures.draw(files, command.out or command.run):
-        print(f"left out {path}: {left_out}" if left_out else f"wrote {path}")
+    for line in figures.draw(files, command.out or command.run):
+        print(line)

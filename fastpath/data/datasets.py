@@ -119,7 +119,9 @@ def located(name: str) -> str:
     return name if name in NAMES or not path.exists() else str(path.resolve())
 
 
-def load_for_run(noted: str, given: str | None, root: Path | None, run: Path) -> Images:
+def load_for_run(
+    noted: str, given: str | None, root: Path | None, run: Path, *, download: bool = True
+) -> Images:
     """Load the images of a run, from `given` or from the name that the run noted.
 
     Raises
@@ -132,7 +134,7 @@ def load_for_run(noted: str, given: str | None, root: Path | None, run: Path) ->
             f"the images that {run} learned are no longer at {noted}: give --data with "
             "where they are now"
         )
-    return load(noted if given is None else given, root)
+    return load(noted if given is None else given, root, download)
 
 
 def _digits(_root: Path, _download: bool) -> Images:

@@ -4,6 +4,7 @@ from fastpath.layers.base import Deep as Deep
 from fastpath.layers.base import Encoder as Encoder
 from fastpath.layers.base import Layer as Layer
 from fastpath.layers.base import LayerSettings as LayerSettings
+from fastpath.layers.base import field_shape as field_shape
 from fastpath.layers.dense import Dense as Dense
 from fastpath.layers.dense import DenseSettings as DenseSettings
 from fastpath.layers.stack import Stack as Stack

@@ -144,3 +144,15 @@ class LayerSettings(Protocol):
     def memory(self, input_shape: tuple[int, ...], *, batch_size: int) -> dict[str, int]:
         """Return the bytes that training holds beside the images, by what holds them."""
         ...
+
+
+def field_shape(
+    settings: LayerSettings | None, input_shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return the shape of a row of `Layer.weights` as a picture, such as (5, 5, 3).
+
+    Settings may have a method `field_shape(input_shape)` that returns (height, width,
+    channel). Without one, or without settings, a row has the shape of an image.
+    """
+    own = getattr(settings, "field_shape", None)
+    return tuple(input_shape) if own is None else tuple(own(input_shape))

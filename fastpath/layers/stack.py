@@ -8,7 +8,7 @@ from a layer to those below it.
 import copy
 import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -215,6 +215,24 @@ class Stack:
         bank = self.first.bank
         out = bank.buffer("images", index.numel(), num_pixels)
         return prepared(x, index, preprocess, kernels=bank.kernels, out=out)
+
+    @isolated(grad=False)
+    def outputs(
+        self, images: Float[Tensor, "image pixel"], stages: Collection[int]
+    ) -> dict[int, Float[Tensor, "image *shape"]]:
+        """Return the outputs of the stages with these indices, by their index.
+
+        Raises
+        ------
+        ValueError
+            If the images have another size, number format or device.
+        """
+        x, found = self._shaped(images), {}
+        for i, part in enumerate(self.parts[: max(stages, default=-1) + 1]):
+            x = part(x)
+            if i in stages:
+                found[i] = x
+        return found
 
     @isolated(grad=False)
     def drive(

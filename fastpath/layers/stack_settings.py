@@ -46,8 +46,7 @@ class StackSettings:
     @property
     def num_units(self) -> int:
         """Number of units of the lowest layer that learns."""
-        stages = (each for each in self.stages if isinstance(each, LearningStage))
-        return next(stages).num_units
+        return self.sizes[0]
 
     def num_epochs(self, epochs: int) -> int:
         """Return the number of epochs of a training, given that of a run."""
@@ -72,6 +71,21 @@ class StackSettings:
                 name = type(stage).__name__
                 raise ValueError(f"stage {i} of the stack, {name}: {error}") from error
         return shapes
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of units of each layer that learns, from the lowest."""
+        stages = (each for each in self.stages if isinstance(each, LearningStage))
+        return tuple(each.num_units for each in stages)
+
+    def field_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return (height, width, channel) of a row of `Stack.weights` as a picture."""
+        shapes = self.input_shapes(input_shape)
+        return next(
+            stage.field_shape(shape)
+            for stage, shape in zip(self.stages, shapes, strict=False)
+            if isinstance(stage, LearningStage)
+        )
 
     def num_features(self, input_shape: tuple[int, ...]) -> int:
         """Return the number of features that a readout gets."""

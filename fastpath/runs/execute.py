@@ -13,7 +13,7 @@ from fastpath.ambient import isolated
 from fastpath.compute import Compute, check_memory
 from fastpath.data.datasets import Images
 from fastpath.experiment import Trained
-from fastpath.layers import StackSettings
+from fastpath.layers import StackSettings, field_shape
 from fastpath.runs import storage
 from fastpath.runs.config import RunConfig
 from fastpath.runs.folder import LOCAL, head_tensors, of_layer, write
@@ -60,7 +60,8 @@ def execute(
     if isinstance(config.layer, StackSettings):
         num_epochs = config.layer.num_epochs(num_epochs)
     snapshots = Snapshots(snapshot_epochs(config.snapshots, num_epochs))
-    with closing(TensorBoard(checkpoints.folder, images.shape, snapshots)) as board:
+    fields = field_shape(config.layer, images.shape)
+    with closing(TensorBoard(checkpoints.folder, fields, snapshots)) as board:
         layer, preprocess, history = experiment.learn_features(
             split,
             layer=config.layer,

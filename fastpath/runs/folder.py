@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fastpath import __version__, checks, module
 from fastpath.data.images import check_names
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
-from fastpath.layers import Layer, LayerSettings
+from fastpath.layers import Layer, LayerSettings, field_shape
 from fastpath.readout import LinearHead, Readout
 from fastpath.runs import storage
 from fastpath.runs.config import class_of, named, read_settings
@@ -46,10 +46,12 @@ class Saved:
     data: str
     classes: tuple[str, ...]
     image_shape: tuple[int, ...]
+    field_shape: tuple[int, ...]
+    """(height, width, channel) of the weights of a unit: see `layers.field_shape`."""
     test_images: str | None
     """Digest of the test set (`Images.digests`); None in runs of older versions."""
     title: str
-    """Data set, number of units and number of epochs, for figures."""
+    """Data set, number of units of each layer and number of epochs, for figures."""
     metrics: dict[str, float]
     has_sums: bool
     """Whether its files have checksums; runs of older versions have none."""
@@ -116,6 +118,7 @@ def open_run(folder: Path, device: torch.device | str = "cpu") -> Saved:
     storage.check_json(folder / storage.METRICS, metrics, sum_of_metrics)
     with named(path):
         learned = None if layer is None else layer.load(tensors, input_shape=shape)
+        fields = field_shape(layer, shape)
     return Saved(
         weights=tensors["weights"] if learned is None else learned.weights,
         layer=learned,
@@ -126,8 +129,9 @@ def open_run(folder: Path, device: torch.device | str = "cpu") -> Saved:
         data=data,
         classes=classes,
         image_shape=shape,
+        field_shape=fields,
         test_images=config.get("test_images"),
-        title=_title(config, num_units),
+        title=_title(config, getattr(layer, "sizes", (num_units,))),
         metrics=metrics,
         has_sums=sum_of_metrics is not None,
         config=config,
@@ -287,10 +291,13 @@ def _check_tensors(
     storage.check_tensors(path, tensors, needed, reason)
 
 
-def _title(config: dict[str, Any], num_units: int) -> str:
+def _title(config: dict[str, Any], sizes: tuple[int, ...]) -> str:
+    """Return a title; `sizes` are the numbers of units of the layers that learn."""
     training = config.get("training") or config.get("backprop")
     epochs = training.get("epochs") if isinstance(training, dict) else None
-    return f"{Path(config['data']).name}, {num_units} units, {epochs} epochs"
+    units = " + ".join(map(str, sizes))
+    trained = f"{epochs} epoch" + "s" * (epochs != 1)
+    return f"{Path(config['data']).name}, {units} units, {trained}"
 
 
 def _names(name: str, values: Any) -> tuple[str, ...]:

@@ -42,12 +42,15 @@ OF_IMAGES = ("data", "images", "test_images")
 TRAILER = b"\nsha256 "  # precedes the sum behind netCDF data, which HDF5 ignores
 # Entries about the data set that checkpoints of older versions lack.
 NOTED_LATER = ("classes", "image_shape", "test_images")
-PICTURES = FIELDS, TRAINING, CURVE, CONFUSION, FILM = (
+# The figures of `runs.figures.FIGURES`.
+PICTURES = FIELDS, TRAINING, CURVE, CONFUSION, FILM, PATCHES, ACTIVITY = (
     "receptive_fields.png",
     "training.png",
     "learning_curve.png",
     "confusion.png",
     "receptive_fields.gif",
+    "preferred_patches.png",
+    "activity_maps.png",
 )
 
 

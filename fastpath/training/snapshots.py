@@ -45,10 +45,10 @@ def snapshot_epochs(num: int, last: int) -> list[int]:
 
 @isolated()
 def displayed_units(
-    num_units: int, device: torch.device | str = "cpu"
+    num_units: int, device: torch.device | str = "cpu", *, most: int = NUM_UNITS
 ) -> Int[Tensor, " displayed"]:
-    """Return the units that figures show: all, or NUM_UNITS evenly spaced."""
-    num = min(num_units, NUM_UNITS)
+    """Return the units that figures show: all, or `most` of them evenly spaced."""
+    num = min(num_units, most)
     return torch.arange(num, device=device) * num_units // num
 
 

@@ -42,12 +42,21 @@ class TensorBoard(Callback):
 
     Nothing is written before training begins. Then the folder is emptied, and a run that
     continues from a checkpoint is written again from its start.
+
+    Parameters
+    ----------
+    run
+        The folder of the run.
+    field_shape
+        (height, width, channel) of the weights of a unit: see `layers.field_shape`.
+    snapshots
+        The receptive fields to write.
     """
 
     def __init__(
-        self, run: Path, image_shape: tuple[int, ...], snapshots: Snapshots
+        self, run: Path, field_shape: tuple[int, ...], snapshots: Snapshots
     ) -> None:
-        self._run, self._image_shape, self._snapshots = run, image_shape, snapshots
+        self._run, self._field_shape, self._snapshots = run, field_shape, snapshots
         self._events: Events | None = None
         self._epochs, self._drawn = 0, set[int]()
 
@@ -79,9 +88,9 @@ class TensorBoard(Callback):
     def _draw(self, fields: xr.DataArray) -> None:
         from fastpath import plots  # imports matplotlib, which is slow
 
-        if not plots.can_show(self._image_shape):
+        if not plots.can_show(self._field_shape):
             return
-        mosaic = plots.mosaic(fields, self._image_shape)
+        mosaic = plots.mosaic(fields, self._field_shape)
         number = int(fields["epoch"])
         self._opened().image("receptive_fields", mosaic, number)
 

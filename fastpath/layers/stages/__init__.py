@@ -3,6 +3,7 @@
 A new stage is a file with its settings and its part, and a line in `KINDS`.
 """
 
+from fastpath.layers.stages.activation import ActivationPart as ActivationPart
 from fastpath.layers.stages.activation import Rectifier as Rectifier
 from fastpath.layers.stages.activation import Triangle as Triangle
 from fastpath.layers.stages.base import Part as Part

@@ -18,6 +18,8 @@ from fastpath.kernels import Name
 from fastpath.training.distributed import Team
 
 type Shape = tuple[int, ...]
+# Size, stride and padding of the windows that a stage moves over its inputs.
+type Window = tuple[int, int, int]
 # The training images as a part sees them, a block at a time; each call begins anew.
 type Blocks = Callable[[], Iterator[Tensor]]
 
@@ -78,6 +80,11 @@ class WithoutState:
 
     fitted_once: ClassVar[bool] = False
     """Whether the part needs `fit` before it can serve layers that learn above it."""
+
+    @property
+    def window(self) -> Window:
+        """Size, stride and padding: an output depends on the inputs at its position."""
+        return 1, 1, 0
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of an image after this stage."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 from fastpath import checks
 from fastpath.kernels import Name
 from fastpath.layers.bank import Bank
-from fastpath.layers.stages.base import Shape, positions, spatial
+from fastpath.layers.stages.base import Shape, Window, positions, spatial
 from fastpath.layers.stages.learning import LearningPart, LearningStage
 
 PADDINGS = ("zeros", "reflect")
@@ -44,6 +44,15 @@ class Convolution(LearningStage):
     def num_inputs(self, input_shape: Shape) -> int:
         """Return the numbers in a patch: the weights of a filter."""
         return self.kernel_size**2 * spatial("Convolution", input_shape)[2]
+
+    @property
+    def window(self) -> Window:
+        """Size, stride and padding: see `receptive_field`."""
+        return self.kernel_size, self.stride, self.padding
+
+    def field_shape(self, input_shape: Shape) -> Shape:
+        """Return (kernel row, kernel column, channel)."""
+        return self.kernel_size, self.kernel_size, spatial("Convolution", input_shape)[2]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (height, width, filter)."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,9 @@ from fastpath.layers.stages.learning import LearningPart, LearningStage
 @dataclass(frozen=True, kw_only=True)
 class FullyConnected(LearningStage):
     """Units that see all inputs."""
+
+    window: ClassVar[None] = None
+    """The receptive field of a unit is all of the image: see `receptive_field`."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (unit,)."""
@@ -31,6 +35,10 @@ class FullyConnected(LearningStage):
     def num_inputs(self, input_shape: Shape) -> int:
         """Return the number of numbers in an image."""
         return math.prod(input_shape)
+
+    def field_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of an image, or one line if the inputs have no places."""
+        return input_shape if len(input_shape) == 3 else super().field_shape(input_shape)
 
     def step_size(self, input_shape: Shape) -> int:
         """Return how many numbers a learning step holds for one image."""

@@ -78,6 +78,10 @@ class LearningStage:
         """Return the number of inputs of a unit, its weights."""
         raise NotImplementedError
 
+    def field_shape(self, input_shape: Shape) -> Shape:
+        """Return (height, width, channel) of a unit's weights as a picture: one line."""
+        return 1, self.num_inputs(input_shape), 1
+
     def shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Return the shape of the weights (unit, input)."""
         return {"weights": (self.num_units, self.num_inputs(input_shape))}

@@ -9,7 +9,14 @@ from torch.nn import functional
 
 from fastpath import checks
 from fastpath.kernels import Name
-from fastpath.layers.stages.base import Part, Shape, WithoutState, positions, spatial
+from fastpath.layers.stages.base import (
+    Part,
+    Shape,
+    Window,
+    WithoutState,
+    positions,
+    spatial,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +42,18 @@ class _Pool(WithoutState):
                 "or some windows would see padding only"
             )
 
+    @property
+    def window(self) -> Window:
+        """Size, stride and padding: see `receptive_field`."""
+        assert self.stride is not None
+        return self.size, self.stride, self.padding
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (height, width, channel)."""
         name = type(self).__name__
         height, width, channels = spatial(name, input_shape)
-        assert self.stride is not None
-        window = {"size": self.size, "stride": self.stride, "padding": self.padding}
+        size, stride, padding = self.window
+        window = {"size": size, "stride": stride, "padding": padding}
         rows = positions(name, height, side="height", **window)
         return rows, positions(name, width, side="width", **window), channels
 
@@ -72,7 +85,7 @@ class PoolPart(Part):
 
     def __init__(self, settings: _Pool, *, largest: bool) -> None:
         super().__init__()
-        self._window = settings.size, settings.stride, settings.padding
+        self._window = settings.window
         self._largest = largest
 
     def forward(
