@@ -55,7 +55,8 @@ def start(*stages, shape=(5, 6, 1), **settings):
         (
             [conv(kernel_size=9, padding=1)],
             "stage 1 of the stack, Convolution: the window of Convolution has 9 x 9 "
-            r"pixels, but the height of its inputs is 5 \+ 2 x 1 of padding: take a smaller window",
+            r"pixels, but the height of its inputs is 5 \+ 2 x 1 of padding: take a "
+            "smaller window",
         ),
         ([conv(kernel_size=6)], "height of its inputs is 5: take"),
         ([conv(kernel_size=5), conv(kernel_size=2)], "stage 2.*height of its inputs is 1"),
