@@ -111,8 +111,8 @@ def _moments(x: Tensor, team: Team | None) -> tuple[Tensor, Tensor, Tensor]:
         return mean, variance, variance.new_full((), len(rows))  # without waiting on CUDA
     number = rows.new_full((1,), len(rows))
     total = torch.cat([rows.sum(dim=0), number])
-    team.add(total)
+    team.add(total[None])
     mean, number = total[:-1] / total[-1], total[-1]
     square = (rows - mean).square().sum(dim=0)
-    team.add(square)
+    team.add(square[None])
     return mean, square / number, number
