@@ -167,13 +167,19 @@ class Plot:
     """Draw the figures of a finished run: fields, training, readout, confusions.
 
     Writes receptive_fields.png, training.png, learning_curve.png, confusion.png and
-    receptive_fields.gif; existing figures are replaced.
+    receptive_fields.gif. Of a stack also preferred_patches.png and activity_maps.png, which
+    need the data set; without it they are left out. Existing figures are replaced.
     """
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
     out: Path | None = None
     """Folder of the figures [that of the run]."""
+    data: str | None = None
+    """The images, if they were moved: a name, an .npz file or an image folder [as
+    before]."""
+    data_root: Path | None = None
+    """Folder of the data sets [$NEURODYN_DATA, else the user's cache]."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,13 @@ def plot(command: Plot) -> None:
     from fastpath.runs import figures  # imports matplotlib, which is slow
 
     def images(run: Saved) -> Images:
-        return images_of(run, command.run, download=False)
+        return images_of(
+            run,
+            command.run,
+            data=command.data,
+            data_root=command.data_root,
+            download=False,
+        )
 
     files = figures.open_files(command.run, images)
     say_without_sums(command.run, has_sums=files.has_sums)

@@ -13,7 +13,6 @@ from fastpath.layers import StackSettings, stages
 from fastpath.layers.stages import (
     BatchNorm,
     Convolution,
-    FittedPart,
     LearningPart,
     LearningStage,
     MaxPool,
@@ -75,7 +74,7 @@ class LargestOne:
         return math.prod(input_shape)
 
 
-class LargestOnePart(FittedPart):
+class LargestOnePart(Part):
     def __init__(self):
         super().__init__()
         self.register_buffer("largest", torch.ones(()))

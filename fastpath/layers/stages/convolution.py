@@ -93,7 +93,10 @@ class ConvolutionPart(LearningPart):
     """Filters at work."""
 
     def __init__(
-        self, bank: Bank, settings: Convolution, generator: torch.Generator
+        self,
+        bank: Bank,
+        settings: Convolution,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(bank, settings, generator)
         self.window = settings

@@ -111,12 +111,17 @@ class LearningPart(Part):
     weights: Tensor
 
     def __init__(
-        self, bank: Bank, settings: LearningStage, generator: torch.Generator
+        self,
+        bank: Bank,
+        settings: LearningStage,
+        generator: torch.Generator | None = None,
     ) -> None:
+        """Take a bank; `generator` is needed where weights start from patches."""
         super().__init__()
         self.settings = settings
         self._seed = None
         if settings.fitted_once:
+            generator = checks.generator(generator)
             self._seed = int(torch.randint(2**62, (), generator=generator))
         self._hold(bank)
 
