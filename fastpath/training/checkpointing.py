@@ -194,5 +194,5 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = json.dumps(value)
+            flat[prefix + name] = json.dumps(value, sort_keys=True)
     return flat

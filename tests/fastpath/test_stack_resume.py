@@ -107,9 +107,6 @@ def test_a_training_ends_with_the_same_bits(greedy, calls, epochs, monkeypatch, 
             np.testing.assert_array_equal(history[name], of_whole[name])
 
 
-@pytest.mark.xfail(
-    reason="checkpoints compare lists of settings in the order of their keys", strict=True
-)
 @INTERRUPTED
 def test_a_run_ends_with_the_same_bits(
     greedy, calls, epochs, monkeypatch, tmp_path, capsys

@@ -175,9 +175,6 @@ def test_the_module_of_a_layer_with_chosen_kernels_goes_anywhere(kernels, images
             np.testing.assert_allclose(found.float(), expected, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.xfail(
-    reason="runs.config takes the competition of a stage for that of a run", strict=True
-)
 def test_a_stage_that_has_no_competition_of_its_own_is_saved(images, tmp_path):
     layer = StackSettings(stages=(FullyConnected(num_units=5),))
     fitted(layer, *images).save(tmp_path / "model")

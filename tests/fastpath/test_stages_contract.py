@@ -144,14 +144,7 @@ def config_of(*, greedy):
     [
         (False, 0),
         (True, 0),
-        pytest.param(
-            True,
-            15,
-            marks=pytest.mark.xfail(
-                reason="checkpoints compare lists of settings in the order of their keys",
-                strict=True,
-            ),
-        ),
+        (True, 15),
     ],
 )
 def test_it_is_saved_resumed_opened_and_exported(
