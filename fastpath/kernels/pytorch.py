@@ -11,10 +11,6 @@ from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
 from fastpath.plasticity import Normalize, delta_w, signed_power, step_size
 
-# With fixed sizes, `changes` compares all learners with each other. Of more rows than this,
-# such as the patches of a convolution, a product with all of g costs less.
-MOST_ROWS = 4096
-
 
 class PyTorchKernels:
     """The four parts of a step in PyTorch.
@@ -43,8 +39,6 @@ class PyTorchKernels:
         self, competition: Competition, drive: Float[Tensor, "image unit"]
     ) -> Learners | None:
         """Return who learns, or None where it is as well said by all of g."""
-        if self.fixed_sizes and len(drive) > MOST_ROWS:
-            return None
         return sparse(competition, drive, fixed_size=self.fixed_sizes)
 
     def activation(

@@ -27,7 +27,7 @@ from fastpath.competition import (
 )
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
-from fastpath.kernels.pytorch import MOST_ROWS, all_changes, scale
+from fastpath.kernels.pytorch import all_changes, scale
 from fastpath.plasticity import Normalize
 
 MOST_PIXELS = 1024  # of one program, where a row can be cut
@@ -91,8 +91,6 @@ class TritonKernels:
         self, competition: Competition, drive: Float[Tensor, "image unit"]
     ) -> Learners | None:
         """Return who learns, or None where it is as well said by all of g."""
-        if len(drive) > MOST_ROWS:
-            return None
         ranking: Any = competition
         if type(ranking) is not Ranking:  # a subclass may decide otherwise
             return sparse(competition, drive, fixed_size=True)

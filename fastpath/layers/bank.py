@@ -160,7 +160,8 @@ class Bank:
         inputs of its own; ΔW is summed over the processes.
         """
         drive = self.product(inputs)
-        # On CUDA each of the learners has a row of ΔW of its own, most of them empty.
+        # On CUDA each learner has a row of ΔW of its own, and all are compared with each
+        # other: of many rows, such as patches, a product with all of g costs less.
         many = drive.is_cuda and (team is not None or len(drive) >= self.num_units)
         learners = None if many else self.learners(competition, drive)
         if learners is None:
