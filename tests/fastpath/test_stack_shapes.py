@@ -121,6 +121,7 @@ def test_a_model_is_saved_and_read_back(layer, shape, floats, images, tmp_path):
         assert len(names) == model.transform(x).shape[1]
     module = read.to_module()
     given = torch.from_numpy(x[:5])
+    # Measured 1e-6: the estimator answers all images at a time.
     np.testing.assert_allclose(
         module(given).detach(), model.decision_function(x[:5]), rtol=0, atol=1e-5
     )
@@ -171,7 +172,7 @@ def test_the_module_of_a_layer_with_chosen_kernels_goes_anywhere(kernels, images
     for dtype in (torch.float64, torch.bfloat16, torch.float16):
         found = model.to_module()[1].to(dtype)(v.to(dtype))
         assert found.dtype == dtype
-        if dtype == torch.float64:
+        if dtype == torch.float64:  # measured 7e-5: a power of 4.5 of float32
             np.testing.assert_allclose(found.float(), expected, rtol=1e-3, atol=1e-3)
 
 
