@@ -150,12 +150,26 @@ def _listed(name: str, described: Any, path: Path, version: Any, *, whole: bool)
     if described is None:
         return None
     if isinstance(described, list):
-        return tuple(_listed(name, each, path, version, whole=whole) for each in described)
+        return tuple(
+            _numbered(i, name, each, path, version, whole=whole)
+            for i, each in enumerate(described, start=1)
+        )
     cls = class_of(name, described, path)
     inner = _with_listed(described, path, version, whole=whole)
     check_names({name: inner}, {name: cls}, path, version, whole=whole)
     with named(path):
         return cls(**inner)
+
+
+def _numbered(
+    i: int, name: str, described: Any, path: Path, version: Any, *, whole: bool
+) -> Any:
+    """Return an object of a list; the message of a ValueError says which."""
+    try:
+        return _listed(name, described, path, version, whole=whole)
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: {name}, number {i}: {reason}") from error
 
 
 def class_of(name: str, described: Any, path: Path) -> Any:

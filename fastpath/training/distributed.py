@@ -90,8 +90,8 @@ class Team:
             self._lost(error)
         return everyone.view(self.size, *packed.shape)
 
-    def add(self, change: Float[Tensor, "unit pixel"]) -> None:
-        """Sum ΔW over all shares, in place."""
+    def add(self, change: Float[Tensor, "*shape"]) -> None:
+        """Sum ΔW, or other numbers, over all shares, in place."""
         try:
             dist.all_reduce(change)
         except RuntimeError as error:

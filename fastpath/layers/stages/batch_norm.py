@@ -111,8 +111,8 @@ def _moments(x: Tensor, team: Team | None) -> tuple[Tensor, Tensor, Tensor]:
         return mean, variance, variance.new_full((), len(rows))  # without waiting on CUDA
     number = rows.new_full((1,), len(rows))
     total = torch.cat([rows.sum(dim=0), number])
-    team.add(total[None])
+    team.add(total)
     mean, number = total[:-1] / total[-1], total[-1]
     square = (rows - mean).square().sum(dim=0)
-    team.add(square[None])
+    team.add(square)
     return mean, square / number, number
