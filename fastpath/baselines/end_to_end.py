@@ -139,22 +139,60 @@ def _train(
     on_epoch_end: Callable[[int, nn.Module], Any] | None,
 ) -> None:
     """Train a network in place."""
-    x, y = split.x_train, split.y_train
-    inputs, learning = _learning(network, x, preprocess, frozen=frozen)
+
+    def epoch_ended(epoch: int) -> None:
+        if on_epoch_end is not None:
+            on_epoch_end(epoch, network)
+
+    inputs, learning = _learning(network, split.x_train, preprocess, frozen=frozen)
     num_weights = next(network.parameters()).numel()  # of the units
-    total, what = backprop.epochs * len(x), "back-propagation"
+    fit_by_labels(
+        learning,
+        inputs,
+        split.y_train,
+        backprop,
+        flop=2 * backprop.batch_size * num_weights,
+        generator=generator,
+        progress=progress,
+        on_epoch_end=epoch_ended,
+    )
+
+
+def fit_by_labels(
+    learning: nn.Module,
+    inputs: Callable[[Int[Tensor, " batch"]], Tensor],
+    y: Int[Tensor, " image"],
+    backprop: Backprop,
+    *,
+    flop: int,
+    generator: torch.Generator,
+    progress: bool,
+    on_epoch_end: Callable[[int], Any] | None = None,
+) -> None:
+    """Train a module in place by Adam.
+
+    Parameters
+    ----------
+    inputs
+        A function from indices of images to what the module sees.
+    y
+        The label of each image.
+    flop
+        Operations of the forward pass of a mini-batch, which decide the threads.
+    """
+    total, what = backprop.epochs * len(y), "back-propagation"
     with (
-        enough_threads(2 * backprop.batch_size * num_weights),
+        enough_threads(flop),
         progress_bar(total, what=what, unit="img", show=progress) as advance,
     ):
-        step = _optimizer(learning, backprop, math.ceil(len(x) / backprop.batch_size))
+        step = _optimizer(learning, backprop, math.ceil(len(y) / backprop.batch_size))
         for epoch in range(1, backprop.epochs + 1):
-            order = torch.randperm(len(x), generator=generator).to(x.device)
+            order = torch.randperm(len(y), generator=generator).to(y.device)
             for batch in order.split(backprop.batch_size):
                 step(inputs(batch), y[batch])
                 advance(len(batch))
             if on_epoch_end is not None:
-                on_epoch_end(epoch, network)
+                on_epoch_end(epoch)
 
 
 def _check_memory(num_weights: int, device: torch.device) -> None:

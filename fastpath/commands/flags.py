@@ -38,9 +38,9 @@ class Train(Saving, Compute):
     """Folder of the run."""
     preset: str | None = None
     """Settings that reproduce a published result; `fastpath presets` lists them."""
-    control: Literal["random", "orthogonal", "patches", "kmeans"] | None = None
-    """Weights that do not learn, in the same network: as they start, orthogonal, whitened
-    training patches, or their k-means clusters [the weights learn]."""
+    control: Literal["random", "orthogonal", "patches", "kmeans", "backprop"] | None = None
+    """The same network with other weights: as they start, orthogonal, whitened training
+    patches, their k-means clusters, or trained end to end with labels [as they learn]."""
     overwrite: bool = False
     """Replace a run that the folder already holds."""
     seed: int = 0

@@ -49,7 +49,13 @@ def configured(command: Train, origin: str, num_images: int | None = None) -> Ru
         readout=replace(config.readout, **{n: v for n, v in head.items() if v is not None}),
         snapshots=RunConfig.snapshots if command.snapshots is None else command.snapshots,
     )
-    return control_of(config, command.control) if command.control else config
+    if command.control is None:
+        return config
+    control = control_of(config, command.control)
+    if control.backprop is not None:
+        names = "epochs", "batch_size", "lr"
+        control = replace(control, backprop=changed(control.backprop, command, *names))
+    return control
 
 
 def _of_preset(command: Train) -> RunConfig:
@@ -178,6 +184,9 @@ def refuse_flags_without_effect(command: Train, config: RunConfig) -> None:
         given, state = "--epochs 0", "random"
         if command.control is not None:
             without, given, state = (*without, "epochs"), "--control", "as they start"
+        if config.backprop is not None:
+            kept = "epochs", "batch_size", "lr", "kernels"
+            without = tuple(name for name in without if name not in kept)
         why = f"with {given}, where weights stay {state}"
         refuse_without_effect(command, without, why=why)
     chosen, rule = command.competition or RANKING, config.competition

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastpath import __version__, checks, competition, layers, plasticity
+from fastpath.baselines.end_to_end import Backprop
 from fastpath.competition import Competition, Ranking
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import LayerSettings, stages
@@ -49,6 +50,8 @@ class RunConfig:
     """Number of epochs with a snapshot of the receptive fields: see `snapshot_epochs`."""
     tensorboard: bool = False
     """Whether to write events for TensorBoard."""
+    backprop: Backprop | None = None
+    """Train the layers of a stack end to end, with labels: a control."""
 
     def __post_init__(self) -> None:
         count = functools.partial(checks.count, least=0)
@@ -58,6 +61,7 @@ class RunConfig:
         check_number(self.snapshots)
         checks.instance("training", self.training, Training)
         checks.instance("readout", self.readout, Readout)
+        checks.optional("backprop", self.backprop, Backprop)
         # A file holds only their class names and fields, which must suffice to read them.
         for name in OF_RUN:
             if reason := _why_not_written(name, getattr(self, name)):
@@ -85,7 +89,8 @@ class RunConfig:
         entries: dict[str, Any] = {n: v for n, v in values.items() if n != "fastpath"}
         check_names(entries, {"": cls}, path, values.get("fastpath"))
         listed = {name: class_of(name, entries[name], path) for name in OF_RUN}
-        settings = read_settings(values, SETTINGS | listed, path)
+        supervised = {} if values.get("backprop") is None else {"backprop": Backprop}
+        settings = read_settings(values, SETTINGS | listed | supervised, path)
         with named(path):
             return cls(**entries | settings)
 

@@ -10,6 +10,7 @@ import torch
 
 from fastpath import __version__, experiment, kernels
 from fastpath.ambient import isolated
+from fastpath.baselines.stacks import backprop_stack
 from fastpath.compute import Compute, check_memory
 from fastpath.data.datasets import Images
 from fastpath.experiment import Trained
@@ -75,6 +76,15 @@ def execute(
             team=team,
             kernels=compute.kernels,
         )
+        if config.backprop is not None:
+            backprop_stack(
+                layer,
+                split,
+                num_classes=len(images.classes),
+                backprop=config.backprop,
+                preprocess=preprocess,
+                generator=generator,
+            )
         if team is not None:
             team.leave()
             if not team.is_main:

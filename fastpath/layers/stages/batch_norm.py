@@ -79,9 +79,9 @@ class BatchNormPart(Part):
         """Return the channels, normalized by the mini-batch; update the running means."""
         mean, variance, number = _moments(x, team)
         momentum = self.settings.momentum
-        self.mean.lerp_(mean, momentum)
+        self.mean.lerp_(mean.detach(), momentum)  # back-propagation may train the layers
         unbiased = variance * (number / (number - 1).clamp(min=1))
-        self.variance.lerp_(unbiased, momentum)
+        self.variance.lerp_(unbiased.detach(), momentum)
         return self._normalized(x, mean, variance)
 
     def _normalized(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
