@@ -124,7 +124,7 @@ def test_a_rule_of_ones_own_has_no_sparse_form(monkeypatch):
     assert all(has_sparse_form(rule) for rule in BUILT_IN)
 
 
-@pytest.mark.parametrize("rule", [delta_w, *BUILT_IN], ids=str)
+@pytest.mark.parametrize("rule", [delta_w, *BUILT_IN], ids=["delta_w", *map(str, BUILT_IN)])
 def test_a_g_of_another_shape_than_the_drive_is_refused(rule):
     g, drive, images, weights = given(Ranking())
     # The shapes in the signature are checked in tests alone.
