@@ -12,8 +12,11 @@ import torch
 import xarray as xr
 
 from fastpath.cli import main
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.layers import Dense
+from fastpath.readout import LinearHead
 from fastpath.runs import figures, storage
+from fastpath.runs.folder import Saved
 from fastpath.training import history, tensorboard
 from fastpath.training.callbacks import Progress
 from fastpath.training.snapshots import Snapshots
@@ -56,8 +59,26 @@ def files(history_of=None) -> figures.Files:
         NOISE.reshape(3, -1)[:, :64], dims=("unit", "pixel"), coords={"unit": [0, 1, 2]}
     )
     snapshots = xr.concat([fields] * 3, xr.DataArray([0, 1, 2], dims="epoch", name="epoch"))
+    zeros = torch.zeros(3, 64)
+    run = Saved(
+        weights=zeros,
+        layer=None,
+        bias=zeros[:, 0],
+        preprocess=FittedPreprocess(Preprocess(), zeros[0]),
+        head=LinearHead(zeros[:, :3], zeros[0, :3], zeros[0, :3], zeros[0, :3]),
+        readout=None,
+        data="digits",
+        classes=("0", "1", "2"),
+        image_shape=(8, 8, 1),
+        field_shape=(8, 8, 1),
+        test_images=None,
+        title="title",
+        metrics={},
+        has_sums=True,
+        config={},
+    )
     return figures.Files(
-        fields, snapshots, history.as_dataset([]), (8, 8, 1), "title", [], {}, has_sums=True
+        fields, snapshots, history.as_dataset([]), run, None, "title", [], {}
     )
 
 

@@ -53,7 +53,7 @@ def test_a_stopped_plot_names_the_pictures_that_are_whole(run, capsys, monkeypat
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(figures, "draw_curve", stop)
+    monkeypatch.setitem(figures.FIGURES, storage.CURVE, stop)
     with pytest.raises(SystemExit):
         main(["plot", str(run)])
     saved = f"saved {run / 'receptive_fields.png'}, {run / 'training.png'}"

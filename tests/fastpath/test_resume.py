@@ -313,8 +313,8 @@ def test_images_that_have_changed_are_refused(tmp_path, capsys, monkeypatch):
     interrupt(tmp_path / "run", capsys, monkeypatch)
     load = datasets.load
 
-    def changed(name, root):
-        images = load(name, root)
+    def changed(name, root, *settings):
+        images = load(name, root, *settings)
         images.x_train[7, 3, 3] += 1
         return images
 

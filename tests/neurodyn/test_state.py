@@ -179,7 +179,7 @@ def test_parts_of_a_run_are_the_run(circuit, rule, reset):
             for how, length, start in (
                 (forgets, len(ORDER), {}),
                 (forgets, 2, {}),
-                (run, len(ORDER), built.initial_state(job.weights)),
+                (run, len(ORDER), built.initial_state(job.weights[job.pairs])),
             )
         )
     assert [len(whole), len(parts), len(again)] == [1, 3, 1]
