@@ -36,7 +36,7 @@ from fastpath.kernels.pytorch import all_changes
 from fastpath.plasticity import Normalize, step_size
 
 SOURCE = Path(__file__).with_name("step.cpp")
-SOURCES = SOURCE, SOURCE.with_name("soft.hpp"), SOURCE.with_name("apply.hpp")
+HEADERS = SOURCE.with_name("soft.hpp"), SOURCE.with_name("apply.hpp")
 # Without -fno-trapping-math a comparison keeps a loop from being vectorized. It changes no
 # value, only when the flags of floating-point errors are set, which nothing reads.
 FLAGS = ("-O3", "-march=native", "-fno-trapping-math", "-std=c++17", "-shared", "-fPIC")
@@ -86,7 +86,7 @@ def _cached(compiler: str) -> Path:
         [compiler, "--version"], capture_output=True, text=True, check=True, timeout=60
     ).stdout
     # -march=native: another processor that shares this folder needs its own.
-    sources = (source.read_text() for source in SOURCES)
+    sources = (source.read_text() for source in (SOURCE, *HEADERS))
     parts = (*sources, version, *FLAGS, platform.machine(), _processor())
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -1,6 +1,7 @@
 """A fault in either package, or in the compiled kernels, breaks an agreement."""
 
 import functools
+import shutil
 
 import pytest
 import torch
@@ -109,14 +110,17 @@ def plain_rank_too_far(monkeypatch):
 # In the source of the compiled kernels: what stands there, and what shall not.
 COMPILED = {
     "decay of the wrong sign": ("out[i + l] - decay * w", "out[i + l] + decay * w"),
-    "a rank too near": ("pair[1] = units[k - 1];", "pair[1] = units[k - 2];"),
+    "a rank too near": (
+        "learns(units[j], T(-delta))",
+        "learns(units[j - 1], T(-delta))",
+    ),
     "unlearning of the wrong sign": (
         "hebbian ? T(1) : T(-delta)",
         "hebbian ? T(1) : T(delta)",
     ),
     "ranking of the wrong sign": (
-        "g[n] = j ? T(-delta) : T(1)",
-        "g[n] = j ? T(delta) : T(1)",
+        "learns(units[j], T(-delta))",
+        "learns(units[j], T(delta))",
     ),
     "a peer too many": ("(1 + T(m - 1) * w)", "(1 + T(m) * w)"),
 }
@@ -126,6 +130,8 @@ def built_with(monkeypatch, folder, right, wrong):
     """Build the compiled kernels from a source with a fault."""
     text = cpp.SOURCE.read_text()
     assert text.count(right) == 1
+    for header in cpp.HEADERS:
+        shutil.copy(header, folder)
     (folder / "faulty.cpp").write_text(text.replace(right, wrong))
     monkeypatch.setattr(cpp, "SOURCE", folder / "faulty.cpp")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
