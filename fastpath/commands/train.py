@@ -174,7 +174,11 @@ def train(command: Train) -> None:
     if team is None or team.is_main:
         storage.prepare(command.out, overwrite=command.overwrite)
     checkpoints = checkpoints_of(command, command.out, restart=True)
-    carry_out(config, images, checkpoints, command, team)
+    chosen = source_of_defaults(images)
+    if command.preset is not None:
+        chosen = f"settings not given: those of the preset {command.preset}"
+    if carry_out(config, images, checkpoints, command, team):
+        print(chosen)
 
 
 def refuse_flags_without_effect(command: Train, config: RunConfig) -> None:
@@ -185,7 +189,7 @@ def refuse_flags_without_effect(command: Train, config: RunConfig) -> None:
         if command.control is not None:
             without, given, state = (*without, "epochs"), "--control", "as they start"
         if config.backprop is not None:
-            kept = "epochs", "batch_size", "lr", "kernels"
+            kept = "epochs", "batch_size", "lr"
             without = tuple(name for name in without if name not in kept)
         why = f"with {given}, where weights stay {state}"
         refuse_without_effect(command, without, why=why)
@@ -229,15 +233,18 @@ def carry_out(
     checkpoints: Checkpoints,
     compute: Compute,
     team: distributed.Team | None,
-) -> None:
-    """Execute a run and save it to its folder; the main process of a team reports."""
+) -> bool:
+    """Execute a run and save it to its folder; return whether this process reported it.
+
+    Only the main process of a team does.
+    """
     folder = checkpoints.folder
     is_main = team is None or team.is_main
     with storage.alone(folder) if is_main else nullcontext():
         trained = execute(config, images, checkpoints, compute=compute, team=team)
         if trained is None:
-            return
+            return False
         save(folder, trained, config, images, compute)
     report(trained.metrics)
-    print(source_of_defaults(images))
     print(f"saved to {folder}")
+    return True

@@ -76,6 +76,10 @@ def execute(
             team=team,
             kernels=compute.kernels,
         )
+        if team is not None:
+            team.leave()
+            if not team.is_main:
+                return None
         if config.backprop is not None:
             backprop_stack(
                 layer,
@@ -85,10 +89,6 @@ def execute(
                 preprocess=preprocess,
                 generator=generator,
             )
-        if team is not None:
-            team.leave()
-            if not team.is_main:
-                return None
         trained = experiment.finish(
             layer,
             preprocess,

@@ -226,7 +226,9 @@ def test_a_control_of_a_preset_runs_from_the_command(tmp_path, capsys):
     run = tmp_path / "run"
     arguments = ["--preset", "kh-mnist", "--data", "digits", "--control", "random"]
     main(["train", *arguments, "--head-epochs", "2", "--out", str(run), "--threads", "1"])
-    assert "test error" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "test error" in printed
+    assert "settings not given: those of the preset kh-mnist\n" in printed
     opened = open_run(run)
     assert opened.config["training"]["epochs"] == 0
     start = torch.randn(2000, 64, generator=torch.Generator().manual_seed(0))
