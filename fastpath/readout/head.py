@@ -1,6 +1,7 @@
 """The trained head: its answers and their errors."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -48,12 +49,16 @@ class LinearHead:
                 f"the features are of {features.shape[1]} units, but the head reads "
                 f"{len(self.offset)}: give those of the layer that it was trained on"
             )
-        return (features - self.offset) * self.scale
+        return features if self._unscaled else (features - self.offset) * self.scale
+
+    @cached_property
+    def _unscaled(self) -> bool:
+        return not self.offset.any() and bool((self.scale == 1).all())
 
     def to(self, device: torch.device) -> "LinearHead":
         """Return the same head on another device."""
-        moved = {name: tensor.to(device) for name, tensor in vars(self).items()}
-        return replace(self, **moved)
+        names = [each.name for each in fields(self)]
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 @isolated(grad=False)

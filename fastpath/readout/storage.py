@@ -1,7 +1,8 @@
 """Where the features of many images are held: memory, a file, or nowhere.
 
 Features that fit are held as they are. Otherwise, if they cost little, they are computed
-each time they are used. Those that cost more are held as float16, in memory or in a file.
+each time they are used. Those that cost more are held as float16, in memory or in a file;
+so are those above `EXACT_SIZE`, which leave room for other work, whatever memory is free.
 """
 
 import os
@@ -22,6 +23,7 @@ from fastpath.readout.sources import Features, Mirrored, rows
 from fastpath.readout.streamed import Streamed, check_width, flop_of
 
 EXACT_SHARE = 0.5  # of the free memory, for features as they are
+EXACT_SIZE = 2e9  # bytes, of those that cost too much to be computed again
 SHARE = 0.7  # of the free memory, for those that cost too much to be computed again
 KEPT_FREE = 0.05  # of the disk
 # Features are computed again in each epoch if that costs no more than this many operations
@@ -105,9 +107,11 @@ def place_of(
     ValueError
         If there is no room for them.
     """
-    if _fits(size, dtype, device, EXACT_SHARE):
+    costly = flop > RECOMPUTED
+    small = not costly or _num_bytes(size, dtype) <= EXACT_SIZE
+    if small and _fits(size, dtype, device, EXACT_SHARE):
         return Place(device, dtype)
-    return None if flop <= RECOMPUTED else _room(size, torch.float16, device)
+    return _room(size, torch.float16, device) if costly else None
 
 
 def _room(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Place:

@@ -147,6 +147,23 @@ def test_what_costs_little_is_computed_again_and_what_costs_much_is_held(
     assert found == (None if again else Place(CPU, torch.float16))
 
 
+@pytest.mark.parametrize(
+    ("flop", "num_images", "dtype"),
+    [
+        (6e9, 20_346, torch.float16),
+        (6e9, 20_345, torch.float32),
+        (1e9, 50_000, torch.float32),
+    ],
+)
+def test_large_features_that_cost_much_are_float16_though_all_would_fit(
+    room, flop, num_images, dtype
+):
+    """Memory that depends on the run alone; 24,576 features of 20,346 images are 2 GB."""
+    room(100 * GB)
+    found = storage.place_of((num_images, 24_576), torch.float32, CPU, flop=flop)
+    assert found == Place(CPU, dtype)
+
+
 def test_the_cost_of_a_layer_is_its_flop_or_that_of_one_product(room):
     room(0)
     dense = features(Dense(Costly().weights))

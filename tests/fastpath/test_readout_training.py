@@ -105,31 +105,33 @@ def test_the_halved_schedule_halves_at_its_percents():
     assert rates[:2] == [0.02, 0.04]  # the rise of every schedule
 
 
-def masks(seed, dropped, shapes):
+def masks(seed, bits, share, shapes):
     """Return the masks of steps, made from 64-bit numbers by NumPy."""
     generator = seeded(seed)
     for shape in shapes:
-        words = torch.empty(-(-math.prod(shape) // 4), dtype=torch.int64)
+        words = torch.empty(-(-math.prod(shape) * bits // 64), dtype=torch.int64)
         words.random_(-(2**63), None, generator=generator)
-        numbers = words.numpy().view(np.int16)[: math.prod(shape)].reshape(shape)
-        yield torch.from_numpy(numbers.astype(int) >= dropped - 2**15)
+        numbers = words.numpy().view(f"int{bits}")[: math.prod(shape)].reshape(shape)
+        yield torch.from_numpy(numbers.astype(int) >= round(2**bits * share) - 2**bits // 2)
 
 
-@pytest.mark.parametrize("scaling", ["set", "unit"])
-def test_dropout_is_that_of_a_loop_with_the_same_masks(scaling):
+@pytest.mark.parametrize(("share", "bits"), [(0.25, 8), (0.3, 16)])
+@pytest.mark.parametrize("scaling", ["set", "unit", "none"])
+def test_dropout_is_that_of_a_loop_with_the_same_masks(scaling, share, bits):
     """9 features and a last mini-batch of 50: numbers of 64 bits are used up in part."""
     x, y = blobs()
-    settings = Readout(epochs=3, lr=0.02, scaling=scaling, dropout=0.25)
-    head, _ = fitted(x, y, scaling=scaling, dropout=0.25)
-    again, _ = fitted(x, y, scaling=scaling, dropout=0.25)
+    settings = Readout(epochs=3, lr=0.02, scaling=scaling, dropout=share)
+    head, _ = fitted(x, y, scaling=scaling, dropout=share)
+    again, _ = fitted(x, y, scaling=scaling, dropout=share)
     generator = seeded()
     seed = int(torch.randint(2**63 - 1, (), generator=generator))
-    drawn = masks(seed, 2**14, 3 * [(100, 9), (100, 9), (50, 9)])
-    w, b = loop(x, y, settings, generator, lambda rows: rows * next(drawn) / 0.75)
+    drawn = masks(seed, bits, share, 3 * [(100, 9), (100, 9), (50, 9)])
+    rest = 1 - round(2**bits * share) / 2**bits
+    w, b = loop(x, y, settings, generator, lambda rows: rows * next(drawn) / rest)
     torch.testing.assert_close(head.weights, w, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(head.bias, b, rtol=1e-4, atol=1e-5)
     assert torch.equal(head.weights, again.weights)
-    for other in (fitted(x, y, seed=1, scaling=scaling, dropout=0.25), fitted(x, y)):
+    for other in (fitted(x, y, seed=1, scaling=scaling, dropout=share), fitted(x, y)):
         assert not torch.allclose(head.weights, other[0].weights, rtol=1e-2)
 
 

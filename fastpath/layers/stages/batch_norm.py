@@ -88,19 +88,25 @@ class BatchNormPart(Part):
         return (x - mean) * (variance + self.settings.epsilon).rsqrt()
 
     def fit(self, blocks: Blocks) -> None:
-        """Take mean and variance of each channel over all training images."""
-        number, total = 0, torch.zeros_like(self.mean, dtype=torch.float64)
+        """Take mean and variance of each channel over all training images.
+
+        Blocks are computed from the images by all layers below, so they are read once:
+        moments about the mean of the first block, which is near enough to that of all
+        that float64 loses nothing.
+        """
+        number, about = 0, None
+        total = torch.zeros_like(self.mean, dtype=torch.float64)
+        square = torch.zeros_like(total)
         for block in blocks():
             rows = block.flatten(0, -2)
+            about = rows.mean(dim=0) if about is None else about
+            deviations = rows - about
             number += len(rows)
-            total += rows.sum(dim=0, dtype=torch.float64)
-        mean = total / number
-        square = torch.zeros_like(mean)
-        for block in blocks():
-            deviations = block.flatten(0, -2) - mean.to(block.dtype)
+            total += deviations.sum(dim=0, dtype=torch.float64)
             square += deviations.square_().sum(dim=0, dtype=torch.float64)
-        self.mean.copy_(mean)
-        self.variance.copy_(square / number)
+        shift = total / number
+        self.mean.copy_(shift if about is None else shift + about)
+        self.variance.copy_((square / number - shift.square()).clamp(min=0))
 
 
 def _moments(x: Tensor, team: Team | None) -> tuple[Tensor, Tensor, Tensor]:
