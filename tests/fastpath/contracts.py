@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import fastpath
+import fastpath.commands.train  # before tests add to the lists, from which it takes flags
 from fastpath.competition import Ranking, Rule
 from fastpath.compute import Compute
 from fastpath.data.preprocess import Preprocess

@@ -105,7 +105,7 @@ class Pixelwise(LearningStage):
 
 
 class PixelwisePart(LearningPart):
-    def rows(self, x):
+    def inputs(self, x):
         return x.flatten(0, -2).contiguous(), x.shape[:-1]
 
     def forward(self, x):

@@ -101,7 +101,7 @@ class ConvolutionPart(LearningPart):
         super().__init__(bank, settings, generator)
         self.window = settings
 
-    def rows(
+    def inputs(
         self, x: Float[Tensor, "image height width channel"]
     ) -> tuple[Float[Tensor, "patch input"], Shape]:
         """Return all patches, in the order (image, row, column), and these dims."""
@@ -149,9 +149,10 @@ class ConvolutionPart(LearningPart):
         if n:
             mode = "constant" if self.window.padding_mode == "zeros" else "reflect"
             x = functional.pad(x, (n, n, n, n), mode=mode)
-        filters = self.weights.unflatten(1, (size, size, -1)).movedim(-1, 1)
+        filters, bias = self.filters()
+        filters = filters.unflatten(1, (size, size, -1)).movedim(-1, 1)
         stride = self.window.stride
-        product = functional.conv2d(x, filters, stride=stride).movedim(1, -1)
+        product = functional.conv2d(x, filters, bias, stride=stride).movedim(1, -1)
         if self.settings.response == "product":
             return product
         square = x.square().sum(dim=1, keepdim=True)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from fastpath.kernels import Name
 from fastpath.layers.stages.base import Shape
@@ -48,7 +49,7 @@ class FullyConnected(LearningStage):
 class FullyConnectedPart(LearningPart):
     """Units at work."""
 
-    def rows(
+    def inputs(
         self, x: Float[Tensor, "image *shape"]
     ) -> tuple[Float[Tensor, "image input"], Shape]:
         """Return the images, flattened, and their number."""
@@ -57,4 +58,4 @@ class FullyConnectedPart(LearningPart):
     def forward(self, x: Float[Tensor, "image *shape"]) -> Float[Tensor, "image unit"]:
         """Return the outputs of the units."""
         v = x.flatten(1)
-        return self.respond(v @ self.weights.T, v)
+        return self.respond(functional.linear(v, *self.filters()), v)

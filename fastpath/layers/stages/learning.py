@@ -14,6 +14,7 @@ from fastpath.kernels import Name
 from fastpath.layers.bank import EQ_3, Bank
 from fastpath.layers.stages import starts
 from fastpath.layers.stages.base import Blocks, Part, Shape
+from fastpath.layers.stages.whitening import Whitening
 from fastpath.plasticity import Normalize, Plasticity, check_exponent
 from fastpath.training.distributed import Team
 
@@ -47,6 +48,9 @@ class LearningStage:
     """Orthonormalize the rows at the start and after each step (Gram–Schmidt)."""
     response: str = "product"
     """Output of a unit: "product" W_u·v, or "cosine" of W_u and v, for any p."""
+    whiten: float | None = None
+    """ε of the ZCA whitening of what the units see, fitted once, before they learn: see
+    `whitening` (0.01 of the mean variance, say) [no whitening]."""
 
     def __post_init__(self) -> None:
         checks.fields(
@@ -68,11 +72,18 @@ class LearningStage:
             self.competition.check(self.num_units)
         if self.initial_norm is not None:
             checks.fields(self, initial_norm=checks.positive)
+        if self.whiten is not None:
+            checks.fields(self, whiten=checks.positive)
+            if self.response != "product":
+                raise ValueError(
+                    f"whiten is {self.whiten} and response '{self.response}': whitened "
+                    "inputs need response 'product', or leave out one of them"
+                )
 
     @property
     def fitted_once(self) -> bool:
         """Whether the layers below must have learned before this stage starts."""
-        return self.start_from in starts.FROM_PATCHES
+        return self.start_from in starts.FROM_PATCHES or self.whiten is not None
 
     def num_inputs(self, input_shape: Shape) -> int:
         """Return the number of inputs of a unit, its weights."""
@@ -83,8 +94,13 @@ class LearningStage:
         return 1, self.num_inputs(input_shape), 1
 
     def shapes(self, input_shape: Shape) -> dict[str, Shape]:
-        """Return the shape of the weights (unit, input)."""
-        return {"weights": (self.num_units, self.num_inputs(input_shape))}
+        """Return the shapes of the weights (unit, input), and of what whitens."""
+        num_inputs = self.num_inputs(input_shape)
+        shapes: dict[str, Shape] = {"weights": (self.num_units, num_inputs)}
+        if self.whiten is not None:
+            shapes["whitening.mean"] = (num_inputs,)
+            shapes["whitening.matrix"] = (num_inputs, num_inputs)
+        return shapes
 
     def bank(
         self, num_inputs: int, *, generator: torch.Generator, kernels: Name | None
@@ -116,9 +132,12 @@ class LearningPart(Part):
         settings: LearningStage,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Take a bank; `generator` is needed where weights start from patches."""
+        """Take a bank; `generator` is needed where `fit` draws patches."""
         super().__init__()
         self.settings = settings
+        self.whitening = None
+        if settings.whiten is not None:
+            self.whitening = Whitening(bank.weights.shape[1], settings.whiten)
         self._seed = None
         if settings.fitted_once:
             generator = checks.generator(generator)
@@ -138,15 +157,18 @@ class LearningPart(Part):
 
     @isolated(grad=False, numpy=True)
     def fit(self, blocks: Blocks) -> None:
-        """Start from training patches, where the settings say so."""
+        """Whiten training patches, and start from them, where the settings say so."""
         if self._seed is None:
             return
         generator = torch.Generator().manual_seed(self._seed)
         most = max(self.bank.num_units, starts.SAMPLE_SIZE // self.weights.shape[1])
         samples = self._sampled(blocks, min(starts.NUM_SAMPLES, most), generator)
-        start = starts.FROM_PATCHES[self.settings.start_from]
-        self.weights.copy_(start(samples, self.bank.num_units, generator))
-        self.bank.renew()
+        if self.whitening is not None:
+            self.whitening.fit(samples)
+            samples = self.whitening(samples)
+        if start := starts.FROM_PATCHES.get(self.settings.start_from):
+            self.weights.copy_(start(samples, self.bank.num_units, generator))
+            self.bank.renew()
 
     def _sampled(
         self, blocks: Blocks, most: int, generator: torch.Generator
@@ -155,12 +177,12 @@ class LearningPart(Part):
         num_images = sum(len(block) for block in blocks())
         samples = []
         for block in blocks():
-            rows, _ = self.rows(block)
+            rows, _ = self.inputs(block)
             share = -(-most * len(block) // num_images)
             chosen = torch.randperm(len(rows), generator=generator)[:share]
             samples.append(rows[chosen.to(rows.device)])
         found = torch.cat(samples)[:most]
-        if len(found) < self.bank.num_units:
+        if len(found) < self.bank.num_units and self.settings.start_from != "normal":
             raise ValueError(
                 f"start_from is '{self.settings.start_from}': {self.bank.num_units} units "
                 f"need as many training patches, and there are {len(found)}: take fewer "
@@ -168,11 +190,26 @@ class LearningPart(Part):
             )
         return found
 
+    def inputs(
+        self, x: Float[Tensor, "image *shape"]
+    ) -> tuple[Float[Tensor, "row input"], Shape]:
+        """Return what comes to the units, and the dims (image, ...) of the rows."""
+        raise NotImplementedError
+
     def rows(
         self, x: Float[Tensor, "image *shape"]
     ) -> tuple[Float[Tensor, "row input"], Shape]:
-        """Return what the units see, and the dims (image, ...) that the rows stand for."""
-        raise NotImplementedError
+        """Return what the units learn from: the inputs, whitened if the settings say so."""
+        rows, dims = self.inputs(x)
+        if self.whitening is None:
+            return rows, dims
+        return self.whitening(rows, self.bank.buffer("whitened", *rows.shape)), dims
+
+    def filters(self) -> tuple[Float[Tensor, "unit input"], Float[Tensor, " unit"] | None]:
+        """Return the filters that see the inputs as they come, and their biases."""
+        if self.whitening is None:
+            return self.weights, None
+        return self.whitening.folded(self.weights)
 
     def learn(
         self,

@@ -6,9 +6,8 @@
 - "patches": random training patches, whitened (Thiry et al. 2021).
 - "kmeans": centres of clusters of whitened patches (Coates, Lee & Ng 2011).
 
-Whitened patches are Z (v − m), with m the mean patch and Z = (C/c + ε)^(−1/2), C the
-covariance of the patches and c their mean variance. With a patch v, the filter W = Z f has
-the product that a filter f has with the whitened patch. Rows are scaled to norm 1.
+Patches are whitened as by `whitening`. With a patch v, the filter W = Z f has the product
+that a filter f has with the whitened patch. Rows are scaled to norm 1.
 
 Sources: A. Coates, H. Lee & A. Y. Ng, AISTATS 2011; L. Thiry et al., ICLR 2021.
 """
@@ -21,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fastpath.layers.orthogonal import orthonormal
+from fastpath.layers.stages.whitening import zca
 
 NUM_SAMPLES = 100_000
 SAMPLE_SIZE = 2**28  # numbers in all sampled patches: 1 GB
@@ -42,7 +42,7 @@ def patches(
     samples: Float[Tensor, "patch input"], num_units: int, generator: torch.Generator
 ) -> Filters:
     """Return random whitened patches."""
-    mean, whiten = whitening(samples)
+    mean, whiten = zca(samples, RIDGE)
     chosen = torch.randperm(len(samples), generator=generator)[:num_units]
     return functional.normalize((samples[chosen] - mean) @ whiten @ whiten, dim=1)
 
@@ -54,7 +54,7 @@ def kmeans(
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
-    mean, whiten = whitening(samples)
+    mean, whiten = zca(samples, RIDGE)
     seed = int(torch.randint(2**31, (), generator=generator))
     clusters = MiniBatchKMeans(
         num_units,
@@ -68,18 +68,6 @@ def kmeans(
         clusters.fit(((samples - mean) @ whiten).cpu().numpy())
     centres = torch.from_numpy(clusters.cluster_centers_).to(samples)
     return functional.normalize(centres @ whiten, dim=1)
-
-
-def whitening(
-    samples: Float[Tensor, "patch input"],
-) -> tuple[Float[Tensor, " input"], Float[Tensor, "input input"]]:
-    """Return the mean patch and Z."""
-    mean = samples.mean(dim=0)
-    deviations = samples - mean
-    covariance = (deviations.T @ deviations).double() / len(samples)
-    values, vectors = torch.linalg.eigh(covariance)
-    values = (values / values.mean()).clamp(min=0) + RIDGE
-    return mean, ((vectors * values.rsqrt()) @ vectors.T).to(samples.dtype)
 
 
 # The starts that need training patches.
