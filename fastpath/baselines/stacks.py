@@ -15,7 +15,8 @@ from fastpath.baselines.end_to_end import Backprop, fit_by_labels
 from fastpath.data.preprocess import FittedPreprocess
 from fastpath.experiment import Split
 from fastpath.layers import Stack
-from fastpath.layers.stages import LearningPart, Part
+from fastpath.layers.stages import LearningPart
+from fastpath.layers.stages.reading import read
 from fastpath.training.loop import checked_size
 
 
@@ -42,10 +43,8 @@ class _Network(nn.Module):
     def forward(self, v: Float[Tensor, "image pixel"]) -> Float[Tensor, "image class"]:
         """Return the outputs, batch normalization by the mini-batch."""
         x = v.unflatten(1, self.input_shape)
-        for part in self.parts:
-            assert isinstance(part, Part)
-            x = part.learning(x, None)
-        return nn.functional.linear(x.flatten(1), self.head, self.bias)
+        features = read(self.parts, x, lambda part, x: part.learning(x, None))
+        return nn.functional.linear(features, self.head, self.bias)
 
 
 @isolated(grad=True)

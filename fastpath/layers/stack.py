@@ -21,6 +21,7 @@ from fastpath.competition import Competition
 from fastpath.data.preprocess import FittedPreprocess
 from fastpath.layers.inputs import prepared
 from fastpath.layers.stages import LearningPart, LearningStage, Part, canonical
+from fastpath.layers.stages.reading import read
 from fastpath.plasticity import Normalize, check_normalize
 from fastpath.training.distributed import Team
 
@@ -282,14 +283,16 @@ class Stack:
     def features(
         self, images: Float[Tensor, "image pixel"], *, power: float
     ) -> Float[Tensor, "image feature"]:
-        """Return the outputs of the last stage, those below 0 set to 0, to this power.
+        """Return what the readout sees, numbers below 0 set to 0, to this power.
+
+        These are the outputs of the last stage, or those at the stages `Read`.
 
         Raises
         ------
         ValueError
             If the images have another size, number format or device.
         """
-        x = self._forward(self._shaped(images)).flatten(1).clamp(min=0)
+        x = read(self.parts, self._shaped(images)).clamp(min=0)
         return x if power == 1 else x.pow_(power)
 
     def to_module(self, *, power: float) -> nn.Module:
@@ -315,5 +318,5 @@ class StackFeatures(nn.Module):
 
     def forward(self, v: Float[Tensor, "image pixel"]) -> Float[Tensor, "image feature"]:
         """Return the features."""
-        x = self.parts(v.unflatten(1, self.input_shape)).flatten(1).clamp(min=0)
+        x = read(self.parts, v.unflatten(1, self.input_shape)).clamp(min=0)
         return x if self.power == 1 else x.pow(self.power)

@@ -11,6 +11,7 @@ from fastpath import checks
 from fastpath.kernels import Name
 from fastpath.layers.stack import MOST_IMAGES, Stack
 from fastpath.layers.stages import LearningPart, LearningStage, Stage, canonical
+from fastpath.layers.stages.reading import num_read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,8 @@ class StackSettings:
 
     def num_features(self, input_shape: tuple[int, ...]) -> int:
         """Return the number of features that a readout gets."""
-        return math.prod(self.input_shapes(input_shape)[-1])
+        shapes = self.input_shapes(input_shape)
+        return num_read(self.stages, shapes, shapes[-1])
 
     def start(
         self,

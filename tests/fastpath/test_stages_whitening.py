@@ -98,7 +98,7 @@ def test_a_stage_answers_and_learns_from_whitened_rows(stage):
 
 @pytest.mark.parametrize("start", ["patches", "kmeans"])
 def test_filters_can_start_from_whitened_patches(start):
-    """Little is left for the start itself to whiten: filters are near whitened patches."""
+    """Little is left to whiten for the start: filters are near whitened patches."""
     stage = replace(FILTERS, start_from=start, whiten=1e-3)
     x = images_of(60, *SHAPE)
     stack = started((stage,), SHAPE)

@@ -16,6 +16,7 @@ from fastpath.layers.stages.learning import LearningPart as LearningPart
 from fastpath.layers.stages.learning import LearningStage as LearningStage
 from fastpath.layers.stages.pooling import AveragePool as AveragePool
 from fastpath.layers.stages.pooling import MaxPool as MaxPool
+from fastpath.layers.stages.reading import Read as Read
 from fastpath.layers.stages.scaling import Decorrelate as Decorrelate
 from fastpath.layers.stages.scaling import SubtractMean as SubtractMean
 from fastpath.layers.stages.scaling import UnitNorm as UnitNorm
@@ -32,4 +33,5 @@ KINDS: dict[str, type[Stage]] = {
     "UnitNorm": UnitNorm,
     "SubtractMean": SubtractMean,
     "Decorrelate": Decorrelate,
+    "Read": Read,
 }
