@@ -133,7 +133,7 @@ class Trained:
     history: xr.Dataset
     metrics: dict[str, Any]
     snapshots: xr.Dataset | None = None
-    """Receptive fields at some epochs, if they were kept: see `Snapshots.as_dataset`."""
+    """Receptive fields at some moments, if they were kept: see `Snapshots.as_dataset`."""
 
     @property
     def weights(self) -> Float[Tensor, "unit pixel"]:

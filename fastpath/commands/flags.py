@@ -48,8 +48,9 @@ class Train(Saving, Compute):
     validation: int = 0
     """Number of training images held out to score on, instead of the test set."""
     snapshots: int | None = None
-    """Number of snapshots of the weights of 100 units, at epochs log-spaced from the start
-    to the end; 0 keeps none [25]."""
+    """Number of snapshots of the weights of 100 units, log-spaced from the start to the
+    end: after epochs and, if there are too few, after mini-batches of the first epochs (on
+    CUDA after epochs only); 0 keeps none [25]."""
     tensorboard: bool = False
     """Write events for TensorBoard to the folder `tensorboard` in the run's folder."""
 

@@ -47,7 +47,7 @@ class RunConfig:
     preprocess: Preprocess
     readout: Readout
     snapshots: int = 25
-    """Number of epochs with a snapshot of the receptive fields: see `snapshot_epochs`."""
+    """Number of snapshots of the receptive fields: see `snapshot_moments`."""
     tensorboard: bool = False
     """Whether to write events for TensorBoard."""
     backprop: Backprop | None = None

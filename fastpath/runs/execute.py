@@ -21,7 +21,7 @@ from fastpath.runs.folder import LOCAL, head_tensors, of_layer, write
 from fastpath.training import tensorboard
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.distributed import Team
-from fastpath.training.snapshots import Snapshots, snapshot_epochs
+from fastpath.training.snapshots import Snapshots, snapshot_moments
 from fastpath.training.tensorboard import TensorBoard
 from neurodyn import files
 
@@ -60,7 +60,8 @@ def execute(
     num_epochs = config.training.epochs
     if isinstance(config.layer, StackSettings):
         num_epochs = config.layer.num_epochs(num_epochs)
-    snapshots = Snapshots(snapshot_epochs(config.snapshots, num_epochs))
+    batches = config.training.num_batches(len(split.x_train))
+    snapshots = Snapshots(snapshot_moments(config.snapshots, num_epochs, batches))
     fields = field_shape(config.layer, images.shape)
     with closing(TensorBoard(checkpoints.folder, fields, snapshots)) as board:
         layer, preprocess, history = experiment.learn_features(

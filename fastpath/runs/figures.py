@@ -29,7 +29,7 @@ from fastpath.layers import Stack
 from fastpath.runs import storage
 from fastpath.runs.folder import Saved, open_run
 from fastpath.runs.responses import activity_maps, preferred_patches
-from fastpath.training.snapshots import UNIT, displayed_units
+from fastpath.training.snapshots import UNIT, displayed_units, moment_title
 from neurodyn.files import tidy, whole
 
 DPI = 150
@@ -54,7 +54,7 @@ class Files:
     fields: xr.DataArray
     """Final weights (unit, pixel) of the displayed units."""
     snapshots: xr.DataArray | None
-    """Weights (epoch, unit, pixel) of these units during training."""
+    """Weights (epoch, unit, pixel) of these units; `epoch` may have fractions."""
     history: xr.Dataset
     run: Saved
     load_images: Callable[[Saved], Images] | None
@@ -217,7 +217,7 @@ def draw_confusion(files: Files, path: Path) -> None:
 def draw_film(files: Files, path: Path) -> str | None:
     """Write a GIF of the fields with a frame for each snapshot.
 
-    Returns a note if there are two frames only, as after one epoch.
+    Returns a note if there are two frames only, as after one epoch on CUDA.
     """
     weights = files.snapshots
     if weights is None:
@@ -226,8 +226,8 @@ def draw_film(files: Files, path: Path) -> str | None:
         raise LeftOut("the run kept a single snapshot, in which nothing moves")
     _check_colours(files.field_shape)
     frames = [
-        _frame(_mosaic_figure(files, fields, f"epoch {int(fields['epoch'])}", FILM_WIDTH))
-        for fields in weights
+        _frame(_mosaic_figure(files, fields, moment_title(float(epoch)), FILM_WIDTH))
+        for epoch, fields in zip(weights["epoch"], weights, strict=True)
     ]
     durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
     with whole(path) as part:

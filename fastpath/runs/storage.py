@@ -266,8 +266,8 @@ class State:
     generator: UInt8[Tensor, " byte"]
     """State of the random generator that draws the order of the images."""
     history: dict[str, Float[Tensor, " epoch"]]
-    snapshots: dict[int, Float16[Tensor, "displayed pixel"]]
-    """Snapshots by epoch: see `snapshots.Snapshots`."""
+    snapshots: dict[float, Float16[Tensor, "displayed pixel"]]
+    """Snapshots by their moment: see `snapshots.Snapshots`."""
 
 
 def save_state(path: Path, state: State, config: dict[str, Any]) -> None:
@@ -282,7 +282,8 @@ def save_state(path: Path, state: State, config: dict[str, Any]) -> None:
         "generator": state.generator,
         **{f"layer.{name}": tensor for name, tensor in state.layer.items()},
         **{f"history.{name}": values for name, values in state.history.items()},
-        **{f"snapshots.{epoch}": kept for epoch, kept in state.snapshots.items()},
+        # The repr of a float is exact.
+        **{f"snapshots.{moment!r}": kept for moment, kept in state.snapshots.items()},
     }
     described = {
         "epoch": str(state.epoch),
@@ -318,7 +319,7 @@ def load_state(path: Path) -> tuple[State, dict[str, Any]]:
             layer,
             tensors["generator"],
             history,
-            {int(epoch): kept for epoch, kept in snapshots.items()},
+            {float(moment): kept for moment, kept in snapshots.items()},
         )
         return state, json.loads(described["config"])
     except (KeyError, ValueError) as error:

@@ -13,10 +13,22 @@ class Progress:
 
     layer: Layer
     epoch: int
-    """Number of epochs done."""
+    """Number of epochs done, of all phases of a stack."""
     history: list[dict[str, float]]
     """The numbers of each epoch: see `history.DESCRIBED`. On CUDA the numbers of an epoch
     may follow one epoch later."""
+    batches: int
+    """Number of mini-batches of an epoch."""
+    batch: int = 0
+    """Number of mini-batches done since the end of the last epoch."""
+
+    @property
+    def moment(self) -> float:
+        """Number of epochs done, with the fraction of the one under way.
+
+        It is the float nearest to that fraction, so that 3 of 10 mini-batches are 0.3.
+        """
+        return (self.epoch * self.batches + self.batch) / self.batches
 
 
 class Callback:
@@ -28,6 +40,12 @@ class Callback:
 
     def on_train_begin(self, progress: Progress) -> None:
         """Act once, before the first epoch or after those that a checkpoint holds."""
+
+    def on_batch_end(self, progress: Progress) -> None:
+        """Act after each mini-batch on the CPU, the last of an epoch included.
+
+        It is not called on CUDA, where an epoch is one graph.
+        """
 
     def on_epoch_end(self, progress: Progress) -> None:
         """Act after each epoch."""

@@ -1,6 +1,7 @@
 """The unsupervised loop: epochs of shuffled mini-batches through one layer."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,6 +51,10 @@ class Training:
             normalize=check_normalize,
         )
 
+    def num_batches(self, num_images: int) -> int:
+        """Return the number of mini-batches of an epoch; the last may be smaller."""
+        return math.ceil(num_images / self.batch_size)
+
 
 def checked_size(given: int, num_images: int, *, default: int | None = None) -> int:
     """Return the images of each update: those of a set smaller than the default are one.
@@ -93,8 +98,8 @@ def train(
         When the state is saved; it always is at the end. If their folder holds a
         checkpoint already, training continues from it, to the same weights bit for bit.
     callbacks
-        Called before the first epoch and after each epoch. A checkpoint also holds what
-        `Snapshots` has kept.
+        Called before the first epoch, after each epoch, and on the CPU after each
+        mini-batch. A checkpoint also holds what `Snapshots` has kept.
     team
         The processes that share the work: each calls `train` with the same arguments.
 
@@ -125,8 +130,10 @@ def train(
     log = Log(layer, len(x), cure=_against_divergence(competition, training))
     checkpointer = Checkpointer(layer, generator, log, callbacks, checkpoints, team)
     checkpointer.restore()
-    state = Progress(layer, len(log.entries), log.entries)
-    for callback in callbacks * is_main:
+    batches = training.num_batches(len(x))
+    state = Progress(layer, len(log.entries), log.entries, batches)
+    told = callbacks * is_main
+    for callback in told:
         callback.on_train_begin(state)
     checkpointer.begin()
     epochs = training.epochs
@@ -145,7 +152,10 @@ def train(
         ) as advance,
     ):
         begin = functools.partial(_phase, layer, x, preprocess)
-        run_epoch = _epoch(layer, x, competition, training, preprocess, team, advance)
+        end_batch = functools.partial(_end_batch, state, told)
+        run_epoch = _epoch(
+            layer, x, competition, training, preprocess, team, advance, end_batch
+        )
         first = state.epoch
         for epoch in range(first, num_epochs):
             phase, of_phase, length = schedule[epoch]
@@ -155,11 +165,11 @@ def train(
             lr = annealed(training.lr, epoch=of_phase, num_epochs=length)
             run_epoch(phase, torch.randperm(len(x), generator=generator), lr)
             log.add(lr)
-            state.epoch = epoch + 1
+            state.epoch, state.batch = epoch + 1, 0
             if state.epoch == num_epochs:
                 begin(None)
             checkpointer.end_epoch(state.epoch, last=state.epoch == num_epochs)
-            for callback in callbacks * is_main:
+            for callback in told:
                 callback.on_epoch_end(state)
     if not num_epochs and isinstance(layer, Deep):
         for phase in (*range(len(layer.phases(0))), None):
@@ -187,6 +197,13 @@ def _phase(
         layer.end(x, preprocess)
     else:
         layer.begin_phase(phase, x, preprocess, resumed=resumed)
+
+
+def _end_batch(state: Progress, callbacks: Sequence[Callback]) -> None:
+    """Count a mini-batch, and tell the callbacks."""
+    state.batch += 1
+    for callback in callbacks:
+        callback.on_batch_end(state)
 
 
 def _checked(callbacks: Any) -> list[Callback]:
@@ -229,6 +246,7 @@ def _epoch(
     preprocess: FittedPreprocess,
     team: Team | None,
     count: Callable[[int], Any],
+    end_batch: Callable[[], None],
 ) -> Callable[[int, Int[Tensor, " image"], float], None]:
     """Return a function that runs an epoch, given its phase, the order of images and ε."""
 
@@ -243,6 +261,7 @@ def _epoch(
             )
             if not x.is_cuda:
                 count(len(batch))
+                end_batch()
 
     if not x.is_cuda:
         return lambda phase, order, lr: epoch(order, lr)

@@ -50,7 +50,7 @@ class TensorBoard(Callback):
     field_shape
         (height, width, channel) of the weights of a unit: see `layers.field_shape`.
     snapshots
-        The receptive fields to write.
+        The receptive fields to write, of whole epochs: steps are whole numbers.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TensorBoard(Callback):
     ) -> None:
         self._run, self._field_shape, self._snapshots = run, field_shape, snapshots
         self._events: Events | None = None
-        self._epochs, self._drawn = 0, set[int]()
+        self._epochs, self._drawn = 0, set[float]()
 
     def on_train_begin(self, progress: Progress) -> None:
         """Write the epochs that a checkpoint restored."""
@@ -81,9 +81,10 @@ class TensorBoard(Callback):
                 events.scalar(f"training/{name}", value, number)
             events.scalar("training/dead", 1 - entry["learning"], number)
         self._epochs = len(history)
-        for number in sorted(self._snapshots.kept.keys() - self._drawn):
-            self._draw(self._snapshots.as_dataset(number).weights[0])
-            self._drawn.add(number)
+        whole = {moment for moment in self._snapshots.kept if moment.is_integer()}
+        for moment in sorted(whole - self._drawn):
+            self._draw(self._snapshots.as_dataset(moment).weights[0])
+            self._drawn.add(moment)
 
     def _draw(self, fields: xr.DataArray) -> None:
         from fastpath import plots  # imports matplotlib, which is slow

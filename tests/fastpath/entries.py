@@ -15,7 +15,7 @@ from fastpath.layers import Dense, DenseSettings, constraints
 from fastpath.plasticity import delta_w
 from fastpath.readout import Readout, Streamed
 from fastpath.training.loop import Training, train
-from fastpath.training.snapshots import Snapshots, snapshot_epochs
+from fastpath.training.snapshots import Snapshots, snapshot_moments
 
 PREPROCESS = Preprocess(subtract_mean=True, center_images=True, unit_norm=True)
 HEAD = Readout(epochs=2)
@@ -109,7 +109,7 @@ def own_loop(kernels="pytorch", rule=None):
 def trained():
     split = digits_split()
     layer = Dense.random(12, 64, generator=seeded())
-    snapshots = Snapshots(snapshot_epochs(3, 2))
+    snapshots = Snapshots(snapshot_moments(5, 2, 3))
     history = train(
         layer,
         split.x_train,

@@ -7,7 +7,8 @@ from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
 from fastpath.data.preprocess import Preprocess
 from fastpath.kernels.triton import TritonKernels
 from fastpath.layers import Dense
-from fastpath.training.snapshots import Snapshots
+from fastpath.training.loop import Training, train
+from fastpath.training.snapshots import Snapshots, snapshot_moments
 
 pytestmark = pytest.mark.gpu
 
@@ -111,6 +112,23 @@ def test_a_snapshot_never_waits_for_the_device():
     here.take(weights, 0)
     here.take(-weights, 1)
     assert there.as_dataset().identical(here.as_dataset())
+
+
+def test_within_an_epoch_there_are_no_snapshots():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 256, (46, 30), generator=generator).to(torch.uint8).cuda()
+    snapshots = Snapshots(snapshot_moments(9, 2, 5))
+    train(
+        Dense.random(20, 30, generator=generator, device="cuda"),
+        x,
+        competition=Ranking(),
+        training=Training(epochs=2, batch_size=10),
+        preprocess=Preprocess().fit(x),
+        generator=generator,
+        progress=False,
+        callbacks=[snapshots],
+    )
+    assert [*snapshots.kept] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_a_full_disk_ends_the_events_of_tensorboard_in_one_line(tmp_path, recwar
         no_file_over(300),
         pytest.raises(ValueError, match=r"cannot write .*tfevents.*: File too large"),
     ):
-        board.on_epoch_end(Progress(layer, 100, [entry] * 100))
+        board.on_epoch_end(Progress(layer, 100, [entry] * 100, 1))
     board.close()
 
 

@@ -169,13 +169,17 @@ def test_a_layer_kind_from_outside_is_saved_resumed_opened_and_drawn(
 def test_callbacks_see_every_epoch_and_its_numbers(digits):
     class Noting(Callback):
         def __init__(self):
-            self.begun, self.epochs, self.lengths = 0, [], []
+            self.begun, self.epochs, self.lengths, self.moments = 0, [], [], []
 
         def on_train_begin(self, progress):
             assert progress.epoch == 0
             self.begun += 1
 
+        def on_batch_end(self, progress):
+            self.moments.append(progress.moment)
+
         def on_epoch_end(self, progress):
+            assert self.moments[-1] == progress.moment == progress.epoch
             self.epochs.append(progress.epoch)
             self.lengths.append(len(progress.history))
 
@@ -191,6 +195,7 @@ def test_callbacks_see_every_epoch_and_its_numbers(digits):
         callbacks=[noting],
     )
     assert (noting.begun, noting.epochs, noting.lengths) == (1, [1, 2, 3], [1, 2, 3])
+    assert noting.moments == [n / 15 for n in range(1, 46)]
     assert history.sizes["epoch"] == 3
 
 

@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix
 from fastpath import plots, readout
 from fastpath.cli import main
 from fastpath.data import datasets
-from fastpath.runs import storage
+from fastpath.runs import figures, storage
 from fastpath.runs.folder import open_run
 from tests.helpers import figures_saved, refused
 
@@ -142,11 +142,11 @@ def shown(ax):
 def test_plot_draws_everything_without_the_data(run, capsys, monkeypatch):
     monkeypatch.setattr(datasets, "load", None)
     (run / "confusion.png").write_text("of another run")
-    with figures_saved() as figures:
+    with figures_saved() as saved:
         main(["plot", str(run)])
     said = capsys.readouterr().out.splitlines()
     assert set(said) == {f"wrote {run / name}" for name in NAMES}
-    fields, training, curve, confusion = (figure.axes for figure in figures)
+    fields, training, curve, confusion = (figure.axes for figure in saved)
     weights = xr.DataArray(open_run(run).weights, dims=("unit", "pixel"))
     np.testing.assert_array_equal(shown(fields[0]), plots.mosaic(weights, (8, 8)))
     history = storage.load_dataset(run / "history.nc")
@@ -190,6 +190,37 @@ def test_the_film_has_the_fields_of_the_snapshots(run):
             blocks = shown.reshape(len(mosaic), times, mosaic.shape[1], times, 3)
             assert shown.shape == exact.shape
             assert abs(blocks.mean(axis=(1, 3)) - mosaic).mean() < 0.02
+
+
+@pytest.fixture
+def titles(monkeypatch) -> list[str]:
+    """The titles of mosaics as they are drawn."""
+    noted, draw = [], figures._mosaic_figure
+
+    def drawn(files, fields, title, near):
+        noted.append(title)
+        return draw(files, fields, title, near)
+
+    monkeypatch.setattr(figures, "_mosaic_figure", drawn)
+    return noted
+
+
+def test_the_film_of_one_epoch_shows_mini_batches(tmp_path, titles):
+    main(["train", *QUICK, "--epochs", "1", "--snapshots", "5", "--out", str(tmp_path)])
+    main(["plot", str(tmp_path)])
+    with Image.open(tmp_path / "receptive_fields.gif") as film:
+        assert film.n_frames == 5
+    assert titles[1:] == ["epoch 0", "epoch 0.0667", "epoch 0.133", "epoch 0.4", "epoch 1"]
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_whole_epochs_have_whole_titles(run, kind, titles):
+    """Older versions saved them as integers."""
+    snapshots = storage.load_dataset(run / "snapshots.nc")
+    whole = snapshots.assign_coords(epoch=snapshots["epoch"].astype(kind))
+    storage.save_dataset(run / "snapshots.nc", whole)
+    main(["plot", str(run)])
+    assert titles[1:] == ["epoch 0", "epoch 1", "epoch 2", "epoch 5"]
 
 
 @pytest.mark.slow

@@ -86,7 +86,8 @@ def test_files_of_a_run_are_readable_by_others(run):
     assert xr.load_dataset(run / "history.nc").sizes["epoch"] == 2
     h5py = pytest.importorskip("h5py")
     with h5py.File(run / "snapshots.nc") as file:
-        assert file["weights"].shape == (3, UNITS, PIXELS)
+        # The start, and each of 3 mini-batches in 2 epochs.
+        assert file["weights"].shape == (7, UNITS, PIXELS)
 
 
 @pytest.mark.slow

@@ -18,9 +18,10 @@ from fastpath.data import datasets
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.layers import Dense
 from fastpath.runs import storage
+from fastpath.training.callbacks import Callback
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.loop import Training, train
-from fastpath.training.snapshots import Snapshots
+from fastpath.training.snapshots import Snapshots, snapshot_moments
 from tests.helpers import refused
 
 X = torch.from_numpy(datasets.load("digits").x_train)
@@ -41,6 +42,7 @@ def run(
     p=2.5,
     config=None,
     snapshots=None,
+    others=(),
     **often,
 ):
     """Train, or go on; raise Stopped once `stop` checkpoints are written."""
@@ -65,7 +67,7 @@ def run(
             generator=g,
             progress=False,
             checkpoints=checkpoints,
-            callbacks=[] if snapshots is None else [snapshots],
+            callbacks=[*([] if snapshots is None else [snapshots]), *others],
         )
     return layer.weights, history, len(written)
 
@@ -85,9 +87,9 @@ def test_a_run_goes_on_bit_for_bit(tmp_path, competition, p):
         assert history[name].identical(expected[name])
 
 
-def test_snapshots_survive_an_interruption_bit_for_bit(tmp_path):
+@pytest.mark.parametrize("epochs", [[0, 1, 2, 3, 6], snapshot_moments(60, 6, 15)])
+def test_snapshots_survive_an_interruption_bit_for_bit(tmp_path, epochs):
     """Those from before it, of the epoch it falls on, and from after it."""
-    epochs = [0, 1, 2, 3, 6]
     whole = Snapshots(epochs)
     run(None, snapshots=whole)
     for stop in (1, 3, 2):  # the one at the start, two epochs later, one more
@@ -96,6 +98,37 @@ def test_snapshots_survive_an_interruption_bit_for_bit(tmp_path):
     ours = Snapshots(epochs)
     run(tmp_path, snapshots=ours)
     assert list(ours.as_dataset()["epoch"].values) == epochs
+    assert ours.as_dataset().identical(whole.as_dataset())
+
+
+class Interrupted(Callback):
+    """Stops a training after so many mini-batches."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def on_batch_end(self, progress):
+        self.left -= 1
+        if not self.left:
+            raise Stopped
+
+
+def test_snapshots_of_an_epoch_that_was_broken_off_are_taken_again(tmp_path):
+    moments = snapshot_moments(60, 6, 15)
+    whole, ours = Snapshots(moments), Snapshots(moments)
+    run(None, snapshots=whole)
+    for after in (7, 40, 20):  # in the first epoch, the third and the fourth
+        with pytest.raises(Stopped):
+            run(
+                tmp_path,
+                minutes=0.0,
+                snapshots=Snapshots(moments),
+                others=[Interrupted(after)],
+            )
+    state, _ = storage.load_state(tmp_path / storage.CHECKPOINT)
+    assert state.epoch == 3
+    assert max(state.snapshots) == 3
+    run(tmp_path, snapshots=ours)
     assert ours.as_dataset().identical(whole.as_dataset())
 
 

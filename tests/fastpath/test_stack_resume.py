@@ -129,6 +129,13 @@ def test_a_run_ends_with_the_same_bits(
     assert history.sizes["epoch"] == (4 if greedy else 2)
     for name in ("lr", "norm_mean", "norm_max", "learning", "head_loss"):
         np.testing.assert_array_equal(history[name], of_whole[name])
+    ours, expected = (
+        storage.load_dataset(tmp_path / name / storage.SNAPSHOTS)
+        for name in ("run", "whole")
+    )
+    assert ours.identical(expected)
+    moments = [n / 6 for n in range(25 if greedy else 13)]  # all mini-batches
+    assert ours["epoch"].values.tolist() == moments
     run, whole = (open_run(tmp_path / name) for name in ("run", "whole"))
     assert run.metrics["test_error"] == whole.metrics["test_error"]
     capsys.readouterr()

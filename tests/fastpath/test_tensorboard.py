@@ -67,6 +67,14 @@ def test_fields_are_there_at_the_epochs_of_the_snapshots(run):
         assert shown.size == (4 * 9 + 1, 4 * 9 + 1)  # 15 units of 8 x 8
 
 
+def test_fields_within_an_epoch_are_in_the_file_alone(tmp_path):
+    flags = [*QUICK, "--epochs", "2", "--snapshots", "9", "--tensorboard"]
+    main(["train", *flags, "--out", str(tmp_path)])
+    assert xr.load_dataset(tmp_path / "snapshots.nc").sizes["epoch"] == 9
+    steps = [image.step for image in events(tmp_path).Images("receptive_fields")]
+    assert steps == [0, 1, 2]
+
+
 def test_it_does_not_change_the_run(run, tmp_path):
     main(["train", *QUICK, "--snapshots", "0", "--out", str(tmp_path / "plain")])
     ours, plain = (

@@ -1,6 +1,7 @@
 """Numbers, flags and choices in settings: converted, or refused in a sentence."""
 
 import json
+import math
 from dataclasses import asdict
 from fractions import Fraction
 
@@ -17,7 +18,7 @@ from fastpath.layers import Dense
 from fastpath.readout import Readout
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.loop import Training
-from fastpath.training.snapshots import Snapshots, check_number, snapshot_epochs
+from fastpath.training.snapshots import Snapshots, check_number, snapshot_moments
 from tests.fastpath.doors.valid_calls import (
     DIGITS,
     normal,
@@ -142,11 +143,17 @@ def test_choices_are_refused_at_once(kind, name, values):
 
 def test_other_counts():
     check_number(np.int64(5))
-    assert snapshot_epochs(5.0, np.int64(10)) == snapshot_epochs(5, 10)
+    assert snapshot_moments(5.0, np.int64(2), 10.0) == snapshot_moments(5, 2, 10)
     for wrong in ("5", 2.5, True, None):
         with pytest.raises(ValueError, match="snapshots is"):
             check_number(wrong)
-    assert Snapshots(np.arange(3)).epochs == {0, 1, 2}
+    for wrong in (0, 2.5, True, "5", None):
+        with pytest.raises(ValueError, match="batches is"):
+            snapshot_moments(5, 2, wrong)
+    assert Snapshots(np.arange(3) / 2).moments == {0, 0.5, 1}
+    for wrong in (-1, True, "5", None, torch.nan, math.inf):
+        with pytest.raises(ValueError, match="epoch is"):
+            Snapshots([wrong])
     same = Dense.random(np.int64(5), 9.0, generator=seeded(), p=np.float64(3.0))
     assert torch.equal(same.weights, Dense.random(5, 9, generator=seeded()).weights)
     assert type(same.p) is float
