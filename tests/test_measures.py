@@ -1,5 +1,6 @@
 """What studies measure of the networks they trained, against loops."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -188,12 +189,15 @@ def test_an_imitation_is_the_best_of_all_that_are_tried(trained, monkeypatch):
     assert float(found["mimic_floor"]) == pytest.approx(floor)
 
 
-def test_a_stack_is_read_out_as_its_last_layer_sees_and_took_the_time_of_all(monkeypatch):
+def test_a_stack_is_read_out_as_it_has_learned_and_took_the_time_of_all(monkeypatch):
     with watching.given(images()):
         source = trials.Source(name="given", path="given")
         config = multilayer.Config(preset="quick", seeds=1, units=learners.UNITS)
         (deep,) = (c for c in multilayer.trials(config, source) if c.network == "3 layers")
         deep = learners.small(deep)
+        deep = replace(
+            deep, layers=(*deep.layers[:-1], replace(deep.layers[-1], power=3.0))
+        )
         assert deep.preprocess != deep.layers[-1].preprocess
         towers = []
         for tower in deep.needs:
@@ -209,9 +213,18 @@ def test_a_stack_is_read_out_as_its_last_layer_sees_and_took_the_time_of_all(mon
         monkeypatch.setattr(multilayer.networks.experiment, "read_out", noted)
         result = deep.compute(*towers)
     assert float(result["learn_seconds"]) == 111
-    assert asked["preprocess"].steps == deep.layers[-1].preprocess
-    np.testing.assert_array_equal(asked["preprocess"].mean, towers[-1]["mean"])
-    np.testing.assert_array_equal(asked["layer"].weights, towers[-1]["weights"])
+    assert asked["preprocess"].steps == deep.layers[0].preprocess
+    state, names = asked["layer"].state, ("mixing", "mean", "weights")
+    held = {name: v for name, v in state.items() if name.endswith(names)}
+    learned = [tower[name] for tower in towers for name in names if name in tower]
+    assert len(learned) == 7
+    for (name, tensor), expected in zip(held.items(), learned, strict=True):
+        np.testing.assert_array_equal(tensor, expected, err_msg=name)
+    # The readout has an n of its own.
+    v, last = torch.rand(5, learners.UNITS), asked["layer"].learners[-1]
+    cosines = asked["layer"].outputs(v, [last])[last]
+    found = asked["layer"].features(v, power=2.0)
+    torch.testing.assert_close(found, cosines.clamp(min=0) ** 2)
     assert float(result["dead"]) == float(towers[-1]["dead"])
 
 

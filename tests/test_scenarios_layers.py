@@ -1,6 +1,7 @@
 """Layers under signs, and layers one above the other: against loops, and in small."""
 
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -9,12 +10,15 @@ import xarray as xr
 
 from fastpath.competition import Ranking
 from fastpath.data.preprocess import Preprocess
+from fastpath.layers import StackSettings
+from fastpath.layers.stages import LearningStage
 from fastpath.readout import Readout
-from fastpath.training.loop import Training
+from fastpath.training.loop import Training, train
 from scenarios import dale_training, multilayer
 from scenarios.dale_training import SIGNS
 from scenarios.dale_training.networks import Signed
 from scenarios.support.trials import Source
+from tests.fastpath.stage_loops import decorrelation
 from tests.helpers import few_digits, figures_saved, heights, small_study
 
 DIGITS = Source.of("digits", None)
@@ -89,27 +93,60 @@ def test_a_layer_on_top_sees_the_rates_of_the_one_below():
     for layer, tower in zip(deep.layers[:-1], towers, strict=False):
         w = torch.from_numpy(tower["weights"].values).double()
         if layer.decorrelate is not None:
+            expected = decorrelation(v, layer.decorrelate)
+            np.testing.assert_allclose(tower["mixing"], expected, rtol=0, atol=1e-3)
             v = v @ torch.from_numpy(tower["mixing"].values).double()
-        v = v - torch.from_numpy(tower["mean"].values).double()
+            mean = v.mean(dim=0).float()
+            np.testing.assert_allclose(tower["mean"], mean, rtol=0, atol=1e-4)
+        v = v - v.mean(dim=0) * layer.preprocess.subtract_mean
         cosine = (v / v.norm(dim=1, keepdim=True)) @ (w / w.norm(dim=1, keepdim=True)).T
         v = cosine.clamp(min=0) ** layer.power
     assert [layer.decorrelate for layer in deep.layers] == [None, 0.1, 0.1]
-    seen = multilayer.networks.climbed(parts, deep.layers, tuple(towers[:-1]))
-    torch.testing.assert_close(seen.x_train.double(), v, rtol=1e-3, atol=1e-5)
+    x, fitted = parts.x_train, deep.layers[0].preprocess.fit(parts.x_train)
+    stack = multilayer.networks.loaded(deep.layers[:-1], towers[:-1], x)
+    seen = multilayer.networks.outputs(stack, x, fitted)
+    torch.testing.assert_close(seen.double(), v, rtol=1e-3, atol=1e-5)
     result = deep.compute(*towers)
     assert float(result["error"]) < 60  # chance: 90
 
 
-def test_decorrelated_rates_have_the_covariance_that_ridge_leaves():
-    """(C/c + ε)^(−1/2) C (C/c + ε)^(−1/2) = c C (C + ε c)^(−1), from NumPy's inverse."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(500, 8, generator=generator) @ torch.rand(8, 8, generator=generator)
-    mixing = multilayer.networks.decorrelation(x, 0.3)
-    torch.testing.assert_close(mixing, mixing.T)
-    before, after = (np.cov(v.double().numpy().T, bias=True) for v in (x, x @ mixing))
-    mean = before.trace() / 8
-    expected = mean * before @ np.linalg.inv(before + 0.3 * mean * np.eye(8))
-    np.testing.assert_allclose(after, expected, atol=1e-4 * mean)
+def test_a_tower_is_a_greedy_stack_whose_lower_layers_have_learned():
+    """Of 0 epochs, on top of what is there: the same weights, and what is fitted."""
+    trials = multilayer.trials(multilayer.Config(preset="quick", seeds=1, units=20), DIGITS)
+    deep = next(trial for trial in trials if trial.network == "3 layers")
+    layers = tuple(
+        replace(layer, training=replace(layer.training, epochs=2)) for layer in deep.layers
+    )
+    towers: list[xr.Dataset] = []
+    for tower in replace(deep, layers=layers).needs:
+        towers.append(tower.compute(*towers))
+    *lower, top = multilayer.networks.stages(layers)
+    below = [
+        replace(s, epochs=0) if isinstance(s, LearningStage) else s for s in chain(*lower)
+    ]
+    settings = StackSettings(stages=(*below, *top), greedy=True)
+    _, parts, _ = deep.begin()
+    x, generator = parts.x_train, torch.Generator().manual_seed(3000)
+    stack = settings.start(x.shape[1:], generator=torch.Generator())
+    weights = [torch.from_numpy(tower["weights"].values) for tower in towers]
+    start = torch.randn(20, 20, generator=generator)
+    for i, given in zip(stack.learners, (*weights[:2], start), strict=True):
+        stack.parts[i].weights.copy_(given)
+        stack.parts[i].bank.renew()
+    train(
+        stack,
+        x,
+        competition=layers[-1].competition,
+        training=layers[-1].training,
+        preprocess=layers[0].preprocess.fit(x),
+        generator=generator,
+        progress=False,
+    )
+    assert (weights[-1] - start).abs().max() > 0.1
+    expected = multilayer.networks.loaded(layers, towers, x).state
+    for name, tensor in stack.state.items():
+        # Measured 0, but products of other numbers of images may be rounded differently.
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from fastpath import experiment
 from fastpath.data import datasets
 from fastpath.data.datasets import Images
+from fastpath.layers import StackSettings
 from scenarios.ladder import networks as ladder
 from scenarios.support import trials
 
@@ -66,6 +67,17 @@ class Drawn(TorchFunctionMode):
             values = result.detach().numpy().copy()
             self.numbers.append((getattr(func, "__name__", str(func)), values))
         return result
+
+    def unnoted(self, load: Callable) -> Callable:
+        """Return the function; what it draws is not noted, as it is overwritten."""
+
+        def loaded(*args: Any, **kwargs: Any) -> Any:
+            number = len(self.numbers)
+            result = load(*args, **kwargs)
+            del self.numbers[number:]
+            return result
+
+        return loaded
 
 
 class Noted(np.random.Generator):
@@ -150,6 +162,7 @@ def watched(
         patch.setattr(torch.optim, "Adam", Adam)
         if draws is not None:
             patch.setattr(sklearn.cluster, "MiniBatchKMeans", MiniBatchKMeans)
+            patch.setattr(StackSettings, "load", draws.unnoted(StackSettings.load))
             patch.setattr(np.random, "default_rng", lambda seed: Noted(seed, draws.numbers))
         with draws or contextlib.nullcontext():
             results = learner(seed, validation, folder)

@@ -275,7 +275,14 @@ class Stack:
         last = self.learners[self._phase if greedy else -1]
         for i, part in enumerate(self.parts[: last + 1]):
             if isinstance(part, LearningPart) and (i == last or not greedy):
-                x = part.learn(x, competition, lr=lr, normalize=normalize, team=team)
+                x = part.learn(
+                    x,
+                    competition,
+                    lr=lr,
+                    normalize=normalize,
+                    team=team,
+                    outputs=i < last,
+                )
             else:
                 x = part(x) if greedy else part.learning(x, team)
 

@@ -137,8 +137,10 @@ def train(
         callback.on_train_begin(state)
     checkpointer.begin()
     epochs = training.epochs
-    schedule = _schedule(layer.phases(epochs) if isinstance(layer, Deep) else [epochs])
+    phases = layer.phases(epochs) if isinstance(layer, Deep) else [epochs]
+    schedule, beginning = _schedule(phases)
     num_epochs = len(schedule)
+    begin = functools.partial(_begin, layer, x, preprocess)
     per_image = getattr(layer, "flop", 2 * layer.weights.numel())
     flop = training.batch_size * per_image / (team.size if team else 1)
     with (
@@ -151,7 +153,6 @@ def train(
             show=progress and is_main,
         ) as advance,
     ):
-        begin = functools.partial(_phase, layer, x, preprocess)
         end_batch = functools.partial(_end_batch, state, told)
         run_epoch = _epoch(
             layer, x, competition, training, preprocess, team, advance, end_batch
@@ -159,44 +160,58 @@ def train(
         first = state.epoch
         for epoch in range(first, num_epochs):
             phase, of_phase, length = schedule[epoch]
-            if of_phase == 0 or epoch == first:
-                begin(phase, resumed=of_phase > 0)
+            if of_phase and epoch == first:
+                begin([phase], resumed=True)
+            begin(beginning[epoch])
             log.begin_epoch()
             lr = annealed(training.lr, epoch=of_phase, num_epochs=length)
             run_epoch(phase, torch.randperm(len(x), generator=generator), lr)
             log.add(lr)
             state.epoch, state.batch = epoch + 1, 0
             if state.epoch == num_epochs:
-                begin(None)
+                begin(beginning[-1])
             checkpointer.end_epoch(state.epoch, last=state.epoch == num_epochs)
             for callback in told:
                 callback.on_epoch_end(state)
-    if not num_epochs and isinstance(layer, Deep):
-        for phase in (*range(len(layer.phases(0))), None):
-            _phase(layer, x, preprocess, phase)
+    if not num_epochs:
+        begin(beginning[-1])
     return as_dataset(log.entries)
 
 
-def _schedule(phases: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Return phase, epoch of the phase and their number for each epoch of a training."""
-    return [(i, epoch, n) for i, n in enumerate(phases) for epoch in range(n)]
+def _schedule(
+    phases: Sequence[int],
+) -> tuple[list[tuple[int, int, int]], list[list[int | None]]]:
+    """Return phase, epoch of the phase and their number for each epoch of a training.
+
+    Also return the phases that begin before each epoch and after the last one, where None
+    is the end. Those of 0 epochs are among them: those above stand on what they fit.
+    """
+    epochs: list[tuple[int, int, int]] = []
+    beginning: list[list[int | None]] = [[]]
+    for phase, number in enumerate(phases):
+        beginning[-1].append(phase)
+        epochs += [(phase, epoch, number) for epoch in range(number)]
+        beginning += [[] for _ in range(number)]
+    beginning[-1].append(None)
+    return epochs, beginning
 
 
-def _phase(
+def _begin(
     layer: Layer,
     x: Num[Tensor, "image *shape"],
     preprocess: FittedPreprocess,
-    phase: int | None,
+    phases: Sequence[int | None],
     *,
     resumed: bool = False,
 ) -> None:
-    """Tell a layer of several layers that a phase begins, or, with None, the end."""
+    """Tell a layer of several layers that phases begin, or, with None, the end."""
     if not isinstance(layer, Deep):
         return
-    if phase is None:
-        layer.end(x, preprocess)
-    else:
-        layer.begin_phase(phase, x, preprocess, resumed=resumed)
+    for phase in phases:
+        if phase is None:
+            layer.end(x, preprocess)
+        else:
+            layer.begin_phase(phase, x, preprocess, resumed=resumed)
 
 
 def _end_batch(state: Progress, callbacks: Sequence[Callback]) -> None:

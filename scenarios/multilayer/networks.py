@@ -1,21 +1,32 @@
 """Networks of several layers, and the treatment of the rates between them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from fastpath import experiment
 from fastpath.competition import Ranking
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
-from fastpath.experiment import Split
-from fastpath.layers import Dense, DenseSettings
+from fastpath.layers import Stack, StackSettings
+from fastpath.layers.stages import (
+    Decorrelate,
+    FullyConnected,
+    Rectifier,
+    Stage,
+    SubtractMean,
+    UnitNorm,
+)
 from fastpath.readout import Readout, Streamed
 from fastpath.training.loop import Training
 from scenarios.support.trials import Network, scored
+
+# Dims of what a layer has learned: the tensors of its stages, by their names.
+DIMS = {"mixing": ("rate", "pixel"), "mean": ("pixel",), "weights": ("unit", "pixel")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,18 +35,51 @@ class Layer:
 
     num_units: int
     preprocess: Preprocess
+    """Of the images, or of the rates of the layer below."""
     decorrelate: float | None = None
-    """ε of the decorrelation of its inputs, before `preprocess`; None: no decorrelation."""
+    """ε of the decorrelation of these rates, before `preprocess`; None: there is none."""
     p: float
     competition: Ranking
     training: Training
     power: float
     """n of the output rates max(cos, 0)^n."""
 
+    @property
+    def between(self) -> tuple[Stage, ...]:
+        """The stages between the layer below and the units of this one.
+
+        Raises
+        ------
+        ValueError
+            If rates are to be centred by their own mean, for which there is no stage.
+        """
+        if self.preprocess.center_images:
+            raise ValueError(
+                "center_images is True: only images are centred by their own mean, not the "
+                "rates of a layer; set subtract_mean"
+            )
+        ridge = self.decorrelate
+        return (
+            *([] if ridge is None else [Decorrelate(ridge=ridge)]),
+            *[SubtractMean()] * self.preprocess.subtract_mean,
+            *[UnitNorm()] * self.preprocess.unit_norm,
+        )
+
+    @property
+    def units(self) -> tuple[Stage, ...]:
+        """The stages from the units to their output rates."""
+        units = FullyConnected(
+            num_units=self.num_units,
+            p=self.p,
+            competition=self.competition,
+            response="cosine",
+        )
+        return units, Rectifier(power=self.power)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tower(Network):
-    """Layers trained one after another; the result holds the weights of the last one."""
+    """Layers trained one after another; the result holds what the last one has learned."""
 
     layers: tuple[Layer, ...]
 
@@ -48,30 +92,35 @@ class Tower(Network):
         )
 
     def compute(self, *below: xr.Dataset) -> xr.Dataset:
-        """Return the weights of the last layer, from the towers of the lower layers."""
+        """Return the tensors of the last layer, from the towers of the lower layers."""
         _, split, _ = self.begin()
-        split = climbed(split, self.layers, below)
-        last = self.layers[-1]
-        mixing = {}
-        if last.decorrelate is not None:
-            mixed = decorrelation(split.x_train, last.decorrelate)
-            mixing = {"mixing": (("pixel", "rate"), mixed.cpu().numpy())}
-        split = seen(split, xr.Dataset(mixing))
-        layer, fitted, history = experiment.learn_features(
+        last, preprocess = self.layers[-1], self.layers[0].preprocess
+        if below:  # the rates of the layers below are computed once, not in each epoch
+            lower = loaded(self.layers[:-1], below, split.x_train)
+            fitted, preprocess = preprocess.fit(split.x_train), Preprocess()
+            split = replace(
+                split,
+                x_train=outputs(lower, split.x_train, fitted),
+                x_eval=outputs(lower, split.x_eval, fitted),
+            )
+        settings = StackSettings(stages=stages(self.layers)[-1], greedy=True)
+        layer, _, history = experiment.learn_features(
             split,
-            layer=DenseSettings(num_units=last.num_units, p=last.p),
+            layer=settings,
             competition=last.competition,
             training=last.training,
-            preprocess=last.preprocess,
+            preprocess=preprocess,
             generator=torch.Generator().manual_seed(1000 * len(self.layers) + self.seed),
             progress=False,
         )
+        named = [
+            (name.partition(".")[2], layer.state[name])
+            for name in settings.shapes(split.x_train.shape[1:])
+        ]
         learning = history["learning"]
         return xr.Dataset(
             {
-                "weights": (("unit", "pixel"), layer.weights.cpu().numpy()),
-                "mean": ("pixel", fitted.mean.cpu().numpy()),
-                **mixing,
+                **{name: (DIMS[name], tensor.cpu().numpy()) for name, tensor in named},
                 "dead": 100 * (1 - float(learning[-1])) if learning.size else np.nan,
                 "train_seconds": experiment.speed(history, len(split.x_train))[
                     "train_seconds"
@@ -97,11 +146,11 @@ class Deep(Network):
     def compute(self, *towers: xr.Dataset) -> xr.Dataset:
         """Return the errors, from the towers of 1, 2, ... layers."""
         images, split, generator = self.begin()
-        split = seen(climbed(split, self.layers, towers[:-1]), towers[-1])
-        layer, preprocess = learned(towers[-1], self.layers[-1], device=self.device)
+        # The readout has an n of its own for the rates that it sees.
+        layers = (*self.layers[:-1], replace(self.layers[-1], power=1.0))
         _, errors = experiment.read_out(
-            layer,
-            preprocess,
+            loaded(layers, towers, split.x_train),
+            self.layers[0].preprocess.fit(split.x_train),
             split,
             num_classes=len(images.classes),
             readout=self.readout,
@@ -113,60 +162,37 @@ class Deep(Network):
         return scored(errors, split, learn_seconds=seconds, dead=dead)
 
 
-def climbed(
-    split: Split, layers: tuple[Layer, ...], towers: tuple[xr.Dataset, ...]
-) -> Split:
-    """Return the images replaced by the output rates of the trained layers `towers`."""
-    for layer, tower in zip(layers, towers, strict=False):
-        units, preprocess = learned(tower, layer, device=str(split.x_train.device))
-        split = seen(split, tower)
-        split = replace(
-            split,
-            x_train=rates(split.x_train, units, preprocess, power=layer.power),
-            x_eval=rates(split.x_eval, units, preprocess, power=layer.power),
-        )
-    return split
+def stages(layers: Sequence[Layer]) -> list[tuple[Stage, ...]]:
+    """Return the stages that each layer adds. The first sees preprocessed images."""
+    return [
+        (*(layer.between if height else ()), *layer.units)
+        for height, layer in enumerate(layers)
+    ]
 
 
-def seen(split: Split, tower: xr.Dataset) -> Split:
-    """Return the inputs of a tower's last layer: rates, decorrelated if it asks for it."""
-    if "mixing" not in tower:
-        return split
-    [mixing] = tensors(tower, "mixing", device=str(split.x_train.device))
-    return replace(split, x_train=split.x_train @ mixing, x_eval=split.x_eval @ mixing)
+def loaded(
+    layers: Sequence[Layer],
+    towers: Sequence[xr.Dataset],
+    x: Num[Tensor, "image *shape"],
+) -> Stack:
+    """Return the stack of these layers as their towers have learned it, for images x."""
+    pairs = [
+        (stage, tower)
+        for added, tower in zip(stages(layers), towers, strict=True)
+        for stage in added
+    ]
+    settings = StackSettings(stages=tuple(stage for stage, _ in pairs), greedy=True)
+    tensors = {}
+    for name in settings.shapes(x.shape[1:]):
+        index, _, own = name.partition(".")
+        _, tower = pairs[int(index)]
+        tensors[name] = torch.from_numpy(tower[own].values).to(x.device)
+    return settings.load(tensors, input_shape=tuple(x.shape[1:]))
 
 
-def decorrelation(
-    x: Float[Tensor, "image rate"], ridge: float
-) -> Float[Tensor, "rate rate"]:
-    """Return S = (C/c + ε)^(−1/2), C the covariance of rates and c their mean variance.
-
-    S is symmetric: of all decorrelations it changes the rates least (Kessy, Lewin &
-    Strimmer 2018). ε keeps the weakest directions, which are mostly noise, weak.
-    """
-    deviations = x - x.mean(dim=0, dtype=torch.float64).to(x.dtype)
-    covariance = (deviations.T @ deviations).double() / len(x)
-    values, vectors = torch.linalg.eigh(covariance)
-    values = (values / values.mean()).clamp(min=0) + ridge
-    return ((vectors * values.rsqrt()) @ vectors.T).to(x.dtype)
-
-
-def tensors(tower: xr.Dataset, *names: str, device: str) -> list[Tensor]:
-    """Return arrays of a tower as tensors, such as the weights of its last layer."""
-    return [torch.from_numpy(tower[name].values).to(device) for name in names]
-
-
-def learned(
-    tower: xr.Dataset, layer: Layer, *, device: str
-) -> tuple[Dense, FittedPreprocess]:
-    """Return the last layer of a tower, and the preprocessing of what it sees."""
-    weights, mean = tensors(tower, "weights", "mean", device=device)
-    return Dense(weights), FittedPreprocess(layer.preprocess, mean)
-
-
-def rates(
-    x: Tensor, layer: Dense, preprocess: FittedPreprocess, *, power: float
+def outputs(
+    stack: Stack, x: Num[Tensor, "image *shape"], preprocess: FittedPreprocess
 ) -> Float[Tensor, "image unit"]:
-    """Return the output rates max(cos, 0)^n of each unit (eq. 1)."""
-    readout = Readout(power=power, scaling="set")
-    return torch.cat(list(Streamed(layer, x, preprocess, readout).blocks()))
+    """Return the output rates of a stack for all images."""
+    readout = Readout(power=1.0, scaling="set")
+    return torch.cat(list(Streamed(stack, x, preprocess, readout).blocks()))

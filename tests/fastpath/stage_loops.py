@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy.linalg import sqrtm
 
 from fastpath.layers import StackSettings
 
@@ -68,6 +69,13 @@ def pooled(x, how, *, size, stride, padding=0, fill=0.0):
 def normalized(x, mean, variance, epsilon=1e-5):
     """Return channels of mean 0 and variance 1."""
     return (x - mean) / np.sqrt(variance + epsilon)
+
+
+def decorrelation(rows, ridge):
+    """Return (C/c + ε)^(−1/2), C the covariance of the columns, c their mean variance."""
+    covariance = np.cov(np.asarray(rows, np.float64).T, bias=True)
+    scale = covariance.trace() / len(covariance)
+    return np.linalg.inv(sqrtm(covariance / scale + ridge * np.eye(len(covariance))))
 
 
 def triangle(u, power):

@@ -22,9 +22,10 @@ from fastpath.layers.stages import (
     Triangle,
     UnitNorm,
 )
+from fastpath.layers.stages.fully_connected import FullyConnectedPart
 from fastpath.training.loop import Training, train
-from scenarios.multilayer.networks import decorrelation
 from tests.fastpath.stage_loops import (
+    decorrelation,
     images_of,
     normal,
     normalized,
@@ -53,50 +54,89 @@ def trained(layer, x, *, preprocess=None, competition=None, generator=None, **tr
     )
 
 
-@pytest.mark.parametrize("decorrelate", [False, True])
-def test_greedy_dense_stages_are_layers_trained_one_after_another(decorrelate):
-    """As in scenarios.multilayer: each layer sees the features of the one below."""
+@pytest.mark.parametrize(
+    ("decorrelate", "own"),
+    [
+        (False, (None, None, None)),
+        (True, (None, None, None)),
+        (True, (0, None, None)),
+        (True, (None, 0, None)),
+        (True, (None, None, 0)),
+        (True, (0, 0, 3)),
+        (True, (1, 0, 0)),
+        (True, (0, 0, 0)),
+    ],
+)
+def test_greedy_dense_stages_are_layers_trained_one_after_another(decorrelate, own):
+    """Each layer sees the features of the one below; those of 0 epochs keep their start."""
     x = normal(40, 4, 3, 1).abs()  # rates: a mean of pixels would be rounded to float32
     rules = Ranking(k=2), Ranking(k=3), Soft(temperature=0.1)
-    sizes = 9, 8, 7
+    sizes, cosine = (9, 8, 7), {"response": "cosine"}
+    epochs = [2 if n is None else n for n in own]
     stages = [
         SubtractMean(),
         UnitNorm(),
-        FullyConnected(num_units=9, competition=rules[0], response="cosine"),
+        FullyConnected(num_units=9, competition=rules[0], epochs=own[0], **cosine),
         Rectifier(power=2.0),
         *[Decorrelate(ridge=0.2)] * decorrelate,
         SubtractMean(),
         UnitNorm(),
-        FullyConnected(num_units=8, p=3.0, competition=rules[1], response="cosine"),
+        FullyConnected(num_units=8, p=3.0, competition=rules[1], epochs=own[1], **cosine),
         Rectifier(power=3.0),
         *[Decorrelate(ridge=0.3)] * decorrelate,
         SubtractMean(),
         UnitNorm(),
-        FullyConnected(num_units=7, competition=rules[2], response="cosine"),
+        FullyConnected(num_units=7, competition=rules[2], epochs=own[2], **cosine),
         Rectifier(power=1.0),
     ]
     stack = started(tuple(stages), (4, 3, 1), greedy=True)
     starts = [stack.parts[i].weights.clone() for i in stack.learners]
+    assert stack.phases(2) == epochs
     history = trained(stack, x)
-    assert history.sizes["epoch"] == 6
-    np.testing.assert_allclose(history["lr"], [0.04, 0.02] * 3)
+    assert history.sizes["epoch"] == stack.settings.num_epochs(2) == sum(epochs)
+    rates = [0.04 * (1 - epoch / n) for n in epochs for epoch in range(n)]
+    np.testing.assert_allclose(history["lr"], rates)
 
     generator, below = seeded(5), x
     for k, (weights, rule, size) in enumerate(zip(starts, rules, sizes, strict=True)):
         if k and decorrelate:
-            below = below @ decorrelation(below, (None, 0.2, 0.3)[k])
+            below = below @ torch.from_numpy(decorrelation(below, (None, 0.2, 0.3)[k]))
         layer = Dense(weights, p=(2.0, 3.0, 2.0)[k])
         fitted = CENTRED.fit(below)
-        trained(layer, below, preprocess=CENTRED, competition=rule, generator=generator)
+        settings = {"preprocess": CENTRED, "competition": rule, "epochs": epochs[k]}
+        trained(layer, below, **settings, generator=generator)
         # Measured 4e-15, with the decorrelation too: cosines are rounded differently.
         ours = stack.parts[stack.learners[k]].weights
         torch.testing.assert_close(ours, layer.weights, rtol=0, atol=1e-11)
-        assert (ours - starts[k]).abs().max() > 0.03
+        change = (ours - starts[k]).abs().max()
+        assert change > 0.03 if epochs[k] else change == 0
         assert ours.shape[0] == size
         v = fitted.to(torch.float64)(below)
         below = layer.features(v, power=(2.0, 3.0, 1.0)[k])
     found = stack.features(x.flatten(1), power=1.0)
     torch.testing.assert_close(found, below, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("greedy", [False, True])
+def test_what_nothing_sees_is_not_computed(greedy, monkeypatch):
+    """Cosines of the last layer that learns would cost a product in every step."""
+    kind = {"num_units": 5, "response": "cosine", "p": 3.0}
+    stages = FullyConnected(**kind), Rectifier(), FullyConnected(**kind)
+    stack = started(stages, (4, 3, 1), greedy=greedy)
+    x, seen = images_of(7, 4, 3, 1), []
+    respond = FullyConnectedPart.respond
+    monkeypatch.setattr(
+        FullyConnectedPart,
+        "respond",
+        lambda part, *args: seen.append(part) or respond(part, *args),
+    )
+    before = {name: tensor.clone() for name, tensor in stack.state.items()}
+    for phase in range(len(stack.phases(1))):
+        fitted = Preprocess().fit(x).to(torch.float64)
+        stack.begin_phase(phase, x, fitted, resumed=False)
+        stack.learn(fitted(x), Ranking(), lr=0.1)
+    assert seen == [stack.parts[0]]
+    assert not any(torch.equal(before[name], stack.state[name]) for name in before)
 
 
 def test_greedy_layers_in_float32():

@@ -14,6 +14,7 @@ from fastpath.layers.stages import (
     BatchNorm,
     Convolution,
     Decorrelate,
+    FullyConnected,
     MaxPool,
     SubtractMean,
     Triangle,
@@ -49,6 +50,43 @@ def config_of(*, greedy):
     )
 
 
+def config_with_random_layers():
+    """Of four greedy layers the second and the last one keep their start."""
+    own = {"competition": Threshold(), "p": 3.0}
+    stages = (
+        FullyConnected(num_units=6, **own),
+        Decorrelate(),
+        FullyConnected(num_units=6, epochs=0, **own),
+        Decorrelate(),
+        SubtractMean(),
+        FullyConnected(num_units=5, epochs=2, **own),
+        Decorrelate(),
+        FullyConnected(num_units=4, epochs=0, **own),
+    )
+    return configured(
+        layer=StackSettings(stages=stages, greedy=True),
+        training=Training(epochs=2, batch_size=250),
+    )
+
+
+def trained(config, folder):
+    """Return the tensors of a stack and its history."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.from_numpy(fastpath.load("digits").x_train)
+    stack = config.layer.start((8, 8, 1), generator=generator)
+    history = train(
+        stack,
+        x,
+        competition=config.competition,
+        training=config.training,
+        preprocess=config.preprocess.fit(x),
+        generator=generator,
+        progress=False,
+        checkpoints=Checkpoints(folder=folder, epochs=1, minutes=None),
+    )
+    return stack.state, history
+
+
 def files_of(folder):
     history = storage.load_dataset(folder / storage.HISTORY)
     return storage.load_tensors(folder / storage.WEIGHTS), history
@@ -72,39 +110,43 @@ INTERRUPTED = pytest.mark.parametrize(
 @INTERRUPTED
 def test_a_training_ends_with_the_same_bits(greedy, calls, epochs, monkeypatch, tmp_path):
     monkeypatch.setitem(KINDS, "from outside", Threshold)
-    config = config_of(greedy=greedy)
-    x = torch.from_numpy(fastpath.load("digits").x_train)
+    assert_continued(config_of(greedy=greedy), calls, epochs, tmp_path)
 
-    def trained(folder):
-        generator = torch.Generator().manual_seed(0)
-        stack = config.layer.start((8, 8, 1), generator=generator)
-        history = train(
-            stack,
-            x,
-            competition=config.competition,
-            training=config.training,
-            preprocess=config.preprocess.fit(x),
-            generator=generator,
-            progress=False,
-            checkpoints=Checkpoints(folder=folder, epochs=1, minutes=None),
-        )
-        return stack.state, history
 
+@pytest.mark.parametrize(("calls", "epochs"), [(3, 0), (9, 1), (13, 2), (24, 3)])
+def test_a_training_with_random_layers_ends_with_the_same_bits(
+    calls, epochs, monkeypatch, tmp_path
+):
+    """Also if it goes on where a layer of 0 epochs stands: after the second epoch."""
+    monkeypatch.setitem(KINDS, "from outside", Threshold)
+    config = config_with_random_layers()
+    whole = assert_continued(config, calls, epochs, tmp_path)
+    for name in ("1.mixing", "3.mixing", "6.mixing"):
+        assert not torch.equal(whole[name], torch.eye(len(whole[name])))
+    generator = torch.Generator().manual_seed(0)
+    start = config.layer.start((8, 8, 1), generator=generator).state
+    kept = {n for n in start if n.endswith("weights") and torch.equal(start[n], whole[n])}
+    assert kept == {"2.weights", "7.weights"}
+
+
+def assert_continued(config, calls, epochs, tmp_path):
+    """Interrupt a training after some calls; return the tensors of one that was not."""
     for name in ("whole", "run"):
         (tmp_path / name).mkdir()
-    whole, of_whole = trained(tmp_path / "whole")
+    whole, of_whole = trained(config, tmp_path / "whole")
     Threshold.calls.append(calls)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "run")
+        trained(config, tmp_path / "run")
     state, _ = storage.load_state(tmp_path / "run" / storage.CHECKPOINT)
     assert state.epoch == epochs
     for _ in range(2):  # the second time it is finished, and stays as it is
-        ours, history = trained(tmp_path / "run")
+        ours, history = trained(config, tmp_path / "run")
         assert ours.keys() == whole.keys()
         for name, tensor in whole.items():
             assert torch.equal(ours[name], tensor), name
         for name in ("lr", "norm_mean", "norm_max", "learning"):
             np.testing.assert_array_equal(history[name], of_whole[name])
+    return whole
 
 
 @INTERRUPTED

@@ -1,5 +1,6 @@
 """Stages with units that learn: their settings and the step they have in common."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,9 @@ class LearningStage:
     lr_scale: float = 1.0
     """Step size of this stage, in units of that of the run."""
     epochs: int | None = None
-    """Epochs of this stage, where one layer learns after another [those of the run]."""
+    """Epochs of this stage, where one layer learns after another [those of the run].
+    0: it keeps its start, and what stands below it is fitted as ever. So random upper
+    layers are a control for those that learn."""
     rate_power: float = 0.0
     """The step size of unit u is ε |‖W_u‖ − 1|^rate_power (SoftHebb: 1/2)."""
     initial_norm: float | None = None
@@ -67,7 +70,7 @@ class LearningStage:
         if self.competition is not None:
             checks.competition(self.competition)
         if self.epochs is not None:
-            checks.fields(self, epochs=checks.count)
+            checks.fields(self, epochs=functools.partial(checks.count, least=0))
         if isinstance(self.competition, Rule):
             self.competition.check(self.num_units)
         if self.initial_norm is not None:
@@ -219,17 +222,20 @@ class LearningPart(Part):
         lr: Float[Tensor, ""] | float,
         normalize: Normalize,
         team: Team | None,
+        outputs: bool = True,
     ) -> Float[Tensor, "image *shape_out"]:
         """Change the weights by one mini-batch; return the outputs before the change.
 
-        `competition` serves if the stage has none of its own. The next call reuses the
-        memory of the outputs. In a `team`, each process passes images of its own.
+        Without `outputs` the drive is returned: cosines would cost another product, and
+        nothing sees those of the last layer. `competition` serves if the stage has none of
+        its own. The next call reuses the memory of what is returned. In a `team`, each
+        process passes images of its own.
         """
         rows, dims = self.rows(x)
         own = self.settings.competition
         product = self.settings.response == "product"
         out = None
-        if not product or self.bank.p != 2:  # the drive is something else
+        if outputs and (not product or self.bank.p != 2):  # the drive is something else
             out = self.respond(rows @ self.weights.T, rows)
         drive = self.bank.step(
             rows,
