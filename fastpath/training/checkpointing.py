@@ -188,9 +188,11 @@ def _check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> No
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return {"a": {"b": 1}} as {"a.b": "1"}."""
+    """Return {"a": {"b": 1}, "c": [{"d": 2}]} as {"a.b": "1", "c.1.d": "2"}."""
     flat = {}
     for name, value in values.items():
+        if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+            value = {str(i): each for i, each in enumerate(value, start=1)}
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{name}.")
         else:

@@ -1,5 +1,7 @@
 """An interrupted training of a stack goes on to the same numbers, bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -205,3 +207,10 @@ def test_a_checkpoint_of_other_stages_is_refused(monkeypatch, tmp_path):
         execute(
             config_of(greedy=False), fastpath.load("digits"), checkpoints, compute=compute
         )
+    other = config_of(greedy=True)
+    lowest = other.layer.stages[1]
+    stages = (other.layer.stages[0], replace(lowest, lr_scale=0.5), *other.layer.stages[2:])
+    other = replace(other, layer=replace(other.layer, stages=stages))
+    said = r"what differs: layer\.stages\.2\.lr_scale \(1\.0 there, 0\.5 here\)\. Give"
+    with pytest.raises(ValueError, match=said):
+        execute(other, fastpath.load("digits"), checkpoints, compute=compute)

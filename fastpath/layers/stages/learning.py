@@ -185,7 +185,8 @@ class LearningPart(Part):
             chosen = torch.randperm(len(rows), generator=generator)[:share]
             samples.append(rows[chosen.to(rows.device)])
         found = torch.cat(samples)[:most]
-        if len(found) < self.bank.num_units and self.settings.start_from != "normal":
+        from_patches = self.settings.start_from in starts.FROM_PATCHES
+        if from_patches and len(found) < self.bank.num_units:
             raise ValueError(
                 f"start_from is '{self.settings.start_from}': {self.bank.num_units} units "
                 f"need as many training patches, and there are {len(found)}: take fewer "
