@@ -69,12 +69,14 @@ def fit(
     flop = max(2 * readout.batch_size * weights.numel(), x.flop(readout.batch_size))
     dropout = _dropout(readout, generator, first.device)
     shown = _shown(x, readout, generator)
+    plain = not offset.any() and bool((scale == 1).all())
+    scaled = (lambda rows: rows) if plain else head.scaled
     with enough_threads(flop):
         epochs = _epochs(len(x), readout, generator, progress)
         for epoch, (order, batches) in enumerate(epochs, start=1):
             rows_of = next(shown)
             for batch in batches:
-                rows = dropout(head.scaled(rows_of(batch)))
+                rows = dropout(scaled(rows_of(batch)))
                 output = functional.linear(rows, head.weights, head.bias)
                 loss = loss_of(output, y[batch.to(y.device)], readout)
                 optimizer.zero_grad()

@@ -1,7 +1,6 @@
 """The trained head: its answers and their errors."""
 
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -49,16 +48,12 @@ class LinearHead:
                 f"the features are of {features.shape[1]} units, but the head reads "
                 f"{len(self.offset)}: give those of the layer that it was trained on"
             )
-        return features if self._unscaled else (features - self.offset) * self.scale
-
-    @cached_property
-    def _unscaled(self) -> bool:
-        return not self.offset.any() and bool((self.scale == 1).all())
+        return (features - self.offset) * self.scale
 
     def to(self, device: torch.device) -> "LinearHead":
         """Return the same head on another device."""
-        names = [each.name for each in fields(self)]
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        moved = {name: tensor.to(device) for name, tensor in vars(self).items()}
+        return replace(self, **moved)
 
 
 @isolated(grad=False)
