@@ -73,7 +73,7 @@ class Train(Saving, Compute):
     """Ranking: the rank that gets -delta; 2 is the runner-up [by data set]. Runners-up: the
     number of units, after the winner, that each get -delta [2]."""
     delta: float | None = None
-    """Ranking, runners-up and equilibrium: anti-Hebbian strength [by data set]."""
+    """Anti-Hebbian strength; soft: with anti only [by data set; soft: 1]."""
     w_inh: float | None = None
     """Equilibrium: strength of lateral inhibition [0.9]."""
     h_star: float | None = None
@@ -82,7 +82,7 @@ class Train(Saving, Compute):
     temperature: float | None = None
     """Soft: temperature of the softmax, in units of the drive [1]."""
     anti: tyro.conf.DisallowNone[bool | None] = None
-    """Soft: flip the sign of g for all units but the winner [not flipped]."""
+    """Soft: multiply g by -delta for all units but the winner [not multiplied]."""
 
     subtract_mean: bool | None = None
     """Subtract the mean training image [by data set]."""

@@ -9,7 +9,7 @@ from fastpath import checks, presets
 from fastpath.baselines.controls import control_of
 from fastpath.commands.flags import GIVEN, Saving, Train
 from fastpath.commands.report import report
-from fastpath.competition import KINDS, Ranking, Rule, RunnersUp
+from fastpath.competition import KINDS, Ranking, Rule, RunnersUp, Soft
 from fastpath.compute import Compute
 from fastpath.data import datasets
 from fastpath.data.defaults import defaults_for, source_of_defaults
@@ -204,6 +204,9 @@ def refuse_flags_without_effect(command: Train, config: RunConfig) -> None:
         )
     if isinstance(rule, Ranking | RunnersUp) and not rule.delta:
         refuse_without_effect(command, ["k"], why="with --delta 0, where nothing unlearns")
+    if isinstance(rule, Soft) and not rule.anti:
+        why = "with --competition soft, where nothing unlearns"
+        refuse_without_effect(command, ["delta"], why=why, instead="give --anti too")
     loss = config.readout.loss
     for other in LOSSES.keys() - {loss}:
         without_effect = {*LOSSES[other].settings} - {*LOSSES[loss].settings}

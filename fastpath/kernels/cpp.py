@@ -48,7 +48,7 @@ FUNCTIONS: dict[str, tuple[type | None, list[type]]] = {
     "rank": (INT, [POINTER, INT, INT, INT, INT, DOUBLE] + [POINTER] * 4),
     "settle": (INT, [POINTER, INT, INT, DOUBLE, DOUBLE, DOUBLE] + [POINTER] * 4),
     "changes": (INT, [POINTER] * 4 + [INT] + [POINTER] * 2 + [INT, INT] + [POINTER] * 3),
-    "soft": (None, [POINTER, INT, INT, DOUBLE, INT, POINTER, POINTER]),
+    "soft": (None, [POINTER, INT, INT, DOUBLE, INT, DOUBLE, POINTER, POINTER]),
     "finish": (DOUBLE, [POINTER, POINTER, INT, INT, POINTER]),
     "apply": (None, [POINTER, INT, POINTER, DOUBLE, DOUBLE, INT, DOUBLE, POINTER, POINTER]),
 }
@@ -242,6 +242,7 @@ class CppKernels:
             *drive.shape,
             rule.temperature,
             rule.anti,
+            rule.delta,
             g.data_ptr(),
             decay.data_ptr(),
         )

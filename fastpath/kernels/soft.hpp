@@ -24,11 +24,11 @@ inline float exp_of(float x) {
 
 inline double exp_of(double x) { return std::exp(x); }
 
-// SoftHebb: g = softmax of drive / temperature over the units; with `anti`, -g for all but the
-// unit of the largest drive. decay becomes Sum_b g I, for each unit.
+// SoftHebb: g = softmax of drive / temperature over the units; with `anti`, -delta g for all but
+// the unit of the largest drive. decay becomes Sum_b g I, for each unit.
 template <class T>
 void soft(const T* drive, int64_t num_rows, int64_t num_units, double temperature, int64_t anti,
-          T* __restrict__ g, T* __restrict__ decay) {
+          double delta, T* __restrict__ g, T* __restrict__ decay) {
     constexpr int64_t TOGETHER = 64;  // rows that are summed up in T, then in double
     std::vector<double> total(num_units);
     const T scale = T(1 / temperature);
@@ -39,11 +39,11 @@ void soft(const T* drive, int64_t num_rows, int64_t num_units, double temperatur
         const T most = largest_of(row, num_units);
         for (int64_t u = 0; u < num_units; ++u) out[u] = exp_of((row[u] - most) * scale);
         const T sum = sum_of<T>(num_units, [out](int64_t u) { return out[u]; });
-        const T share = (anti ? T(-1) : T(1)) / sum;
+        const T share = (anti ? T(-delta) : T(1)) / sum;
         for (int64_t u = 0; u < num_units; ++u) out[u] *= share;
         if (anti) {
             const int64_t winner = std::find(row, row + num_units, most) - row;
-            if (winner < num_units) out[winner] = -out[winner];  // there is none among NaN
+            if (winner < num_units) out[winner] = T(1) / sum;  // there is none among NaN
         }
         for (int64_t u = 0; u < num_units; ++u) decay[u] += out[u] * row[u];
         if (b % TOGETHER == TOGETHER - 1 || b == num_rows - 1)

@@ -348,8 +348,8 @@ int64_t changes(const int64_t* image, const int64_t* unit, const T* g, const T* 
                        num_pixels, rows, change, largest);                                    \
     }                                                                                         \
     void soft_##name(const T* drive, int64_t num_rows, int64_t num_units, double temperature, \
-                     int64_t anti, T* g, T* decay) {                                           \
-        soft(drive, num_rows, num_units, temperature, anti, g, decay);                         \
+                     int64_t anti, double delta, T* g, T* decay) {                             \
+        soft(drive, num_rows, num_units, temperature, anti, delta, g, decay);                  \
     }                                                                                          \
     double finish_##name(const T* decay, const T* weights, int64_t num_units,                  \
                          int64_t num_inputs, T* change) {                                      \

@@ -146,9 +146,10 @@ def soft(
     num_units,
     temperature: tl.constexpr,
     anti: tl.constexpr,
+    delta: tl.constexpr,
     UNITS: tl.constexpr,
 ):
-    """Softmax of drive / temperature; with `anti` negative but for the largest drive."""
+    """Softmax of drive / temperature; with `anti`, −delta times it but for the largest."""
     b = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, UNITS)
     here = at < num_units
@@ -156,7 +157,7 @@ def soft(
     share = tl.exp((x - tl.max(x, axis=0)) / temperature)
     share /= tl.sum(share, axis=0)
     if anti:
-        share = tl.where(at == tl.argmax(x, axis=0), share, -share)
+        share = tl.where(at == tl.argmax(x, axis=0), share, -delta * share)
     tl.store(g + b * num_units + at, share, mask=here)
 
 

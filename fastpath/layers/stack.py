@@ -90,7 +90,8 @@ class Stack:
         for stage in self.settings.stages:
             after = stage.output_shape(shape)
             if isinstance(stage, LearningStage):
-                total += 2 * math.prod(after) * stage.num_inputs(shape)
+                outputs = math.prod(after[:-1]) * stage.num_units
+                total += 2 * outputs * stage.num_inputs(shape)
             shape = after
         return total
 

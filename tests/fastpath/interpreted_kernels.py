@@ -123,10 +123,12 @@ def test_equilibrium_needs_no_sort(kernels, dtype, size, w_inh):
     assert torch.equal(kernels[0].activation(rule, drive), rule(drive))
 
 
+@pytest.mark.parametrize("delta", [1.0, 0.3])
 @pytest.mark.parametrize("anti", [False, True])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_softmax(kernels, dtype, size, anti):
-    rule, drive = Soft(temperature=0.7, anti=anti), drives(*size, dtype)
+def test_softmax(kernels, dtype, size, anti, delta):
+    rule = Soft(temperature=0.7, anti=anti, delta=delta)
+    drive = drives(*size, dtype)
     actual, expected = kernels[0].activation(rule, drive), rule(drive)
     if anti:  # which of equal drives keeps its sign is arbitrary
         alone = (drive == drive.amax(dim=1, keepdim=True)).sum(dim=1) == 1

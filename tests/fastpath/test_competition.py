@@ -153,7 +153,11 @@ def test_soft_shares_one_unit_of_learning():
     np.testing.assert_allclose(g.numpy(), expected, rtol=1e-12)
     signed = soft(drive, temperature=0.7, anti=True)
     assert torch.equal(signed.abs(), g)
-    assert torch.equal(signed > 0, torch.nn.functional.one_hot(drive.argmax(1), 12).bool())
+    winner = torch.nn.functional.one_hot(drive.argmax(1), 12).bool()
+    assert torch.equal(signed > 0, winner)
+    weaker = soft(drive, temperature=0.7, anti=True, delta=0.25)
+    assert torch.equal(weaker, torch.where(winner, g, -0.25 * g))
+    assert torch.equal(soft(drive, temperature=0.7, anti=False, delta=0.25), g)
 
 
 def test_settings_act_as_the_functions_they_are_named_after():
@@ -165,7 +169,10 @@ def test_settings_act_as_the_functions_they_are_named_after():
             Equilibrium(w_inh=0.8, h_star=1.2, delta=0.1),
             equilibrium(drive, w_inh=0.8, h_star=1.2, delta=0.1),
         ),
-        (Soft(temperature=2.0, anti=True), soft(drive, temperature=2.0, anti=True)),
+        (
+            Soft(temperature=2.0, anti=True, delta=0.3),
+            soft(drive, temperature=2.0, anti=True, delta=0.3),
+        ),
     ]
     for competition, expected in pairs:
         assert torch.equal(competition(drive), expected)
@@ -192,6 +199,7 @@ def test_settings_act_as_the_functions_they_are_named_after():
         (lambda: Equilibrium(w_inh=math.inf), "w_inh is inf.*finite"),
         (lambda: Equilibrium(h_star=0.0), "h_star is 0.0.*positive"),
         (lambda: Soft(temperature=0.0), "temperature is 0.0.*positive"),
+        (lambda: Soft(delta=-0.5), "delta is -0.5: the anti-Hebbian strength"),
         (
             lambda: ranking(random_drive(), k=13, delta=0.4),
             r"k is 13, but only 12 units",

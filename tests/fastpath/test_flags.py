@@ -78,6 +78,11 @@ def test_settings_of_another_competition_are_refused_by_default_too(
     [
         (["--w-inh", "0.5"], "--w-inh 0.5 has no effect with --competition ranking"),
         (["--no-anti"], "--no-anti has no effect with --competition ranking"),
+        (
+            ["--competition", "soft", "--delta", "0.3"],
+            "--delta 0.3 has no effect with --competition soft, where nothing unlearns: "
+            "give --anti too",
+        ),
         (["--epochs", "0", "--lr", "0.04", "--k", "2"], "--lr 0.04, --k 2 have no effect"),
         (["--epochs", "0", "--competition", "soft"], "--competition soft has no effect"),
         (["--epochs", "0", "--normalize", "max"], "--normalize max has no effect"),

@@ -271,7 +271,12 @@ def test_layers_of_other_numbers_learn_with_plain_kernels():
 @pytest.mark.parametrize("p", [2.0, 3.0])
 @pytest.mark.parametrize(
     "rule",
-    [Ranking(k=3), RunnersUp(), Equilibrium(w_inh=0.6, h_star=4.0), Soft(anti=True)],
+    [
+        Ranking(k=3),
+        RunnersUp(),
+        Equilibrium(w_inh=0.6, h_star=4.0),
+        Soft(anti=True, delta=0.6),
+    ],
     ids=str,
 )
 def test_plain_and_compiled_kernels_train_alike(rule, p):

@@ -97,7 +97,7 @@ class Pixelwise(LearningStage):
         return (*input_shape[:-1], self.num_units)
 
     def start(self, input_shape, *, generator, kernels):
-        bank = self.bank(self.num_inputs(input_shape), generator=generator, kernels=kernels)
+        bank = self.bank(input_shape, generator=generator, kernels=kernels)
         return PixelwisePart(bank, self)
 
     def step_size(self, input_shape):

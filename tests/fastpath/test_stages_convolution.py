@@ -29,6 +29,7 @@ RULES = {
     "equilibrium": Equilibrium(w_inh=0.4, h_star=0.5),
     "soft": Soft(temperature=2.0),
     "soft, anti": Soft(temperature=2.0, anti=True),
+    "soft, weakly anti": Soft(temperature=2.0, anti=True, delta=0.3),
 }
 
 

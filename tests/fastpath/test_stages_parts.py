@@ -50,6 +50,46 @@ def test_batch_normalization_is_that_of_pytorch(shape):
     assert part.state_dict().keys() == {"mean", "variance"}
 
 
+def test_without_centring_rates_are_scaled_alone():
+    part, plain = (part_of(BatchNorm(center=c), (5, 4, 3)) for c in (False, True))
+    x = normal(6, 5, 4, 3).abs()
+    for each in (part, plain):
+        each.fit(blocks_of(x))
+    torch.testing.assert_close(part(x).var((0, 1, 2)), plain(x).var((0, 1, 2)))
+    scale = 1 / np.sqrt(x.numpy().var(axis=(0, 1, 2)) + 1e-5)
+    np.testing.assert_allclose(part(x), x.numpy() * scale, rtol=1e-12)
+
+
+def test_running_statistics_stay_if_they_are_wanted():
+    part = part_of(BatchNorm(exact=False), (5, 4, 3))
+    x = normal(6, 5, 4, 3)
+    part.fit(blocks_of(x))  # nothing was learned: there are no others
+    torch.testing.assert_close(part.mean, x.mean((0, 1, 2)))
+    part.learning(2 * x + 1, None)
+    running = part.mean.clone(), part.variance.clone()
+    part.fit(blocks_of(x))
+    assert torch.equal(part.mean, running[0])
+    assert torch.equal(part.variance, running[1])
+
+
+@pytest.mark.parametrize("power", [0.7, 1.0, 1.4])
+@pytest.mark.parametrize("stage", [Triangle, Rectifier])
+def test_gradients_of_activations_are_finite(stage, power):
+    """Also where an input is 0, at which a power below 1 has no finite slope."""
+    part, u = part_of(stage(power=power), (4,)), normal(5, 4)
+    u[0] = 0
+    outputs = part(u)
+    u.requires_grad_()
+    seen = part(u)
+    assert torch.equal(seen, outputs)
+    (gradient,) = torch.autograd.grad(seen.sum(), u)
+    assert gradient.isfinite().all()
+    step = 1e-6 * normal(5, 4, seed=1)
+    step[0] = 0
+    change = (part(u.detach() + step) - part(u.detach() - step)).sum() / 2
+    torch.testing.assert_close((gradient * step).sum(), change, rtol=1e-4, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(5, 4, 3), (7,)], ids=str)
 def test_statistics_are_fitted_to_all_images(shape, dtype):

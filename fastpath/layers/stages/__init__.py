@@ -12,6 +12,7 @@ from fastpath.layers.stages.base import canonical as canonical
 from fastpath.layers.stages.batch_norm import BatchNorm as BatchNorm
 from fastpath.layers.stages.convolution import Convolution as Convolution
 from fastpath.layers.stages.fully_connected import FullyConnected as FullyConnected
+from fastpath.layers.stages.interneurons import Interneurons as Interneurons
 from fastpath.layers.stages.learning import LearningPart as LearningPart
 from fastpath.layers.stages.learning import LearningStage as LearningStage
 from fastpath.layers.stages.pooling import AveragePool as AveragePool
@@ -25,6 +26,7 @@ from fastpath.layers.stages.scaling import UnitNorm as UnitNorm
 KINDS: dict[str, type[Stage]] = {
     "Convolution": Convolution,
     "FullyConnected": FullyConnected,
+    "Interneurons": Interneurons,
     "BatchNorm": BatchNorm,
     "Triangle": Triangle,
     "Rectifier": Rectifier,

@@ -59,5 +59,10 @@ class ActivationPart(Part):
         """Return the outputs, none negative."""
         if self.subtract_mean:
             u = u - u.mean(dim=-1, keepdim=True)
-        u = u.clamp(min=0)
-        return u if self.power == 1 else u.pow(self.power)
+        if self.power == 1:
+            return u.clamp(min=0)
+        if not u.requires_grad:
+            return u.clamp(min=0).pow(self.power)
+        # A power below 1 has no finite slope at 0, and 0 times it would be NaN.
+        positive = u > 0
+        return torch.where(positive, torch.where(positive, u, 1.0).pow(self.power), 0.0)

@@ -8,7 +8,7 @@ synapse, but each channel needs only its own.
 Source: S. Ioffe & C. Szegedy, ICML 2015.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -28,9 +28,20 @@ class BatchNorm(WithoutState):
     """Weight of a mini-batch in the running means."""
     epsilon: float = 1e-5
     """Added to the variance."""
+    center: bool = field(default=True, metadata={"neutral": True})
+    """Whether the mean is subtracted. Without it, rates that are not negative stay so."""
+    exact: bool = field(default=True, metadata={"neutral": True})
+    """Whether statistics are computed anew after learning, from all training images; else
+    they stay the running means over mini-batches, taken while weights changed."""
 
     def __post_init__(self) -> None:
-        checks.fields(self, momentum=_share, epsilon=checks.positive)
+        checks.fields(
+            self,
+            momentum=_share,
+            epsilon=checks.positive,
+            center=checks.flag,
+            exact=checks.flag,
+        )
 
     def start(
         self, input_shape: Shape, *, generator: torch.Generator, kernels: Name | None
@@ -85,7 +96,8 @@ class BatchNormPart(Part):
         return self._normalized(x, mean, variance)
 
     def _normalized(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        return (x - mean) * (variance + self.settings.epsilon).rsqrt()
+        scale = (variance + self.settings.epsilon).rsqrt()
+        return (x - mean) * scale if self.settings.center else x * scale
 
     def fit(self, blocks: Blocks) -> None:
         """Take mean and variance of each channel over all training images.
@@ -94,6 +106,9 @@ class BatchNormPart(Part):
         moments about the mean of the first block, which is near enough to that of all
         that float64 loses nothing.
         """
+        learned = bool(self.mean.any()) or bool((self.variance != 1).any())
+        if learned and not self.settings.exact:
+            return
         number, about = 0, None
         total = torch.zeros_like(self.mean, dtype=torch.float64)
         square = torch.zeros_like(total)

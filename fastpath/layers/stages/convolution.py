@@ -79,8 +79,7 @@ class Convolution(LearningStage):
         self, input_shape: Shape, *, generator: torch.Generator, kernels: Name | None
     ) -> "ConvolutionPart":
         """Return the filters before training."""
-        num_inputs = self.num_inputs(input_shape)
-        bank = self.bank(num_inputs, generator=generator, kernels=kernels)
+        bank = self.bank(input_shape, generator=generator, kernels=kernels)
         return ConvolutionPart(bank, self, generator)
 
     def step_size(self, input_shape: Shape) -> int:

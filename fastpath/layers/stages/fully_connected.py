@@ -29,8 +29,7 @@ class FullyConnected(LearningStage):
         self, input_shape: Shape, *, generator: torch.Generator, kernels: Name | None
     ) -> "FullyConnectedPart":
         """Return the units before training."""
-        num_inputs = math.prod(input_shape)
-        bank = self.bank(num_inputs, generator=generator, kernels=kernels)
+        bank = self.bank(input_shape, generator=generator, kernels=kernels)
         return FullyConnectedPart(bank, self, generator)
 
     def num_inputs(self, input_shape: Shape) -> int:

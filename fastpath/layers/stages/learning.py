@@ -1,7 +1,7 @@
 """Stages with units that learn: their settings and the step they have in common."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from fastpath.ambient import isolated
 from fastpath.competition import Competition, Rule
 from fastpath.kernels import Name
 from fastpath.layers.bank import EQ_3, Bank
+from fastpath.layers.constraints import Constraint, column_signs
 from fastpath.layers.stages import starts
 from fastpath.layers.stages.base import Blocks, Part, Shape
 from fastpath.layers.stages.whitening import Whitening
@@ -54,6 +55,10 @@ class LearningStage:
     whiten: float | None = None
     """ε of the ZCA whitening of what the units see, fitted once, before they learn: see
     `whitening` (0.01 of the mean variance, say) [no whitening]."""
+    inhibitory: int | None = field(default=None, metadata={"neutral": None})
+    """Dale's law: the last so many channels of the inputs are inhibitory, with weights of 0
+    or less, all others excitatory, with weights of 0 or more [weights of both signs]. See
+    `Interneurons`."""
 
     def __post_init__(self) -> None:
         checks.fields(
@@ -75,6 +80,9 @@ class LearningStage:
             self.competition.check(self.num_units)
         if self.initial_norm is not None:
             checks.fields(self, initial_norm=checks.positive)
+        if self.inhibitory is not None:
+            checks.fields(self, inhibitory=functools.partial(checks.count, least=0))
+            self._check_signs()
         if self.whiten is not None:
             checks.fields(self, whiten=checks.positive)
             if self.response != "product":
@@ -82,6 +90,18 @@ class LearningStage:
                     f"whiten is {self.whiten} and response '{self.response}': whitened "
                     "inputs need response 'product', or leave out one of them"
                 )
+
+    def _check_signs(self) -> None:
+        against = {
+            f"start_from '{self.start_from}'": self.start_from != "normal",
+            f"whiten {self.whiten}": self.whiten is not None,
+            "orthogonal": self.orthogonal,
+        }
+        if wrong := [name for name, given in against.items() if given]:
+            raise ValueError(
+                f"inhibitory is {self.inhibitory}, so that weights keep their signs, which "
+                f"{' and '.join(wrong)} would change: leave out one of them"
+            )
 
     @property
     def fitted_once(self) -> bool:
@@ -105,18 +125,43 @@ class LearningStage:
             shapes["whitening.matrix"] = (num_inputs, num_inputs)
         return shapes
 
+    def constraint(self, input_shape: Shape) -> Constraint | None:
+        """Return the signs of the weights under Dale's law, or None.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer channels than inhibitory ones.
+        """
+        if self.inhibitory is None:
+            return None
+        channels = input_shape[-1]
+        if self.inhibitory > channels:
+            raise ValueError(
+                f"inhibitory is {self.inhibitory}, but the inputs have {channels} "
+                f"channels: take at most {channels}"
+            )
+        signs = torch.ones(channels, dtype=torch.int64)
+        signs[channels - self.inhibitory :] = -1
+        return column_signs(signs.repeat(self.num_inputs(input_shape) // channels))
+
     def bank(
-        self, num_inputs: int, *, generator: torch.Generator, kernels: Name | None
+        self, input_shape: Shape, *, generator: torch.Generator, kernels: Name | None
     ) -> Bank:
         """Return the units with random weights, on the CPU and in float32."""
+        num_inputs = self.num_inputs(input_shape)
         weights = torch.randn(self.num_units, num_inputs, generator=generator)
         if self.initial_norm is not None:
             weights *= self.initial_norm / num_inputs**0.5
         if self.start_from == "orthogonal":
             weights = starts.orthogonal(weights)
+        constraint = self.constraint(input_shape)
+        if constraint is not None:
+            weights = constraint.mirrored(weights)
         return Bank(
             weights,
             p=self.p,
+            constraint=constraint,
             plasticity=self.plasticity,
             rate_power=self.rate_power,
             orthogonal=self.orthogonal,

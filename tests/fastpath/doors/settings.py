@@ -58,6 +58,7 @@ NUMBERS = [
     (Equilibrium, "h_star"),
     (Equilibrium, "delta"),
     (Soft, "temperature"),
+    (Soft, "delta"),
     (Training, "lr"),
     (Readout, "power"),
     (Readout, "m"),

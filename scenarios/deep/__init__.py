@@ -1,0 +1,97 @@
+"""How far does strictly local learning go in stacks of convolutions?
+
+Trains layers of SoftHebb (Journé et al. 2023) without labels, on CIFAR-10, CIFAR-100,
+MNIST, Fashion-MNIST and faces. Asks for the accuracy of a linear readout, what each
+ingredient adds, what each layer adds over random filters, k-means, patches and
+back-propagation, what Dale's law costs, and how robust the features are.
+"""
+
+from dataclasses import dataclass
+
+import xarray as xr
+
+from scenarios.deep import plan
+from scenarios.deep.figure import draw
+from scenarios.deep.networks import Accuracy
+from scenarios.deep.plan import FULL, QUESTIONS, QUICK, Plan, Question
+from scenarios.deep.sources import FACES, source_of
+from scenarios.deep.tables import tables
+from scenarios.support import study
+from scenarios.support.study import Study
+
+# The data sets of each question.
+SETS: dict[Question, tuple[str, ...]] = {
+    "records": ("cifar10", "cifar100", "fashion_mnist", "mnist"),
+    "ablation": ("cifar10",),
+    "layers": ("cifar10",),
+    "dale": ("cifar10",),
+    "faces": FACES,
+}
+ONE_SEED: tuple[Question, ...] = ("ablation",)
+PROTOCOL = (
+    "Test error of the last epoch; of the ablation, error on 10,000 training images that "
+    "were held out. One epoch of learning without labels, then a linear readout. Settings "
+    "were compared on held-out training images, with one seed; no choice was made after a "
+    "test error. All filters have the same stages and the same readout."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Study):
+    """Which networks to train. Results already on record are shown too."""
+
+    questions: tuple[Question, ...] = QUESTIONS
+    """Questions to answer: records (the best accuracy), ablation (what each ingredient
+    adds), layers (what each layer adds over controls; robustness), dale (what Dale's law
+    costs), faces."""
+    data: tuple[str, ...] | None = None
+    """Data sets [those of each question; quick: digits]."""
+
+    def sets(self, question: Question) -> tuple[str, ...]:
+        """Return the data sets of a question."""
+        if self.quick:
+            return self.data or ("digits",)
+        return tuple(
+            data for data in SETS[question] if self.data is None or data in self.data
+        )
+
+    def seeds_for(self, question: Question) -> range:
+        """Return the seeds of the networks of a question."""
+        if self.seeds is not None:
+            return range(self.seeds)
+        return range(1 if self.quick or question in ONE_SEED else 3)
+
+
+def main(config: Config) -> xr.Dataset:
+    """Train missing networks, print the tables, draw the figure; return all results."""
+    where = study.paths(config, "deep")
+    recorded = study.filled(
+        config,
+        where,
+        trials(config),
+        title="Accuracy of stacks of convolutions that learn locally",
+        protocol=PROTOCOL,
+    )
+    print("\n\n".join(tables(recorded)))
+    study.save(draw(recorded), where.figure)
+    print(f"wrote {where.record} and {where.figure}")
+    return recorded
+
+
+def trials(config: Config) -> list[Accuracy]:
+    """Return the networks of all questions asked."""
+    scale = QUICK if config.quick else FULL
+    made: list[Accuracy] = []
+    for question in config.questions:
+        for data in config.sets(question):
+            source = source_of(data, config.data_root)
+            for seed in config.seeds_for(question):
+                asked = Plan(
+                    question=question,
+                    source=source,
+                    seed=seed,
+                    scale=scale,
+                    device=config.device,
+                )
+                made += plan.NETWORKS[question](asked)
+    return made

@@ -1,0 +1,175 @@
+"""The figure of the study: a panel for each question, four for robustness."""
+
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from scenarios.deep import tables
+from scenarios.deep.robust import DESCRIBED, STRENGTHS
+from scenarios.support import study
+from scenarios.support.statistics import entry
+
+COLORS = {
+    "learned": "C0",
+    "random": "0.6",
+    "k-means": "C2",
+    "patches": "C1",
+    "back-propagation": "C3",
+}
+# Best published accuracy in percent of strictly local rules (Journé et al., ICLR 2023).
+PUBLISHED = {"cifar10": 80.31, "cifar100": 56.0, "mnist": 99.4}
+
+
+def draw(result: xr.Dataset) -> Figure:
+    """Draw what is on record of each question."""
+    figure = plt.figure(figsize=(12, 13), layout="constrained")
+    top, middle, bottom = figure.subfigures(3, 1, height_ratios=(1, 1.25, 0.85))
+    panels: list[tuple[Axes, str, Callable[[Axes, xr.Dataset, str], None]]] = [
+        *zip(top.subplots(1, 2), ("records", "faces"), (bars, bars), strict=True),
+        *zip(
+            middle.subplots(1, 3, width_ratios=(1.6, 1, 1)),
+            ("ablation", "layers", "dale"),
+            (gains, by_layer, gains),
+            strict=True,
+        ),
+    ]
+    for ax, question, panel in panels:
+        if tables.data_of(result, question):
+            panel(ax, result, question)
+        else:
+            ax.axis("off")
+    for ax, name in zip(
+        bottom.subplots(1, len(STRENGTHS), sharey=True), STRENGTHS, strict=True
+    ):
+        robustness(ax, result, name)
+    study.caption(figure, result)
+    return figure
+
+
+def last(result: xr.Dataset) -> tuple[str, np.ndarray]:
+    """Return the last view of a network, and its accuracies in percent."""
+    name, seen = list(tables.views_of(result))[-1]
+    return name, 100 - np.atleast_1d(seen["error"].values)
+
+
+def bars(ax: Axes, result: xr.Dataset, question: str) -> None:
+    """Draw the accuracy of each network on each data set, as its last view sees it."""
+    sets = tables.data_of(result, question)
+    names = list(
+        dict.fromkeys(
+            n for data in sets for n in tables.networks_of(result, question, data)
+        )
+    )
+    width = 0.8 / len(names)
+    for i, name in enumerate(names):
+        for x, data in enumerate(sets):
+            if name not in tables.networks_of(result, question, data):
+                continue
+            _, found = last(tables.of(result, question, data, name))
+            at = x + (i - (len(names) - 1) / 2) * width
+            ax.bar(at, found.mean(), width, color=COLORS[name], label=name if not x else "")
+            ax.plot(np.full(len(found), at), found, "o", mfc="w", mec="k", ms=3)
+            text = f"{found.mean():.1f}"
+            ax.annotate(
+                text,
+                (at, found.mean()),
+                (0, 4),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+            )
+    for x, data in enumerate(sets):
+        first = tables.of(result, question, data, names[0])
+        reference = PUBLISHED.get(data) if question == "records" else None
+        label = "published, local rules"
+        if question == "faces":
+            reference, label = float(first["largest_class"].mean()), "largest class"
+        if reference is not None:
+            ax.plot(
+                [x - 0.45, x + 0.45],
+                [reference] * 2,
+                "k--",
+                lw=1,
+                label=label if not x else "",
+            )
+    ax.set_xticks(range(len(sets)), sets)
+    ax.set_ylim(*limits(ax))
+    ax.set_ylabel("accuracy on the test set [%]")
+    ax.set_title(question)
+    ax.legend(fontsize=7, frameon=False, ncols=3, loc="upper left")
+
+
+def limits(ax: Axes) -> tuple[float, float]:
+    """Return a range from below the lowest point to above the highest, for a legend."""
+    heights = [y for line in ax.lines for y in np.atleast_1d(line.get_ydata())]
+    low, high = min(heights), max(heights)
+    margin = 0.15 * (high - low) + 1
+    return max(0.0, low - margin), high + 2.5 * margin
+
+
+def gains(ax: Axes, result: xr.Dataset, question: str) -> None:
+    """Draw the accuracy of each view of each network, a bar for each."""
+    [data, *_] = tables.data_of(result, question)
+    labels: list[str] = []
+    for network in tables.networks_of(result, question, data):
+        views = tables.views_of(tables.of(result, question, data, network))
+        for i, (view, seen) in enumerate(views):
+            found = 100 - np.atleast_1d(seen["error"].values)
+            y = len(labels)
+            ax.barh(y, found.mean(), color="C0" if "random" not in network else "0.6")
+            ax.plot(found, np.full(len(found), y), "o", mfc="w", mec="k", ms=3)
+            ax.annotate(
+                entry(found),
+                (0.98, y),
+                xycoords=("axes fraction", "data"),
+                ha="right",
+                va="center",
+                fontsize=6,
+            )
+            labels.append(f"{network}: {view}" if not i else view)
+    ax.set_yticks(range(len(labels)), labels, fontsize=6)
+    ax.invert_yaxis()
+    points = [x for line in ax.lines for x in np.atleast_1d(line.get_xdata())]
+    ax.set_xlim(min(points) - 2, max(points) + 0.3 * (max(points) - min(points)) + 2)
+    held_out = question == "ablation"
+    ax.set_xlabel(f"accuracy on {'held-out images' if held_out else 'the test set'} [%]")
+    ax.set_title(f"{question}, {data}")
+
+
+def by_layer(ax: Axes, result: xr.Dataset, question: str) -> None:
+    """Draw the accuracy read from each layer, a line for each kind of filters."""
+    [data, *_] = tables.data_of(result, question)
+    for network in tables.networks_of(result, question, data):
+        views = dict(tables.views_of(tables.of(result, question, data, network)))
+        means = [100 - float(seen["error"].mean()) for seen in views.values()]
+        sds = [float(np.std(np.atleast_1d(s["error"].values))) for s in views.values()]
+        ax.errorbar(
+            range(len(views)),
+            means,
+            sds,
+            fmt="o-",
+            color=COLORS[network],
+            label=network,
+            capsize=2,
+        )
+        ax.set_xticks(range(len(views)), list(views), rotation=20)
+    ax.set_ylabel("accuracy on the test set [%]")
+    ax.set_title(f"{question}, {data}")
+    ax.legend(fontsize=7, frameon=False)
+
+
+def robustness(ax: Axes, result: xr.Dataset, name: str) -> None:
+    """Draw accuracy against the strength of a perturbation, a line for each network."""
+    variable, values = f"{name}_error", STRENGTHS[name]
+    for data in tables.data_of(result, "layers"):
+        for network in tables.networks_of(result, "layers", data):
+            mine = tables.of(result, "layers", data, network)
+            clean = last(mine)[1].mean()
+            found = 100 - mine[variable].mean("seed").values
+            ax.plot([0, *values], [clean, *found], "o-", color=COLORS[network], ms=3)
+    ax.set_title(name)
+    ax.set_xlabel(DESCRIBED[name], fontsize=7)

@@ -1,0 +1,277 @@
+"""Networks of the study: what a stack learns, and how well a linear readout does with it.
+
+The filters of a stack are a trial of their own, because several readouts use them.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fastpath import experiment
+from fastpath.baselines import Backprop
+from fastpath.baselines.stacks import backprop_stack
+from fastpath.competition import Soft
+from fastpath.data.preprocess import FittedPreprocess, Preprocess
+from fastpath.experiment import Split
+from fastpath.layers import Stack, StackSettings
+from fastpath.layers.stages import Read
+from fastpath.readout import LinearHead, Readout, Streamed, confusion, error_of, fit, hold
+from fastpath.readout.sources import Features, as_features
+from fastpath.training.loop import Training
+from scenarios.support.trials import Network, Source
+
+type Mirrored = Literal["no", "drawn", "mean"]
+PLAIN = Preprocess()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters(Network):
+    """A stack that learns without labels, or a control; the result holds its tensors."""
+
+    stack: StackSettings
+    training: Training
+    flips: bool = field(default=False, metadata={"neutral": False})
+    """Whether each image is learned as it is or mirrored, each with probability 1/2."""
+    backprop: Backprop | None = field(default=None, metadata={"neutral": None})
+    """Train the filters by back-propagation, with labels."""
+
+    def compute(self) -> xr.Dataset:
+        """Return the tensors of the stack, and the seconds of learning."""
+        images, split, generator = self.begin()
+        x = split.x_train
+        if self.flips:
+            mirrored = torch.randint(2, (len(x),), generator=generator).bool()
+            x = torch.where(mirrored.to(x.device).view(-1, 1, 1, 1), x.flip(2), x)
+
+        def learned() -> Stack:
+            layer, fitted, _ = experiment.learn_features(
+                replace(split, x_train=x),
+                layer=self.stack,
+                competition=Soft(),
+                training=self.training,
+                preprocess=self.preprocess,
+                generator=generator,
+                progress=False,
+            )
+            if self.backprop is not None:
+                backprop_stack(
+                    layer,
+                    split,
+                    num_classes=len(images.classes),
+                    backprop=self.backprop,
+                    preprocess=fitted,
+                    generator=generator,
+                    progress=False,
+                )
+            assert isinstance(layer, Stack)
+            return layer
+
+        layer, seconds = experiment.timed(learned)
+        tensors = {
+            name: ([f"{name} {i}" for i in range(tensor.ndim)], tensor.cpu().numpy())
+            for name, tensor in layer.state.items()
+        }
+        return xr.Dataset({**tensors, "learn_seconds": seconds})
+
+    def load(self, learned: xr.Dataset, split: Split) -> tuple[Stack, FittedPreprocess]:
+        """Return the stack of a result, and its preprocessing."""
+        shape = split.x_train.shape[1:]
+        tensors = {
+            name: torch.from_numpy(learned[name].values).to(split.x_train.device)
+            for name in self.stack.shapes(shape)
+        }
+        stack = self.stack.load(tensors, input_shape=shape)
+        return stack, self.preprocess.fit(split.x_train)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What a readout sees of a stack, and the settings of the readout."""
+
+    name: str
+    layers: tuple[int, ...]
+    """The layers it sees, from 1, one after another."""
+    mirrored: Mirrored = "no"
+    """"drawn": each epoch of the readout's training shows each image or its mirror image,
+    each with probability 1/2. "mean": features are the mean over an image and its mirror
+    image, in training and in the test."""
+    readout: Readout
+
+
+class Seen(Features):
+    """The features that a view shows, of those of all layers.
+
+    `both` has the features of all images, then, unless `mirrored` is "no", those of all
+    mirror images.
+    """
+
+    def __init__(
+        self,
+        both: Features,
+        columns: slice,
+        mirrored: Mirrored,
+        *,
+        num_images: int,
+    ) -> None:
+        self._both, self._columns, self._mirrored = both, columns, mirrored
+        self._number = num_images
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __getitem__(
+        self, images: Int[Tensor, " chosen"] | slice
+    ) -> Float[Tensor, "chosen feature"]:
+        """Return the features of some images."""
+        if isinstance(images, slice):
+            images = torch.tensor(range(*images.indices(self._number)), dtype=torch.int64)
+        found = self._rows(images)
+        if self._mirrored == "mean":
+            found = (found + self._rows(images + self._number)) / 2
+        return found
+
+    def either(
+        self, images: Int[Tensor, " chosen"], mirrored: Int[Tensor, " chosen"]
+    ) -> Float[Tensor, "chosen feature"]:
+        """Return the features of some images, or of their mirror images where it is 1."""
+        return self._rows(images + self._number * mirrored)
+
+    def _rows(self, images: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen feature"]:
+        return self._both[images][:, self._columns]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy(Network):
+    """Errors of readouts of a stack, each trained from the same filters."""
+
+    question: str
+    filters: Filters
+    views: tuple[View, ...]
+
+    @property
+    def coords(self) -> dict[str, Hashable]:
+        """Coordinates at which the result is stacked: few, as most networks differ."""
+        return {
+            "network": label(self.source, self.question, self.network),
+            "seed": self.seed,
+        }
+
+    @property
+    def needs(self) -> tuple[Filters, ...]:
+        """The filters."""
+        return (self.filters,)
+
+    def compute(self, learned: xr.Dataset) -> xr.Dataset:
+        """Return the errors of each view in percent."""
+        images, split, generator = self.begin()
+        num_classes = len(images.classes)
+        stack, preprocess = self.filters.load(learned, split)
+        (heads, found), seconds = experiment.timed(
+            lambda: self.read(stack, preprocess, split, num_classes, generator)
+        )
+        names = [view.name for view in self.views]
+        return xr.Dataset(
+            {
+                **{name: ("view", values) for name, values in found.items()},
+                "learn_seconds": learned["learn_seconds"],
+                "read_seconds": seconds,
+                "largest_class": largest_class(split),
+                **self.more(stack, preprocess, split, heads),
+            },
+            coords={"view": names},
+        )
+
+    def more(
+        self,
+        stack: Stack,
+        preprocess: FittedPreprocess,
+        split: Split,
+        heads: dict[str, LinearHead],
+    ) -> dict[str, Any]:
+        """Return further results, of the stack with the head of each view."""
+        return {}
+
+    def read(
+        self,
+        stack: Stack,
+        preprocess: FittedPreprocess,
+        split: Split,
+        num_classes: int,
+        generator: torch.Generator,
+    ) -> tuple[dict[str, LinearHead], dict[str, list[float]]]:
+        """Return the trained head of each view, and its errors in percent."""
+        mirrored = any(view.mirrored != "no" for view in self.views)
+        readout = replace(self.views[0].readout, flips=mirrored)
+        held, shown = (
+            as_features(hold(Streamed(stack, x, preprocess, readout, mirrored=mirrored)))
+            for x in (split.x_train, split.x_eval)
+        )
+        heads, errors = {}, {"error": [], "train_error": [], "balanced_error": []}
+        for view in self.views:
+            columns = columns_of(self.filters.stack, split.x_train.shape[1:], view.layers)
+            x = Seen(held, columns, view.mirrored, num_images=len(split.x_train))
+            head = fit(
+                x,
+                split.y_train,
+                num_classes=num_classes,
+                readout=replace(view.readout, flips=view.mirrored == "drawn"),
+                generator=generator,
+                progress=False,
+            )
+            answers = confusion(
+                head,
+                Seen(shown, columns, view.mirrored, num_images=len(split.x_eval)),
+                split.y_eval,
+            )
+            heads[view.name] = head
+            errors["error"].append(error_of(answers))
+            errors["train_error"].append(error_of(confusion(head, x, split.y_train)))
+            errors["balanced_error"].append(balanced_error(answers))
+        return heads, errors
+
+
+def largest_class(split: Split) -> float:
+    """Return the percentage of scored images that are of the largest training class."""
+    return 100 * float((split.y_eval == split.y_train.mode().values).double().mean())
+
+
+def label(source: Source, question: str, network: str) -> str:
+    """Return the name of a network in the record."""
+    return f"{source.label}, {question}, {network}"
+
+
+def columns_of(
+    stack: StackSettings, input_shape: tuple[int, ...], layers: tuple[int, ...]
+) -> slice:
+    """Return the columns of the features that neighbouring layers have.
+
+    Raises
+    ------
+    ValueError
+        If a layer is not there, or they are no neighbours.
+    """
+    shapes = stack.input_shapes(input_shape)
+    sizes = [
+        stage.num_features(shape)
+        for stage, shape in zip(stack.stages, shapes, strict=False)
+        if isinstance(stage, Read)
+    ]
+    first, last = layers[0], layers[-1]
+    if layers != tuple(range(first, last + 1)) or not 1 <= first <= last <= len(sizes):
+        raise ValueError(
+            f"layers are {layers}: neighbours among 1 to {len(sizes)} are needed, such as "
+            "(1, 2)"
+        )
+    return slice(sum(sizes[: first - 1]), sum(sizes[:last]))
+
+
+def balanced_error(confusion: Int[Tensor, "label answer"]) -> float:
+    """Return the mean over the labels that occur of their errors in percent."""
+    number = confusion.sum(dim=1)
+    right = confusion.diagonal()[number > 0] / number[number > 0]
+    return 100 * float(1 - right.double().mean())

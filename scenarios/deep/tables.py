@@ -1,0 +1,104 @@
+"""The results as tables of text."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from scenarios.deep.plan import QUESTIONS
+from scenarios.deep.robust import STRENGTHS
+from scenarios.support.statistics import entry
+
+HOUR = 3600
+
+
+def tables(result: xr.Dataset) -> list[str]:
+    """Return a table for each question and data set on record."""
+    found = []
+    for question in QUESTIONS:
+        for data in data_of(result, question):
+            found.append(table(result, question, data))
+    return found
+
+
+def names_of(result: xr.Dataset) -> list[tuple[str, str, str]]:
+    """Return data set, question and network of each name in the record."""
+    return [
+        (data, question, network)
+        for data, question, network in (
+            str(name).split(", ", 2) for name in result["network"].values
+        )
+    ]
+
+
+def data_of(result: xr.Dataset, question: str) -> list[str]:
+    """Return the data sets on record for a question."""
+    return list(dict.fromkeys(d for d, q, _ in names_of(result) if q == question))
+
+
+def networks_of(result: xr.Dataset, question: str, data: str) -> list[str]:
+    """Return the networks on record for a question and data set."""
+    return [n for d, q, n in names_of(result) if (d, q) == (data, question)]
+
+
+def of(result: xr.Dataset, question: str, data: str, network: str) -> xr.Dataset:
+    """Return the results of a network, with the seeds that it has."""
+    mine = result.sel(network=f"{data}, {question}, {network}")
+    return mine.isel(seed=mine["seconds"].notnull().values)
+
+
+def views_of(result: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
+    """Yield the views of a network, each with its results."""
+    for name in sorted(map(str, result["view"].values), key=_order):
+        mine = result.sel(view=name)
+        if bool(mine["error"].notnull().any()):
+            yield name, mine
+
+
+def _order(view: str) -> tuple[int, bool, str]:
+    """Order views: without mirror images first, all layers after single ones."""
+    layers, _, mirrored = view.partition(", ")
+    return len(mirrored.split()), layers.startswith("all"), view
+
+
+def hours(result: xr.Dataset) -> float:
+    """Return the mean hours of a network: learning, features and all its readouts."""
+    return float((result["seconds"] + result["learn_seconds"]).mean()) / HOUR
+
+
+def accuracy(result: xr.Dataset, name: str = "error") -> str:
+    """Return the accuracy in percent, mean ± sd over the seeds."""
+    return entry(100 - np.atleast_1d(result[name].values))
+
+
+def table(result: xr.Dataset, question: str, data: str) -> str:
+    """Return the accuracies of all networks of a question and data set."""
+    first = of(result, question, data, networks_of(result, question, data)[0])
+    share = float(first["largest_class"].mean())
+    title = f"{data}, {question}: accuracy in % (largest class {share:.1f})"
+    lines = [title, f"{'':<36}{'readout sees':<28}{'accuracy':>16}{'balanced':>16}{'h':>8}"]
+    for network in networks_of(result, question, data):
+        mine = of(result, question, data, network)
+        for i, (view, seen) in enumerate(views_of(mine)):
+            lines.append(
+                f"{network if not i else '':<36}{view:<28}{accuracy(seen):>16}"
+                f"{accuracy(seen, 'balanced_error'):>16}"
+                + (f"{hours(mine):>8.2f}" if not i else "")
+            )
+    return "\n".join(lines + list(robustness(result, question, data)))
+
+
+def robustness(result: xr.Dataset, question: str, data: str) -> Iterator[str]:
+    """Yield lines of the accuracies under perturbations, where they were measured."""
+    for name, values in STRENGTHS.items():
+        variable = f"{name}_error"
+        for network in networks_of(result, question, data):
+            mine = of(result, question, data, network)
+            if variable not in mine or not bool(mine[variable].notnull().any()):
+                continue
+            entries = "".join(
+                f"{accuracy(mine.isel({name: i}), variable):>16}"
+                for i in range(len(values))
+            )
+            strengths = ", ".join(f"{value:.3g}" for value in values)
+            yield f"{name + ' ' + strengths:<32}{network:<20}{entries}"
