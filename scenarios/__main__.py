@@ -17,6 +17,7 @@ GROUPS = {
         "hidden_size",
         "hebbian_first_layer",
         "multilayer",
+        "deep",
         "dale_training",
         "faces",
     ),

@@ -26,10 +26,13 @@ SIDE, CLASSES, NUM_TRAIN, NUM_TEST = 3, 3, 132, 14
 # Results that are of the images scored on, or of the clock.
 OF_SCORED = {
     *("error", "test_error", "validation_error", "accuracy", "confusion"),
+    *("balanced_error", "largest_class"),
+    *("noise_error", "occlusion_error", "shift_error", "attack_error"),
     *("dead", "winless", "used", "active", "held_out"),
 }
 OF_CLOCK = {
     *("learn_seconds", "train_seconds", "layer_seconds", "head_seconds", "run_seconds"),
+    "read_seconds",
     *("images_per_second", "peak_megabytes"),
 }
 

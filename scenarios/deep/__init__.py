@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from scenarios.deep import plan
+from fastpath.runs import storage
+from scenarios.deep import plan, tables
 from scenarios.deep.figure import draw
 from scenarios.deep.networks import Accuracy
+from scenarios.deep.page import page
 from scenarios.deep.plan import FULL, QUESTIONS, QUICK, Plan, Question
 from scenarios.deep.sources import FACES, source_of
-from scenarios.deep.tables import tables
 from scenarios.support import study
 from scenarios.support.study import Study
 
@@ -72,9 +73,12 @@ def main(config: Config) -> xr.Dataset:
         title="Accuracy of stacks of convolutions that learn locally",
         protocol=PROTOCOL,
     )
-    print("\n\n".join(tables(recorded)))
+    print("\n\n".join(tables.text(recorded)))
     study.save(draw(recorded), where.figure)
-    print(f"wrote {where.record} and {where.figure}")
+    text = where.figure.with_suffix(".md")
+    with storage.whole(text) as part:
+        part.write_text(page(recorded, where.figure.name), encoding="utf-8")
+    print(f"wrote {where.record}, {where.figure} and {text}")
     return recorded
 
 

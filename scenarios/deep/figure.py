@@ -20,14 +20,13 @@ COLORS = {
     "patches": "C1",
     "back-propagation": "C3",
 }
-# Best published accuracy in percent of strictly local rules (Journé et al., ICLR 2023).
-PUBLISHED = {"cifar10": 80.31, "cifar100": 56.0, "mnist": 99.4}
 
 
 def draw(result: xr.Dataset) -> Figure:
     """Draw what is on record of each question."""
     figure = plt.figure(figsize=(12, 13), layout="constrained")
-    top, middle, bottom = figure.subfigures(3, 1, height_ratios=(1, 1.25, 0.85))
+    parts = np.asarray(figure.subfigures(3, 1, height_ratios=(1, 1.25, 0.85)))
+    top, middle, bottom = parts.tolist()
     panels: list[tuple[Axes, str, Callable[[Axes, xr.Dataset, str], None]]] = [
         *zip(top.subplots(1, 2), ("records", "faces"), (bars, bars), strict=True),
         *zip(
@@ -45,7 +44,10 @@ def draw(result: xr.Dataset) -> Figure:
     for ax, name in zip(
         bottom.subplots(1, len(STRENGTHS), sharey=True), STRENGTHS, strict=True
     ):
-        robustness(ax, result, name)
+        if tables.data_of(result, "layers"):
+            robustness(ax, result, name)
+        else:
+            ax.axis("off")
     study.caption(figure, result)
     return figure
 
@@ -84,7 +86,7 @@ def bars(ax: Axes, result: xr.Dataset, question: str) -> None:
             )
     for x, data in enumerate(sets):
         first = tables.of(result, question, data, names[0])
-        reference = PUBLISHED.get(data) if question == "records" else None
+        reference = tables.PUBLISHED.get(data) if question == "records" else None
         label = "published, local rules"
         if question == "faces":
             reference, label = float(first["largest_class"].mean()), "largest class"

@@ -166,8 +166,9 @@ class Accuracy(Network):
         """The filters."""
         return (self.filters,)
 
-    def compute(self, learned: xr.Dataset) -> xr.Dataset:
-        """Return the errors of each view in percent."""
+    def compute(self, *needed: xr.Dataset) -> xr.Dataset:
+        """Return the errors of each view in percent, from the result of the filters."""
+        [learned] = needed
         images, split, generator = self.begin()
         num_classes = len(images.classes)
         stack, preprocess = self.filters.load(learned, split)
@@ -181,7 +182,7 @@ class Accuracy(Network):
                 "learn_seconds": learned["learn_seconds"],
                 "read_seconds": seconds,
                 "largest_class": largest_class(split),
-                **self.more(stack, preprocess, split, heads),
+                **self.more(stack, split, heads, generator),
             },
             coords={"view": names},
         )
@@ -189,9 +190,9 @@ class Accuracy(Network):
     def more(
         self,
         stack: Stack,
-        preprocess: FittedPreprocess,
         split: Split,
         heads: dict[str, LinearHead],
+        generator: torch.Generator,
     ) -> dict[str, Any]:
         """Return further results, of the stack with the head of each view."""
         return {}
@@ -211,7 +212,10 @@ class Accuracy(Network):
             as_features(hold(Streamed(stack, x, preprocess, readout, mirrored=mirrored)))
             for x in (split.x_train, split.x_eval)
         )
-        heads, errors = {}, {"error": [], "train_error": [], "balanced_error": []}
+        heads: dict[str, LinearHead] = {}
+        errors: dict[str, list[float]] = {
+            name: [] for name in ("error", "train_error", "balanced_error")
+        }
         for view in self.views:
             columns = columns_of(self.filters.stack, split.x_train.shape[1:], view.layers)
             x = Seen(held, columns, view.mirrored, num_images=len(split.x_train))

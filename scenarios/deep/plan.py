@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fastpath.baselines import Backprop
-from fastpath.competition import Equilibrium
+from fastpath.competition import Equilibrium, Soft
 from fastpath.layers import StackSettings
 from fastpath.layers.stages import (
     BatchNorm,
@@ -63,7 +63,7 @@ class Scale:
 
 FULL = Scale(
     record=96,
-    ablation=48,
+    ablation=24,
     small=24,
     head=HEAD,
     backprop=Backprop(epochs=12, batch_size=64),
@@ -132,7 +132,7 @@ class Plan:
         self, depth: int, *, mirrored: Mirrored = "no", head: Readout | None = None
     ) -> tuple[View, ...]:
         """Return the views of each layer alone and of all together."""
-        chosen = [(n,) for n in range(1, depth + 1)]
+        chosen: list[tuple[int, ...]] = [(n,) for n in range(1, depth + 1)]
         if depth > 1:
             chosen.append(tuple(range(1, depth + 1)))
         head = head or self.scale.head
@@ -187,7 +187,7 @@ def ablation(plan: Plan) -> list[Accuracy]:
     def whitened(index: int, filters: Convolution) -> list[Stage]:
         if index:
             return [filters]
-        competition = replace(filters.competition, temperature=WHITE_TEMPERATURE)
+        competition = Soft(temperature=WHITE_TEMPERATURE, anti=True)
         return [replace(filters, whiten=0.01, competition=competition)]
 
     def decorrelated(index: int, filters: Convolution) -> list[Stage]:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fastpath.ambient import isolated
-from fastpath.data.preprocess import FittedPreprocess
 from fastpath.experiment import Split
 from fastpath.layers import Stack
 from fastpath.readout import LinearHead
@@ -113,9 +112,9 @@ class Robust(Accuracy):
     def more(
         self,
         stack: Stack,
-        preprocess: FittedPreprocess,
         split: Split,
         heads: dict[str, LinearHead],
+        generator: torch.Generator,
     ) -> dict[str, Any]:
         """Return the error in percent at each strength of each perturbation."""
         last = self.views[-1]
@@ -125,7 +124,7 @@ class Robust(Accuracy):
         return {
             f"{name}_error": (
                 name,
-                [perturbed_error(path, x, y, name, value, self.seed) for value in values],
+                [perturbed_error(path, x, y, name, value, generator) for value in values],
             )
             for name, values in STRENGTHS.items()
         }
@@ -138,10 +137,9 @@ def perturbed_error(
     y: Int[Tensor, " image"],
     name: str,
     strength: float,
-    seed: int,
+    generator: torch.Generator,
 ) -> float:
     """Return the error in percent of perturbed images."""
-    generator = torch.Generator().manual_seed(seed)
     block, wrong = path.features.block, 0
     for images, labels in zip(x.split(block), y.split(block), strict=True):
         if name == "attack":

@@ -1,0 +1,240 @@
+"""The page of the study, as Markdown: every number comes from the record."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import xarray as xr
+
+from scenarios.deep.plan import BACKPROP, KMEANS, LEARNED, PATCHES, RANDOM
+from scenarios.deep.robust import DESCRIBED, STRENGTHS
+from scenarios.deep.tables import (
+    PUBLISHED,
+    accuracy,
+    data_of,
+    hours,
+    networks_of,
+    of,
+    views_of,
+)
+
+type Section = Callable[[xr.Dataset, str], list[str]]
+KINDS = (LEARNED, RANDOM, KMEANS, PATCHES, BACKPROP)
+LONG = {
+    LEARNED: "learned locally",
+    RANDOM: "random",
+    KMEANS: "k-means of whitened patches",
+    PATCHES: "whitened patches",
+    BACKPROP: "back-propagation",
+}
+
+
+def page(result: xr.Dataset, picture: str) -> str:
+    """Return the page as Markdown, with a link to a picture."""
+    parts = [
+        "# How far strictly local learning goes",
+        "`python -m scenarios.deep` writes this page from the record of its networks, "
+        "`data/deep.nc`. Questions that are not on record yet are missing. (1) marks one "
+        "seed; otherwise numbers are mean ± sd over seeds.",
+    ]
+    for question, section in SECTIONS.items():
+        for data in data_of(result, question):
+            if question != "records" or data == data_of(result, question)[0]:
+                parts += section(result, data)
+    parts += [
+        f"![Accuracy by data set, ingredient, layer and perturbation]({picture})",
+        *protocol(result),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def mean(result: xr.Dataset, view: str) -> float:
+    """Return the mean accuracy of a view over seeds in percent."""
+    return 100 - float(result["error"].sel(view=view).mean())
+
+
+def last(result: xr.Dataset) -> str:
+    """Return the last view of a network."""
+    return list(views_of(result))[-1][0]
+
+
+def records(result: xr.Dataset, _: str) -> list[str]:
+    """Return the section on the best accuracies."""
+    rows, said = [], []
+    for data in data_of(result, "records"):
+        networks = networks_of(result, "records", data)
+        for network in networks:
+            mine = of(result, "records", data, network)
+            for i, (view, seen) in enumerate(views_of(mine)):
+                rows.append(
+                    [
+                        data if not i and network == networks[0] else "",
+                        LONG[network] if not i else "",
+                        view,
+                        accuracy(seen),
+                        f"{hours(mine):.1f}" if not i else "",
+                    ]
+                )
+        best = of(result, "records", data, LEARNED)
+        found = mean(best, last(best))
+        text = f"**{data}: {found:.2f} %**"
+        if data in PUBLISHED:
+            text += f", {found - PUBLISHED[data]:+.2f} points from the published best"
+        if RANDOM in networks:
+            control = of(result, "records", data, RANDOM)
+            gap = found - mean(control, last(best))
+            text += f"; learning adds {gap:.2f} points to random filters"
+        said.append(f"- {text}.")
+    known = ", ".join(f"{data} {value}" for data, value in PUBLISHED.items())
+    return [
+        "## Best accuracy",
+        "\n".join(said),
+        table(
+            ["data", "filters", "readout sees", "test accuracy in %", "hours of one core"],
+            rows,
+        ),
+        f"Published best accuracies of strictly local rules in percent: {known} (Journé et "
+        "al., ICLR 2023). They have one pipeline for all data sets and no mirror images; "
+        "the view that compares directly is the last layer without mirror images.",
+    ]
+
+
+def ablation(result: xr.Dataset, data: str) -> list[str]:
+    """Return the section on what each ingredient adds."""
+    base = of(result, "ablation", data, LEARNED)
+    views = [name for name, _ in views_of(base)]
+    rows = []
+    for network in networks_of(result, "ablation", data):
+        mine = of(result, "ablation", data, network)
+        seen = dict(views_of(mine))
+        row = ["SoftHebb" if network == LEARNED else network]
+        for view in views:
+            if view not in seen:
+                row.append("")
+                continue
+            gap = mean(mine, view) - mean(base, view)
+            text = accuracy(seen[view])
+            row.append(text if network == LEARNED else f"{text}, {gap:+.2f}")
+        rows.append([*row, f"{hours(mine):.1f}"])
+    return [
+        f"## What each ingredient adds ({data})",
+        "Accuracy on held-out training images in percent, and its difference from SoftHebb "
+        "as published with exact statistics. One seed: differences below half a point are "
+        "not to be trusted.",
+        table(["network", *views, "hours"], rows),
+    ]
+
+
+def by_layer(result: xr.Dataset, data: str) -> list[str]:
+    """Return the sections on what each layer adds, and on robustness."""
+    networks = networks_of(result, "layers", data)
+    views = [name for name, _ in views_of(of(result, "layers", data, networks[0]))]
+    rows = []
+    for network in networks:
+        mine = of(result, "layers", data, network)
+        seen = dict(views_of(mine))
+        rows.append(
+            [
+                LONG.get(network, network),
+                *(accuracy(seen[view]) for view in views),
+                f"{hours(mine):.1f}",
+            ]
+        )
+    said = []
+    if {LEARNED, RANDOM} <= set(networks):
+        learned, random = (of(result, "layers", data, n) for n in (LEARNED, RANDOM))
+        gaps = ", ".join(
+            f"{mean(learned, view) - mean(random, view):+.1f} ({view})" for view in views
+        )
+        said = [f"**Learning adds to random filters, in points: {gaps}.**"]
+    return [
+        f"## What each layer adds ({data})",
+        *said,
+        table(
+            ["filters", *(f"{view}, test accuracy in %" for view in views), "hours"], rows
+        ),
+        *robustness(result, data),
+    ]
+
+
+def robustness(result: xr.Dataset, data: str) -> list[str]:
+    """Return the section on perturbed images."""
+    networks = [
+        network
+        for network in networks_of(result, "layers", data)
+        if "noise_error" in of(result, "layers", data, network)
+    ]
+    rows = []
+    for name, values in STRENGTHS.items():
+        for i, value in enumerate(values):
+            entries = (
+                accuracy(of(result, "layers", data, n).isel({name: i}), f"{name}_error")
+                for n in networks
+            )
+            rows.append([f"{name} {value:.3g}", *entries])
+    described = "; ".join(f"{name}: {text}" for name, text in DESCRIBED.items())
+    return [
+        f"## Robustness ({data})",
+        f"Test accuracy in percent of perturbed images, read from all layers. {described}.",
+        table(["perturbation", *(LONG.get(n, n) for n in networks)], rows),
+    ]
+
+
+def compared(question: str, title: str, text: str) -> Section:
+    """Return the section of a question whose networks are compared in one table."""
+
+    def section(result: xr.Dataset, data: str) -> list[str]:
+        rows = []
+        for network in networks_of(result, question, data):
+            mine = of(result, question, data, network)
+            for i, (view, seen) in enumerate(views_of(mine)):
+                row = ["" if i else LONG.get(network, network), view, accuracy(seen)]
+                balanced = accuracy(seen, "balanced_error")
+                rows.append([*row, balanced, "" if i else f"{hours(mine):.1f}"])
+        first = of(result, question, data, networks_of(result, question, data)[0])
+        share = float(first["largest_class"].mean())
+        head = ["network", "readout sees", "test accuracy in %", "balanced", "hours"]
+        return [
+            f"## {title} ({data})",
+            f"{text} The largest class has {share:.1f} % of the images.",
+            table(head, rows),
+        ]
+
+    return section
+
+
+SECTIONS: dict[str, Section] = {
+    "records": records,
+    "ablation": ablation,
+    "layers": by_layer,
+    "dale": compared(
+        "dale",
+        "Dale's law",
+        "Excitatory: all weights of filters are 0 or more. Interneurons: filters also have "
+        "weights of 0 or less, from feed-forward interneurons.",
+    ),
+    "faces": compared(
+        "faces",
+        "Faces",
+        "Faces are small and few. Balanced accuracy is the mean over classes.",
+    ),
+}
+
+
+def protocol(result: xr.Dataset) -> Iterator[str]:
+    """Yield the protocol, the choices after a test error, and the hours."""
+    spent = float(np.nansum(result["seconds"] + result["learn_seconds"])) / 3600
+    machines = {str(text).rpartition("; ")[0] for text in result["hardware"].values.ravel()}
+    yield "## Protocol"
+    yield str(result.attrs["protocol"])
+    yield (
+        f"All networks on record took {spent:.1f} hours of one core "
+        f"({'; '.join(sorted(machines - {''}))})."
+    )
+    yield "## Choices made after seeing a test error"
+    yield "None."

@@ -1,0 +1,393 @@
+"""Stacks that learn locally: what readouts see, perturbations, and the study in small."""
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from fastpath import experiment
+from fastpath.competition import Equilibrium, Soft
+from fastpath.data import datasets
+from fastpath.layers import StackSettings
+from fastpath.layers.stages import Convolution, Read
+from fastpath.readout import Held, LinearHead, Readout
+from scenarios import deep
+from scenarios.deep import plan, robust, tables
+from scenarios.deep.networks import PLAIN, Accuracy, Filters, Seen, View, balanced_error
+from scenarios.deep.plan import LEARNED, QUICK, Plan
+from scenarios.deep.sources import source_of
+from scenarios.support import grid
+from scenarios.support.trials import Source
+from tests.helpers import figures_saved, panels
+
+HEAD = replace(QUICK.head, epochs=3)
+
+
+def digits():
+    return Source.of("digits", None)
+
+
+def planned(question, **changes):
+    settings = {"source": digits(), "seed": 0, "scale": QUICK, "device": "cpu"}
+    return Plan(question=question, **settings | changes)
+
+
+def only(question, name, **changes):
+    """Return one network of the quick study."""
+    [found] = [
+        trial
+        for trial in plan.NETWORKS[question](planned(question, **changes))
+        if trial.network == name
+    ]
+    return found
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """The filters of the quick study, and what they learned."""
+    filters = only("layers", LEARNED).filters
+    return filters, filters.compute()
+
+
+def restored(learned):
+    filters, result = learned
+    _, split, _ = filters.begin()
+    return (*filters.load(result, split), split)
+
+
+def test_filters_are_those_of_an_experiment_and_come_back_from_a_file(learned, tmp_path):
+    filters, result = learned
+    _, split, generator = filters.begin()
+    layer, fitted, _ = experiment.learn_features(
+        split,
+        layer=filters.stack,
+        competition=Soft(),
+        training=filters.training,
+        preprocess=PLAIN,
+        generator=generator,
+        progress=False,
+    )
+    result.to_netcdf(tmp_path / "filters.nc", engine="h5netcdf")
+    stack, preprocess = filters.load(grid.read(tmp_path / "filters.nc"), split)
+    v = fitted(split.x_eval)
+    assert torch.equal(preprocess(split.x_eval), v)
+    assert torch.equal(stack.features(v, power=1.0), layer.features(v, power=1.0))
+    start = replace(filters, training=plan.RANDOM_TRAINING).compute()
+    assert (start["1.weights"] != result["1.weights"]).all()
+
+
+def test_mirror_images_are_learned_from(learned):
+    """Half of them: a stack that learns from images that are all alike does not notice."""
+    filters, result = learned
+    flipped = replace(filters, flips=True)
+    assert (flipped.compute()["1.weights"] != result["1.weights"]).any()
+    with pytest.MonkeyPatch.context() as patch:
+        drawn = []
+        plain = experiment.learn_features
+
+        def noted(split, **settings):
+            drawn.append(split.x_train)
+            return plain(split, **settings)
+
+        patch.setattr(experiment, "learn_features", noted)
+        flipped.compute()
+    x = filters.begin()[1].x_train
+    same = (drawn[0] == x).flatten(1).all(dim=1)
+    mirrored = (drawn[0] == x.flip(2)).flatten(1).all(dim=1)
+    assert (same | mirrored).all()
+    assert float(same.double().mean()) == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_readout_of_one_layer_is_that_of_a_stack_without_other_views(learned):
+    filters, result = learned
+    views = (
+        View(name="one", layers=(1,), readout=HEAD),
+        View(name="two", layers=(2,), readout=HEAD),
+    )
+    found = replace(only("layers", LEARNED), views=views[1:]).compute(result)
+    stack, preprocess, split = restored(learned)
+    second = stack.learners[1]
+    stages = [
+        stage
+        for i, stage in enumerate(filters.stack.stages[: second + 4])
+        if i > second or not isinstance(stage, Read)
+    ]
+    alone = StackSettings(stages=tuple(stages))
+    names = alone.shapes(split.x_train.shape[1:])
+    kept = [
+        name
+        for name in filters.stack.shapes(split.x_train.shape[1:])
+        if name in stack.state
+    ][: len(names)]
+    tensors = {new: stack.state[old] for new, old in zip(names, kept, strict=True)}
+    _, errors = experiment.read_out(
+        alone.load(tensors, input_shape=split.x_train.shape[1:]),
+        preprocess,
+        split,
+        num_classes=10,
+        readout=HEAD,
+        generator=torch.Generator().manual_seed(0),
+        progress=False,
+    )
+    assert float(found["error"].sel(view="two")) == errors["test_error"]
+    assert float(found["train_error"].sel(view="two")) == errors["train_error"]
+
+
+def test_a_view_shows_its_columns_and_the_mean_over_mirror_images():
+    both = torch.arange(48.0).view(8, 6)  # of 4 images, then of their mirror images
+    images, mirrored = torch.tensor([2, 0]), torch.tensor([1, 0])
+
+    def seen(how):
+        return Seen(Held(both), slice(1, 3), how, num_images=4)
+
+    assert len(seen("no")) == 4
+    assert torch.equal(seen("drawn")[images], both[images, 1:3])
+    assert torch.equal(seen("drawn")[1:3], both[1:3, 1:3])
+    drawn = seen("drawn").either(images, mirrored)
+    assert torch.equal(drawn, both[[6, 0], 1:3])
+    assert torch.equal(seen("mean")[images], (both[images] + both[images + 4])[:, 1:3] / 2)
+
+
+def test_mean_features_are_the_same_for_an_image_and_its_mirror_image(learned):
+    view = View(name="mean", layers=(1, 2, 3), mirrored="mean", readout=HEAD)
+    trial = replace(only("layers", LEARNED), views=(view,))
+    stack, preprocess, split = restored(learned)
+    heads = []
+    for x in (split.x_eval, split.x_eval.flip(2)):
+        generator = torch.Generator().manual_seed(0)
+        shown = replace(split, x_eval=x)
+        _, errors = trial.read(stack, preprocess, shown, 10, generator)
+        heads.append(errors["error"])
+    assert heads[0] == heads[1]
+
+
+def test_balanced_errors_weigh_classes_alike():
+    confusion = torch.tensor([[90, 10, 0], [5, 5, 0], [0, 0, 0]])  # none of class 2
+    assert balanced_error(confusion) == pytest.approx(100 * (0.1 + 0.5) / 2)
+
+
+X = torch.rand(50, 8, 9, 2, generator=torch.Generator().manual_seed(3))
+
+
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
+def test_noise_has_its_standard_deviation_and_stays_in_range():
+    found = robust.noise(torch.full((200, 8, 8, 1), 0.5), 0.05, seeded())
+    assert float((found - 0.5).std()) == pytest.approx(0.05, rel=0.05)
+    strong = robust.noise(X, 2.0, seeded())
+    assert strong.min() == 0
+    assert strong.max() == 1
+
+
+def test_an_occlusion_is_one_gray_square():
+    found = robust.occlusion(X, 0.5, seeded()).numpy()
+    places = set()
+    for image, original in zip(found, X.numpy(), strict=True):
+        rows, columns = np.nonzero((image != original).any(axis=-1))
+        top, left = rows.min(), columns.min()
+        assert (rows.max() - top, columns.max() - left) == (3, 3)
+        assert (image[top : top + 4, left : left + 4] == 0.5).all()
+        assert len(rows) == 16
+        places.add((int(top), int(left)))
+    assert {place[0] for place in places} == set(range(5))
+    assert {place[1] for place in places} == set(range(6))
+
+
+def test_a_shift_repeats_the_edge():
+    found, x = robust.shift(X, 2, seeded()).numpy(), X.numpy()
+    moved = {
+        "up": np.concatenate([x[:, 2:], x[:, -1:], x[:, -1:]], axis=1),
+        "down": np.concatenate([x[:, :1], x[:, :1], x[:, :-2]], axis=1),
+        "left": np.concatenate([x[:, :, 2:], x[:, :, -1:], x[:, :, -1:]], axis=2),
+        "right": np.concatenate([x[:, :, :1], x[:, :, :1], x[:, :, :-2]], axis=2),
+    }
+    how = [
+        [name for name, images in moved.items() if np.array_equal(images[i], image)]
+        for i, image in enumerate(found)
+    ]
+    assert {name for [name] in how} == moved.keys()
+
+
+def test_an_attack_moves_each_pixel_against_the_answer(learned):
+    stack, _, split = restored(learned)
+    generator = torch.Generator().manual_seed(1)
+    num_features = stack.settings.num_features((8, 8, 1))
+    head = LinearHead(
+        torch.randn(10, num_features, generator=generator) / 100,
+        torch.zeros(10),
+        torch.rand(num_features, generator=generator),
+        torch.ones(num_features),
+    )
+    for mean in (False, True):
+        path = robust.Path(stack, head, slice(None), mean=mean).double()
+        double = replace(head, **{k: v.double() for k, v in vars(head).items()})
+        path.head = double
+        x, y = split.x_eval[:20].double() / 255, split.y_eval[:20]
+        x = x.clamp(0.1, 0.9)  # so that no pixel is held back
+        moved = robust.attack(x, 1e-6, path, y)
+        assert set(((moved - x) * 1e6).round().unique().tolist()) <= {-1, 0, 1}
+
+        def loss(x, path=path, y=y):
+            return torch.nn.functional.cross_entropy(path(x), y, reduction="none")
+
+        gained = loss(moved) - loss(x)
+        assert (gained > 0).all()
+        # No other signs gain more, to first order: one pixel turned round loses.
+        for pixel in range(0, 64, 7):
+            turned = moved.flatten(1).clone()
+            before = x.flatten(1)
+            turned[:, pixel] = 2 * before[:, pixel] - turned[:, pixel]
+            assert (loss(turned.view_as(x)) <= loss(moved) + 1e-13).all()
+
+
+def test_a_perturbed_error_is_that_of_the_path(learned):
+    trial = only("layers", LEARNED)
+    found = trial.compute(learned[1])
+    names = {f"{name}_error" for name in robust.STRENGTHS}
+    assert names <= set(found)
+    clean = float(found["error"].sel(view=trial.views[-1].name))
+    assert float(found["shift_error"][-1]) > clean
+    assert (found["attack_error"].diff("attack") >= 0).all()
+    path_error = []
+
+    def same(x, strength, generator):
+        path_error.append(len(x))
+        return x
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(robust.PERTURBATIONS, "noise", same)
+        unchanged = trial.compute(learned[1])["noise_error"]
+    assert path_error
+    np.testing.assert_allclose(unchanged, clean, atol=0.35)  # a tie of float16 features
+
+
+def test_networks_of_the_ablation_differ_in_what_their_names_say():
+    made = {trial.network: trial for trial in plan.ablation(planned("ablation"))}
+    base = made.pop(LEARNED)
+    assert base.validation == base.filters.validation == QUICK.held_out
+    differing = {
+        name: sorted(
+            field
+            for field in ("stack", "training", "flips")
+            if getattr(trial.filters, field) != getattr(base.filters, field)
+        )
+        for name, trial in made.items()
+    }
+    assert differing.pop(plan.RANDOM) == ["training"]
+    assert differing.pop("mirror images learned") == ["flips"]
+    assert {tuple(names) for names in differing.values()} == {("stack",)}
+
+    def rules(name):
+        stages = made[name].filters.stack.stages
+        return [s.competition for s in stages if isinstance(s, Convolution)]
+
+    assert {rule.delta for rule in rules("losers do not learn")} == {0.0}
+    assert {rule.anti for rule in rules("losers learn")} == {False}
+    assert {type(rule) for rule in rules("equilibrium")} == {Equilibrium}
+    [first, *others] = made["patches whitened"].filters.stack.stages[1::5]
+    assert first.whiten
+    assert not any(stage.whiten for stage in others)
+
+
+def test_networks_of_dales_law_keep_their_signs():
+    made = {trial.network: trial for trial in plan.dale(planned("dale"))}
+    for name in ("excitatory", "interneurons"):
+        filters = made[name].filters
+        result, inhibitory = filters.compute(), []
+        for i, stage in enumerate(filters.stack.stages):
+            if isinstance(stage, Convolution):
+                weights = result[f"{i}.weights"].values
+                patch = weights.reshape(len(weights), stage.kernel_size**2, -1)
+                split = patch.shape[2] - stage.inhibitory
+                assert (patch[..., :split] >= 0).all()
+                assert (patch[..., split:] <= 0).all()
+                assert np.abs(patch).sum(axis=(1, 2)).all()
+                inhibitory.append(stage.inhibitory)
+        # Interneurons are excited only; units are inhibited by all interneurons.
+        wanted = [0, 1, 0, 2, 0, 8] if name == "interneurons" else [0, 0, 0]
+        assert inhibitory == wanted
+
+
+def faces_of(folder):
+    random = np.random.default_rng(0)
+    arrays = {}
+    for part, number in (("train", 30), ("test", 10)):
+        arrays[f"x_{part}"] = random.integers(0, 256, (number, 16, 16, 3), np.uint8)
+        arrays[f"y_{part}"] = np.arange(number) % 2
+        arrays[f"race_{part}"] = np.arange(number) % 5
+    np.savez(folder / "faces_utk.npz", **arrays)
+
+
+def test_faces_have_the_labels_that_are_asked_for(tmp_path):
+    faces_of(tmp_path)
+    gender, ethnicity = (source_of(kind, tmp_path) for kind in ("gender", "ethnicity"))
+    assert gender.load().classes == ("male", "female")
+    assert ethnicity.load().classes[0] == "white"
+    np.testing.assert_array_equal(ethnicity.load().y_test, np.arange(10) % 5)
+    np.testing.assert_array_equal(gender.load().y_test, np.arange(10) % 2)
+    np.testing.assert_array_equal(gender.load().x_test, ethnicity.load().x_test)
+    assert gender.label == "gender"
+    with pytest.raises(ValueError, match=r"there is no .*faces_real_fake.npz: put it into"):
+        source_of("real or fake", tmp_path)
+
+
+def quick(tmp_path, *questions, **changes):
+    return deep.Config(
+        preset="quick", questions=questions, out=tmp_path / "deep", **changes
+    )
+
+
+def test_main_tells_and_draws_and_goes_on_from_its_record(tmp_path, capsys, monkeypatch):
+    config = quick(tmp_path, "records", "dale")
+    with figures_saved() as saved:
+        result = deep.main(config)
+    text = capsys.readouterr().out
+    assert "digits, records: accuracy in % (largest class" in text
+    assert text.count("all layers") >= 2
+    mine = tables.of(result, "records", "digits", LEARNED)
+    shown = f"{100 - float(mine['error'].sel(view='all layers')):.2f} (1)"
+    assert shown in text
+    assert (tmp_path / "deep" / "deep_quick.png").exists()
+    assert {"records", "dale, digits"} <= {ax.get_title() for ax in panels(saved[0])}
+    monkeypatch.setattr(Filters, "compute", None)
+    monkeypatch.setattr(Accuracy, "compute", None)
+    again = deep.main(config)
+    xr.testing.assert_identical(again, result)
+    plt.close("all")
+
+
+def test_questions_without_data_are_mistakes(tmp_path, capsys, monkeypatch):
+    with pytest.raises(ValueError, match="questions is empty: name at least one"):
+        quick(tmp_path)
+    monkeypatch.setenv("NEURODYN_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match=r"there is no .*faces_utk.npz.*leave the faces"):
+        deep.trials(deep.Config(questions=("faces",)))
+    with pytest.raises(ValueError, match="nothing to train"):
+        deep.main(
+            deep.Config(
+                questions=("dale",),
+                data=("mnist",),
+                figure=tmp_path / "f.png",
+                out=tmp_path / "out",
+            )
+        )
+
+
+def test_layers_that_are_no_neighbours_are_refused(learned):
+    view = View(name="odd", layers=(1, 3), readout=HEAD)
+    trial = replace(only("layers", LEARNED), views=(view,))
+    with pytest.raises(ValueError, match=r"layers are \(1, 3\): neighbours among 1 to 3"):
+        trial.compute(learned[1])
+
+
+def test_the_digits_are_what_the_quick_preset_learns():
+    assert deep.Config(preset="quick").sets("faces") == ("digits",)
+    assert deep.Config(data=("mnist",)).sets("records") == ("mnist",)
+    assert list(deep.Config(seeds=2).seeds_for("ablation")) == [0, 1]
+    assert datasets.load("digits").x_train.shape[1:] == (8, 8, 1)
+    assert isinstance(HEAD, Readout)
