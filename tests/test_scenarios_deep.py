@@ -138,17 +138,31 @@ def test_a_readout_of_one_layer_is_that_of_a_stack_without_other_views(learned):
 
 def test_a_view_shows_its_columns_and_the_mean_over_mirror_images():
     both = torch.arange(48.0).view(8, 6)  # of 4 images, then of their mirror images
-    images, mirrored = torch.tensor([2, 0]), torch.tensor([1, 0])
+    images = torch.tensor([2, 0])
+    plain = Seen(Held(both), slice(1, 3), rows=4, mean=False)
+    assert len(plain) == 4
+    assert torch.equal(plain[images], both[images, 1:3])
+    assert torch.equal(plain[1:9], both[1:4, 1:3])
+    mean = Seen(Held(both), slice(1, 3), rows=4, mean=True)
+    assert torch.equal(mean[images], (both[images] + both[images + 4])[:, 1:3] / 2)
 
-    def seen(how):
-        return Seen(Held(both), slice(1, 3), how, num_images=4)
 
-    assert len(seen("no")) == 4
-    assert torch.equal(seen("drawn")[images], both[images, 1:3])
-    assert torch.equal(seen("drawn")[1:3], both[1:3, 1:3])
-    drawn = seen("drawn").either(images, mirrored)
-    assert torch.equal(drawn, both[[6, 0], 1:3])
-    assert torch.equal(seen("mean")[images], (both[images] + both[images + 4])[:, 1:3] / 2)
+def test_mirror_images_are_drawn_for_a_readout_that_asks_for_them(learned):
+    """As `Readout.flips` does for a whole stack."""
+    view = View(name="drawn", layers=(1, 2, 3), mirrored="drawn", readout=HEAD)
+    found = replace(only("layers", LEARNED), views=(view,)).compute(learned[1])
+    stack, preprocess, split = restored(learned)
+    _, errors = experiment.read_out(
+        stack,
+        preprocess,
+        split,
+        num_classes=10,
+        readout=replace(HEAD, flips=True),
+        generator=torch.Generator().manual_seed(0),
+        progress=False,
+    )
+    assert float(found["error"][0]) == errors["test_error"]
+    assert float(found["train_error"][0]) == errors["train_error"]
 
 
 def test_mean_features_are_the_same_for_an_image_and_its_mirror_image(learned):

@@ -29,6 +29,7 @@ from fastpath.readout.sources import Mirrored as Mirrored
 from fastpath.readout.sources import block_of as block_of
 from fastpath.readout.storage import Stored as Stored
 from fastpath.readout.storage import check_room as check_room
+from fastpath.readout.storage import held as held
 from fastpath.readout.storage import hold as hold
 from fastpath.readout.streamed import Streamed as Streamed
 from fastpath.readout.streamed import features as features

@@ -65,20 +65,32 @@ def hold(x: Streamed) -> Float[Tensor, "image feature"] | Features:
     ValueError
         If there is no room for them.
     """
-    held = _held(x)
-    return Mirrored(held) if x.mirrored else held
+    found = held(x, flop=x.epochs * x.flop(1))
+    return Mirrored(found) if x.mirrored else found
 
 
-def _held(x: Streamed) -> Float[Tensor, "image feature"] | Features:
+def held(x: Features, *, flop: float | int) -> Float[Tensor, "image feature"] | Features:
+    """Return features held where they fit; or as they are, if they cost little.
+
+    Parameters
+    ----------
+    flop
+        Operations for the features of an image, in all epochs together: see `place_of`.
+
+    Raises
+    ------
+    ValueError
+        If there is no room for them.
+    """
     first = x[:1]
     size, dtype, device = (len(x), first.shape[1]), first.dtype, first.device
-    place = place_of(size, dtype, device, flop=x.epochs * x.flop(1))
+    place = place_of(size, dtype, device, flop=flop)
     if place is None:
         return x
     if place == Place(device, dtype):
         out = first.new_empty(size)
-        for block, held in zip(x.blocks(), out.split(x.block), strict=True):
-            held.copy_(block)
+        for block, rows_of in zip(x.blocks(), out.split(x.block), strict=True):
+            rows_of.copy_(block)
         return out
     try:
         return Stored(x, place)

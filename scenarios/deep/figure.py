@@ -1,5 +1,6 @@
 """The figure of the study: a panel for each question, four for robustness."""
 
+import textwrap
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt
@@ -174,4 +175,4 @@ def robustness(ax: Axes, result: xr.Dataset, name: str) -> None:
             found = 100 - mine[variable].mean("seed").values
             ax.plot([0, *values], [clean, *found], "o-", color=COLORS[network], ms=3)
     ax.set_title(name)
-    ax.set_xlabel(DESCRIBED[name], fontsize=7)
+    ax.set_xlabel(textwrap.fill(DESCRIBED[name], 36), fontsize=7)

@@ -3,6 +3,7 @@
 The filters of a stack are a trial of their own, because several readouts use them.
 """
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -20,12 +21,24 @@ from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.experiment import Split
 from fastpath.layers import Stack, StackSettings
 from fastpath.layers.stages import Read
-from fastpath.readout import LinearHead, Readout, Streamed, confusion, error_of, fit, hold
-from fastpath.readout.sources import Features, as_features
+from fastpath.readout import (
+    Features,
+    LinearHead,
+    Mirrored,
+    Readout,
+    Streamed,
+    confusion,
+    error,
+    error_of,
+    fit,
+    held,
+    hold,
+)
+from fastpath.readout.sources import as_features
 from fastpath.training.loop import Training
 from scenarios.support.trials import Network, Source
 
-type Mirrored = Literal["no", "drawn", "mean"]
+type Mirrors = Literal["no", "drawn", "mean"]
 PLAIN = Preprocess()
 
 
@@ -96,7 +109,7 @@ class View:
     name: str
     layers: tuple[int, ...]
     """The layers it sees, from 1, one after another."""
-    mirrored: Mirrored = "no"
+    mirrored: Mirrors = "no"
     """"drawn": each epoch of the readout's training shows each image or its mirror image,
     each with probability 1/2. "mean": features are the mean over an image and its mirror
     image, in training and in the test."""
@@ -104,45 +117,28 @@ class View:
 
 
 class Seen(Features):
-    """The features that a view shows, of those of all layers.
+    """Some columns of features, or their mean over images and mirror images.
 
-    `both` has the features of all images, then, unless `mirrored` is "no", those of all
-    mirror images.
+    `both` has the features of all images, then, if they are needed, those of as many mirror
+    images. `rows` is the number of rows to show: all images, or mirror images too.
     """
 
-    def __init__(
-        self,
-        both: Features,
-        columns: slice,
-        mirrored: Mirrored,
-        *,
-        num_images: int,
-    ) -> None:
-        self._both, self._columns, self._mirrored = both, columns, mirrored
-        self._number = num_images
+    def __init__(self, both: Features, columns: slice, *, rows: int, mean: bool) -> None:
+        self._both, self._columns, self._rows, self._mean = both, columns, rows, mean
 
     def __len__(self) -> int:
-        return self._number
+        return self._rows
 
     def __getitem__(
         self, images: Int[Tensor, " chosen"] | slice
     ) -> Float[Tensor, "chosen feature"]:
         """Return the features of some images."""
         if isinstance(images, slice):
-            images = torch.tensor(range(*images.indices(self._number)), dtype=torch.int64)
-        found = self._rows(images)
-        if self._mirrored == "mean":
-            found = (found + self._rows(images + self._number)) / 2
+            images = torch.tensor(range(*images.indices(self._rows)), dtype=torch.int64)
+        found = self._both[images][:, self._columns]
+        if self._mean:
+            found = (found + self._both[images + self._rows][:, self._columns]) / 2
         return found
-
-    def either(
-        self, images: Int[Tensor, " chosen"], mirrored: Int[Tensor, " chosen"]
-    ) -> Float[Tensor, "chosen feature"]:
-        """Return the features of some images, or of their mirror images where it is 1."""
-        return self._rows(images + self._number * mirrored)
-
-    def _rows(self, images: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen feature"]:
-        return self._both[images][:, self._columns]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +204,7 @@ class Accuracy(Network):
         """Return the trained head of each view, and its errors in percent."""
         mirrored = any(view.mirrored != "no" for view in self.views)
         readout = replace(self.views[0].readout, flips=mirrored)
-        held, shown = (
+        of_train, of_scored = (
             as_features(hold(Streamed(stack, x, preprocess, readout, mirrored=mirrored)))
             for x in (split.x_train, split.x_eval)
         )
@@ -217,24 +213,25 @@ class Accuracy(Network):
             name: [] for name in ("error", "train_error", "balanced_error")
         }
         for view in self.views:
+            drawn, mean = view.mirrored == "drawn", view.mirrored == "mean"
             columns = columns_of(self.filters.stack, split.x_train.shape[1:], view.layers)
-            x = Seen(held, columns, view.mirrored, num_images=len(split.x_train))
+            rows = (2 if drawn else 1) * len(split.x_train)
+            # Held once more, as the head reads it: many epochs need less memory traffic.
+            x = held(Seen(of_train, columns, rows=rows, mean=mean), flop=math.inf)
             head = fit(
-                x,
+                Mirrored(x) if drawn else x,
                 split.y_train,
                 num_classes=num_classes,
-                readout=replace(view.readout, flips=view.mirrored == "drawn"),
+                readout=replace(view.readout, flips=drawn),
                 generator=generator,
                 progress=False,
             )
-            answers = confusion(
-                head,
-                Seen(shown, columns, view.mirrored, num_images=len(split.x_eval)),
-                split.y_eval,
-            )
+            scored = Seen(of_scored, columns, rows=len(split.x_eval), mean=mean)
+            answers = confusion(head, scored, split.y_eval)
+            of_learned = error(head, Mirrored(x) if drawn else x, split.y_train)
             heads[view.name] = head
             errors["error"].append(error_of(answers))
-            errors["train_error"].append(error_of(confusion(head, x, split.y_train)))
+            errors["train_error"].append(of_learned)
             errors["balanced_error"].append(balanced_error(answers))
         return heads, errors
 

@@ -17,7 +17,7 @@ from fastpath.layers.stages import (
 )
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
-from scenarios.deep.networks import PLAIN, Accuracy, Filters, Mirrored, View
+from scenarios.deep.networks import PLAIN, Accuracy, Filters, Mirrors, View
 from scenarios.deep.robust import Robust
 from scenarios.deep.stacks import SOFTHEBB, Layer, changed, layers, stack
 from scenarios.support.trials import Source
@@ -129,7 +129,7 @@ class Plan:
         )
 
     def views(
-        self, depth: int, *, mirrored: Mirrored = "no", head: Readout | None = None
+        self, depth: int, *, mirrored: Mirrors = "no", head: Readout | None = None
     ) -> tuple[View, ...]:
         """Return the views of each layer alone and of all together."""
         chosen: list[tuple[int, ...]] = [(n,) for n in range(1, depth + 1)]
@@ -139,7 +139,7 @@ class Plan:
         return tuple(view(shown, mirrored, head) for shown in chosen)
 
 
-def view(shown: tuple[int, ...], mirrored: Mirrored, head: Readout) -> View:
+def view(shown: tuple[int, ...], mirrored: Mirrors, head: Readout) -> View:
     """Return a view, named by its layers and its mirror images."""
     layers = "all layers" if len(shown) > 1 else f"layer {shown[0]}"
     how = {"no": "", "drawn": ", mirror images drawn", "mean": ", mirror mean"}[mirrored]
