@@ -13,6 +13,7 @@ from fastpath.layers.stages import (
     FullyConnected,
     Interneurons,
     MaxPool,
+    OnOff,
     Triangle,
 )
 from tests.fastpath.stage_loops import normal, patches, seeded, started
@@ -93,6 +94,23 @@ def test_all_layers_can_obey():
     outputs = stack.outputs(excitatory(4).flatten(1), seen.keys())
     assert all(rates.min() >= 0 for rates in outputs.values())
     assert (stack.parts[3].weights.view(UNITS, 9, 5)[..., 3:] <= 0).all()
+
+
+def test_excitatory_filters_of_on_and_off_cells_have_both_signs():
+    """On x they act as (W_on - W_off) / 2, and on |x| as (W_on + W_off) / 2."""
+    stack = started((OnOff(), units(inhibitory=0)), SHAPE)
+    x = normal(4, *SHAPE)
+    for seed in range(3):
+        stack.learn(normal(4, *SHAPE, seed=seed).flatten(1), Soft(anti=True), lr=0.1)
+    part = stack.parts[1]
+    assert (part.weights >= 0).all()
+    on, off = part.weights.view(UNITS, 9, 2, 3).unbind(2)
+    signed, even = ((on - off) / 2).flatten(1), ((on + off) / 2).flatten(1)
+    rows, dims = patches(x.numpy(), size=3, padding=1, mode="reflect")
+    rows = torch.from_numpy(rows)
+    expected = rows @ signed.T + rows.abs() @ even.T
+    torch.testing.assert_close(part(stack.parts[0](x)).flatten(0, 2), expected)
+    assert dims == (4, 5, 6)
 
 
 @pytest.mark.parametrize(

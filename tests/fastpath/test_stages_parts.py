@@ -12,6 +12,7 @@ from fastpath.layers.stages import (
     BatchNorm,
     Decorrelate,
     MaxPool,
+    OnOff,
     Rectifier,
     SubtractMean,
     Triangle,
@@ -48,6 +49,17 @@ def test_batch_normalization_is_that_of_pytorch(shape):
         torch.testing.assert_close(part.mean, theirs.running_mean, rtol=0, atol=1e-13)
         torch.testing.assert_close(part.variance, theirs.running_var, rtol=1e-13, atol=0)
     assert part.state_dict().keys() == {"mean", "variance"}
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 3), (7,)], ids=str)
+def test_on_and_off_cells_share_what_is_above_and_below_zero(shape):
+    part, x = part_of(OnOff(), shape), normal(6, *shape)
+    rates = part(x)
+    assert rates.shape[1:] == OnOff().output_shape(shape)
+    on, off = rates.split(shape[-1], dim=-1)
+    assert (rates >= 0).all()
+    assert torch.equal(on - off, x)
+    assert not (on * off).any()
 
 
 def test_without_centring_rates_are_scaled_alone():

@@ -15,6 +15,7 @@ from fastpath.layers.stages.fully_connected import FullyConnected as FullyConnec
 from fastpath.layers.stages.interneurons import Interneurons as Interneurons
 from fastpath.layers.stages.learning import LearningPart as LearningPart
 from fastpath.layers.stages.learning import LearningStage as LearningStage
+from fastpath.layers.stages.on_off import OnOff as OnOff
 from fastpath.layers.stages.pooling import AveragePool as AveragePool
 from fastpath.layers.stages.pooling import MaxPool as MaxPool
 from fastpath.layers.stages.reading import Read as Read
@@ -30,6 +31,7 @@ KINDS: dict[str, type[Stage]] = {
     "BatchNorm": BatchNorm,
     "Triangle": Triangle,
     "Rectifier": Rectifier,
+    "OnOff": OnOff,
     "MaxPool": MaxPool,
     "AveragePool": AveragePool,
     "UnitNorm": UnitNorm,
