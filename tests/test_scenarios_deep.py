@@ -310,7 +310,7 @@ def test_networks_of_the_ablation_differ_in_what_their_names_say():
 
 def test_networks_of_dales_law_keep_their_signs():
     made = {trial.network: trial for trial in plan.dale(planned("dale"))}
-    for name in ("excitatory", "interneurons"):
+    for name in ("excitatory, ON and OFF", "interneurons, ON and OFF"):
         filters = made[name].filters
         result, inhibitory = filters.compute(), []
         for i, stage in enumerate(filters.stack.stages):
@@ -323,7 +323,7 @@ def test_networks_of_dales_law_keep_their_signs():
                 assert np.abs(patch).sum(axis=(1, 2)).all()
                 inhibitory.append(stage.inhibitory)
         # Interneurons are excited only; units are inhibited by all interneurons.
-        wanted = [0, 1, 0, 2, 0, 8] if name == "interneurons" else [0, 0, 0]
+        wanted = [0, 1, 0, 2, 0, 8] if name.startswith("inter") else [0, 0, 0]
         assert inhibitory == wanted
 
 
@@ -364,15 +364,43 @@ def test_main_tells_and_draws_and_goes_on_from_its_record(tmp_path, capsys, monk
     assert "digits, records: accuracy in % (largest class" in text
     assert text.count("all layers") >= 2
     mine = tables.of(result, "records", "digits", LEARNED)
-    shown = f"{100 - float(mine['error'].sel(view='all layers')):.2f} (1)"
+    shown = f"{100 - float(mine['error'].sel(view='all layers')[0]):.2f} (1)"
     assert shown in text
     assert (tmp_path / "deep" / "deep_quick.png").exists()
-    assert {"records", "dale, digits"} <= {ax.get_title() for ax in panels(saved[0])}
+    assert {"records", "dale, digits"} <= panels(saved[0]).keys()
+    assert_whole((tmp_path / "deep" / "deep_quick.md").read_text(), result)
     monkeypatch.setattr(Filters, "compute", None)
     monkeypatch.setattr(Accuracy, "compute", None)
     again = deep.main(config)
     xr.testing.assert_identical(again, result)
     plt.close("all")
+
+
+def assert_whole(text, result):
+    """Check that a page has what its record has, in whole tables."""
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## Best accuracy",
+        "## Dale's law (digits)",
+        "## Protocol",
+        "## Choices made after seeing a test error",
+    ]
+    for table in text.split("\n\n"):
+        rows = [line.count("|") for line in table.splitlines() if line.startswith("|")]
+        assert len(set(rows)) <= 1, table
+    learned, random = (
+        100 - float(tables.of(result, "records", "digits", n)["error"].sel(view=VIEW)[0])
+        for n in (LEARNED, plan.RANDOM)
+    )
+    wanted = f"- **digits: {learned:.2f} %**; learning adds {learned - random:.2f} points"
+    assert wanted in text
+    number = int(result["error"].notnull().sum())
+    assert (
+        text.count(" (1) |")
+        == number + len(tables.networks_of(result, "dale", "digits")) * 2
+    )
+
+
+VIEW = "all layers"
 
 
 def test_questions_without_data_are_mistakes(tmp_path, capsys, monkeypatch):

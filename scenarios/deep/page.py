@@ -216,7 +216,9 @@ SECTIONS: dict[str, Section] = {
         "dale",
         "Dale's law",
         "Excitatory: all weights of filters are 0 or more. Interneurons: filters also have "
-        "weights of 0 or less, from feed-forward interneurons.",
+        "weights of 0 or less, from feed-forward interneurons. ON and OFF: positive and "
+        "negative parts of the inputs are rates of separate cells, so that no rate is "
+        "negative.",
     ),
     "faces": compared(
         "faces",

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fastpath.baselines import Backprop
-from fastpath.competition import Equilibrium, Soft
+from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.layers import StackSettings
 from fastpath.layers.stages import (
     BatchNorm,
     Convolution,
     Decorrelate,
     Interneurons,
+    OnOff,
     Stage,
     Triangle,
 )
@@ -29,7 +30,9 @@ KMEANS, PATCHES = "k-means", "patches"
 DEPTH = 3
 UPRIGHT = ("mnist", "digits")  # mirror images of these are other things
 WHITE_TEMPERATURE = 0.25
-EQUILIBRIUM = Equilibrium(w_inh=0.9, h_star=0.2, delta=0.4)
+H_STAR = 0.2  # for patches of unit norm
+# Weights of one sign grow without bound if losers unlearn as much as winners learn.
+DALE_DELTA = 0.3
 INTERNEURONS = 4  # excitatory units for each interneuron
 FACE_TRAINING = replace(SOFTHEBB, epochs=4)  # there are few faces
 RANDOM_TRAINING = replace(SOFTHEBB, epochs=0)
@@ -178,11 +181,20 @@ def ablation(plan: Plan) -> list[Accuracy]:
     drawn = plan.views(DEPTH, mirrored="drawn")[-2:-1]
     every = (last, *drawn, means[0], together, means[1])
 
-    def rule(competition: Any) -> StackSettings:
-        return stack(chosen, change=lambda _, f: [replace(f, competition=competition(f))])
-
     def soft(**changes: Any) -> StackSettings:
-        return rule(lambda filters: replace(filters.competition, **changes))
+        def change(_: int, filters: Convolution) -> list[Stage]:
+            competition: Any = filters.competition
+            return [replace(filters, competition=replace(competition, **changes))]
+
+        return stack(chosen, change=change)
+
+    def settled(index: int, filters: Convolution) -> list[Stage]:
+        channels = chosen[index - 1].num_units if index else plan.source.load().shape[2]
+        norm = (filters.kernel_size**2 * channels) ** 0.5  # of a patch, about
+        return [replace(filters, competition=Equilibrium(h_star=H_STAR * norm))]
+
+    def ranked(_: int, filters: Convolution) -> list[Stage]:
+        return [replace(filters, competition=Ranking())]
 
     def whitened(index: int, filters: Convolution) -> list[Stage]:
         if index:
@@ -205,7 +217,8 @@ def ablation(plan: Plan) -> list[Accuracy]:
                 "losers do not learn": soft(delta=0.0),
                 "losers unlearn half": soft(delta=0.5),
                 "losers learn": soft(anti=False),
-                "equilibrium": rule(lambda _: EQUILIBRIUM),
+                "equilibrium": stack(chosen, change=settled),
+                "ranking": stack(chosen, change=ranked),
                 "layer by layer": replace(plain, greedy=True),
                 "layer by layer, decorrelated": stack(
                     chosen, change=decorrelated, greedy=True
@@ -249,28 +262,34 @@ def kinds(plan: Plan) -> dict[str, tuple[StackSettings, Training, Backprop | Non
 
 
 def dale(plan: Plan) -> list[Accuracy]:
-    """Return networks that obey Dale's law, and the one that does not."""
+    """Return networks that obey Dale's law, and those that do not."""
     chosen = chosen_layers(plan.source, plan.scale.small)
     scaled = BatchNorm(center=False)
 
-    def excitatory(index: int, filters: Convolution) -> list[Stage]:
-        return [replace(filters, inhibitory=0)]
+    def free(_: int, filters: Convolution) -> list[Stage]:
+        return [OnOff(), filters]
 
-    def interneurons(index: int, filters: Convolution) -> list[Stage]:
-        number = max(1, filters.num_units // INTERNEURONS)
-        relay = Interneurons(
-            **vars(filters) | {"num_units": number, "inhibitory": 0},
-        )
-        return [relay, scaled, replace(filters, inhibitory=number)]
+    def weaker(filters: Convolution) -> Convolution:
+        competition: Any = filters.competition
+        return replace(filters, competition=replace(competition, delta=DALE_DELTA))
+
+    def excitatory(_: int, filters: Convolution) -> list[Stage]:
+        return [OnOff(), replace(weaker(filters), inhibitory=0)]
+
+    def interneurons(_: int, filters: Convolution) -> list[Stage]:
+        number, filters = max(1, filters.num_units // INTERNEURONS), weaker(filters)
+        relay = vars(filters) | {"num_units": number, "inhibitory": 0}
+        units = replace(filters, inhibitory=number)
+        return [OnOff(), Interneurons(**relay), scaled, units]
 
     views = plan.views(DEPTH)[-2:]
     return [
         plan.network(name + suffix, settings, views, training=training)
         for name, settings in {
             "free signs": stack(chosen),
-            "free signs, not centred": stack(chosen, norm=scaled),
-            "excitatory": stack(chosen, norm=scaled, change=excitatory),
-            "interneurons": stack(chosen, norm=scaled, change=interneurons),
+            "free signs, ON and OFF": stack(chosen, change=free),
+            "excitatory, ON and OFF": stack(chosen, change=excitatory),
+            "interneurons, ON and OFF": stack(chosen, change=interneurons),
         }.items()
         for suffix, training in (("", SOFTHEBB), (", random", RANDOM_TRAINING))
     ]

@@ -29,7 +29,8 @@ class BatchNorm(WithoutState):
     epsilon: float = 1e-5
     """Added to the variance."""
     center: bool = field(default=True, metadata={"neutral": True})
-    """Whether the mean is subtracted. Without it, rates that are not negative stay so."""
+    """Whether the mean is subtracted. Without it, each channel is only divided, by its root
+    mean square, so that rates that are not negative stay so."""
     exact: bool = field(default=True, metadata={"neutral": True})
     """Whether statistics are computed anew after learning, from all training images; else
     they stay the running means over mini-batches, taken while weights changed."""
@@ -96,8 +97,9 @@ class BatchNormPart(Part):
         return self._normalized(x, mean, variance)
 
     def _normalized(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        scale = (variance + self.settings.epsilon).rsqrt()
-        return (x - mean) * scale if self.settings.center else x * scale
+        if self.settings.center:
+            return (x - mean) * (variance + self.settings.epsilon).rsqrt()
+        return x * (variance + mean.square() + self.settings.epsilon).rsqrt()
 
     def fit(self, blocks: Blocks) -> None:
         """Take mean and variance of each channel over all training images.
