@@ -23,7 +23,7 @@ from scenarios.support import grid
 from scenarios.support.trials import Source
 from tests.helpers import figures_saved, panels
 
-HEAD = replace(QUICK.head, epochs=3)
+HEAD = replace(plan.HEAD, epochs=3)
 
 
 def digits():
@@ -398,6 +398,30 @@ def assert_whole(text, result):
         text.count(" (1) |")
         == number + len(tables.networks_of(result, "dale", "digits")) * 2
     )
+
+
+def test_the_best_readout_is_that_of_least_error_on_held_out_images():
+    errors = {
+        ("learned", "a"): 30.0,
+        ("learned", "b"): 29.0,
+        ("back-propagation, 0.1", "a"): 20.0,
+        ("back-propagation, 0.1", "b"): 22.0,
+        ("back-propagation, 0.3", "b"): 19.0,
+    }
+    names = list(dict.fromkeys(name for name, _ in errors))
+    values = [[[errors.get((name, view), np.nan)] for view in "ab"] for name in names]
+    result = xr.Dataset(
+        {
+            "error": (("network", "view", "seed"), values),
+            "seconds": (("network", "seed"), np.ones((len(names), 1))),
+        },
+        coords={
+            "network": [f"digits, readouts, {name}" for name in names],
+            "view": ["a", "b"],
+            "seed": [0],
+        },
+    )
+    assert tables.best_heads(result, "digits") == {"learned": "b", "back-propagation": "b"}
 
 
 VIEW = "all layers"

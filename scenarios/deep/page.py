@@ -185,7 +185,7 @@ def robustness(result: xr.Dataset, data: str) -> list[str]:
     ]
 
 
-def compared(question: str, title: str, text: str) -> Section:
+def compared(question: str, title: str, text: str, scored: str = "test") -> Section:
     """Return the section of a question whose networks are compared in one table."""
 
     def section(result: xr.Dataset, data: str) -> list[str]:
@@ -198,7 +198,8 @@ def compared(question: str, title: str, text: str) -> Section:
                 rows.append([*row, balanced, "" if i else f"{hours(mine):.1f}"])
         first = of(result, question, data, networks_of(result, question, data)[0])
         share = float(first["largest_class"].mean())
-        head = ["network", "readout sees", "test accuracy in %", "balanced", "hours"]
+        seen = "readout" if question == "readouts" else "readout sees"
+        head = ["network", seen, f"{scored} accuracy in %", "balanced", "hours"]
         return [
             f"## {title} ({data})",
             f"{text} The largest class has {share:.1f} % of the images.",
@@ -210,6 +211,14 @@ def compared(question: str, title: str, text: str) -> Section:
 
 SECTIONS: dict[str, Section] = {
     "records": records,
+    "readouts": compared(
+        "readouts",
+        "Readouts",
+        "Readouts of all layers are compared on held-out training images, one seed; other "
+        "sections have the best one for each kind of filters, and the best step size of "
+        "back-propagation. Standardized: each feature has mean 0 and variance 1.",
+        "held-out",
+    ),
     "ablation": ablation,
     "layers": by_layer,
     "dale": compared(

@@ -23,11 +23,11 @@ from scenarios.deep.robust import Robust
 from scenarios.deep.stacks import SOFTHEBB, Layer, changed, layers, stack
 from scenarios.support.trials import Source
 
-type Question = Literal["records", "ablation", "layers", "dale", "faces"]
+type Question = Literal["records", "readouts", "ablation", "layers", "dale", "faces"]
 QUESTIONS: tuple[Question, ...] = Question.__value__.__args__
 LEARNED, RANDOM, BACKPROP = "learned", "random", "back-propagation"
 KMEANS, PATCHES = "k-means", "patches"
-DEPTH = 3
+ALL_LAYERS = (1, 2, 3)
 UPRIGHT = ("mnist", "digits")  # mirror images of these are other things
 WHITE_TEMPERATURE = 0.25
 H_STAR = 0.2  # for patches of unit norm
@@ -46,6 +46,14 @@ HEAD = Readout(
     schedule="halved",
     batch_size=64,
 )
+# Readouts that are compared on held-out images, and the best for each kind of filters.
+HEADS = {
+    "as they are": HEAD,
+    "standardized": replace(HEAD, scaling="unit", lr=3e-4),
+    "standardized, small steps": replace(HEAD, scaling="unit", lr=1e-4),
+}
+BEST_HEAD = dict.fromkeys((LEARNED, RANDOM, KMEANS, PATCHES, BACKPROP), "as they are")
+BACKPROP_RATES = (3e-4, 1e-3, 3e-3)  # compared in the same way; the best is in `FULL`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +66,7 @@ class Scale:
     """The same in the ablation."""
     small: int
     """The same where many networks are compared."""
-    head: Readout
+    head_epochs: int
     backprop: Backprop
     held_out: int
     """Training images on which settings are compared."""
@@ -68,7 +76,7 @@ FULL = Scale(
     record=96,
     ablation=24,
     small=24,
-    head=HEAD,
+    head_epochs=HEAD.epochs,
     backprop=Backprop(epochs=12, batch_size=64),
     held_out=10_000,
 )
@@ -76,7 +84,7 @@ QUICK = Scale(
     record=4,
     ablation=3,
     small=2,
-    head=replace(HEAD, epochs=2),
+    head_epochs=2,
     backprop=Backprop(epochs=2, batch_size=100),
     held_out=200,
 )
@@ -131,15 +139,15 @@ class Plan:
             **more,
         )
 
-    def views(
-        self, depth: int, *, mirrored: Mirrors = "no", head: Readout | None = None
-    ) -> tuple[View, ...]:
+    def views(self, kind: str = LEARNED, *, mirrored: Mirrors = "no") -> tuple[View, ...]:
         """Return the views of each layer alone and of all together."""
-        chosen: list[tuple[int, ...]] = [(n,) for n in range(1, depth + 1)]
-        if depth > 1:
-            chosen.append(tuple(range(1, depth + 1)))
-        head = head or self.scale.head
-        return tuple(view(shown, mirrored, head) for shown in chosen)
+        chosen = [(n,) for n in ALL_LAYERS]
+        head = self.head(BEST_HEAD[kind])
+        return tuple(view(shown, mirrored, head) for shown in (*chosen, ALL_LAYERS))
+
+    def head(self, name: str) -> Readout:
+        """Return one of the readouts."""
+        return replace(HEADS[name], epochs=self.scale.head_epochs)
 
 
 def view(shown: tuple[int, ...], mirrored: Mirrors, head: Readout) -> View:
@@ -162,24 +170,52 @@ def chosen_layers(source: Source, first: int) -> tuple[Layer, ...]:
 def records(plan: Plan) -> list[Accuracy]:
     """Return the networks whose accuracy is to be high, of learned and random filters."""
     settings = stack(chosen_layers(plan.source, plan.scale.record))
-    mirrored = "no" if plan.source.origin in UPRIGHT else "mean"
-    last, together = plan.views(DEPTH, mirrored=mirrored)[-2:]
-    plain = plan.views(DEPTH)[-2:-1] if mirrored != "no" else ()
-    views = (*plain, last, together)
-    return [
-        plan.network(name, settings, views, training=training)
-        for name, training in ((LEARNED, SOFTHEBB), (RANDOM, RANDOM_TRAINING))
+    made = []
+    for name, training in ((LEARNED, SOFTHEBB), (RANDOM, RANDOM_TRAINING)):
+        views = plan.views(name)[-2:]
+        if plan.source.origin not in UPRIGHT:
+            views = (views[0], *plan.views(name, mirrored="mean")[-2:])
+        made.append(plan.network(name, settings, views, training=training))
+    return made
+
+
+def readouts(plan: Plan) -> list[Accuracy]:
+    """Return all readouts of each kind of filters, scored on held-out images."""
+    views = tuple(
+        View(name=name, layers=ALL_LAYERS, readout=plan.head(name)) for name in HEADS
+    )
+    held_out = plan.scale.held_out
+    made = [
+        plan.network(name, settings, views, training=training, validation=held_out)
+        for name, (settings, training, backprop) in kinds(plan).items()
+        if backprop is None
     ]
+    settings, training, backprop = kinds(plan)[BACKPROP]
+    assert backprop is not None
+    for lr in BACKPROP_RATES:
+        made.append(
+            plan.network(
+                f"{BACKPROP}, {lr:g}",
+                settings,
+                views,
+                training=training,
+                validation=held_out,
+                backprop=replace(backprop, lr=lr),
+            )
+        )
+    return made
 
 
 def ablation(plan: Plan) -> list[Accuracy]:
     """Return networks that each differ in one thing, scored on held-out images."""
     chosen = chosen_layers(plan.source, plan.scale.ablation)
     held_out = {"validation": plan.scale.held_out}
-    last, together = plan.views(DEPTH)[-2:]
-    means = plan.views(DEPTH, mirrored="mean")[-2:]
-    drawn = plan.views(DEPTH, mirrored="drawn")[-2:-1]
-    every = (last, *drawn, means[0], together, means[1])
+
+    def views(kind: str) -> tuple[View, ...]:
+        last, together = plan.views(kind)[-2:]
+        drawn, _ = plan.views(kind, mirrored="drawn")[-2:]
+        mean, together_mean = plan.views(kind, mirrored="mean")[-2:]
+        return last, drawn, mean, together, together_mean
 
     def soft(**changes: Any) -> StackSettings:
         def change(_: int, filters: Convolution) -> list[Stage]:
@@ -205,12 +241,13 @@ def ablation(plan: Plan) -> list[Accuracy]:
     def decorrelated(index: int, filters: Convolution) -> list[Stage]:
         return [Decorrelate(ridge=0.1), filters] if index else [filters]
 
-    plain = stack(chosen)
+    plain, every = stack(chosen), views(LEARNED)
+    few = every[0], every[2]
     return [
         plan.network(LEARNED, plain, every, **held_out),
-        plan.network(RANDOM, plain, every, training=RANDOM_TRAINING, **held_out),
+        plan.network(RANDOM, plain, views(RANDOM), training=RANDOM_TRAINING, **held_out),
         *(
-            plan.network(name, settings, (last, means[0]), **held_out)
+            plan.network(name, settings, few, **held_out)
             for name, settings in {
                 "statistics of mini-batches": stack(chosen, norm=BatchNorm(exact=False)),
                 "patches whitened": stack(chosen, change=whitened),
@@ -235,7 +272,7 @@ def by_layer(plan: Plan) -> list[Accuracy]:
         plan.network(
             name,
             settings,
-            plan.views(DEPTH),
+            plan.views(name),
             kind=Robust,
             training=training,
             backprop=backprop,
@@ -282,27 +319,28 @@ def dale(plan: Plan) -> list[Accuracy]:
         units = replace(filters, inhibitory=number)
         return [OnOff(), Interneurons(**relay), scaled, units]
 
-    views = plan.views(DEPTH)[-2:]
     return [
-        plan.network(name + suffix, settings, views, training=training)
+        plan.network(name + suffix, settings, plan.views(kind)[-2:], training=training)
         for name, settings in {
             "free signs": stack(chosen),
             "free signs, ON and OFF": stack(chosen, change=free),
             "excitatory, ON and OFF": stack(chosen, change=excitatory),
             "interneurons, ON and OFF": stack(chosen, change=interneurons),
         }.items()
-        for suffix, training in (("", SOFTHEBB), (", random", RANDOM_TRAINING))
+        for kind, suffix, training in (
+            (LEARNED, "", SOFTHEBB),
+            (RANDOM, ", random", RANDOM_TRAINING),
+        )
     ]
 
 
 def faces(plan: Plan) -> list[Accuracy]:
     """Return filters of each kind, on faces and their mirror images."""
-    last, together = plan.views(DEPTH, mirrored="mean")[-2:]
     return [
         plan.network(
             name,
             settings,
-            (last, together),
+            plan.views(name, mirrored="mean")[-2:],
             training=training if name != LEARNED else FACE_TRAINING,
             backprop=backprop,
         )
@@ -312,6 +350,7 @@ def faces(plan: Plan) -> list[Accuracy]:
 
 NETWORKS: dict[Question, Callable[[Plan], list[Accuracy]]] = {
     "records": records,
+    "readouts": readouts,
     "ablation": ablation,
     "layers": by_layer,
     "dale": dale,

@@ -73,6 +73,20 @@ def accuracy(result: xr.Dataset, name: str = "error") -> str:
     return entry(100 - np.atleast_1d(result[name].values))
 
 
+def best_heads(result: xr.Dataset, data: str) -> dict[str, str]:
+    """Return the readout with the least error on held-out images, by kind of filters.
+
+    A kind with several settings, named after it, has the readout of the best of them.
+    """
+    least: dict[str, tuple[float, str]] = {}
+    for network in networks_of(result, "readouts", data):
+        kind, _, _ = network.partition(",")
+        for view, seen in views_of(of(result, "readouts", data, network)):
+            found = float(seen["error"].mean()), view
+            least[kind] = min(least.get(kind, found), found)
+    return {kind: view for kind, (_, view) in least.items()}
+
+
 def table(result: xr.Dataset, question: str, data: str) -> str:
     """Return the accuracies of all networks of a question and data set."""
     first = of(result, question, data, networks_of(result, question, data)[0])

@@ -81,7 +81,7 @@ def test_settings_of_another_competition_are_refused_by_default_too(
         (
             ["--competition", "soft", "--delta", "0.3"],
             "--delta 0.3 has no effect with --competition soft, where nothing unlearns: "
-            "give --anti too",
+            "leave it out, or give --anti too",
         ),
         (["--epochs", "0", "--lr", "0.04", "--k", "2"], "--lr 0.04, --k 2 have no effect"),
         (["--epochs", "0", "--competition", "soft"], "--competition soft has no effect"),
