@@ -109,8 +109,10 @@ def data_of(command: Train) -> str:
 def _competition(command: Train, default: Ranking) -> Rule:
     cls: Any = KINDS[command.competition or RANKING]
     names = [field.name for field in fields(cls)]
-    # The k of a data set is a rank, which says nothing about how many units should unlearn.
-    same = {*names} - ({"k"} if cls is RunnersUp else set())
+    # The k of a data set is a rank, which says nothing about how many units should unlearn;
+    # nor does its delta, of one unit, say how strongly all the losers of a softmax should.
+    others = {RunnersUp: {"k"}, Soft: {"delta"}}.get(cls, set())
+    same = {*names} - others
     of_data = {name: getattr(default, name) for name in same if hasattr(default, name)}
     return changed(cls(**of_data), command, *names)
 

@@ -99,6 +99,17 @@ def test_every_competition_trains(tmp_path, flags, name):
     assert config["competition"]["name"] == name
 
 
+def test_losers_of_a_softmax_unlearn_as_much_as_published_unless_told(tmp_path):
+    """The delta of a data set is that of a ranking."""
+    deltas = []
+    for more in ([], ["--delta", "0.3"]):
+        out = tmp_path / f"run{len(more)}"
+        flags = ["--competition", "soft", "--anti", *more]
+        main(["train", *QUICK, *flags, "--out", str(out)])
+        deltas.append(json.loads((out / "config.json").read_text())["competition"]["delta"])
+    assert deltas == [1.0, 0.3]
+
+
 def test_a_validation_split_leaves_the_test_set_alone(tmp_path, monkeypatch):
     """The score is the same when the test images are replaced by noise."""
     scores = []
