@@ -214,7 +214,7 @@ CONFIG = configured(
     layer=StackSettings(stages=(BatchNorm(), conv(), Triangle(), MaxPool(size=2))),
     training=Training(epochs=1, batch_size=500),
 )
-KINDS = "this version has Convolution, FullyConnected, BatchNorm"
+KINDS = "this version has Convolution, FullyConnected, Interneurons, BatchNorm"
 
 
 def changed(change):
