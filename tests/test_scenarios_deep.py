@@ -1,6 +1,8 @@
 """Stacks that learn locally: what readouts see, perturbations, and the study in small."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +21,7 @@ from scenarios.deep import plan, robust, tables
 from scenarios.deep.networks import PLAIN, Accuracy, Filters, Seen, View, balanced_error
 from scenarios.deep.plan import LEARNED, QUICK, Plan
 from scenarios.deep.sources import source_of
-from scenarios.support import grid
+from scenarios.support import grid, settings
 from scenarios.support.trials import Source
 from tests.helpers import figures_saved, panels
 
@@ -31,8 +33,8 @@ def digits():
 
 
 def planned(question, **changes):
-    settings = {"source": digits(), "seed": 0, "scale": QUICK, "device": "cpu"}
-    return Plan(question=question, **settings | changes)
+    common = {"source": digits(), "seed": 0, "scale": QUICK, "device": "cpu"}
+    return Plan(question=question, **common | changes)
 
 
 def only(question, name, **changes):
@@ -449,6 +451,35 @@ def test_layers_that_are_no_neighbours_are_refused(learned):
     trial = replace(only("layers", LEARNED), views=(view,))
     with pytest.raises(ValueError, match=r"layers are \(1, 3\): neighbours among 1 to 3"):
         trial.compute(learned[1])
+
+
+def test_the_study_finds_its_committed_results(monkeypatch):
+    record = grid.read(Path("figures/data/deep.nc"))
+    shape = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3)}
+    monkeypatch.setattr(
+        Source,
+        "load",
+        lambda self: SimpleNamespace(shape=shape.get(self.name, (28, 28, 1))),
+    )
+    config = deep.Config()
+    wanted = {
+        settings.canonical(trial)
+        for question in config.questions
+        if question != "faces"
+        for data in config.sets(question)
+        for seed in config.seeds_for(question)
+        for trial in plan.NETWORKS[question](
+            planned(
+                question,
+                source=Source(name=data, path=data),
+                seed=seed,
+                scale=plan.FULL,
+            )
+        )
+    }
+    found = [str(text) for text in record["settings"].values.ravel() if text]
+    assert found
+    assert wanted.issuperset(found)
 
 
 def test_the_digits_are_what_the_quick_preset_learns():
