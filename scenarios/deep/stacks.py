@@ -59,16 +59,15 @@ class Layer:
         )
 
 
-def layers(first: int, number: int = 3) -> tuple[Layer, ...]:
+def layers(first: int) -> tuple[Layer, Layer, Layer]:
     """Return SoftHebb's layers; each has four times as many filters as the one below."""
-    most = (
+    return (
         Layer(num_units=first, kernel_size=5, power=0.7),
         Layer(num_units=4 * first, temperature=1 / 0.65, lr_scale=1 / 16, power=1.4),
         Layer(
             num_units=16 * first, temperature=4.0, lr_scale=1 / 8, pool=AveragePool(size=2)
         ),
     )
-    return most[:number]
 
 
 type Change = Callable[[int, Convolution], Sequence[Stage]]
