@@ -1,6 +1,7 @@
 """The stages without units: normalization, nonlinear outputs, pooling, decorrelation."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -202,6 +203,23 @@ def test_decorrelated_channels(shape, ridge):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
     if ridge < 1e-6:
         np.testing.assert_allclose(found, np.eye(channels), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 5), (6,)], ids=str)
+def test_lateral_inhibition_learns_the_computed_decorrelation(shape):
+    channels, ridge = shape[-1], 0.1
+    mixed = normal(channels, channels, seed=1) + 2 * torch.eye(channels).double()
+    x = normal(40_000 // math.prod(shape[:-1]), *shape) @ mixed + normal(channels, seed=2)
+    part = part_of(Decorrelate(ridge=ridge, learned=True), shape)
+    part.fit(blocks_of(x, 600))
+    expected = decorrelation(x.flatten(0, -2), ridge)
+    found = part.mixing.numpy()
+    np.testing.assert_allclose(found, found.T, rtol=0, atol=1e-9)
+    distance = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    before = np.linalg.norm(np.eye(channels) - expected) / np.linalg.norm(expected)
+    print(distance, before)
+    assert before > 0.4
+    assert distance < 0.03
 
 
 def test_channels_that_never_vary_are_decorrelated_without_nan():

@@ -11,6 +11,7 @@ from fastpath.layers.stages.base import Stage as Stage
 from fastpath.layers.stages.base import canonical as canonical
 from fastpath.layers.stages.batch_norm import BatchNorm as BatchNorm
 from fastpath.layers.stages.convolution import Convolution as Convolution
+from fastpath.layers.stages.decorrelation import Decorrelate as Decorrelate
 from fastpath.layers.stages.fully_connected import FullyConnected as FullyConnected
 from fastpath.layers.stages.interneurons import Interneurons as Interneurons
 from fastpath.layers.stages.learning import LearningPart as LearningPart
@@ -19,7 +20,6 @@ from fastpath.layers.stages.on_off import OnOff as OnOff
 from fastpath.layers.stages.pooling import AveragePool as AveragePool
 from fastpath.layers.stages.pooling import MaxPool as MaxPool
 from fastpath.layers.stages.reading import Read as Read
-from fastpath.layers.stages.scaling import Decorrelate as Decorrelate
 from fastpath.layers.stages.scaling import SubtractMean as SubtractMean
 from fastpath.layers.stages.scaling import UnitNorm as UnitNorm
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from fastpath import checks
 from fastpath.kernels import Name
 from fastpath.layers.stages.base import Blocks, Part, Shape, WithoutState
+from fastpath.layers.stages.moments import moments
 from fastpath.training.distributed import Team
 
 
@@ -89,7 +90,7 @@ class BatchNormPart(Part):
         self, x: Float[Tensor, "image *dims channel"], team: Team | None
     ) -> Float[Tensor, "image *dims channel"]:
         """Return the channels, normalized by the mini-batch; update the running means."""
-        mean, variance, number = _moments(x, team)
+        mean, variance, number = _of_batch(x, team)
         momentum = self.settings.momentum
         self.mean.lerp_(mean.detach(), momentum)  # back-propagation may train the layers
         unbiased = variance * (number / (number - 1).clamp(min=1))
@@ -102,31 +103,16 @@ class BatchNormPart(Part):
         return x * (variance + mean.square() + self.settings.epsilon).rsqrt()
 
     def fit(self, blocks: Blocks) -> None:
-        """Take mean and variance of each channel over all training images.
-
-        Blocks are computed from the images by all layers below, so they are read once:
-        moments about the mean of the first block, which is near enough to that of all
-        that float64 loses nothing.
-        """
+        """Take mean and variance of each channel over all training images."""
         learned = bool(self.mean.any()) or bool((self.variance != 1).any())
         if learned and not self.settings.exact:
             return
-        number, about = 0, None
-        total = torch.zeros_like(self.mean, dtype=torch.float64)
-        square = torch.zeros_like(total)
-        for block in blocks():
-            rows = block.flatten(0, -2)
-            about = rows.mean(dim=0) if about is None else about
-            deviations = rows - about
-            number += len(rows)
-            total += deviations.sum(dim=0, dtype=torch.float64)
-            square += deviations.square_().sum(dim=0, dtype=torch.float64)
-        shift = total / number
-        self.mean.copy_(shift if about is None else shift + about)
-        self.variance.copy_((square / number - shift.square()).clamp(min=0))
+        mean, variance, _ = moments(blocks)
+        self.mean.copy_(mean)
+        self.variance.copy_(variance)
 
 
-def _moments(x: Tensor, team: Team | None) -> tuple[Tensor, Tensor, Tensor]:
+def _of_batch(x: Tensor, team: Team | None) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean, variance and number of rows of a mini-batch, over all processes."""
     rows = x.flatten(0, -2)
     if team is None:

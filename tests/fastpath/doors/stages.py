@@ -154,6 +154,7 @@ BAD = [
     (Triangle, "power", [*POSITIVE, None]),
     (Rectifier, "power", [*POSITIVE, None]),
     (Decorrelate, "ridge", [*POSITIVE, None]),
+    (Decorrelate, "learned", ["no", 2, None]),
 ]
 NEEDED = {
     Convolution: {"num_units": 4, "kernel_size": 3},
