@@ -1,7 +1,9 @@
 """The ladder: its parts against loops, its grid, and the whole of it in small."""
 
 import json
+import multiprocessing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,6 +242,13 @@ def test_two_processes_give_the_same_result(tmp_path):
     serial = grid.filled(tasks, tmp_path / "serial", grid.in_turn)
     with grid.sharing(2, None) as share:
         shared = grid.filled(tasks, tmp_path / "shared", share)
+        started = [
+            Path(f"/proc/{process.pid}/environ").read_text()
+            for process in multiprocessing.active_children()
+        ]
+    assert len(started) >= 2
+    # Set, it makes training slow: see `grid.MEMORY_AT_ONCE`.
+    assert not any("MALLOC_TRIM_THRESHOLD_" in environment for environment in started)
     for one, other in zip(serial, shared, strict=True):
         xr.testing.assert_identical(
             one.drop_vars("run_seconds").drop_attrs(),

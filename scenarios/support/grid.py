@@ -21,6 +21,10 @@ from neurodyn.progress import duration
 from scenarios.support import hardware, settings
 
 ANSWER_SECONDS = 10  # timeout of the connection to a dask scheduler
+# By this, dask lets its workers return large blocks of memory to the system as soon as they
+# are freed. Each mini-batch then waits for new pages: 1.6 times the time of a step of
+# back-propagation.
+MEMORY_AT_ONCE = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
 
 
 class Trial(Protocol):
@@ -146,6 +150,7 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
         yield in_turn
         return
     try:
+        import dask
         from distributed import Client, LocalCluster, as_completed
     except ImportError as error:
         raise ValueError(
@@ -176,10 +181,12 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
             yield share
     else:
         with (
+            dask.config.set({MEMORY_AT_ONCE: None}),
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,  # Brian2's device is one per process
-                dashboard_address=None,
+                dashboard_address=":0",  # any free port: studies may run side by side
+                scheduler_kwargs={"dashboard": False},
                 preload=["brian2"],
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
