@@ -20,6 +20,7 @@ COLORS = {
     "k-means": "C2",
     "patches": "C1",
     "back-propagation": "C3",
+    "brief back-propagation": "C4",
 }
 
 
@@ -29,7 +30,7 @@ def draw(result: xr.Dataset) -> Figure:
     parts = np.asarray(figure.subfigures(3, 1, height_ratios=(1, 1.25, 0.85)))
     top, middle, bottom = parts.tolist()
     panels: list[tuple[Axes, str, Callable[[Axes, xr.Dataset, str], None]]] = [
-        *zip(top.subplots(1, 2), ("records", "faces"), (bars, bars), strict=True),
+        *zip(top.subplots(1, 2), ("records", "faces"), (points, points), strict=True),
         *zip(
             middle.subplots(1, 3, width_ratios=(1.6, 1, 1)),
             ("ablation", "layers", "dale"),
@@ -59,50 +60,40 @@ def last(result: xr.Dataset) -> tuple[str, np.ndarray]:
     return name, 100 - np.atleast_1d(seen["error"].values)
 
 
-def bars(ax: Axes, result: xr.Dataset, question: str) -> None:
+def points(ax: Axes, result: xr.Dataset, question: str) -> None:
     """Draw the accuracy of each network on each data set, as its last view sees it."""
     sets = tables.data_of(result, question)
-    names = list(
-        dict.fromkeys(
-            n for data in sets for n in tables.networks_of(result, question, data)
-        )
-    )
-    width = 0.8 / len(names)
-    for i, name in enumerate(names):
-        for x, data in enumerate(sets):
-            if name not in tables.networks_of(result, question, data):
-                continue
+    networks = {data: tables.networks_of(result, question, data) for data in sets}
+    names = list(dict.fromkeys(name for data in sets for name in networks[data]))
+    for x, data in enumerate(sets):
+        for name in networks[data]:
             _, found = last(tables.of(result, question, data, name))
-            at = x + (i - (len(names) - 1) / 2) * width
-            ax.bar(at, found.mean(), width, color=COLORS[name], label=name if not x else "")
-            ax.plot(np.full(len(found), at), found, "o", mfc="w", mec="k", ms=3)
-            text = f"{found.mean():.1f}"
+            at = x + 0.8 * ((names.index(name) + 0.5) / len(names) - 0.5)
+            ax.plot(np.full(len(found), at), found, "o", mfc="w", mec=COLORS[name], ms=3)
+            ax.plot(at, found.mean(), "o", color=COLORS[name], ms=6)
             ax.annotate(
-                text,
+                f"{found.mean():.1f}",
                 (at, found.mean()),
-                (0, 4),
+                (0, 6),
                 textcoords="offset points",
                 ha="center",
                 fontsize=7,
             )
-    for x, data in enumerate(sets):
-        first = tables.of(result, question, data, names[0])
-        reference = tables.PUBLISHED.get(data) if question == "records" else None
-        label = "published, local rules"
+        first = tables.of(result, question, data, networks[data][0])
+        reference = tables.PUBLISHED.get(data)
         if question == "faces":
-            reference, label = float(first["largest_class"].mean()), "largest class"
+            reference = float(first["largest_class"].mean())
         if reference is not None:
-            ax.plot(
-                [x - 0.45, x + 0.45],
-                [reference] * 2,
-                "k--",
-                lw=1,
-                label=label if not x else "",
-            )
+            ax.plot([x - 0.45, x + 0.45], [reference] * 2, "k--", lw=1)
+    for name in names:
+        ax.plot([], [], "o", color=COLORS[name], label=name)
+    line = "largest class" if question == "faces" else "published, local rules"
+    ax.plot([], [], "k--", lw=1, label=line)
     ax.set_xticks(range(len(sets)), sets)
+    ax.set_xlim(-0.5, len(sets) - 0.5)
     ax.set_ylim(*limits(ax))
     ax.set_ylabel("accuracy on the test set [%]")
-    ax.set_title(question)
+    ax.set_title(f"{question}, read from all layers")
     ax.legend(fontsize=7, frameon=False, ncols=3, loc="upper left")
 
 
@@ -115,7 +106,7 @@ def limits(ax: Axes) -> tuple[float, float]:
 
 
 def gains(ax: Axes, result: xr.Dataset, question: str) -> None:
-    """Draw the accuracy of each view of each network, a bar for each."""
+    """Draw the accuracy of each view of each network, a line for each."""
     [data, *_] = tables.data_of(result, question)
     labels: list[str] = []
     for network in tables.networks_of(result, question, data):
@@ -123,8 +114,9 @@ def gains(ax: Axes, result: xr.Dataset, question: str) -> None:
         for i, (view, seen) in enumerate(views):
             found = 100 - np.atleast_1d(seen["error"].values)
             y = len(labels)
-            ax.barh(y, found.mean(), color="C0" if "random" not in network else "0.6")
-            ax.plot(found, np.full(len(found), y), "o", mfc="w", mec="k", ms=3)
+            color = "0.6" if "random" in network else "C0"
+            ax.plot(found, np.full(len(found), y), "o", mfc="w", mec=color, ms=3)
+            ax.plot(found.mean(), y, "o", color=color, ms=5)
             ax.annotate(
                 entry(found),
                 (0.98, y),
@@ -135,6 +127,7 @@ def gains(ax: Axes, result: xr.Dataset, question: str) -> None:
             )
             labels.append(f"{network}: {view}" if not i else view)
     ax.set_yticks(range(len(labels)), labels, fontsize=6)
+    ax.grid(axis="y", lw=0.3)
     ax.invert_yaxis()
     points = [x for line in ax.lines for x in np.atleast_1d(line.get_xdata())]
     ax.set_xlim(min(points) - 2, max(points) + 0.3 * (max(points) - min(points)) + 2)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fastpath.baselines import Backprop
-from fastpath.competition import Equilibrium, Ranking, Soft
+from fastpath.competition import Equilibrium, Ranking
 from fastpath.layers import StackSettings
 from fastpath.layers.stages import (
     BatchNorm,
@@ -27,6 +27,7 @@ type Question = Literal["records", "readouts", "ablation", "layers", "dale", "fa
 QUESTIONS: tuple[Question, ...] = Question.__value__.__args__
 LEARNED, RANDOM, BACKPROP = "learned", "random", "back-propagation"
 KMEANS, PATCHES = "k-means", "patches"
+BRIEF = "brief back-propagation"  # as accurate as learned filters
 ALL_LAYERS = (1, 2, 3)
 UPRIGHT = ("mnist", "digits")  # mirror images of these are other things
 WHITE_TEMPERATURE = 0.25
@@ -36,6 +37,7 @@ DALE_DELTA = 0.3
 INTERNEURONS = 4  # excitatory units for each interneuron
 FACE_TRAINING = replace(SOFTHEBB, epochs=4)  # there are few faces
 RANDOM_TRAINING = replace(SOFTHEBB, epochs=0)
+# The readout of the records is trained as published.
 HEAD = Readout(
     epochs=50,
     power=1.0,
@@ -46,14 +48,28 @@ HEAD = Readout(
     schedule="halved",
     batch_size=64,
 )
-# Readouts that are compared on held-out images, and the best for each kind of filters.
+# That of comparisons needs a quarter of the time. With 48-192-768 filters of CIFAR-10, it
+# is right for 80.49 % of held-out images in place of 80.97 % (one seed).
+SHORT_HEAD = replace(HEAD, epochs=20, lr=2e-3, batch_size=256)
+# Readouts that are compared on held-out images (scaling, and step size in units of the
+# usual one), and the best for each kind of filters.
 HEADS = {
-    "as they are": HEAD,
-    "standardized": replace(HEAD, scaling="unit", lr=3e-4),
-    "standardized, small steps": replace(HEAD, scaling="unit", lr=1e-4),
+    "as they are": ("none", 1.0),
+    "standardized": ("unit", 0.3),
+    "standardized, small steps": ("unit", 0.1),
 }
-BEST_HEAD = dict.fromkeys((LEARNED, RANDOM, KMEANS, PATCHES, BACKPROP), "as they are")
-BACKPROP_RATES = (3e-4, 1e-3, 3e-3)  # compared in the same way; the best is in `FULL`
+BEST_HEAD = {
+    LEARNED: "standardized",
+    RANDOM: "standardized",
+    KMEANS: "standardized",
+    PATCHES: "standardized, small steps",
+    BACKPROP: "standardized",
+    BRIEF: "standardized",
+}
+# Compared in the same way; the best are in `FULL`.
+BACKPROP_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+RATE_EPOCHS = 3
+BRIEF_EPOCHS = (1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +82,14 @@ class Scale:
     """The same in the ablation."""
     small: int
     """The same where many networks are compared."""
-    head_epochs: int
+    record_head: Readout
+    """The readout where the accuracy is to be high."""
+    head: Readout
+    """The readout elsewhere."""
     backprop: Backprop
+    brief: int
+    """Epochs of back-propagation with which held-out accuracy is nearest to that of learned
+    filters."""
     held_out: int
     """Training images on which settings are compared."""
 
@@ -76,16 +98,20 @@ FULL = Scale(
     record=96,
     ablation=24,
     small=24,
-    head_epochs=HEAD.epochs,
-    backprop=Backprop(epochs=12, batch_size=64),
+    record_head=HEAD,
+    head=SHORT_HEAD,
+    backprop=Backprop(epochs=6, batch_size=64, lr=3e-3),
+    brief=1,
     held_out=10_000,
 )
 QUICK = Scale(
     record=4,
     ablation=3,
     small=2,
-    head_epochs=2,
+    record_head=replace(HEAD, epochs=2),
+    head=replace(HEAD, epochs=2),
     backprop=Backprop(epochs=2, batch_size=100),
+    brief=1,
     held_out=200,
 )
 
@@ -145,7 +171,9 @@ class Plan:
 
     def head(self, name: str) -> Readout:
         """Return one of the readouts."""
-        return replace(HEADS[name], epochs=self.scale.head_epochs)
+        head = self.scale.record_head if self.question == "records" else self.scale.head
+        scaling, steps = HEADS[name]
+        return replace(head, scaling=scaling, lr=steps * head.lr)
 
 
 def view(shown: tuple[int, ...], mirrored: Mirrors, head: Readout) -> View:
@@ -188,17 +216,23 @@ def readouts(plan: Plan) -> list[Accuracy]:
         for name, (settings, training, backprop) in kinds(plan).items()
         if backprop is None
     ]
-    settings, training, backprop = kinds(plan)[BACKPROP]
-    assert backprop is not None
-    for lr in BACKPROP_RATES:
+    settings, training, _ = kinds(plan)[BACKPROP]
+    best = plan.scale.backprop
+    trained = {
+        f"{BACKPROP}, {lr:g}": replace(best, lr=lr, epochs=RATE_EPOCHS)
+        for lr in BACKPROP_RATES
+    }
+    for epochs in BRIEF_EPOCHS:
+        trained[f"{BRIEF}, epochs {epochs}"] = replace(best, epochs=epochs)
+    for name, backprop in trained.items():
         made.append(
             plan.network(
-                f"{BACKPROP}, {lr:g}",
+                name,
                 settings,
                 views,
                 training=training,
                 validation=held_out,
-                backprop=replace(backprop, lr=lr),
+                backprop=backprop,
             )
         )
     return made
@@ -216,11 +250,7 @@ def ablation(plan: Plan) -> list[Accuracy]:
         return last, drawn, mean, together, together_mean
 
     def soft(**changes: Any) -> StackSettings:
-        def change(_: int, filters: Convolution) -> list[Stage]:
-            competition: Any = filters.competition
-            return [replace(filters, competition=replace(competition, **changes))]
-
-        return stack(chosen, change=change)
+        return stack(chosen, change=lambda _, filters: [with_rule(filters, **changes)])
 
     def settled(index: int, filters: Convolution) -> list[Stage]:
         channels = chosen[index - 1].num_units if index else plan.source.load().shape[2]
@@ -233,11 +263,13 @@ def ablation(plan: Plan) -> list[Accuracy]:
     def whitened(index: int, filters: Convolution) -> list[Stage]:
         if index:
             return [filters]
-        competition = Soft(temperature=WHITE_TEMPERATURE, anti=True)
-        return [replace(filters, whiten=0.01, competition=competition)]
+        return [replace(with_rule(filters, temperature=WHITE_TEMPERATURE), whiten=0.01)]
+
+    def together(index: int, filters: Convolution) -> list[Stage]:
+        return whitened(index, with_rule(filters, delta=2.0))
 
     def decorrelated(index: int, filters: Convolution) -> list[Stage]:
-        return [Decorrelate(ridge=0.1), filters] if index else [filters]
+        return [Decorrelate(ridge=0.1, learned=True), filters] if index else [filters]
 
     plain, every = stack(chosen), views(LEARNED)
     few = every[0], every[2]
@@ -247,10 +279,13 @@ def ablation(plan: Plan) -> list[Accuracy]:
         *(
             plan.network(name, settings, few, **held_out)
             for name, settings in {
+                "twice as wide": stack(chosen_layers(plan.source, 2 * plan.scale.ablation)),
                 "statistics of mini-batches": stack(chosen, norm=BatchNorm(exact=False)),
                 "patches whitened": stack(chosen, change=whitened),
+                "patches whitened, losers unlearn double": stack(chosen, change=together),
                 "losers do not learn": soft(delta=0.0),
                 "losers unlearn half": soft(delta=0.5),
+                "losers unlearn double": soft(delta=2.0),
                 "losers learn": soft(anti=False),
                 "equilibrium": stack(chosen, change=settled),
                 "ranking": stack(chosen, change=ranked),
@@ -264,8 +299,18 @@ def ablation(plan: Plan) -> list[Accuracy]:
     ]
 
 
+def with_rule(filters: Convolution, **changes: Any) -> Convolution:
+    """Return filters with some settings of their competition changed."""
+    competition: Any = filters.competition
+    return replace(filters, competition=replace(competition, **changes))
+
+
 def by_layer(plan: Plan) -> list[Accuracy]:
     """Return filters of each kind, read from each layer."""
+    compared = kinds(plan)
+    settings, training, backprop = compared[BACKPROP]
+    assert backprop is not None
+    compared[BRIEF] = settings, training, replace(backprop, epochs=plan.scale.brief)
     return [
         plan.network(
             name,
@@ -275,7 +320,7 @@ def by_layer(plan: Plan) -> list[Accuracy]:
             training=training,
             backprop=backprop,
         )
-        for name, (settings, training, backprop) in kinds(plan).items()
+        for name, (settings, training, backprop) in compared.items()
     ]
 
 
@@ -304,15 +349,12 @@ def dale(plan: Plan) -> list[Accuracy]:
     def free(_: int, filters: Convolution) -> list[Stage]:
         return [OnOff(), filters]
 
-    def weaker(filters: Convolution) -> Convolution:
-        competition: Any = filters.competition
-        return replace(filters, competition=replace(competition, delta=DALE_DELTA))
-
     def excitatory(_: int, filters: Convolution) -> list[Stage]:
-        return [OnOff(), replace(weaker(filters), inhibitory=0)]
+        return [OnOff(), replace(with_rule(filters, delta=DALE_DELTA), inhibitory=0)]
 
     def interneurons(_: int, filters: Convolution) -> list[Stage]:
-        number, filters = max(1, filters.num_units // INTERNEURONS), weaker(filters)
+        number = max(1, filters.num_units // INTERNEURONS)
+        filters = with_rule(filters, delta=DALE_DELTA)
         relay = vars(filters) | {"num_units": number, "inhibitory": 0}
         units = replace(filters, inhibitory=number)
         return [OnOff(), Interneurons(**relay), scaled, units]

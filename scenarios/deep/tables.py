@@ -73,18 +73,36 @@ def accuracy(result: xr.Dataset, name: str = "error") -> str:
     return entry(100 - np.atleast_1d(result[name].values))
 
 
-def best_heads(result: xr.Dataset, data: str) -> dict[str, str]:
-    """Return the readout with the least error on held-out images, by kind of filters.
+def compared(result: xr.Dataset, data: str) -> dict[str, dict[tuple[str, str], float]]:
+    """Return the errors on held-out images by network and readout, by kind of filters.
 
-    A kind with several settings, named after it, has the readout of the best of them.
+    A network with its own settings is named after its kind, then these settings.
     """
-    least: dict[str, tuple[float, str]] = {}
+    found: dict[str, dict[tuple[str, str], float]] = {}
     for network in networks_of(result, "readouts", data):
         kind, _, _ = network.partition(",")
         for view, seen in views_of(of(result, "readouts", data, network)):
-            found = float(seen["error"].mean()), view
-            least[kind] = min(least.get(kind, found), found)
-    return {kind: view for kind, (_, view) in least.items()}
+            error = float(seen["error"].mean())
+            found.setdefault(kind, {})[network, view] = error
+    return found
+
+
+def best(result: xr.Dataset, data: str) -> dict[str, tuple[str, str]]:
+    """Return the network and readout with the least held-out error of each kind."""
+    return {
+        kind: min(errors, key=errors.__getitem__)
+        for kind, errors in compared(result, data).items()
+    }
+
+
+def as_accurate(result: xr.Dataset, data: str, kind: str, wanted: str) -> str:
+    """Return the network of a kind whose least error is nearest to that of another kind."""
+    found = compared(result, data)
+    least: dict[str, float] = {}
+    for (network, _), error in found[kind].items():
+        least[network] = min(error, least.get(network, error))
+    goal = min(found[wanted].values())
+    return min(least, key=lambda network: abs(least[network] - goal))
 
 
 def table(result: xr.Dataset, question: str, data: str) -> str:
@@ -92,12 +110,12 @@ def table(result: xr.Dataset, question: str, data: str) -> str:
     first = of(result, question, data, networks_of(result, question, data)[0])
     share = float(first["largest_class"].mean())
     title = f"{data}, {question}: accuracy in % (largest class {share:.1f})"
-    lines = [title, f"{'':<36}{'readout sees':<28}{'accuracy':>16}{'balanced':>16}{'h':>8}"]
+    lines = [title, f"{'':<42}{'readout sees':<28}{'accuracy':>16}{'balanced':>16}{'h':>8}"]
     for network in networks_of(result, question, data):
         mine = of(result, question, data, network)
         for i, (view, seen) in enumerate(views_of(mine)):
             lines.append(
-                f"{network if not i else '':<36}{view:<28}{accuracy(seen):>16}"
+                f"{network if not i else '':<42}{view:<28}{accuracy(seen):>16}"
                 f"{accuracy(seen, 'balanced_error'):>16}"
                 + (f"{hours(mine):>8.2f}" if not i else "")
             )

@@ -1,0 +1,120 @@
+"""The plan of the deep study: what it compares, chooses and has on record."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import xarray as xr
+
+from scenarios import deep
+from scenarios.deep import plan, tables
+from scenarios.deep.page import SECTIONS
+from scenarios.deep.plan import LEARNED
+from scenarios.support import grid, settings
+from scenarios.support.trials import Source
+from tests.test_scenarios_deep import planned
+
+
+def held_out(errors, question="readouts"):
+    """Return a record of errors, by network and readout."""
+    networks, views = (list(dict.fromkeys(names)) for names in zip(*errors, strict=True))
+    values = [[[errors.get((n, view), np.nan)] for view in views] for n in networks]
+    return xr.Dataset(
+        {
+            "error": (("network", "view", "seed"), values),
+            "balanced_error": (("network", "view", "seed"), np.add(values, 7.0)),
+            "largest_class": (("network", "seed"), np.full((len(networks), 1), 52.3)),
+            "seconds": (("network", "seed"), np.full((len(networks), 1), 1800.0)),
+            "learn_seconds": (("network", "seed"), np.full((len(networks), 1), 3600.0)),
+        },
+        coords={
+            "network": [f"digits, {question}, {name}" for name in networks],
+            "view": views,
+            "seed": [0],
+        },
+    )
+
+
+def test_the_best_readout_is_that_of_least_error_on_held_out_images():
+    errors = {
+        ("learned", "a"): 30.0,
+        ("learned", "b"): 29.0,
+        ("back-propagation, 0.1", "a"): 20.0,
+        ("back-propagation, 0.1", "b"): 22.0,
+        ("back-propagation, 0.3", "b"): 19.0,
+    }
+    assert tables.best(held_out(errors), "digits") == {
+        "learned": ("learned", "b"),
+        "back-propagation": ("back-propagation, 0.3", "b"),
+    }
+
+
+def test_a_network_as_accurate_as_another_is_the_nearest_with_its_best_readout():
+    errors = {
+        ("learned", "a"): 30.0,
+        ("brief, epochs 1", "a"): 33.0,
+        ("brief, epochs 1", "b"): 29.5,
+        ("brief, epochs 2", "a"): 29.0,
+        ("brief, epochs 2", "b"): 25.0,
+    }
+    found = tables.as_accurate(held_out(errors), "digits", "brief", "learned")
+    assert found == "brief, epochs 1"
+
+
+def test_balanced_accuracies_are_shown_of_unbalanced_classes_only():
+    errors = {("learned", "a"): 30.0, ("random", "a"): 41.5}
+    [title, text, table] = SECTIONS["faces"](held_out(errors, "faces"), "digits")
+    assert title == "## Faces (digits)"
+    assert "largest class has 52.3 %" in text
+    assert table.splitlines()[2:] == [
+        "| learned locally | a | 70.00 (1) | 63.00 (1) | 1.5 |",
+        "| random | a | 58.50 (1) | 51.50 (1) | 1.5 |",
+    ]
+    [*_, table] = SECTIONS["dale"](held_out(errors, "dale"), "digits")
+    assert table.splitlines()[2] == "| learned locally | a | 70.00 (1) | 1.5 |"
+
+
+def test_settings_are_those_that_were_best_on_held_out_images():
+    """They are written in the plan by hand, from the record."""
+    record = grid.read(Path("figures/data/deep.nc"))
+    found = tables.best(record, "cifar10")
+    assert {kind: view for kind, (_, view) in found.items()} == plan.BEST_HEAD
+    best, _ = found[plan.BACKPROP]
+    assert best == f"{plan.BACKPROP}, {plan.FULL.backprop.lr:g}"
+    brief = tables.as_accurate(record, "cifar10", plan.BRIEF, LEARNED)
+    assert brief == f"{plan.BRIEF}, epochs {plan.FULL.brief}"
+
+
+def test_the_study_finds_its_committed_results(monkeypatch):
+    record = grid.read(Path("figures/data/deep.nc"))
+    shape = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3)}
+    monkeypatch.setattr(
+        Source,
+        "load",
+        lambda self: SimpleNamespace(shape=shape.get(self.name, (28, 28, 1))),
+    )
+    config = deep.Config()
+    wanted = {
+        settings.canonical(trial)
+        for question in config.questions
+        if question != "faces"
+        for data in config.sets(question)
+        for seed in config.seeds_for(question)
+        for trial in plan.NETWORKS[question](
+            planned(
+                question,
+                source=Source(name=data, path=data),
+                seed=seed,
+                scale=plan.FULL,
+            )
+        )
+    }
+    found = [str(text) for text in record["settings"].values.ravel() if text]
+    assert found
+    assert wanted.issuperset(found)
+
+
+def test_each_question_has_its_data_and_seeds():
+    assert deep.Config(preset="quick").sets("faces") == ("digits",)
+    assert deep.Config(data=("mnist",)).sets("records") == ("mnist",)
+    assert list(deep.Config(seeds=2).seeds_for("ablation")) == [0, 1]
