@@ -2,18 +2,20 @@
 
 import textwrap
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from scenarios.deep import tables
 from scenarios.deep.robust import DESCRIBED, STRENGTHS
 from scenarios.support import study
-from scenarios.support.statistics import entry
 
+MARKERS = {"": "o", "mirror mean": "s", "mirror images drawn": "^"}
 COLORS = {
     "learned": "C0",
     "random": "0.6",
@@ -106,31 +108,24 @@ def limits(ax: Axes) -> tuple[float, float]:
 
 
 def gains(ax: Axes, result: xr.Dataset, question: str) -> None:
-    """Draw the accuracy of each view of each network, a line for each."""
+    """Draw a line for each network, with the accuracy of each of its views."""
     [data, *_] = tables.data_of(result, question)
-    labels: list[str] = []
-    for network in tables.networks_of(result, question, data):
-        views = tables.views_of(tables.of(result, question, data, network))
-        for i, (view, seen) in enumerate(views):
+    networks = tables.networks_of(result, question, data)
+    drawn: dict[str, Line2D] = {}
+    for y, network in enumerate(networks):
+        for view, seen in tables.views_of(tables.of(result, question, data, network)):
             found = 100 - np.atleast_1d(seen["error"].values)
-            y = len(labels)
-            color = "0.6" if "random" in network else "C0"
-            ax.plot(found, np.full(len(found), y), "o", mfc="w", mec=color, ms=3)
-            ax.plot(found.mean(), y, "o", color=color, ms=5)
-            ax.annotate(
-                entry(found),
-                (0.98, y),
-                xycoords=("axes fraction", "data"),
-                ha="right",
-                va="center",
-                fontsize=6,
-            )
-            labels.append(f"{network}: {view}" if not i else view)
-    ax.set_yticks(range(len(labels)), labels, fontsize=6)
+            style: dict[str, Any] = {
+                "marker": MARKERS[view.partition(", ")[2]],
+                "color": "C1" if view.startswith("all") else "C0",
+                "ls": "",
+            }
+            ax.plot(found, np.full(len(found), y), ms=2, mfc="w", **style)
+            [drawn[view]] = ax.plot(found.mean(), y, ms=5, **style)
+    ax.set_yticks(range(len(networks)), networks, fontsize=7)
     ax.grid(axis="y", lw=0.3)
-    ax.invert_yaxis()
-    points = [x for line in ax.lines for x in np.atleast_1d(line.get_xdata())]
-    ax.set_xlim(min(points) - 2, max(points) + 0.3 * (max(points) - min(points)) + 2)
+    ax.set_ylim(len(networks) + 2.5, -0.5)
+    ax.legend(drawn.values(), drawn, fontsize=6, loc="lower center", ncols=2, frameon=False)
     held_out = question == "ablation"
     ax.set_xlabel(f"accuracy on {'held-out images' if held_out else 'the test set'} [%]")
     ax.set_title(f"{question}, {data}")
