@@ -67,11 +67,11 @@ def test_balanced_accuracies_are_shown_of_unbalanced_classes_only():
     assert title == "## Faces (digits)"
     assert "largest class has 52.3 %" in text
     assert table.splitlines()[2:] == [
-        "| learned locally | a | 70.00 (1) | 63.00 (1) | 1.5 |",
-        "| random | a | 58.50 (1) | 51.50 (1) | 1.5 |",
+        "| learned locally | a | 70.00 (1) | 63.00 (1) | 1.50 |",
+        "| random | a | 58.50 (1) | 51.50 (1) | 1.50 |",
     ]
     [*_, table] = SECTIONS["dale"](held_out(errors, "dale"), "digits")
-    assert table.splitlines()[2] == "| learned locally | a | 70.00 (1) | 1.5 |"
+    assert table.splitlines()[2] == "| learned locally | a | 70.00 (1) | 1.50 |"
 
 
 def test_settings_are_those_that_were_best_on_held_out_images():

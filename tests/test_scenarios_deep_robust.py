@@ -103,7 +103,7 @@ def test_a_perturbed_error_is_that_of_the_path(learned):
     clean = float(found["error"].sel(view=trial.views[-1].name))
     assert float(found["shift_error"][-1]) > clean
     assert (found["attack_error"].diff("attack") >= 0).all()
-    path_error = []
+    path_error, epsilons = [], []
 
     def same(x, strength, generator):
         path_error.append(len(x))
@@ -111,6 +111,14 @@ def test_a_perturbed_error_is_that_of_the_path(learned):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(robust.PERTURBATIONS, "noise", same)
+        attack = robust.attack
+
+        def noted(x, epsilon, answers, labels):
+            epsilons.append(epsilon)
+            return attack(x, epsilon, answers, labels)
+
+        patch.setattr(robust, "attack", noted)
         unchanged = trial.compute(learned[1])["noise_error"]
     assert path_error
+    assert set(epsilons) == {1 / 255, 2 / 255, 4 / 255}
     np.testing.assert_allclose(unchanged, clean, atol=0.35)  # a tie of float16 features

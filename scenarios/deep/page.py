@@ -76,7 +76,7 @@ def records(result: xr.Dataset, _: str) -> list[str]:
                         titled(network) if not i else "",
                         view,
                         accuracy(seen),
-                        f"{hours(mine):.1f}" if not i else "",
+                        f"{hours(mine):.2f}" if not i else "",
                     ]
                 )
         best = of(result, "records", data, LEARNED)
@@ -119,7 +119,7 @@ def ablation(result: xr.Dataset, data: str) -> list[str]:
             gap = mean(mine, view) - mean(base, view)
             text = accuracy(seen[view])
             row.append(text if network == LEARNED else f"{text}, {gap:+.2f}")
-        rows.append([*row, f"{hours(mine):.1f}"])
+        rows.append([*row, f"{hours(mine):.2f}"])
     return [
         f"## What each ingredient adds ({data})",
         "Accuracy on held-out training images in percent, and its difference from SoftHebb "
@@ -141,7 +141,7 @@ def by_layer(result: xr.Dataset, data: str) -> list[str]:
             [
                 titled(network),
                 *(accuracy(seen[view]) for view in views),
-                f"{hours(mine):.1f}",
+                f"{hours(mine):.2f}",
             ]
         )
     said = []
@@ -229,7 +229,7 @@ def compared(
                 row = ["" if i else titled(network), view, accuracy(found)]
                 if unbalanced:
                     row.append(accuracy(found, "balanced_error"))
-                rows.append([*row, "" if i else f"{hours(mine):.1f}"])
+                rows.append([*row, "" if i else f"{hours(mine):.2f}"])
         head = ["network", seen, f"{scored} accuracy in %", "hours"]
         said = [text]
         if unbalanced:

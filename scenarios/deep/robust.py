@@ -28,13 +28,13 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
     "noise": (0.05, 0.1, 0.2),
     "occlusion": (0.25, 0.375, 0.5),
     "shift": (1, 2, 4),
-    "attack": (1 / 255, 2 / 255, 4 / 255),
+    "attack": (1, 2, 4),
 }
 DESCRIBED = {
     "noise": "sd of Gaussian noise on pixels in [0, 1]",
     "occlusion": "side of a gray square at random, in sides of the image",
     "shift": "pixels, along a random axis and direction, edges repeated",
-    "attack": "largest change of a pixel in [0, 1]",
+    "attack": "largest change of a pixel, in 255ths of its range",
 }
 
 
@@ -143,7 +143,7 @@ def perturbed_error(
     block, wrong = path.features.block, 0
     for images, labels in zip(x.split(block), y.split(block), strict=True):
         if name == "attack":
-            seen = attack(images, strength, path, labels)
+            seen = attack(images, strength / 255, path, labels)
         else:
             seen = PERTURBATIONS[name](images, strength, generator)
         wrong += int((path(seen).argmax(dim=1) != labels).sum())
