@@ -95,14 +95,18 @@ def best(result: xr.Dataset, data: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def as_accurate(result: xr.Dataset, data: str, kind: str, wanted: str) -> str:
-    """Return the network of a kind whose least error is nearest to that of another kind."""
+def as_accurate(result: xr.Dataset, data: str, kind: str, wanted: str) -> tuple[str, str]:
+    """Return the network of a kind whose least error is nearest to that of another kind.
+
+    With it comes the readout that has this least error.
+    """
     found = compared(result, data)
-    least: dict[str, float] = {}
-    for (network, _), error in found[kind].items():
-        least[network] = min(error, least.get(network, error))
+    least: dict[str, tuple[float, str]] = {}
+    for (network, view), error in found[kind].items():
+        least[network] = min((error, view), least.get(network, (error, view)))
     goal = min(found[wanted].values())
-    return min(least, key=lambda network: abs(least[network] - goal))
+    network = min(least, key=lambda network: abs(least[network][0] - goal))
+    return network, least[network][1]
 
 
 def table(result: xr.Dataset, question: str, data: str) -> str:

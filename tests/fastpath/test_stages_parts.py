@@ -19,6 +19,7 @@ from fastpath.layers.stages import (
     Triangle,
     UnitNorm,
 )
+from fastpath.layers.stages.moments import moments
 from tests.fastpath.stage_loops import decorrelation, normal, pooled, seeded, triangle
 
 
@@ -217,9 +218,23 @@ def test_lateral_inhibition_learns_the_computed_decorrelation(shape):
     np.testing.assert_allclose(found, found.T, rtol=0, atol=1e-9)
     distance = np.linalg.norm(found - expected) / np.linalg.norm(expected)
     before = np.linalg.norm(np.eye(channels) - expected) / np.linalg.norm(expected)
-    print(distance, before)
     assert before > 0.4
-    assert distance < 0.03
+    assert distance < 0.03  # measured 0.009 and 0.017; it is learned with noise
+
+
+def test_moments_read_each_block_once():
+    x, read = normal(20, 3), []
+
+    def blocks():
+        for block in x.split(6):
+            read.append(len(block))
+            yield block
+
+    mean, variance, number = moments(blocks)
+    assert read == [6, 6, 6, 2]
+    assert number == 20
+    torch.testing.assert_close(mean, x.mean(dim=0))
+    torch.testing.assert_close(variance, x.var(dim=0, correction=0))
 
 
 def test_channels_that_never_vary_are_decorrelated_without_nan():
