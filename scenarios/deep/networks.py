@@ -129,6 +129,11 @@ class Seen(Features):
     def __len__(self) -> int:
         return self._rows
 
+    @property
+    def block(self) -> int:
+        """Number of images in a block: few where an image has many features."""
+        return self._both.block
+
     def __getitem__(
         self, images: Int[Tensor, " chosen"] | slice
     ) -> Float[Tensor, "chosen feature"]:
@@ -213,27 +218,46 @@ class Accuracy(Network):
             name: [] for name in ("error", "train_error", "balanced_error")
         }
         for view in self.views:
-            drawn, mean = view.mirrored == "drawn", view.mirrored == "mean"
-            columns = columns_of(self.filters.stack, split.x_train.shape[1:], view.layers)
-            rows = (2 if drawn else 1) * len(split.x_train)
-            # Held once more, as the head reads it: many epochs need less memory traffic.
-            x = held(Seen(of_train, columns, rows=rows, mean=mean), flop=math.inf)
-            head = fit(
-                Mirrored(x) if drawn else x,
-                split.y_train,
-                num_classes=num_classes,
-                readout=replace(view.readout, flips=drawn),
-                generator=generator,
-                progress=False,
+            head, found = self.read_view(
+                view, of_train, of_scored, split, num_classes, generator
             )
-            scored = Seen(of_scored, columns, rows=len(split.x_eval), mean=mean)
-            answers = confusion(head, scored, split.y_eval)
-            of_learned = error(head, Mirrored(x) if drawn else x, split.y_train)
             heads[view.name] = head
-            errors["error"].append(error_of(answers))
-            errors["train_error"].append(of_learned)
-            errors["balanced_error"].append(balanced_error(answers))
+            for name, value in found.items():
+                errors[name].append(value)
         return heads, errors
+
+    def read_view(
+        self,
+        view: View,
+        of_train: Features,
+        of_scored: Features,
+        split: Split,
+        num_classes: int,
+        generator: torch.Generator,
+    ) -> tuple[LinearHead, dict[str, float]]:
+        """Return the trained head of a view, and its errors in percent."""
+        drawn, mean = view.mirrored == "drawn", view.mirrored == "mean"
+        columns = columns_of(self.filters.stack, split.x_train.shape[1:], view.layers)
+        rows = (2 if drawn else 1) * len(split.x_train)
+        seen = Seen(of_train, columns, rows=rows, mean=mean)
+        # Held once more, as the head reads it: many epochs need less memory traffic.
+        x = held(seen, flop=math.inf)
+        shown = Mirrored(x) if drawn else x
+        head = fit(
+            shown,
+            split.y_train,
+            num_classes=num_classes,
+            readout=replace(view.readout, flips=drawn),
+            generator=generator,
+            progress=False,
+        )
+        scored = Seen(of_scored, columns, rows=len(split.x_eval), mean=mean)
+        answers = confusion(head, scored, split.y_eval)
+        return head, {
+            "error": error_of(answers),
+            "train_error": error(head, shown, split.y_train),
+            "balanced_error": balanced_error(answers),
+        }
 
 
 def largest_class(split: Split) -> float:
