@@ -14,7 +14,7 @@ from fastpath.layers import StackSettings
 from fastpath.layers.stages import Convolution, Read
 from fastpath.readout import Held
 from scenarios import deep
-from scenarios.deep import plan, tables
+from scenarios.deep import plan, questions, tables
 from scenarios.deep.networks import PLAIN, Accuracy, Filters, Seen, View, balanced_error
 from scenarios.deep.plan import LEARNED, QUICK, Plan
 from scenarios.deep.sources import source_of
@@ -38,7 +38,7 @@ def only(question, name, **changes):
     """Return one network of the quick study."""
     [found] = [
         trial
-        for trial in plan.NETWORKS[question](planned(question, **changes))
+        for trial in questions.NETWORKS[question](planned(question, **changes))
         if trial.network == name
     ]
     return found
@@ -183,7 +183,7 @@ def test_balanced_errors_weigh_classes_alike():
 
 
 def test_networks_of_the_ablation_differ_in_what_their_names_say():
-    made = {trial.network: trial for trial in plan.ablation(planned("ablation"))}
+    made = {trial.network: trial for trial in questions.ablation(planned("ablation"))}
     base = made.pop(LEARNED)
     assert base.validation == base.filters.validation == QUICK.held_out
     differing = {
@@ -211,7 +211,7 @@ def test_networks_of_the_ablation_differ_in_what_their_names_say():
 
 
 def test_networks_of_dales_law_keep_their_signs():
-    made = {trial.network: trial for trial in plan.dale(planned("dale"))}
+    made = {trial.network: trial for trial in questions.dale(planned("dale"))}
     for name in ("excitatory, ON and OFF", "interneurons, ON and OFF"):
         filters = made[name].filters
         result, inhibitory = filters.compute(), []
@@ -250,6 +250,27 @@ def test_faces_have_the_labels_that_are_asked_for(tmp_path):
     assert gender.label == "gender"
     with pytest.raises(ValueError, match=r"there is no .*faces_real_fake.npz: put it into"):
         source_of("real or fake", tmp_path)
+
+
+def test_filters_that_learn_without_labels_are_learned_once_for_all_labels(tmp_path):
+    faces_of(tmp_path)
+    gender, ethnicity = (
+        {
+            trial.network: trial
+            for trial in questions.faces(planned("faces", source=source_of(kind, tmp_path)))
+        }
+        for kind in ("gender", "ethnicity")
+    )
+    shared = {name for name in gender if gender[name].filters == ethnicity[name].filters}
+    assert shared == {LEARNED, plan.RANDOM, plan.KMEANS, plan.PATCHES}
+    for trials in (gender, ethnicity):
+        assert len({grid.path_of(trial, tmp_path) for trial in trials.values()}) == 5
+    a, b = (trials[LEARNED] for trials in (gender, ethnicity))
+    assert grid.path_of(a.filters, tmp_path) == grid.path_of(b.filters, tmp_path)
+    xr.testing.assert_equal(
+        a.filters.compute().drop_vars("learn_seconds"),
+        replace(a.filters, source=a.source).compute().drop_vars("learn_seconds"),
+    )
 
 
 def quick(tmp_path, *questions, **changes):

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from scenarios import deep
-from scenarios.deep import plan, tables
+from scenarios.deep import plan, questions, tables
 from scenarios.deep.page import SECTIONS
 from scenarios.deep.plan import LEARNED
 from scenarios.support import grid, settings
@@ -99,7 +99,7 @@ def test_the_study_finds_its_committed_results(monkeypatch):
         if question != "faces"
         for data in config.sets(question)
         for seed in config.seeds_for(question)
-        for trial in plan.NETWORKS[question](
+        for trial in questions.NETWORKS[question](
             planned(
                 question,
                 source=Source(name=data, path=data),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from fastpath.runs import storage
-from scenarios.deep import plan, tables
+from scenarios.deep import questions, tables
 from scenarios.deep.figure import draw
 from scenarios.deep.networks import Accuracy
 from scenarios.deep.page import page
@@ -99,5 +99,5 @@ def trials(config: Config) -> list[Accuracy]:
                     scale=scale,
                     device=config.device,
                 )
-                made += plan.NETWORKS[question](asked)
+                made += questions.NETWORKS[question](asked)
     return made

@@ -1,26 +1,15 @@
-"""Which networks the study trains, by question."""
+"""What the study compares: kinds of filters, readouts, sizes, and networks from these."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fastpath.baselines import Backprop
-from fastpath.competition import Equilibrium, Ranking
 from fastpath.layers import StackSettings
-from fastpath.layers.stages import (
-    BatchNorm,
-    Convolution,
-    Decorrelate,
-    Interneurons,
-    OnOff,
-    Stage,
-    Triangle,
-)
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
 from scenarios.deep.networks import PLAIN, Accuracy, Filters, Mirrors, View
-from scenarios.deep.robust import Robust
-from scenarios.deep.stacks import SOFTHEBB, Layer, changed, layers, stack
+from scenarios.deep.sources import unlabelled
+from scenarios.deep.stacks import SOFTHEBB
 from scenarios.support.trials import Source
 
 type Question = Literal["records", "readouts", "ablation", "layers", "dale", "faces"]
@@ -29,13 +18,6 @@ LEARNED, RANDOM, BACKPROP = "learned", "random", "back-propagation"
 KMEANS, PATCHES = "k-means", "patches"
 BRIEF = "brief back-propagation"  # as accurate as learned filters
 ALL_LAYERS = (1, 2, 3)
-UPRIGHT = ("mnist", "digits")  # mirror images of these are other things
-WHITE_TEMPERATURE = 0.25
-H_STAR = 0.2  # for patches of unit norm
-# Excitatory filters, accuracy on held-out images, one seed: 61.5 %; 60.5 with 1.
-DALE_DELTA = 0.3
-INTERNEURONS = 4  # excitatory units for each interneuron
-FACE_TRAINING = replace(SOFTHEBB, epochs=4)  # there are few faces
 RANDOM_TRAINING = replace(SOFTHEBB, epochs=0)
 # The readout of the records is trained as published.
 HEAD = Readout(
@@ -140,7 +122,6 @@ class Plan:
     ) -> Accuracy:
         """Return a network with its readouts."""
         common: dict[str, Any] = {
-            "source": self.source,
             "num_units": settings.sizes[-1],
             "seed": self.seed,
             "preprocess": PLAIN,
@@ -149,6 +130,7 @@ class Plan:
         }
         filters = Filters(
             **common,
+            source=self.source if backprop else unlabelled(self.source),
             network="filters",
             stack=settings,
             training=training,
@@ -157,6 +139,7 @@ class Plan:
         )
         return kind(
             **common,
+            source=self.source,
             network=name,
             question=self.question,
             filters=filters,
@@ -181,218 +164,3 @@ def view(shown: tuple[int, ...], mirrored: Mirrors, head: Readout) -> View:
     layers = "all layers" if len(shown) > 1 else f"layer {shown[0]}"
     how = {"no": "", "drawn": ", mirror images drawn", "mean": ", mirror mean"}[mirrored]
     return View(name=layers + how, layers=shown, mirrored=mirrored, readout=head)
-
-
-def chosen_layers(source: Source, first: int) -> tuple[Layer, ...]:
-    """Return three layers for images of this size, with `first` filters in the first."""
-    height = source.load().shape[0]
-    sides = (height // 2, height // 4, height // 8)  # positions after each pooling
-    return tuple(
-        replace(layer, grid=min(4, side))
-        for layer, side in zip(layers(first), sides, strict=True)
-    )
-
-
-def records(plan: Plan) -> list[Accuracy]:
-    """Return the networks whose accuracy is to be high, of learned and random filters."""
-    settings = stack(chosen_layers(plan.source, plan.scale.record))
-    made = []
-    for name, training in ((LEARNED, SOFTHEBB), (RANDOM, RANDOM_TRAINING)):
-        views = plan.views(name)[-2:]
-        if plan.source.origin not in UPRIGHT:
-            views = (views[0], *plan.views(name, mirrored="mean")[-2:])
-        made.append(plan.network(name, settings, views, training=training))
-    return made
-
-
-def readouts(plan: Plan) -> list[Accuracy]:
-    """Return all readouts of each kind of filters, scored on held-out images."""
-    views = tuple(
-        View(name=name, layers=ALL_LAYERS, readout=plan.head(name)) for name in HEADS
-    )
-    held_out = plan.scale.held_out
-    made = [
-        plan.network(name, settings, views, training=training, validation=held_out)
-        for name, (settings, training, backprop) in kinds(plan).items()
-        if backprop is None
-    ]
-    settings, training, _ = kinds(plan)[BACKPROP]
-    best = plan.scale.backprop
-    trained = {
-        f"{BACKPROP}, {lr:g}": replace(best, lr=lr, epochs=RATE_EPOCHS)
-        for lr in BACKPROP_RATES
-    }
-    for epochs in BRIEF_EPOCHS:
-        trained[f"{BRIEF}, epochs {epochs}"] = replace(best, epochs=epochs)
-    for name, backprop in trained.items():
-        made.append(
-            plan.network(
-                name,
-                settings,
-                views,
-                training=training,
-                validation=held_out,
-                backprop=backprop,
-            )
-        )
-    return made
-
-
-def ablation(plan: Plan) -> list[Accuracy]:
-    """Return networks that differ in one thing or two, scored on held-out images."""
-    chosen = chosen_layers(plan.source, plan.scale.ablation)
-    held_out = {"validation": plan.scale.held_out}
-
-    def views(kind: str) -> tuple[View, ...]:
-        last, together = plan.views(kind)[-2:]
-        drawn, _ = plan.views(kind, mirrored="drawn")[-2:]
-        mean, together_mean = plan.views(kind, mirrored="mean")[-2:]
-        return last, drawn, mean, together, together_mean
-
-    def soft(**changes: Any) -> StackSettings:
-        return stack(chosen, change=lambda _, filters: [with_rule(filters, **changes)])
-
-    def settled(index: int, filters: Convolution) -> list[Stage]:
-        channels = chosen[index - 1].num_units if index else plan.source.load().shape[2]
-        norm = (filters.kernel_size**2 * channels) ** 0.5  # of a patch, about
-        return [replace(filters, competition=Equilibrium(h_star=H_STAR * norm))]
-
-    def ranked(_: int, filters: Convolution) -> list[Stage]:
-        return [replace(filters, competition=Ranking())]
-
-    def whitened(index: int, filters: Convolution) -> list[Stage]:
-        if index:
-            return [filters]
-        return [replace(with_rule(filters, temperature=WHITE_TEMPERATURE), whiten=0.01)]
-
-    def together(index: int, filters: Convolution) -> list[Stage]:
-        return whitened(index, with_rule(filters, delta=2.0))
-
-    def decorrelated(index: int, filters: Convolution) -> list[Stage]:
-        return [Decorrelate(ridge=0.1, learned=True), filters] if index else [filters]
-
-    plain, every = stack(chosen), views(LEARNED)
-    few = every[0], every[2]
-    return [
-        plan.network(LEARNED, plain, every, **held_out),
-        plan.network(RANDOM, plain, views(RANDOM), training=RANDOM_TRAINING, **held_out),
-        *(
-            plan.network(name, settings, few, **held_out)
-            for name, settings in {
-                "twice as wide": stack(chosen_layers(plan.source, 2 * plan.scale.ablation)),
-                "statistics of mini-batches": stack(chosen, norm=BatchNorm(exact=False)),
-                "patches whitened": stack(chosen, change=whitened),
-                "patches whitened, losers unlearn double": stack(chosen, change=together),
-                "losers do not learn": soft(delta=0.0),
-                "losers unlearn half": soft(delta=0.5),
-                "losers unlearn double": soft(delta=2.0),
-                "losers learn": soft(anti=False),
-                "equilibrium": stack(chosen, change=settled),
-                "ranking": stack(chosen, change=ranked),
-                "layer by layer": replace(plain, greedy=True),
-                "layer by layer, decorrelated": stack(
-                    chosen, change=decorrelated, greedy=True
-                ),
-            }.items()
-        ),
-        plan.network("mirror images learned", plain, every, flips=True, **held_out),
-    ]
-
-
-def with_rule(filters: Convolution, **changes: Any) -> Convolution:
-    """Return filters with some settings of their competition changed."""
-    competition: Any = filters.competition
-    return replace(filters, competition=replace(competition, **changes))
-
-
-def by_layer(plan: Plan) -> list[Accuracy]:
-    """Return filters of each kind, read from each layer."""
-    compared = kinds(plan)
-    settings, training, backprop = compared[BACKPROP]
-    assert backprop is not None
-    compared[BRIEF] = settings, training, replace(backprop, epochs=plan.scale.brief)
-    return [
-        plan.network(
-            name,
-            settings,
-            plan.views(name),
-            kind=Robust,
-            training=training,
-            backprop=backprop,
-        )
-        for name, (settings, training, backprop) in compared.items()
-    ]
-
-
-def kinds(plan: Plan) -> dict[str, tuple[StackSettings, Training, Backprop | None]]:
-    """Return settings of the filters of each kind, of equal width."""
-    plain = stack(chosen_layers(plan.source, plan.scale.small))
-    random = RANDOM_TRAINING
-    linear = tuple(
-        replace(stage, power=1.0) if isinstance(stage, Triangle) else stage
-        for stage in changed(plain, initial_norm=2**0.5).stages
-    )
-    return {
-        LEARNED: (plain, SOFTHEBB, None),
-        RANDOM: (plain, random, None),
-        KMEANS: (changed(plain, start_from="kmeans"), random, None),
-        PATCHES: (changed(plain, start_from="patches"), random, None),
-        BACKPROP: (replace(plain, stages=linear), random, plan.scale.backprop),
-    }
-
-
-def dale(plan: Plan) -> list[Accuracy]:
-    """Return networks that obey Dale's law, and those that do not."""
-    chosen = chosen_layers(plan.source, plan.scale.small)
-    scaled = BatchNorm(center=False)
-
-    def free(_: int, filters: Convolution) -> list[Stage]:
-        return [OnOff(), filters]
-
-    def excitatory(_: int, filters: Convolution) -> list[Stage]:
-        return [OnOff(), replace(with_rule(filters, delta=DALE_DELTA), inhibitory=0)]
-
-    def interneurons(_: int, filters: Convolution) -> list[Stage]:
-        number = max(1, filters.num_units // INTERNEURONS)
-        filters = with_rule(filters, delta=DALE_DELTA)
-        relay = vars(filters) | {"num_units": number, "inhibitory": 0}
-        units = replace(filters, inhibitory=number)
-        return [OnOff(), Interneurons(**relay), scaled, units]
-
-    return [
-        plan.network(name + suffix, settings, plan.views(kind)[-2:], training=training)
-        for name, settings in {
-            "free signs": stack(chosen),
-            "free signs, ON and OFF": stack(chosen, change=free),
-            "excitatory, ON and OFF": stack(chosen, change=excitatory),
-            "interneurons, ON and OFF": stack(chosen, change=interneurons),
-        }.items()
-        for kind, suffix, training in (
-            (LEARNED, "", SOFTHEBB),
-            (RANDOM, ", random", RANDOM_TRAINING),
-        )
-    ]
-
-
-def faces(plan: Plan) -> list[Accuracy]:
-    """Return filters of each kind, on faces and their mirror images."""
-    return [
-        plan.network(
-            name,
-            settings,
-            plan.views(name, mirrored="mean")[-2:],
-            training=training if name != LEARNED else FACE_TRAINING,
-            backprop=backprop,
-        )
-        for name, (settings, training, backprop) in kinds(plan).items()
-    ]
-
-
-NETWORKS: dict[Question, Callable[[Plan], list[Accuracy]]] = {
-    "records": records,
-    "readouts": readouts,
-    "ablation": ablation,
-    "layers": by_layer,
-    "dale": dale,
-    "faces": faces,
-}

@@ -39,6 +39,14 @@ class Faces(Source):
         return replace(images, **{name: y.astype(np.int64) for name, y in labels.items()})
 
 
+def unlabelled(source: Source) -> Source:
+    """Return the images of a source, the same for all kinds of labels."""
+    if not isinstance(source, Faces):
+        return source
+    shared = {name: value for name, value in vars(source).items() if name != "kind"}
+    return Source(**shared)
+
+
 def source_of(data: str, root: Path | None) -> Source:
     """Return a data set by its name.
 
