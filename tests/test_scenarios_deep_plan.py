@@ -63,7 +63,9 @@ def test_a_network_as_accurate_as_another_is_the_nearest_with_its_best_readout()
 
 def test_balanced_accuracies_are_shown_of_unbalanced_classes_only():
     errors = {("learned", "a"): 30.0, ("random", "a"): 41.5}
-    [title, text, table] = SECTIONS["faces"](held_out(errors, "faces"), "digits")
+    [title, gain, text, table] = SECTIONS["faces"](held_out(errors, "faces"), "digits")
+    wanted = "Learned locally minus controls, balanced accuracy in points: +11.5 (random)."
+    assert gain == f"- {wanted}"
     assert title == "## Faces (digits)"
     assert "largest class has 52.3 %" in text
     assert table.splitlines()[2:] == [
@@ -72,6 +74,35 @@ def test_balanced_accuracies_are_shown_of_unbalanced_classes_only():
     ]
     [*_, table] = SECTIONS["dale"](held_out(errors, "dale"), "digits")
     assert table.splitlines()[2] == "| learned locally | a | 70.00 (1) | 1.50 |"
+
+
+def test_the_cost_of_dales_law_compares_filters_on_the_same_cells():
+    errors = {
+        ("free signs", "all"): 10.0,
+        ("free signs, ON and OFF", "all"): 20.0,
+        ("excitatory, ON and OFF", "all"): 25.0,
+        ("free signs, ON and OFF, random", "all"): 40.0,
+        ("interneurons, ON and OFF, random", "all"): 38.0,
+    }
+    [_, cost, _, _] = SECTIONS["dale"](held_out(errors, "dale"), "digits")
+    gap = "minus free signs on the same cells"
+    assert cost.splitlines() == [
+        f"- Excitatory {gap}, learned filters, in points: -5.0.",
+        f"- Interneurons {gap}, random filters, in points: +2.0.",
+    ]
+
+
+def test_gains_are_told_of_each_layer_and_control():
+    errors = {
+        (network, view): error
+        for network, errors in (("learned", (30, 20)), ("patches", (45, 33)))
+        for view, error in zip(("layer 1", "layer 2"), errors, strict=True)
+    }
+    [_, gains, *_] = SECTIONS["layers"](held_out(errors, "layers"), "digits")
+    assert gains == (
+        "- Learned locally minus whitened patches, in points: +15.0 (layer 1), "
+        "+13.0 (layer 2)"
+    )
 
 
 def test_settings_are_those_that_were_best_on_held_out_images():

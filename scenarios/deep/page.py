@@ -57,6 +57,24 @@ def mean(result: xr.Dataset, view: str) -> float:
     return 100 - float(result["error"].sel(view=view).mean())
 
 
+def ahead(
+    result: xr.Dataset,
+    question: str,
+    data: str,
+    network: str,
+    other: str,
+    *,
+    view: str | None = None,
+    name: str = "error",
+) -> float:
+    """Return how many points a network is ahead of another, by default in the last view."""
+    found, compared = (of(result, question, data, n) for n in (network, other))
+    view = view or last(found)
+    errors = (mine[name].sel(view=view).mean() for mine in (found, compared))
+    mine, others = map(float, errors)
+    return others - mine
+
+
 def last(result: xr.Dataset) -> str:
     """Return the last view of a network."""
     return list(views_of(result))[-1][0]
@@ -144,16 +162,18 @@ def by_layer(result: xr.Dataset, data: str) -> list[str]:
                 f"{hours(mine):.2f}",
             ]
         )
-    said = []
-    if {LEARNED, RANDOM} <= set(networks):
-        learned, random = (of(result, "layers", data, n) for n in (LEARNED, RANDOM))
-        gaps = ", ".join(
-            f"{mean(learned, view) - mean(random, view):+.1f} ({view})" for view in views
+    gaps = [
+        f"- Learned locally minus {LONG[other]}, in points: "
+        + ", ".join(
+            f"{ahead(result, 'layers', data, LEARNED, other, view=view):+.1f} ({view})"
+            for view in views
         )
-        said = [f"**Learning adds to random filters, in points: {gaps}.**"]
+        for other in (RANDOM, KMEANS, PATCHES, BACKPROP)
+        if {LEARNED, other} <= set(networks)
+    ]
     return [
         f"## What each layer adds ({data})",
-        *said,
+        "\n".join(gaps),
         table(
             ["filters", *(f"{view}, test accuracy in %" for view in views), "hours"], rows
         ),
@@ -215,10 +235,12 @@ def compared(
     scored: str = "test",
     seen: str = "readout sees",
     unbalanced: bool = False,
+    headline: Callable[[xr.Dataset, str], Sequence[str]] = lambda _, data: (),
 ) -> Section:
     """Return the section of a question whose networks are compared in one table.
 
-    Of `unbalanced` classes it has the largest share and balanced accuracies too.
+    Of `unbalanced` classes it has the largest share and balanced accuracies too. Lines of
+    `headline` come first.
     """
 
     def section(result: xr.Dataset, data: str) -> list[str]:
@@ -237,9 +259,40 @@ def compared(
             first = of(result, question, data, networks_of(result, question, data)[0])
             share = float(first["largest_class"].mean())
             said.append(f"The largest class has {share:.1f} % of the images.")
-        return [f"## {title} ({data})", " ".join(said), table(head, rows)]
+        lines = "\n".join(f"- {line}" for line in headline(result, data))
+        found = [f"## {title} ({data})", lines, " ".join(said), table(head, rows)]
+        return [part for part in found if part]
 
     return section
+
+
+def dale_costs(result: xr.Dataset, data: str) -> list[str]:
+    """Return what Dale's law costs learned and random filters."""
+    said = []
+    networks = networks_of(result, "dale", data)
+    for law in ("excitatory", "interneurons"):
+        for suffix, filters in (("", "learned"), (f", {RANDOM}", "random")):
+            name, free = f"{law}, ON and OFF{suffix}", f"free signs, ON and OFF{suffix}"
+            if {name, free} <= set(networks):
+                gap = ahead(result, "dale", data, name, free)
+                said.append(
+                    f"{law.capitalize()} minus free signs on the same cells, {filters} "
+                    f"filters, in points: {gap:+.1f}."
+                )
+    return said
+
+
+def faces_gain(result: xr.Dataset, data: str) -> list[str]:
+    """Return what learning adds to the controls, in balanced accuracy."""
+    networks = networks_of(result, "faces", data)
+    others = [n for n in (RANDOM, KMEANS, PATCHES, BACKPROP) if n in networks]
+    if LEARNED not in networks or not others:
+        return []
+    balanced = {
+        n: ahead(result, "faces", data, LEARNED, n, name="balanced_error") for n in others
+    }
+    gaps = ", ".join(f"{gap:+.1f} ({LONG[n]})" for n, gap in balanced.items())
+    return [f"Learned locally minus controls, balanced accuracy in points: {gaps}."]
 
 
 def titled(network: str) -> str:
@@ -270,13 +323,16 @@ SECTIONS: dict[str, Section] = {
         "Excitatory: all weights of filters are 0 or more. Interneurons: filters also have "
         "weights of 0 or less, from feed-forward interneurons. ON and OFF: positive and "
         "negative parts of the inputs are rates of separate cells, so that no rate is "
-        "negative.",
+        "negative. Published, weights of 0 or more: 67.3 % in place of 75.3 % (Nimmo & "
+        "Mondragon 2025, winner take all).",
+        headline=dale_costs,
     ),
     "faces": compared(
         "faces",
         "Faces",
         "Balanced accuracy is the mean over classes.",
         unbalanced=True,
+        headline=faces_gain,
     ),
 }
 
