@@ -43,6 +43,8 @@ class Layer:
     pool: Stage = OVERLAPPING
     grid: int | None = 4
     """The readout sees means over grid x grid regions [all positions]."""
+    margin: int = 0
+    """Units beyond each edge of the inputs, which are reflected there."""
 
     @property
     def filters(self) -> Convolution:
@@ -50,7 +52,7 @@ class Layer:
         return Convolution(
             num_units=self.num_units,
             kernel_size=self.kernel_size,
-            padding=self.kernel_size // 2,
+            padding=self.kernel_size // 2 + self.margin,
             padding_mode="reflect",
             competition=Soft(temperature=self.temperature, anti=True),
             lr_scale=self.lr_scale,
