@@ -314,7 +314,8 @@ def assert_whole(text, result):
         100 - float(tables.of(result, "records", "digits", n)["error"].sel(view=VIEW)[0])
         for n in (LEARNED, plan.RANDOM)
     )
-    wanted = f"- **digits: {learned:.2f} %**; learning adds {learned - random:.2f} points"
+    wanted = f"- **digits: {learned:.2f} %** ({VIEW}); learning adds "
+    wanted += f"{learned - random:.2f} points"
     assert wanted in text
     assert text.count(" (1) |") == int(result["error"].notnull().sum())
 
@@ -344,3 +345,27 @@ def test_layers_that_are_no_neighbours_are_refused(learned):
     trial = replace(only("layers", LEARNED), views=(view,))
     with pytest.raises(ValueError, match=r"layers are \(1, 3\): neighbours among 1 to 3"):
         trial.compute(learned[1])
+
+
+def test_movement_is_the_cosine_of_filters_with_their_start():
+    """Layers that keep their start have not turned."""
+    made = {trial.network: trial for trial in questions.movement(planned("movement"))}
+    assert f"{LEARNED}, {QUICK.record} filters" in made
+    assert plan.RANDOM not in made
+    still = made[plan.FIRST]
+    found = still.compute(still.filters.compute())
+    assert found["cosine"].values[1:] == pytest.approx([1, 1], abs=1e-6)
+    np.testing.assert_array_equal(found["norm"][1:], found["start_norm"][1:])
+    assert float(found["cosine"][0]) < 0.99
+    for name in (LEARNED, "mirror images learned"):
+        trial = made[name]
+        learned = trial.filters.compute()
+        start = replace(trial.filters, training=plan.RANDOM_TRAINING).compute()
+        for layer, key in enumerate(("1.weights", "6.weights", "11.weights")):
+            a, b = start[key].values, learned[key].values
+            units = [torch.nn.functional.normalize(torch.tensor(w)) for w in (a, b)]
+            cosine = (1 - (units[0] - units[1]).square().sum(dim=1) / 2).numpy()
+            moved = trial.compute(learned).isel(layer=layer)
+            assert float(moved["cosine"]) == pytest.approx(np.median(cosine), rel=1e-5)
+            norm = np.sqrt(np.median(np.einsum("uk,uk->u", b, b)))
+            assert float(moved["norm"]) == pytest.approx(norm, rel=1e-2)

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from scenarios.deep import tables
 from scenarios.deep.robust import DESCRIBED, STRENGTHS
 from scenarios.support import study
+from scenarios.support.statistics import sd
 
 MARKERS = {"": "o", "mirror mean": "s", "mirror images drawn": "^"}
 COLORS = {
@@ -137,7 +138,7 @@ def by_layer(ax: Axes, result: xr.Dataset, question: str) -> None:
     for network in tables.networks_of(result, question, data):
         views = dict(tables.views_of(tables.of(result, question, data, network)))
         means = [100 - float(seen["error"].mean()) for seen in views.values()]
-        sds = [float(np.std(np.atleast_1d(s["error"].values))) for s in views.values()]
+        sds = [float(sd(seen["error"])) for seen in views.values()]
         ax.errorbar(
             range(len(views)),
             means,

@@ -17,6 +17,7 @@ from fastpath import experiment
 from fastpath.baselines import Backprop
 from fastpath.baselines.stacks import backprop_stack
 from fastpath.competition import Soft
+from fastpath.data import datasets
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.experiment import Split
 from fastpath.layers import Stack, StackSettings
@@ -55,15 +56,11 @@ class Filters(Network):
 
     def compute(self) -> xr.Dataset:
         """Return the tensors of the stack, and the seconds of learning."""
-        images, split, generator = self.begin()
-        x = split.x_train
-        if self.flips:
-            mirrored = torch.randint(2, (len(x),), generator=generator).bool()
-            x = torch.where(mirrored.to(x.device).view(-1, 1, 1, 1), x.flip(2), x)
+        images, split, generator = self.begin_learning()
 
         def learned() -> Stack:
             layer, fitted, _ = experiment.learn_features(
-                replace(split, x_train=x),
+                split,
                 layer=self.stack,
                 competition=Soft(),
                 training=self.training,
@@ -90,6 +87,16 @@ class Filters(Network):
             for name, tensor in layer.state.items()
         }
         return xr.Dataset({**tensors, "learn_seconds": seconds})
+
+    def begin_learning(self) -> tuple[datasets.Images, Split, torch.Generator]:
+        """Return the images, the split to learn from, and the random generator."""
+        images, split, generator = self.begin()
+        if not self.flips:
+            return images, split, generator
+        x = split.x_train
+        mirrored = torch.randint(2, (len(x),), generator=generator).bool()
+        x = torch.where(mirrored.to(x.device).view(-1, 1, 1, 1), x.flip(2), x)
+        return images, replace(split, x_train=x), generator
 
     def load(self, learned: xr.Dataset, split: Split) -> tuple[Stack, FittedPreprocess]:
         """Return the stack of a result, and its preprocessing."""
@@ -147,12 +154,11 @@ class Seen(Features):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Accuracy(Network):
-    """Errors of readouts of a stack, each trained from the same filters."""
+class OfFilters(Network):
+    """Results of a stack that was trained before."""
 
     question: str
     filters: Filters
-    views: tuple[View, ...]
 
     @property
     def coords(self) -> dict[str, Hashable]:
@@ -166,6 +172,13 @@ class Accuracy(Network):
     def needs(self) -> tuple[Filters, ...]:
         """The filters."""
         return (self.filters,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy(OfFilters):
+    """Errors of readouts of a stack, each trained from the same filters."""
+
+    views: tuple[View, ...]
 
     def compute(self, *needed: xr.Dataset) -> xr.Dataset:
         """Return the errors of each view in percent, from the result of the filters."""

@@ -5,26 +5,20 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import xarray as xr
 
-from scenarios.deep.plan import BACKPROP, BRIEF, KMEANS, LEARNED, PATCHES, RANDOM
-from scenarios.deep.robust import DESCRIBED, STRENGTHS
-from scenarios.deep.tables import (
-    PUBLISHED,
-    accuracy,
-    data_of,
-    hours,
-    networks_of,
-    of,
-    views_of,
+from scenarios.deep.plan import BACKPROP, KMEANS, LEARNED, PATCHES, RANDOM, RATE_EPOCHS
+from scenarios.deep.questions import DALE_DELTA
+from scenarios.deep.sections import (
+    LONG,
+    ablation,
+    ahead,
+    by_layer,
+    records,
+    table,
+    titled,
 )
+from scenarios.deep.tables import HOUR, accuracy, data_of, hours, networks_of, of, views_of
 
 type Section = Callable[[xr.Dataset, str], list[str]]
-LONG = {
-    LEARNED: "learned locally",
-    RANDOM: "random",
-    KMEANS: "k-means of whitened patches",
-    PATCHES: "whitened patches",
-    BACKPROP: "back-propagation",
-}
 
 
 def page(result: xr.Dataset, picture: str) -> str:
@@ -44,187 +38,6 @@ def page(result: xr.Dataset, picture: str) -> str:
         *protocol(result),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def mean(result: xr.Dataset, view: str) -> float:
-    """Return the mean accuracy of a view over seeds in percent."""
-    return 100 - float(result["error"].sel(view=view).mean())
-
-
-def ahead(
-    result: xr.Dataset,
-    question: str,
-    data: str,
-    network: str,
-    other: str,
-    *,
-    view: str | None = None,
-    name: str = "error",
-) -> float:
-    """Return how many points a network is ahead of another, by default in the last view."""
-    found, compared = (of(result, question, data, n) for n in (network, other))
-    view = view or last(found)
-    errors = (mine[name].sel(view=view).mean() for mine in (found, compared))
-    mine, others = map(float, errors)
-    return others - mine
-
-
-def last(result: xr.Dataset) -> str:
-    """Return the last view of a network."""
-    return list(views_of(result))[-1][0]
-
-
-def records(result: xr.Dataset, _: str) -> list[str]:
-    """Return the section on the best accuracies."""
-    rows, said = [], []
-    for data in data_of(result, "records"):
-        networks = networks_of(result, "records", data)
-        for network in networks:
-            mine = of(result, "records", data, network)
-            for i, (view, seen) in enumerate(views_of(mine)):
-                rows.append(
-                    [
-                        data if not i and network == networks[0] else "",
-                        titled(network) if not i else "",
-                        view,
-                        accuracy(seen),
-                        f"{hours(mine):.2f}" if not i else "",
-                    ]
-                )
-        best = of(result, "records", data, LEARNED)
-        found = mean(best, last(best))
-        text = f"**{data}: {found:.2f} %**"
-        if data in PUBLISHED:
-            text += f", {found - PUBLISHED[data]:+.2f} points from the published best"
-        if RANDOM in networks:
-            control = of(result, "records", data, RANDOM)
-            gap = found - mean(control, last(best))
-            text += f"; learning adds {gap:.2f} points to random filters"
-        said.append(f"- {text}.")
-    known = ", ".join(f"{data} {value}" for data, value in PUBLISHED.items())
-    return [
-        "## Best accuracy",
-        "\n".join(said),
-        table(
-            ["data", "filters", "readout sees", "test accuracy in %", "hours of one core"],
-            rows,
-        ),
-        f"Published best accuracies of strictly local rules in percent: {known} (Journé et "
-        "al., ICLR 2023). They have one pipeline for all data sets and no mirror images; "
-        "the view that compares directly is the last layer without mirror images.",
-    ]
-
-
-def ablation(result: xr.Dataset, data: str) -> list[str]:
-    """Return the section on what each ingredient adds."""
-    base = of(result, "ablation", data, LEARNED)
-    views = [name for name, _ in views_of(base)]
-    rows = []
-    for network in networks_of(result, "ablation", data):
-        mine = of(result, "ablation", data, network)
-        seen = dict(views_of(mine))
-        row = ["SoftHebb" if network == LEARNED else network]
-        for view in views:
-            if view not in seen:
-                row.append("")
-                continue
-            gap = mean(mine, view) - mean(base, view)
-            text = accuracy(seen[view])
-            row.append(text if network == LEARNED else f"{text}, {gap:+.2f}")
-        rows.append([*row, f"{hours(mine):.2f}"])
-    return [
-        f"## What each ingredient adds ({data})",
-        "Accuracy on held-out training images in percent, and its difference from SoftHebb "
-        "as published with exact statistics. One seed; the sd of 10,000 answers alone "
-        "is 0.4 to 0.5 points.",
-        table(["network", *views, "hours"], rows),
-    ]
-
-
-def by_layer(result: xr.Dataset, data: str) -> list[str]:
-    """Return the sections on what each layer adds, and on robustness."""
-    networks = networks_of(result, "layers", data)
-    views = [name for name, _ in views_of(of(result, "layers", data, networks[0]))]
-    rows = []
-    for network in networks:
-        mine = of(result, "layers", data, network)
-        seen = dict(views_of(mine))
-        rows.append(
-            [
-                titled(network),
-                *(accuracy(seen[view]) for view in views),
-                f"{hours(mine):.2f}",
-            ]
-        )
-    gaps = [
-        f"- Learned locally minus {LONG[other]}, in points: "
-        + ", ".join(
-            f"{ahead(result, 'layers', data, LEARNED, other, view=view):+.1f} ({view})"
-            for view in views
-        )
-        for other in (RANDOM, KMEANS, PATCHES, BACKPROP)
-        if {LEARNED, other} <= set(networks)
-    ]
-    return [
-        f"## What each layer adds ({data})",
-        "\n".join(gaps),
-        table(
-            ["filters", *(f"{view}, test accuracy in %" for view in views), "hours"], rows
-        ),
-        *robustness(result, data),
-    ]
-
-
-def robustness(result: xr.Dataset, data: str) -> list[str]:
-    """Return the section on perturbed images."""
-    networks = [
-        network
-        for network in networks_of(result, "layers", data)
-        if "noise_error" in of(result, "layers", data, network)
-    ]
-    found = {network: of(result, "layers", data, network) for network in networks}
-    clean = {n: mine.sel(view=last(mine)) for n, mine in found.items()}
-    rows = [["none", *(accuracy(seen) for seen in clean.values())]]
-    for name, values in STRENGTHS.items():
-        for i, value in enumerate(values):
-            entries = (
-                accuracy(mine.isel({name: i}), f"{name}_error") for mine in found.values()
-            )
-            rows.append([f"{name} {value:.3g}", *entries])
-    described = "; ".join(f"{name}: {text}" for name, text in DESCRIBED.items())
-    said = []
-    if {LEARNED, BRIEF} <= set(networks):
-        gaps = ", ".join(
-            f"{lead(found, f'{name}_error', {name: len(values) // 2}):+.1f} ({name} "
-            f"{values[len(values) // 2]:.3g})"
-            for name, values in STRENGTHS.items()
-        )
-        said = [
-            "**Learned locally minus back-propagation of few epochs, in points: "
-            f"{lead(clean, 'error'):+.1f} (no perturbation), {gaps}.**"
-        ]
-    return [
-        f"## Robustness ({data})",
-        *said,
-        f"Test accuracy in percent of perturbed images, read from all layers. {described}. "
-        "Brief back-propagation: see the readouts.",
-        table(["perturbation", *map(titled, networks)], rows),
-    ]
-
-
-def lead(
-    found: dict[str, xr.Dataset], name: str, at: dict[str, int] | None = None
-) -> float:
-    """Return how many points learned filters are ahead of brief back-propagation."""
-    errors = (found[n].isel(at or {})[name].mean() for n in (BRIEF, LEARNED))
-    brief, learned = map(float, errors)
-    return brief - learned
 
 
 def compared(
@@ -295,21 +108,17 @@ def faces_gain(result: xr.Dataset, data: str) -> list[str]:
     return [f"Learned locally minus controls, balanced accuracy in points: {gaps}."]
 
 
-def titled(network: str) -> str:
-    """Return the name of a network in a table: its kind in full, and its settings."""
-    kind, *settings = network.split(", ")
-    return ", ".join([LONG.get(kind, kind), *settings])
-
-
 SECTIONS: dict[str, Section] = {
     "records": records,
     "readouts": compared(
         "readouts",
         "Readouts",
         "Readouts of all layers are compared on held-out training images, one seed. Other "
-        "sections have the best one for each kind of filters, also for single layers. "
-        "Standardized: each feature has mean 0 and variance 1. Step sizes of "
-        "back-propagation (after the comma) were compared after 3 epochs. Brief "
+        "sections have the best one for each kind of filters; single layers have "
+        "standardized features. Standardized: each feature has mean 0 and variance 1, and "
+        "the step is 0.3 of the usual one, or 0.1 (small steps). Larger steps were not "
+        "compared. Step sizes of back-propagation (after the comma) were compared after "
+        f"{RATE_EPOCHS} epochs. Brief "
         "back-propagation has so few epochs that it is about as accurate as learned "
         "filters.",
         scored="held-out",
@@ -323,8 +132,10 @@ SECTIONS: dict[str, Section] = {
         "Excitatory: all weights of filters are 0 or more. Interneurons: filters also have "
         "weights of 0 or less, from feed-forward interneurons. ON and OFF: positive and "
         "negative parts of the inputs are rates of separate cells, so that no rate is "
-        "negative. Published, weights of 0 or more: 67.3 % in place of 75.3 % (Nimmo & "
-        "Mondragon 2025, winner take all).",
+        "negative. Losers of excitatory filters and interneurons unlearn with strength "
+        f"{DALE_DELTA} in place of 1, the better one on held-out images for excitatory "
+        "filters. Published for CIFAR-10, winner take all: 67.3 % with weights of 0 or "
+        "more in place of 75.3 % (Nimmo & Mondragon 2025).",
         headline=dale_costs,
     ),
     "faces": compared(
@@ -339,7 +150,8 @@ SECTIONS: dict[str, Section] = {
 
 def protocol(result: xr.Dataset) -> Iterator[str]:
     """Yield the protocol, the choices after a test error, and the hours."""
-    spent = float(np.nansum(result["seconds"] + result["learn_seconds"])) / 3600
+    learned = np.unique(result["learn_seconds"].values)  # filters may have many readouts
+    spent = (float(result["seconds"].sum()) + float(np.nansum(learned))) / HOUR
     machines = {str(text).rpartition("; ")[0] for text in result["hardware"].values.ravel()}
     yield "## Protocol"
     yield str(result.attrs["protocol"])
@@ -349,10 +161,13 @@ def protocol(result: xr.Dataset) -> Iterator[str]:
     )
     yield "## Choices made after seeing a test error"
     yield (
-        "No choice, but one correction: brief back-propagation of seed 0 was first read "
-        "with standardized features, not with the readout that was best on held-out "
-        "images. Its test accuracy was a little higher. The test accuracies of the presets "
-        "`softhebb-cifar10` and `softhebb-mnist`, which have SoftHebb's layers too, were "
-        "known before this study was planned, and the CIFAR-10 network of seed 0 was "
+        "No choice, but two corrections, of seed 0. Brief back-propagation was first read "
+        "with standardized features, from all layers too, not with the readout that was "
+        "best on held-out images (75.73 in place of 76.17 %). For single layers that was "
+        "undone, since it read 4.2 points less from layer 1 and 2.5 from layer 2; single "
+        "layers of whitened patches are read like this now as well. The test accuracies "
+        "of the presets `softhebb-cifar10` and `softhebb-mnist`, which have SoftHebb's "
+        "layers too, were known before this study was planned, and the CIFAR-10 network of "
+        "seed 0 was "
         "scored before readouts were compared."
     )

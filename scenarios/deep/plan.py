@@ -12,11 +12,14 @@ from scenarios.deep.sources import unlabelled
 from scenarios.deep.stacks import SOFTHEBB
 from scenarios.support.trials import Source
 
-type Question = Literal["records", "readouts", "ablation", "layers", "dale", "faces"]
+type Question = Literal[
+    "records", "readouts", "ablation", "layers", "movement", "dale", "faces"
+]
 QUESTIONS: tuple[Question, ...] = Question.__value__.__args__
 LEARNED, RANDOM, BACKPROP = "learned", "random", "back-propagation"
 KMEANS, PATCHES = "k-means", "patches"
 BRIEF = "brief back-propagation"  # as accurate as learned filters
+FIRST = "only layer 1 learns"  # the others keep their random start
 ALL_LAYERS = (1, 2, 3)
 RANDOM_TRAINING = replace(SOFTHEBB, epochs=0)
 # The readout of the records is trained as published.
@@ -147,10 +150,16 @@ class Plan:
         )
 
     def views(self, kind: str = LEARNED, *, mirrored: Mirrors = "no") -> tuple[View, ...]:
-        """Return the views of each layer alone and of all together."""
-        chosen = [(n,) for n in ALL_LAYERS]
-        head = self.head(BEST_HEAD[kind])
-        return tuple(view(shown, mirrored, head) for shown in (*chosen, ALL_LAYERS))
+        """Return the views of each layer alone and of all together.
+
+        The best readout is that of all layers. Single layers have the one that is best for
+        most kinds.
+        """
+        alone, best = self.head("standardized"), self.head(BEST_HEAD[kind])
+        return (
+            *(view((n,), mirrored, alone) for n in ALL_LAYERS),
+            view(ALL_LAYERS, mirrored, best),
+        )
 
     def head(self, name: str) -> Readout:
         """Return one of the readouts."""

@@ -1,6 +1,6 @@
 """The networks of each question."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,13 +17,15 @@ from fastpath.layers.stages import (
     Triangle,
 )
 from fastpath.training.loop import Training
-from scenarios.deep.networks import Accuracy, View
+from scenarios.deep.movement import Movement
+from scenarios.deep.networks import Accuracy, OfFilters, View
 from scenarios.deep.plan import (
     ALL_LAYERS,
     BACKPROP,
     BACKPROP_RATES,
     BRIEF,
     BRIEF_EPOCHS,
+    FIRST,
     HEADS,
     KMEANS,
     LEARNED,
@@ -44,6 +46,7 @@ H_STAR = 0.2  # for patches of unit norm
 # Excitatory filters, accuracy on held-out images, one seed: 61.5 %; 60.5 with 1.
 DALE_DELTA = 0.3
 INTERNEURONS = 4  # excitatory units for each interneuron
+FAST = 10  # steps of upper layers, in units of the published ones
 FACE_TRAINING = replace(SOFTHEBB, epochs=4)  # there are few faces
 
 
@@ -143,6 +146,9 @@ def ablation(plan: Plan) -> list[Accuracy]:
     def decorrelated(index: int, filters: Convolution) -> list[Stage]:
         return [Decorrelate(ridge=0.1, learned=True), filters] if index else [filters]
 
+    def fast(index: int, filters: Convolution) -> list[Stage]:
+        return [replace(filters, lr_scale=(FAST if index else 1) * filters.lr_scale)]
+
     plain, every = stack(chosen), views(LEARNED)
     few = every[0], every[2]
     return [
@@ -162,6 +168,8 @@ def ablation(plan: Plan) -> list[Accuracy]:
                 "equilibrium": stack(chosen, change=settled),
                 "ranking": stack(chosen, change=ranked),
                 "layer by layer": replace(plain, greedy=True),
+                FIRST: first_only(chosen),
+                f"upper layers learn {FAST} times as fast": stack(chosen, change=fast),
                 "layer by layer, decorrelated": stack(
                     chosen, change=decorrelated, greedy=True
                 ),
@@ -169,6 +177,15 @@ def ablation(plan: Plan) -> list[Accuracy]:
         ),
         plan.network("mirror images learned", plain, every, flips=True, **held_out),
     ]
+
+
+def first_only(chosen: tuple[Layer, ...]) -> StackSettings:
+    """Return a stack whose upper layers keep their random start."""
+
+    def kept(index: int, filters: Convolution) -> list[Stage]:
+        return [replace(filters, epochs=0) if index else filters]
+
+    return stack(chosen, change=kept, greedy=True)
 
 
 def with_rule(filters: Convolution, **changes: Any) -> Convolution:
@@ -183,11 +200,13 @@ def by_layer(plan: Plan) -> list[Accuracy]:
     settings, training, backprop = compared[BACKPROP]
     assert backprop is not None
     compared[BRIEF] = settings, training, replace(backprop, epochs=plan.scale.brief)
+    chosen = chosen_layers(plan.source, plan.scale.small)
+    compared[FIRST] = first_only(chosen), SOFTHEBB, None
     return [
         plan.network(
             name,
             settings,
-            plan.views(name),
+            plan.views(LEARNED if name == FIRST else name),
             kind=Robust,
             training=training,
             backprop=backprop,
@@ -213,6 +232,26 @@ def kinds(plan: Plan) -> dict[str, tuple[StackSettings, Training, Backprop | Non
     }
 
 
+def movement(plan: Plan) -> list[Movement]:
+    """Return the filters that learn without labels, of the records and of the ablation."""
+    wide, *_ = records(replace(plan, question="records"))
+    compared = {f"{LEARNED}, {plan.scale.record} filters": wide}
+    compared |= {
+        trial.network: trial
+        for trial in ablation(replace(plan, question="ablation"))
+        if trial.network != RANDOM
+    }
+    kept = ("source", "num_units", "seed", "preprocess", "validation", "device", "filters")
+    return [
+        Movement(
+            **{field: getattr(trial, field) for field in kept},
+            network=name,
+            question=plan.question,
+        )
+        for name, trial in compared.items()
+    ]
+
+
 def dale(plan: Plan) -> list[Accuracy]:
     """Return networks that obey Dale's law, and those that do not."""
     chosen = chosen_layers(plan.source, plan.scale.small)
@@ -227,7 +266,11 @@ def dale(plan: Plan) -> list[Accuracy]:
     def interneurons(_: int, filters: Convolution) -> list[Stage]:
         number = max(1, filters.num_units // INTERNEURONS)
         filters = with_rule(filters, delta=DALE_DELTA)
-        relay = vars(filters) | {"num_units": number, "inhibitory": 0}
+        relay: dict[str, Any] = vars(filters) | {
+            "num_units": number,
+            "padding": filters.kernel_size // 2,
+            "inhibitory": 0,
+        }
         units = replace(filters, inhibitory=number)
         return [OnOff(), Interneurons(**relay), scaled, units]
 
@@ -261,11 +304,12 @@ def faces(plan: Plan) -> list[Accuracy]:
 
 
 # The networks of each question.
-NETWORKS: dict[Question, Callable[[Plan], list[Accuracy]]] = {
+NETWORKS: dict[Question, Callable[[Plan], Sequence[OfFilters]]] = {
     "records": records,
     "readouts": readouts,
     "ablation": ablation,
     "layers": by_layer,
+    "movement": movement,
     "dale": dale,
     "faces": faces,
 }

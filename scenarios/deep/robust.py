@@ -6,7 +6,7 @@ attacker has the gradient through all layers, also where none was used in learni
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -109,6 +109,20 @@ class Path(nn.Module):
 class Robust(Accuracy):
     """Errors also under perturbations of the images scored on, of the last view."""
 
+    # Part of the key, so that a result is never shown with other strengths.
+    strengths: dict[str, tuple[float, ...]] = field(
+        default_factory=lambda: STRENGTHS,
+        hash=False,
+        metadata={
+            "neutral": {
+                "noise": (0.05, 0.1, 0.2),
+                "occlusion": (0.25, 0.375, 0.5),
+                "shift": (1, 2, 4),
+                "attack": (1, 2, 4),
+            }
+        },
+    )
+
     def more(
         self,
         stack: Stack,
@@ -126,7 +140,7 @@ class Robust(Accuracy):
                 name,
                 [perturbed_error(path, x, y, name, value, generator) for value in values],
             )
-            for name, values in STRENGTHS.items()
+            for name, values in self.strengths.items()
         }
 
 

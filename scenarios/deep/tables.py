@@ -111,6 +111,8 @@ def as_accurate(result: xr.Dataset, data: str, kind: str, wanted: str) -> tuple[
 
 def table(result: xr.Dataset, question: str, data: str) -> str:
     """Return the accuracies of all networks of a question and data set."""
+    if question == "movement":
+        return moved(result, data)
     first = of(result, question, data, networks_of(result, question, data)[0])
     share = float(first["largest_class"].mean())
     title = f"{data}, {question}: accuracy in % (largest class {share:.1f})"
@@ -124,6 +126,21 @@ def table(result: xr.Dataset, question: str, data: str) -> str:
                 + (f"{hours(mine):>8.2f}" if not i else "")
             )
     return "\n".join(lines + list(robustness(result, question, data)))
+
+
+def moved(result: xr.Dataset, data: str) -> str:
+    """Return how far the filters of each layer moved."""
+    title = f"{data}, movement: median cosine of filters with their start; median norm"
+    lines = [title]
+    for network in networks_of(result, "movement", data):
+        mine = of(result, "movement", data, network).mean("seed")
+        values = [
+            f"{cosine:>8.3f} {norm:>6.1f}"
+            for cosine, norm in zip(mine["cosine"].values, mine["norm"].values, strict=True)
+            if np.isfinite(cosine)
+        ]
+        lines.append(f"{network:<42}" + "".join(values))
+    return "\n".join(lines)
 
 
 def robustness(result: xr.Dataset, question: str, data: str) -> Iterator[str]:
