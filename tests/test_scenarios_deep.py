@@ -252,6 +252,20 @@ def test_faces_have_the_labels_that_are_asked_for(tmp_path):
         source_of("real or fake", tmp_path)
 
 
+def test_names_with_the_separator_of_the_record_are_refused(tmp_path):
+    images = digits().load()
+    np.savez(
+        tmp_path / "my, data.npz",
+        **{
+            f"{a}_{part}": getattr(images, f"{a}_{part}")
+            for a in "xy"
+            for part in ("train", "test")
+        },
+    )
+    with pytest.raises(ValueError, match="called 'my, data': rename the file"):
+        source_of(str(tmp_path / "my, data.npz"), tmp_path)
+
+
 def test_filters_that_learn_without_labels_are_learned_once_for_all_labels(tmp_path):
     faces_of(tmp_path)
     gender, ethnicity = (

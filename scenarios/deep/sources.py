@@ -53,10 +53,17 @@ def source_of(data: str, root: Path | None) -> Source:
     Raises
     ------
     ValueError
-        If its files are missing.
+        If its files are missing, or its name has a comma and a space, which separate the
+        parts of names in the record.
     """
     if data not in _FACES:
-        return Source.of(data, root)
+        source = Source.of(data, root)
+        if ", " in source.label:
+            raise ValueError(
+                f"the data set is called '{source.label}': rename the file so that no "
+                "comma is followed by a space"
+            )
+        return source
     file = (root or datasets.default_root()) / f"{_FACES[data][0]}.npz"
     if not file.is_file():
         raise ValueError(
