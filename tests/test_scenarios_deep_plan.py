@@ -8,7 +8,7 @@ import xarray as xr
 
 from scenarios import deep
 from scenarios.deep import plan, questions, tables
-from scenarios.deep.page import SECTIONS
+from scenarios.deep.page import SECTIONS, page
 from scenarios.deep.plan import LEARNED
 from scenarios.support import grid, settings
 from scenarios.support.trials import Source
@@ -148,3 +148,21 @@ def test_each_question_has_its_data_and_seeds():
     assert deep.Config(preset="quick").sets("faces") == ("digits",)
     assert deep.Config(data=("mnist",)).sets("records") == ("mnist",)
     assert list(deep.Config(seeds=2).seeds_for("ablation")) == [0, 1]
+
+
+def test_the_page_is_that_of_the_committed_record():
+    record = grid.read(Path("figures/data/deep.nc"))
+    assert Path("figures/deep.md").read_text(encoding="utf-8") == page(record, "deep.png")
+
+
+def test_the_part_of_layer_1_is_told():
+    errors = {
+        ("learned", "layer 3"): 20.0,
+        ("random", "layer 3"): 30.0,
+        (plan.FIRST, "layer 3"): 21.0,
+    }
+    [_, told, *_] = SECTIONS["ablation"](held_out(errors, "ablation"), "digits")
+    assert told == (
+        "- **Learning adds 10.0 points to random filters, read from layer 3. If only "
+        "layer 1 learns, it adds 9.0.**"
+    )

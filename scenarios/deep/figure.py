@@ -12,18 +12,28 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from scenarios.deep import tables
+from scenarios.deep.plan import (
+    BACKPROP,
+    BRIEF,
+    FIRST,
+    KMEANS,
+    LEARNED,
+    PATCHES,
+    RANDOM,
+)
 from scenarios.deep.robust import DESCRIBED, STRENGTHS
 from scenarios.support import study
 from scenarios.support.statistics import sd
 
 MARKERS = {"": "o", "mirror mean": "s", "mirror images drawn": "^"}
 COLORS = {
-    "learned": "C0",
-    "random": "0.6",
-    "k-means": "C2",
-    "patches": "C1",
-    "back-propagation": "C3",
-    "brief back-propagation": "C4",
+    LEARNED: "C0",
+    FIRST: "C9",
+    RANDOM: "0.6",
+    KMEANS: "C2",
+    PATCHES: "C1",
+    BACKPROP: "C3",
+    BRIEF: "C4",
 }
 
 

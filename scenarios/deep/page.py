@@ -116,8 +116,8 @@ SECTIONS: dict[str, Section] = {
         "Readouts of all layers are compared on held-out training images, one seed. Other "
         "sections have the best one for each kind of filters; single layers have "
         "standardized features. Standardized: each feature has mean 0 and variance 1, and "
-        "the step is 0.3 of the usual one, or 0.1 (small steps). Larger steps were not "
-        "compared. Step sizes of back-propagation (after the comma) were compared after "
+        "the step is 0.3 of the usual one, or 0.1 (small steps). Larger steps are not "
+        "on record. Step sizes of back-propagation (after the comma) were compared after "
         f"{RATE_EPOCHS} epochs. Brief "
         "back-propagation has so few epochs that it is about as accurate as learned "
         "filters.",

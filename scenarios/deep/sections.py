@@ -166,6 +166,16 @@ def ablation(result: xr.Dataset, data: str) -> list[str]:
         said += f" Two readouts of the same filters differ by {repeated} points."
     columns = ["network", "cosine with start", *views, "hours of learning"]
     found = [f"## What each ingredient adds ({data})", said]
+    if {RANDOM, FIRST} <= set(networks_of(result, "ablation", data)):
+        both, alone = (
+            ahead(result, "ablation", data, network, RANDOM, view=views[0])
+            for network in (LEARNED, FIRST)
+        )
+        found.insert(
+            1,
+            f"- **Learning adds {both:.1f} points to random filters, read from {views[0]}. "
+            f"If only layer 1 learns, it adds {alone:.1f}.**",
+        )
     if turned:
         found.append(moved(result, data))
     return [*found, table(columns, rows)]
