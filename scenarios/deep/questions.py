@@ -69,15 +69,22 @@ def chosen_layers(source: Source, first: int) -> tuple[Layer, ...]:
 
 
 def records(plan: Plan) -> list[Accuracy]:
-    """Return the networks whose accuracy is to be high, of learned and random filters."""
+    """Return the networks whose accuracy is to be high, of learned and random filters.
+
+    Random filters have the last view only: a readout takes as long as the features.
+    """
     settings = stack(chosen_layers(plan.source, plan.scale.record))
-    made = []
-    for name, training in ((LEARNED, SOFTHEBB), (RANDOM, RANDOM_TRAINING)):
-        views = plan.views(name)[-2:]
-        if plan.source.origin not in UPRIGHT:
-            views = (views[0], *plan.views(name, mirrored="mean")[-2:])
-        made.append(plan.network(name, settings, views, training=training))
-    return made
+
+    def views(kind: str) -> tuple[View, ...]:
+        alone, together = plan.views(kind)[-2:]
+        if plan.source.origin in UPRIGHT:
+            return alone, together
+        return alone, *plan.views(kind, mirrored="mean")[-2:]
+
+    return [
+        plan.network(LEARNED, settings, views(LEARNED)),
+        plan.network(RANDOM, settings, views(RANDOM)[-1:], training=RANDOM_TRAINING),
+    ]
 
 
 def readouts(plan: Plan) -> list[Accuracy]:
