@@ -9,6 +9,7 @@ import torch
 from fastpath.readout import LinearHead
 from scenarios.deep import robust
 from scenarios.deep.plan import LEARNED
+from scenarios.support import settings
 from tests.test_scenarios_deep import only, restored
 
 
@@ -122,3 +123,11 @@ def test_a_perturbed_error_is_that_of_the_path(learned):
     assert path_error
     assert set(epsilons) == {1 / 255, 2 / 255, 4 / 255}
     np.testing.assert_allclose(unchanged, clean, atol=0.35)  # a tie of float16 features
+
+
+def test_other_strengths_have_another_key():
+    """Those on record are left out of it, so that their results are found."""
+    trial = only("layers", LEARNED)
+    assert "strengths" not in settings.canonical(trial)
+    changed = replace(trial, strengths=robust.STRENGTHS | {"noise": (0.05, 0.1, 0.3)})
+    assert settings.key(changed) != settings.key(trial)
