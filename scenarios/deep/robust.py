@@ -109,7 +109,8 @@ class Path(nn.Module):
 class Robust(Accuracy):
     """Errors also under perturbations of the images scored on, of the last view."""
 
-    # Part of the key, so that a result is never shown with other strengths.
+    # Part of the key, so that a result is never shown with other strengths. Neutral are
+    # those of the results on record.
     strengths: dict[str, tuple[float, ...]] = field(
         default_factory=lambda: STRENGTHS,
         hash=False,

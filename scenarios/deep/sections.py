@@ -150,7 +150,7 @@ def ablation(result: xr.Dataset, data: str) -> list[str]:
             if view not in seen:
                 row.append("")
                 continue
-            gap = mean(mine, view) - mean(base, view)
+            gap = ahead(result, "ablation", data, network, LEARNED, view=view)
             text = accuracy(seen[view])
             row.append(text if network == LEARNED else f"{text}, {gap:+.2f}")
         rows.append([*row, f"{float(mine['learn_seconds'].mean()) / HOUR:.2f}"])
@@ -198,12 +198,15 @@ def moved(result: xr.Dataset, data: str) -> str:
     )
     for network, values in cosines(result, data).items():
         if network.startswith(f"{LEARNED}, "):
-            norms = of(result, "movement", data, network)["norm"].mean("seed").values
-            lengths = ", ".join(f"{norm:.1f}" for norm in norms)
+            mine = of(result, "movement", data, network)
+            before, after = (
+                ", ".join(f"{norm:.1f}" for norm in mine[name].mean("seed").values)
+                for name in ("start_norm", "norm")
+            )
             filters = network.partition(", ")[2]
             said += (
                 f" Of the record ({filters} in layer 1) it is {values}; median norms fell "
-                f"from 25 to {lengths}."
+                f"from {before} to {after}."
             )
     return said
 
