@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import xarray as xr
 
+from fastpath.layers.stages import Convolution
 from scenarios import deep
 from scenarios.deep import plan, questions, tables
 from scenarios.deep.page import SECTIONS, page
 from scenarios.deep.plan import LEARNED
 from scenarios.support import grid, settings
 from scenarios.support.trials import Source
-from tests.test_scenarios_deep import planned
+from tests.test_scenarios_deep import QUICK, planned
 
 
 def held_out(errors, question="readouts"):
@@ -76,7 +77,25 @@ def test_balanced_accuracies_are_shown_of_unbalanced_classes_only():
     assert table.splitlines()[2] == "| learned locally | a | 70.00 (1) | 1.50 |"
 
 
-def test_the_cost_of_dales_law_compares_filters_on_the_same_cells():
+def test_strengths_of_unlearning_are_compared_for_all_signs_of_weights():
+    made = questions.unlearning(planned("unlearning"))
+    deltas = {
+        trial.network: {
+            stage.competition.delta
+            for stage in trial.filters.stack.stages
+            if isinstance(stage, Convolution)
+        }
+        for trial in made
+    }
+    assert deltas == {
+        f"{signs}, strength {delta:g}": {delta}
+        for signs in ("free signs", "excitatory", "interneurons")
+        for delta in (0.1, 0.3, 1.0)
+    }
+    assert {trial.validation for trial in made} == {QUICK.held_out}
+
+
+def test_the_cost_of_dales_law_compares_filters_with_those_of_free_signs():
     errors = {
         ("free signs", "all"): 10.0,
         ("free signs, ON and OFF", "all"): 20.0,
@@ -85,10 +104,15 @@ def test_the_cost_of_dales_law_compares_filters_on_the_same_cells():
         ("interneurons, ON and OFF, random", "all"): 38.0,
     }
     [_, cost, _, _] = SECTIONS["dale"](held_out(errors, "dale"), "digits")
-    gap = "minus free signs on the same cells"
+    gap, signed, same = (
+        "minus free signs",
+        "that see signed rates",
+        "that see the same cells",
+    )
     assert cost.splitlines() == [
-        f"- Excitatory {gap}, learned filters, in points: -5.0.",
-        f"- Interneurons {gap}, random filters, in points: +2.0.",
+        f"- Excitatory {gap}, learned filters, in points: -15.0 ({signed}), -5.0 ({same})",
+        f"- Interneurons {gap}, random filters, in points: +2.0 ({same})",
+        "- Learned minus random filters, in points: +20.0 (free signs, ON and OFF)",
     ]
 
 
@@ -113,6 +137,16 @@ def test_settings_are_those_that_were_best_on_held_out_images():
     assert {kind: view for kind, (_, view) in found.items()} == plan.BEST_HEAD
     assert found[plan.BACKPROP][0] == f"{plan.BACKPROP}, {plan.FULL.backprop.lr:g}"
     assert found[plan.BRIEF][0] == f"{plan.BRIEF}, epochs {plan.FULL.brief}"
+    for signs, (_, delta) in questions.SIGNS.items():
+        errors = {
+            strength: float(
+                tables.of(
+                    record, "unlearning", "cifar10", f"{signs}, strength {strength:g}"
+                )["error"].min()
+            )
+            for strength in questions.DELTAS
+        }
+        assert min(errors, key=lambda strength: errors[strength]) == delta
 
 
 def test_the_study_finds_its_committed_results(monkeypatch):

@@ -27,18 +27,19 @@ SETS: dict[Question, tuple[str, ...]] = {
     "ablation": ("cifar10",),
     "layers": ("cifar10",),
     "movement": ("cifar10",),
+    "unlearning": ("cifar10",),
     "dale": ("cifar10",),
     "faces": FACES,
 }
 # Those whose networks are scored on held-out images, and their filters.
-ONE_SEED: tuple[Question, ...] = ("readouts", "ablation", "movement")
+ONE_SEED: tuple[Question, ...] = ("readouts", "ablation", "movement", "unlearning")
 PROTOCOL = (
-    "Accuracy on the test set after the last epoch; of readouts and ablation, on 10,000 "
-    "training images that were held out. One epoch of learning without labels (faces: "
-    "four), then a linear readout. Settings were compared on held-out training images, "
-    "with one seed. All filters have the same stages, but rates of back-propagation are "
-    "not raised to powers. The readout of all layers is the best one of each kind of "
-    "filters."
+    "Accuracy on the test set after the last epoch; of readouts, ablation and strengths of "
+    "unlearning, on 10,000 training images that were held out. One epoch of learning "
+    "without labels (faces: four), then a linear readout. Settings were compared on "
+    "held-out training images, with one seed. All filters have the same stages, but rates "
+    "of back-propagation are not raised to powers. The readout of all layers is the best "
+    "one of each kind of filters."
 )
 
 
@@ -49,8 +50,8 @@ class Config(Study):
     questions: tuple[Question, ...] = QUESTIONS
     """Questions to answer: records (the best accuracy), readouts (the best readout of each
     kind of filters), ablation (what each ingredient adds), layers (what each layer adds
-    over controls; robustness), movement (how far filters move from their start), dale
-    (what Dale's law costs), faces."""
+    over controls; robustness), movement (how far filters move from their start), unlearning
+    (its strength with ON and OFF cells), dale (what Dale's law costs), faces."""
     data: tuple[str, ...] | None = None
     """Data sets [those of each question; quick: digits]."""
 

@@ -87,9 +87,8 @@ def points(ax: Axes, result: xr.Dataset, question: str) -> None:
             ax.annotate(
                 f"{found.mean():.1f}",
                 (at, found.mean()),
-                (0, 6),
+                (6, -3),  # beside the point: a line may run above it
                 textcoords="offset points",
-                ha="center",
                 fontsize=7,
             )
         first = tables.of(result, question, data, networks[data][0])

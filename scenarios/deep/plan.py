@@ -13,7 +13,14 @@ from scenarios.deep.stacks import SOFTHEBB
 from scenarios.support.trials import Source
 
 type Question = Literal[
-    "records", "readouts", "ablation", "layers", "movement", "dale", "faces"
+    "records",
+    "readouts",
+    "ablation",
+    "layers",
+    "movement",
+    "unlearning",
+    "dale",
+    "faces",
 ]
 QUESTIONS: tuple[Question, ...] = Question.__value__.__args__
 LEARNED, RANDOM, BACKPROP = "learned", "random", "back-propagation"

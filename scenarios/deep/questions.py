@@ -43,8 +43,7 @@ from scenarios.support.trials import Source
 UPRIGHT = ("mnist", "digits")  # mirror images of these are other things
 WHITE_TEMPERATURE = 0.25
 H_STAR = 0.2  # for patches of unit norm
-# Excitatory filters, accuracy on held-out images, one seed: 61.5 %; 60.5 with 1.
-DALE_DELTA = 0.3
+DELTAS = (0.1, 0.3, 1.0)  # of filters that see ON and OFF cells, compared
 INTERNEURONS = 4  # excitatory units for each interneuron
 FAST = 10  # steps of upper layers, in units of the published ones
 FACE_TRAINING = replace(SOFTHEBB, epochs=4)  # there are few faces
@@ -259,39 +258,70 @@ def movement(plan: Plan) -> list[Movement]:
     ]
 
 
+def free_signs(filters: Convolution) -> list[Stage]:
+    """Return filters with weights of any sign, from ON and OFF cells."""
+    return [OnOff(), filters]
+
+
+def excitatory(filters: Convolution) -> list[Stage]:
+    """Return filters whose weights are 0 or more, from ON and OFF cells."""
+    return [OnOff(), replace(filters, inhibitory=0)]
+
+
+def interneurons(filters: Convolution) -> list[Stage]:
+    """Return filters that interneurons inhibit, excited by ON and OFF cells."""
+    number = max(1, filters.num_units // INTERNEURONS)
+    relay: dict[str, Any] = vars(filters) | {
+        "num_units": number,
+        "padding": filters.kernel_size // 2,
+        "inhibitory": 0,
+    }
+    scaled = BatchNorm(center=False)
+    return [OnOff(), Interneurons(**relay), scaled, replace(filters, inhibitory=number)]
+
+
+# Signs of the weights, and the strength of unlearning that is best on held-out images.
+SIGNS: dict[str, tuple[Callable[[Convolution], list[Stage]], float]] = {
+    "free signs": (free_signs, 0.1),
+    "excitatory": (excitatory, 0.3),
+    "interneurons": (interneurons, 1.0),
+}
+
+
+def on_and_off(plan: Plan, signs: str, delta: float) -> StackSettings:
+    """Return layers that see ON and OFF cells; losers unlearn with strength `delta`."""
+    units, _ = SIGNS[signs]
+    return stack(
+        chosen_layers(plan.source, plan.scale.small),
+        change=lambda _, filters: units(with_rule(filters, delta=delta)),
+    )
+
+
+def unlearning(plan: Plan) -> list[Accuracy]:
+    """Return strengths of unlearning with ON and OFF cells, scored on held-out images."""
+    return [
+        plan.network(
+            f"{signs}, strength {delta:g}",
+            on_and_off(plan, signs, delta),
+            plan.views(LEARNED)[-1:],
+            validation=plan.scale.held_out,
+        )
+        for signs in SIGNS
+        for delta in DELTAS
+    ]
+
+
 def dale(plan: Plan) -> list[Accuracy]:
     """Return networks that obey Dale's law, and those that do not."""
-    chosen = chosen_layers(plan.source, plan.scale.small)
-    scaled = BatchNorm(center=False)
-
-    def free(_: int, filters: Convolution) -> list[Stage]:
-        return [OnOff(), filters]
-
-    def excitatory(_: int, filters: Convolution) -> list[Stage]:
-        return [OnOff(), replace(with_rule(filters, delta=DALE_DELTA), inhibitory=0)]
-
-    def interneurons(_: int, filters: Convolution) -> list[Stage]:
-        number = max(1, filters.num_units // INTERNEURONS)
-        filters = with_rule(filters, delta=DALE_DELTA)
-        relay: dict[str, Any] = vars(filters) | {
-            "num_units": number,
-            "padding": filters.kernel_size // 2,
-            "inhibitory": 0,
-        }
-        units = replace(filters, inhibitory=number)
-        return [OnOff(), Interneurons(**relay), scaled, units]
-
+    compared = {"free signs": stack(chosen_layers(plan.source, plan.scale.small))}
+    for signs, (_, delta) in SIGNS.items():
+        compared[f"{signs}, ON and OFF"] = on_and_off(plan, signs, delta)
     return [
         plan.network(name + suffix, settings, plan.views(kind)[-2:], training=training)
-        for name, settings in {
-            "free signs": stack(chosen),
-            "free signs, ON and OFF": stack(chosen, change=free),
-            "excitatory, ON and OFF": stack(chosen, change=excitatory),
-            "interneurons, ON and OFF": stack(chosen, change=interneurons),
-        }.items()
+        for name, settings in compared.items()
         for kind, suffix, training in (
             (LEARNED, "", SOFTHEBB),
-            (RANDOM, ", random", RANDOM_TRAINING),
+            (RANDOM, f", {RANDOM}", RANDOM_TRAINING),
         )
     ]
 
@@ -317,6 +347,7 @@ NETWORKS: dict[Question, Callable[[Plan], Sequence[OfFilters]]] = {
     "ablation": ablation,
     "layers": by_layer,
     "movement": movement,
+    "unlearning": unlearning,
     "dale": dale,
     "faces": faces,
 }
