@@ -288,11 +288,11 @@ SIGNS: dict[str, tuple[Callable[[Convolution], list[Stage]], float]] = {
 }
 
 
-def on_and_off(plan: Plan, signs: str, delta: float) -> StackSettings:
+def on_and_off(plan: Plan, first: int, signs: str, delta: float) -> StackSettings:
     """Return layers that see ON and OFF cells; losers unlearn with strength `delta`."""
     units, _ = SIGNS[signs]
     return stack(
-        chosen_layers(plan.source, plan.scale.small),
+        chosen_layers(plan.source, first),
         change=lambda _, filters: units(with_rule(filters, delta=delta)),
     )
 
@@ -302,7 +302,7 @@ def unlearning(plan: Plan) -> list[Accuracy]:
     return [
         plan.network(
             f"{signs}, strength {delta:g}",
-            on_and_off(plan, signs, delta),
+            on_and_off(plan, plan.scale.ablation, signs, delta),
             plan.views(LEARNED)[-1:],
             validation=plan.scale.held_out,
         )
@@ -315,7 +315,7 @@ def dale(plan: Plan) -> list[Accuracy]:
     """Return networks that obey Dale's law, and those that do not."""
     compared = {"free signs": stack(chosen_layers(plan.source, plan.scale.small))}
     for signs, (_, delta) in SIGNS.items():
-        compared[f"{signs}, ON and OFF"] = on_and_off(plan, signs, delta)
+        compared[f"{signs}, ON and OFF"] = on_and_off(plan, plan.scale.small, signs, delta)
     return [
         plan.network(name + suffix, settings, plan.views(kind)[-2:], training=training)
         for name, settings in compared.items()
