@@ -11,6 +11,7 @@ from scenarios import deep
 from scenarios.deep import plan, questions, tables
 from scenarios.deep.page import SECTIONS, page
 from scenarios.deep.plan import LEARNED
+from scenarios.deep.sources import Faces
 from scenarios.support import grid, settings
 from scenarios.support.trials import Source
 from tests.test_scenarios_deep import QUICK, planned
@@ -65,7 +66,7 @@ def test_a_network_as_accurate_as_another_is_the_nearest_with_its_best_readout()
 def test_balanced_accuracies_are_shown_of_unbalanced_classes_only():
     errors = {("learned", "a"): 30.0, ("random", "a"): 41.5}
     [title, gain, text, table] = SECTIONS["faces"](held_out(errors, "faces"), "digits")
-    wanted = "Learned locally minus controls, balanced accuracy in points: +11.5 (random)."
+    wanted = "Learned locally minus controls, balanced accuracy in points: +11.5 (random)"
     assert gain == f"- {wanted}"
     assert title == "## Faces (digits)"
     assert "largest class has 52.3 %" in text
@@ -75,6 +76,45 @@ def test_balanced_accuracies_are_shown_of_unbalanced_classes_only():
     ]
     [*_, table] = SECTIONS["dale"](held_out(errors, "dale"), "digits")
     assert table.splitlines()[2] == "| learned locally | a | 70.00 (1) | 1.50 |"
+
+
+def test_learned_filters_are_compared_with_controls_of_their_number():
+    errors = {
+        ("learned", "a"): 30.0,
+        ("random", "a"): 41.5,
+        ("learned, 48 filters", "a"): 20.0,
+        ("random, 48 filters", "a"): 25.0,
+    }
+    [_, gain, _, _] = SECTIONS["faces"](held_out(errors, "faces"), "digits")
+    text = "balanced accuracy in points"
+    assert gain.splitlines() == [
+        f"- Learned locally minus controls, {text}: +11.5 (random)",
+        f"- Learned locally, 48 filters minus controls, {text}: +5.0 (random, 48 filters)",
+    ]
+
+
+def test_faces_have_more_epochs_and_readouts_that_were_compared():
+    made = {trial.network: trial for trial in questions.faces(planned("faces"))}
+    wide = f"{LEARNED}, {2 * QUICK.small} filters"
+    assert set(made) == {
+        LEARNED,
+        plan.RANDOM,
+        plan.KMEANS,
+        plan.PATCHES,
+        plan.BACKPROP,
+        wide,
+        f"{plan.RANDOM}, {2 * QUICK.small} filters",
+    }
+    assert made[wide].num_units == 2 * made[LEARNED].num_units
+    assert made[LEARNED].filters.training.epochs == 4
+    assert made[plan.RANDOM].filters.training.epochs == 0
+    assert made[plan.BACKPROP].filters.backprop.epochs == 4 * QUICK.backprop.epochs
+    [short, long] = questions.sizes(planned("sizes", scale=plan.FULL))[0].views
+    assert (short.readout.epochs, long.readout.epochs) == (20, 50)
+    full = {
+        trial.network: trial for trial in questions.faces(planned("faces", scale=plan.FULL))
+    }
+    assert full[LEARNED].views[-1].readout == long.readout
 
 
 def test_strengths_of_unlearning_are_compared_for_all_signs_of_weights():
@@ -116,6 +156,18 @@ def test_the_cost_of_dales_law_compares_filters_with_those_of_free_signs():
     ]
 
 
+def test_the_cost_of_dales_law_in_a_dense_layer_is_that_on_record():
+    error = grid.read(Path("figures/data/dale_training.nc"))["error"].mean("seed").squeeze()
+    found = {
+        signs: round(float(error.sel(network=name) - error.sel(network="no signs")), 2)
+        for signs, name in (
+            ("excitatory", "excitatory only"),
+            ("interneurons", "excitatory + interneurons"),
+        )
+    }
+    assert found == tables.DENSE_COST
+
+
 def test_gains_are_told_of_each_layer_and_control():
     errors = {
         (network, view): error
@@ -149,30 +201,41 @@ def test_settings_are_those_that_were_best_on_held_out_images():
         assert min(errors, key=lambda strength: errors[strength]) == delta
 
 
-def test_the_study_finds_its_committed_results(monkeypatch):
-    record = grid.read(Path("figures/data/deep.nc"))
-    shape = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3)}
-    monkeypatch.setattr(
-        Source,
-        "load",
-        lambda self: SimpleNamespace(shape=shape.get(self.name, (28, 28, 1))),
+FACES = {
+    kind: Faces(name=name, digest=digest, path=name, kind=kind)
+    for kind, name, digest in (
+        ("gender", "faces_utk", "aedbea0ba9"),
+        ("ethnicity", "faces_utk", "aedbea0ba9"),
+        ("real or fake", "faces_real_fake", "0d3e994f1f"),
     )
+}
+SHAPES = {"mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1)}
+SHAPES |= {face.name: (64, 64, 3) for face in FACES.values()}
+
+
+def test_the_study_finds_its_committed_results(monkeypatch):
+    for kind in (Source, Faces):
+        monkeypatch.setattr(
+            kind,
+            "load",
+            lambda self: SimpleNamespace(shape=SHAPES.get(self.name, (32, 32, 3))),
+        )
     config = deep.Config()
     wanted = {
         settings.canonical(trial)
         for question in config.questions
-        if question != "faces"
         for data in config.sets(question)
         for seed in config.seeds_for(question)
         for trial in questions.NETWORKS[question](
             planned(
                 question,
-                source=Source(name=data, path=data),
+                source=FACES.get(data, Source(name=data, path=data)),
                 seed=seed,
                 scale=plan.FULL,
             )
         )
     }
+    record = grid.read(Path("figures/data/deep.nc"))
     found = [str(text) for text in record["settings"].values.ravel() if text]
     assert found
     assert wanted.issuperset(found)

@@ -28,18 +28,25 @@ SETS: dict[Question, tuple[str, ...]] = {
     "layers": ("cifar10",),
     "movement": ("cifar10",),
     "unlearning": ("cifar10",),
-    "dale": ("cifar10",),
+    "dale": ("cifar10", "mnist"),
+    "sizes": ("gender",),
     "faces": FACES,
 }
 # Those whose networks are scored on held-out images, and their filters.
-ONE_SEED: tuple[Question, ...] = ("readouts", "ablation", "movement", "unlearning")
+ONE_SEED: tuple[Question, ...] = (
+    "readouts",
+    "ablation",
+    "movement",
+    "unlearning",
+    "sizes",
+)
 PROTOCOL = (
-    "Accuracy on the test set after the last epoch; of readouts, ablation and strengths of "
-    "unlearning, on 10,000 training images that were held out. One epoch of learning "
-    "without labels (faces: four), then a linear readout. Settings were compared on "
-    "held-out training images, with one seed. All filters have the same stages, but rates "
-    "of back-propagation are not raised to powers. The readout of all layers is the best "
-    "one of each kind of filters."
+    "Accuracy on the test set after the last epoch; of readouts, ablation, strengths of "
+    "unlearning and numbers of filters for faces, on training images that were held out "
+    "(10,000; faces: 1500). One epoch of learning without labels (faces: four), then a "
+    "linear readout. Settings were compared on held-out images, with one seed. All filters "
+    "have the same stages, but rates of back-propagation are not raised to powers. The "
+    "readout of all layers is the best one of each kind of filters."
 )
 
 
@@ -51,7 +58,8 @@ class Config(Study):
     """Questions to answer: records (the best accuracy), readouts (the best readout of each
     kind of filters), ablation (what each ingredient adds), layers (what each layer adds
     over controls; robustness), movement (how far filters move from their start), unlearning
-    (its strength with ON and OFF cells), dale (what Dale's law costs), faces."""
+    (its strength with ON and OFF cells), dale (what Dale's law costs), sizes (numbers of
+    filters for faces), faces."""
     data: tuple[str, ...] | None = None
     """Data sets [those of each question; quick: digits]."""
 

@@ -82,8 +82,9 @@ def points(ax: Axes, result: xr.Dataset, question: str) -> None:
         for name in networks[data]:
             _, found = last(tables.of(result, question, data, name))
             at = x + 0.8 * ((names.index(name) + 0.5) / len(names) - 0.5)
-            ax.plot(np.full(len(found), at), found, "o", mfc="w", mec=COLORS[name], ms=3)
-            ax.plot(at, found.mean(), "o", color=COLORS[name], ms=6)
+            style = styled(name)
+            ax.plot(np.full(len(found), at), found, **style, mfc="w", ms=3)
+            ax.plot(at, found.mean(), **style, ms=6)
             ax.annotate(
                 f"{found.mean():.1f}",
                 (at, found.mean()),
@@ -98,15 +99,23 @@ def points(ax: Axes, result: xr.Dataset, question: str) -> None:
         if reference is not None:
             ax.plot([x - 0.45, x + 0.45], [reference] * 2, "k--", lw=1)
     for name in names:
-        ax.plot([], [], "o", color=COLORS[name], label=name)
+        ax.plot([], [], **styled(name), label=name)
     line = "largest class" if question == "faces" else "published, local rules"
     ax.plot([], [], "k--", lw=1, label=line)
     ax.set_xticks(range(len(sets)), sets)
     ax.set_xlim(-0.5, len(sets) - 0.5)
-    ax.set_ylim(*limits(ax))
+    low, high = limits(ax)
+    ax.set_ylim(low, high)  # room for the legend above 100 %
+    ax.set_yticks([y for y in ax.get_yticks() if low <= y <= 100])
     ax.set_ylabel("accuracy on the test set [%]")
     ax.set_title(f"{question}, read from all layers")
     ax.legend(fontsize=7, frameon=False, ncols=3, loc="upper left")
+
+
+def styled(network: str) -> dict[str, Any]:
+    """Return the color of a kind of filters, and a square where its number is another."""
+    kind, *settings = network.split(", ")
+    return {"color": COLORS[kind], "marker": "s" if settings else "o", "ls": ""}
 
 
 def limits(ax: Axes) -> tuple[float, float]:

@@ -20,6 +20,7 @@ type Question = Literal[
     "movement",
     "unlearning",
     "dale",
+    "sizes",
     "faces",
 ]
 QUESTIONS: tuple[Question, ...] = Question.__value__.__args__
@@ -62,6 +63,7 @@ BEST_HEAD = {
 BACKPROP_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 RATE_EPOCHS = 3
 BRIEF_EPOCHS = (1, 2)
+FACE_EPOCHS = 4  # of learning, in units of those elsewhere: there are few faces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ class Scale:
     small: int
     """The same where many networks are compared."""
     record_head: Readout
-    """The readout where the accuracy is to be high."""
+    """The readout where the accuracy is to be high, and of faces, which are few."""
     head: Readout
     """The readout elsewhere."""
     backprop: Backprop
@@ -84,6 +86,8 @@ class Scale:
     filters."""
     held_out: int
     """Training images on which settings are compared."""
+    held_out_faces: int
+    """The same of faces."""
 
 
 FULL = Scale(
@@ -95,6 +99,7 @@ FULL = Scale(
     backprop=Backprop(epochs=6, batch_size=64, lr=3e-3),
     brief=1,
     held_out=10_000,
+    held_out_faces=1500,
 )
 QUICK = Scale(
     record=4,
@@ -105,6 +110,7 @@ QUICK = Scale(
     backprop=Backprop(epochs=2, batch_size=100),
     brief=1,
     held_out=200,
+    held_out_faces=200,
 )
 
 
@@ -156,21 +162,30 @@ class Plan:
             views=views,
         )
 
-    def views(self, kind: str = LEARNED, *, mirrored: Mirrors = "no") -> tuple[View, ...]:
+    def views(
+        self,
+        kind: str = LEARNED,
+        *,
+        mirrored: Mirrors = "no",
+        trained: Readout | None = None,
+    ) -> tuple[View, ...]:
         """Return the views of each layer alone and of all together.
 
         The best readout is that of all layers. Single layers have the one that is best for
-        most kinds.
+        most kinds. Both are trained as `trained` says [as the question says].
         """
-        alone, best = self.head("standardized"), self.head(BEST_HEAD[kind])
+        alone, best = (
+            self.head(name, trained) for name in ("standardized", BEST_HEAD[kind])
+        )
         return (
             *(view((n,), mirrored, alone) for n in ALL_LAYERS),
             view(ALL_LAYERS, mirrored, best),
         )
 
-    def head(self, name: str) -> Readout:
+    def head(self, name: str, trained: Readout | None = None) -> Readout:
         """Return one of the readouts."""
-        head = self.scale.record_head if self.question == "records" else self.scale.head
+        long = self.question in ("records", "faces")
+        head = trained or (self.scale.record_head if long else self.scale.head)
         scaling, steps = HEADS[name]
         return replace(head, scaling=scaling, lr=steps * head.lr)
 

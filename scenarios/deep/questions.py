@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastpath.baselines import Backprop
 from fastpath.competition import Equilibrium, Ranking
 from fastpath.layers import StackSettings
 from fastpath.layers.stages import (
@@ -14,9 +13,8 @@ from fastpath.layers.stages import (
     Interneurons,
     OnOff,
     Stage,
-    Triangle,
 )
-from fastpath.training.loop import Training
+from scenarios.deep.kinds import Kind, chosen_layers, first_only, kinds, with_rule
 from scenarios.deep.movement import Movement
 from scenarios.deep.networks import Accuracy, OfFilters, View
 from scenarios.deep.plan import (
@@ -25,6 +23,7 @@ from scenarios.deep.plan import (
     BACKPROP_RATES,
     BRIEF,
     BRIEF_EPOCHS,
+    FACE_EPOCHS,
     FIRST,
     HEADS,
     KMEANS,
@@ -37,8 +36,7 @@ from scenarios.deep.plan import (
     Question,
 )
 from scenarios.deep.robust import Robust
-from scenarios.deep.stacks import SOFTHEBB, Layer, changed, layers, stack
-from scenarios.support.trials import Source
+from scenarios.deep.stacks import SOFTHEBB, stack
 
 UPRIGHT = ("mnist", "digits")  # mirror images of these are other things
 WHITE_TEMPERATURE = 0.25
@@ -46,25 +44,6 @@ H_STAR = 0.2  # for patches of unit norm
 DELTAS = (0.1, 0.3, 1.0)  # of filters that see ON and OFF cells, compared
 INTERNEURONS = 4  # excitatory units for each interneuron
 FAST = 10  # steps of upper layers, in units of the published ones
-FACE_TRAINING = replace(SOFTHEBB, epochs=4)  # there are few faces
-
-
-def chosen_layers(source: Source, first: int) -> tuple[Layer, ...]:
-    """Return three layers for images of this size, with `first` filters in the first.
-
-    Units beyond the edges make the first layer's side a multiple of 8 where images have
-    even sides, so that pooling drops none. For Fashion-MNIST with 24 filters, layer 3 then
-    reads 91.57 % of held-out images in place of 90.78 % (one seed).
-    """
-    height = source.load().shape[0]
-    margin = -height % 8 // 2
-    side = height + 2 * margin
-    sides = (side // 2, side // 4, side // 8)  # positions after each pooling
-    lowest, *higher = (
-        replace(layer, grid=min(4, side))
-        for layer, side in zip(layers(first), sides, strict=True)
-    )
-    return replace(lowest, margin=margin), *higher
 
 
 def records(plan: Plan) -> list[Accuracy]:
@@ -94,10 +73,10 @@ def readouts(plan: Plan) -> list[Accuracy]:
     held_out = plan.scale.held_out
     made = [
         plan.network(name, settings, views, training=training, validation=held_out)
-        for name, (settings, training, backprop) in kinds(plan).items()
+        for name, (settings, training, backprop) in kinds(plan, plan.scale.small).items()
         if backprop is None
     ]
-    settings, training, _ = kinds(plan)[BACKPROP]
+    settings, training, _ = kinds(plan, plan.scale.small)[BACKPROP]
     best = plan.scale.backprop
     trained = {
         f"{BACKPROP}, {lr:g}": replace(best, lr=lr, epochs=RATE_EPOCHS)
@@ -185,24 +164,9 @@ def ablation(plan: Plan) -> list[Accuracy]:
     ]
 
 
-def first_only(chosen: tuple[Layer, ...]) -> StackSettings:
-    """Return a stack whose upper layers keep their random start."""
-
-    def kept(index: int, filters: Convolution) -> list[Stage]:
-        return [replace(filters, epochs=0) if index else filters]
-
-    return stack(chosen, change=kept, greedy=True)
-
-
-def with_rule(filters: Convolution, **changes: Any) -> Convolution:
-    """Return filters with some settings of their competition changed."""
-    competition: Any = filters.competition
-    return replace(filters, competition=replace(competition, **changes))
-
-
 def by_layer(plan: Plan) -> list[Accuracy]:
     """Return filters of each kind, read from each layer."""
-    compared = kinds(plan)
+    compared = kinds(plan, plan.scale.small)
     settings, training, backprop = compared[BACKPROP]
     assert backprop is not None
     compared[BRIEF] = settings, training, replace(backprop, epochs=plan.scale.brief)
@@ -219,23 +183,6 @@ def by_layer(plan: Plan) -> list[Accuracy]:
         )
         for name, (settings, training, backprop) in compared.items()
     ]
-
-
-def kinds(plan: Plan) -> dict[str, tuple[StackSettings, Training, Backprop | None]]:
-    """Return settings of the filters of each kind, of equal width."""
-    plain = stack(chosen_layers(plan.source, plan.scale.small))
-    random = RANDOM_TRAINING
-    linear = tuple(
-        replace(stage, power=1.0) if isinstance(stage, Triangle) else stage
-        for stage in changed(plain, initial_norm=2**0.5).stages
-    )
-    return {
-        LEARNED: (plain, SOFTHEBB, None),
-        RANDOM: (plain, random, None),
-        KMEANS: (changed(plain, start_from="kmeans"), random, None),
-        PATCHES: (changed(plain, start_from="patches"), random, None),
-        BACKPROP: (replace(plain, stages=linear), random, plan.scale.backprop),
-    }
 
 
 def movement(plan: Plan) -> list[Movement]:
@@ -326,18 +273,57 @@ def dale(plan: Plan) -> list[Accuracy]:
     ]
 
 
+def sizes(plan: Plan) -> list[Accuracy]:
+    """Return two numbers of filters and readouts for faces, scored on held-out images."""
+    views = tuple(
+        replace(plan.views(mirrored="mean", trained=head)[-1], name=name)
+        for name, head in {
+            "short readout": plan.scale.head,
+            "long readout": plan.scale.record_head,
+        }.items()
+    )
+    return [
+        plan.network(
+            name, settings, views, training=training, validation=plan.scale.held_out_faces
+        )
+        for name, (settings, training, _) in of_faces(plan, LEARNED, RANDOM).items()
+    ]
+
+
 def faces(plan: Plan) -> list[Accuracy]:
     """Return filters of each kind, on faces and their mirror images."""
     return [
         plan.network(
             name,
             settings,
-            plan.views(name, mirrored="mean")[-2:],
-            training=training if name != LEARNED else FACE_TRAINING,
+            plan.views(name.partition(", ")[0], mirrored="mean")[-2:],
+            training=training,
             backprop=backprop,
         )
-        for name, (settings, training, backprop) in kinds(plan).items()
+        for name, (settings, training, backprop) in of_faces(
+            plan, LEARNED, RANDOM, KMEANS, PATCHES, BACKPROP
+        ).items()
     ]
+
+
+def of_faces(plan: Plan, *names: str) -> dict[str, Kind]:
+    """Return some kinds of filters for faces, and learned and random ones of twice as many.
+
+    There are few faces, so learning has more epochs.
+    """
+    small, wide = plan.scale.small, 2 * plan.scale.small
+    found = {name: kinds(plan, small)[name] for name in names}
+    found |= {
+        f"{name}, {wide} filters": kinds(plan, wide)[name] for name in (LEARNED, RANDOM)
+    }
+    return {
+        name: (
+            settings,
+            replace(training, epochs=FACE_EPOCHS * training.epochs),
+            backprop and replace(backprop, epochs=FACE_EPOCHS * backprop.epochs),
+        )
+        for name, (settings, training, backprop) in found.items()
+    }
 
 
 # The networks of each question.
@@ -349,5 +335,6 @@ NETWORKS: dict[Question, Callable[[Plan], Sequence[OfFilters]]] = {
     "movement": movement,
     "unlearning": unlearning,
     "dale": dale,
+    "sizes": sizes,
     "faces": faces,
 }

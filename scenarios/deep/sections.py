@@ -119,7 +119,8 @@ def records(result: xr.Dataset, _: str) -> list[str]:
         f"Published best accuracies of strictly local rules in percent: {known} (Journé et "
         "al., ICLR 2023), of one pipeline for all data sets, read from the last layer "
         "without mirror images. The readout here has their epochs and dropout, but "
-        "standardized features and smaller steps (see the readouts).",
+        "standardized features and smaller steps (see the readouts). Back-propagation was "
+        "not run with so many filters: see the layers.",
     ]
 
 
