@@ -88,9 +88,11 @@ def points(ax: Axes, result: xr.Dataset, question: str) -> None:
             ax.annotate(
                 f"{found.mean():.1f}",
                 (at, found.mean()),
-                (6, -3),  # beside the point: a line may run above it
+                # Below the point, as a line may run above it, unless others are there.
+                (0, 6) if len(names) > 2 else (6, -8),
                 textcoords="offset points",
-                fontsize=7,
+                ha="center" if len(names) > 2 else "left",
+                fontsize=6,
             )
         first = tables.of(result, question, data, networks[data][0])
         reference = tables.PUBLISHED.get(data)

@@ -201,7 +201,9 @@ SECTIONS: dict[str, Section] = {
         "Balanced accuracy is the mean over classes. Images are 64 pixels wide. If not "
         f"said otherwise, there are {FULL.small} filters in layer 1. Filters learned "
         f"locally have {FACE_EPOCHS} epochs, those of back-propagation "
-        f"{FACE_EPOCHS * FULL.backprop.epochs}, which was not compared.",
+        f"{FACE_EPOCHS * FULL.backprop.epochs}, which was not compared. The standard "
+        "error is 0.8 to 1.0 points (gender and ethnicity: 1935 test images), and 2.3 to "
+        "2.4 (real or fake: 409).",
         unbalanced=True,
         headline=faces_gain,
     ),
