@@ -252,6 +252,33 @@ def test_the_page_is_that_of_the_committed_record():
     assert Path("figures/deep.md").read_text(encoding="utf-8") == page(record, "deep.png")
 
 
+def test_the_readme_tells_what_is_on_record():
+    record = grid.read(Path("figures/data/deep.nc")).sel(seed=0)
+
+    def accuracy(question, data, network, view="all layers, mirror mean"):
+        name = f"{data}, {question}, {network}"
+        return f"{100 - float(record['error'].sel(network=name, view=view)):.1f}"
+
+    def beside_random(question, data, suffix=""):
+        learned, random = (
+            accuracy(question, data, network + suffix) for network in (LEARNED, plan.RANDOM)
+        )
+        return f"{learned} ({random})"
+
+    backprop, local = (
+        accuracy("layers", "cifar10", network, "all layers")
+        for network in (plan.BACKPROP, LEARNED)
+    )
+    text = " ".join(Path("README.md").read_text(encoding="utf-8").split())
+    for told in (
+        f"CIFAR-10 {beside_random('records', 'cifar10')}",
+        f"CIFAR-100 {beside_random('records', 'cifar100')}",
+        f"gender from colour faces {beside_random('faces', 'gender', ', 48 filters')}",
+        f"back-propagation has {backprop} on CIFAR-10 and the local rule {local}",
+    ):
+        assert told in text
+
+
 def test_the_part_of_layer_1_is_told():
     errors = {
         ("learned", "layer 3"): 20.0,
