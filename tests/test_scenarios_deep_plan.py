@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import xarray as xr
 
 from fastpath.layers.stages import Convolution
@@ -259,9 +260,10 @@ def test_the_readme_tells_what_is_on_record():
         name = f"{data}, {question}, {network}"
         return f"{100 - float(record['error'].sel(network=name, view=view)):.1f}"
 
-    def beside_random(question, data, suffix=""):
+    def beside_random(question, data, suffix="", **view):
         learned, random = (
-            accuracy(question, data, network + suffix) for network in (LEARNED, plan.RANDOM)
+            accuracy(question, data, network + suffix, **view)
+            for network in (LEARNED, plan.RANDOM)
         )
         return f"{learned} ({random})"
 
@@ -273,10 +275,21 @@ def test_the_readme_tells_what_is_on_record():
     for told in (
         f"CIFAR-10 {beside_random('records', 'cifar10')}",
         f"CIFAR-100 {beside_random('records', 'cifar100')}",
+        f"Fashion-MNIST {beside_random('records', 'fashion_mnist')}",
+        f"MNIST {beside_random('records', 'mnist', view='all layers')}",
         f"gender from colour faces {beside_random('faces', 'gender', ', 48 filters')}",
         f"back-propagation has {backprop} on CIFAR-10 and the local rule {local}",
     ):
         assert told in text
+
+
+@pytest.mark.parametrize(("gain", "chance"), [(0.42, True), (1.0, False)])
+def test_a_gain_that_may_be_chance_is_called_so(gain, chance):
+    errors = {("learned", "all layers"): 7.0, ("random", "all layers"): 7.0 + gain}
+    _, told, *_ = SECTIONS["records"](held_out(errors, "records"), "digits")
+    assert f"learning adds {gain:.2f} points to random filters" in told
+    # 2 sqrt((0.07 * 0.93 + 0.0742 * 0.9258) / 10000) = 0.0073
+    assert ("which may be chance (two standard errors: 0.73 points)" in told) == chance
 
 
 def test_the_part_of_layer_1_is_told():

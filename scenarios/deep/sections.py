@@ -28,6 +28,7 @@ from scenarios.deep.tables import (
     views_of,
 )
 
+ANSWERS = 10_000  # to the test images of each data set whose accuracy is to be high
 LONG = {
     LEARNED: "learned locally",
     FIRST: "layer 1 learned locally, others random",
@@ -65,6 +66,15 @@ def ahead(
     # Only seeds that both have count.
     gap = compared[name].sel(view=view) - found[name].sel(view=view)
     return float(gap.mean())
+
+
+def standard_error(*accuracies: float) -> float:
+    """Return that of the difference of two accuracies in percent, as of separate images.
+
+    Networks answer the same images, so that it is too large rather than too small.
+    """
+    shares = np.asarray(accuracies) / 100
+    return float(100 * np.sqrt((shares * (1 - shares)).sum() / ANSWERS))
 
 
 def last(result: xr.Dataset) -> str:
@@ -107,6 +117,9 @@ def records(result: xr.Dataset, _: str) -> list[str]:
         if RANDOM in networks:
             gap = ahead(result, "records", data, LEARNED, RANDOM)
             text += f"; learning adds {gap:.2f} points to random filters"
+            margin = 2 * standard_error(found, found - gap)
+            if abs(gap) < margin:
+                text += f", which may be chance (two standard errors: {margin:.2f} points)"
         said.append(f"- {text}.")
     known = ", ".join(f"{data} {value}" for data, value in PUBLISHED.items())
     return [
@@ -120,7 +133,8 @@ def records(result: xr.Dataset, _: str) -> list[str]:
         "al., ICLR 2023), of one pipeline for all data sets, read from the last layer "
         "without mirror images. The readout here has their epochs and dropout, but "
         "standardized features and smaller steps (see the readouts). Back-propagation was "
-        "not run with so many filters: see the layers.",
+        "not run with so many filters: see the layers. Standard errors are those of the "
+        f"difference of two accuracies, each of {ANSWERS:,} answers.",
     ]
 
 
