@@ -79,25 +79,26 @@ def points(ax: Axes, result: xr.Dataset, question: str) -> None:
     networks = {data: tables.networks_of(result, question, data) for data in sets}
     names = list(dict.fromkeys(name for data in sets for name in networks[data]))
     for x, data in enumerate(sets):
+        first = tables.of(result, question, data, networks[data][0])
+        reference = tables.PUBLISHED.get(data)
+        if question == "faces":
+            reference = float(first["largest_class"].mean())
         for name in networks[data]:
             _, found = last(tables.of(result, question, data, name))
             at = x + 0.8 * ((names.index(name) + 0.5) / len(names) - 0.5)
             style = styled(name)
+            below = reference is not None and found.mean() < reference
             ax.plot(np.full(len(found), at), found, **style, mfc="w", ms=3)
             ax.plot(at, found.mean(), **style, ms=6)
             ax.annotate(
                 f"{found.mean():.1f}",
                 (at, found.mean()),
-                # Below the point, as a line may run above it, unless others are there.
-                (0, 6) if len(names) > 2 else (6, -8),
+                # Off the line, and above the point if others are beside it.
+                (0, 6) if len(names) > 2 else (6, -8 if below else 2),
                 textcoords="offset points",
                 ha="center" if len(names) > 2 else "left",
                 fontsize=6,
             )
-        first = tables.of(result, question, data, networks[data][0])
-        reference = tables.PUBLISHED.get(data)
-        if question == "faces":
-            reference = float(first["largest_class"].mean())
         if reference is not None:
             ax.plot([x - 0.45, x + 0.45], [reference] * 2, "k--", lw=1)
     for name in names:
