@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fastpath.layers.stages import Convolution
+from fastpath.layers.stages import Convolution, Interneurons
 from scenarios import deep
 from scenarios.deep import plan, questions, tables
 from scenarios.deep.page import SECTIONS, page
@@ -155,6 +155,14 @@ def test_the_cost_of_dales_law_compares_filters_with_those_of_free_signs():
         f"- Interneurons {gap}, random filters, in points: +2.0 ({same})",
         "- Learned minus random filters, in points: +20.0 (free signs, ON and OFF)",
     ]
+
+
+def test_there_is_an_interneuron_for_an_on_and_an_off_cell():
+    """With more, inhibition outweighs excitation, and weights grow without end."""
+    made = questions.dale(planned("dale", scale=plan.FULL))  # of gray images
+    [stack] = {t.filters.stack for t in made if t.network == "interneurons, ON and OFF"}
+    numbers = [stage.num_units for stage in stack.stages if isinstance(stage, Interneurons)]
+    assert numbers == [1, plan.FULL.small, 4 * plan.FULL.small]
 
 
 def test_the_cost_of_dales_law_in_a_dense_layer_is_that_on_record():

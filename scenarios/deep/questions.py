@@ -42,7 +42,6 @@ UPRIGHT = ("mnist", "digits")  # mirror images of these are other things
 WHITE_TEMPERATURE = 0.25
 H_STAR = 0.2  # for patches of unit norm
 DELTAS = (0.1, 0.3, 1.0)  # of filters that see ON and OFF cells, compared
-INTERNEURONS = 4  # excitatory units for each interneuron
 FAST = 10  # steps of upper layers, in units of the published ones
 
 
@@ -205,42 +204,49 @@ def movement(plan: Plan) -> list[Movement]:
     ]
 
 
-def free_signs(filters: Convolution) -> list[Stage]:
+def free_signs(_: int, filters: Convolution) -> list[Stage]:
     """Return filters with weights of any sign, from ON and OFF cells."""
     return [OnOff(), filters]
 
 
-def excitatory(filters: Convolution) -> list[Stage]:
+def excitatory(_: int, filters: Convolution) -> list[Stage]:
     """Return filters whose weights are 0 or more, from ON and OFF cells."""
     return [OnOff(), replace(filters, inhibitory=0)]
 
 
-def interneurons(filters: Convolution) -> list[Stage]:
-    """Return filters that interneurons inhibit, excited by ON and OFF cells."""
-    number = max(1, filters.num_units // INTERNEURONS)
+def interneurons(channels: int, filters: Convolution) -> list[Stage]:
+    """Return filters that interneurons inhibit, excited by ON and OFF cells.
+
+    There is an interneuron for an ON and an OFF cell. With more, inhibition outweighs
+    excitation: drives are negative, and the rule lengthens weights without end.
+    """
     relay: dict[str, Any] = vars(filters) | {
-        "num_units": number,
+        "num_units": channels,
         "padding": filters.kernel_size // 2,
         "inhibitory": 0,
     }
     scaled = BatchNorm(center=False)
-    return [OnOff(), Interneurons(**relay), scaled, replace(filters, inhibitory=number)]
+    return [OnOff(), Interneurons(**relay), scaled, replace(filters, inhibitory=channels)]
 
 
 # Signs of the weights, and the strength of unlearning that is best on held-out images.
-SIGNS: dict[str, tuple[Callable[[Convolution], list[Stage]], float]] = {
+SIGNS: dict[str, tuple[Callable[[int, Convolution], list[Stage]], float]] = {
     "free signs": (free_signs, 0.1),
     "excitatory": (excitatory, 0.3),
-    "interneurons": (interneurons, 1.0),
+    "interneurons": (interneurons, 0.3),
 }
 
 
 def on_and_off(plan: Plan, first: int, signs: str, delta: float) -> StackSettings:
     """Return layers that see ON and OFF cells; losers unlearn with strength `delta`."""
     units, _ = SIGNS[signs]
+    chosen = chosen_layers(plan.source, first)
+    channels = [plan.source.load().shape[2], *(layer.num_units for layer in chosen)]
     return stack(
-        chosen_layers(plan.source, first),
-        change=lambda _, filters: units(with_rule(filters, delta=delta)),
+        chosen,
+        change=lambda index, filters: units(
+            channels[index], with_rule(filters, delta=delta)
+        ),
     )
 
 
