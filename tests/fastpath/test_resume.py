@@ -327,7 +327,7 @@ def test_images_that_have_changed_are_refused(tmp_path, capsys, monkeypatch):
 
 def killed(command, environment, folder, epoch, seconds) -> bool:
     """Kill the command so many seconds after that epoch is saved, unless it is done."""
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     path = folder / storage.CHECKPOINT
     while process.poll() is None:
         with contextlib.suppress(ValueError):  # no checkpoint yet, or none any more
