@@ -92,7 +92,7 @@ def points(ax: Axes, result: xr.Dataset, question: str) -> None:
             ax.plot(at, found.mean(), **style, ms=6)
             ax.annotate(
                 f"{found.mean():.1f}",
-                (at, found.mean()),
+                (at, found.min() if below else found.max()),
                 # Off the line, and above the point if others are beside it.
                 (0, 6) if len(names) > 2 else (6, -8 if below else 2),
                 textcoords="offset points",
