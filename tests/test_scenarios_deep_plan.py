@@ -158,7 +158,7 @@ def test_the_cost_of_dales_law_compares_filters_with_those_of_free_signs():
 
 
 def test_there_is_an_interneuron_for_an_on_and_an_off_cell():
-    """With more, inhibition outweighs excitation, and weights grow without end."""
+    """With as many as both, inhibition outweighs excitation, and weights grow."""
     made = questions.dale(planned("dale", scale=plan.FULL))  # of gray images
     [stack] = {t.filters.stack for t in made if t.network == "interneurons, ON and OFF"}
     numbers = [stage.num_units for stage in stack.stages if isinstance(stage, Interneurons)]

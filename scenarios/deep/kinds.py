@@ -1,5 +1,6 @@
 """Kinds of filters: SoftHebb's layers for a data set, and controls of equal width."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +39,11 @@ def chosen_layers(source: Source, first: int) -> tuple[Layer, ...]:
         for layer, side in zip(layers(first), sides, strict=True)
     )
     return replace(lowest, margin=margin), *higher
+
+
+def channels(source: Source, chosen: Sequence[Layer]) -> tuple[int, ...]:
+    """Return the number of channels that each of the layers sees."""
+    return source.load().shape[2], *(layer.num_units for layer in chosen[:-1])
 
 
 def kinds(plan: Plan, first: int) -> dict[str, Kind]:

@@ -14,7 +14,7 @@ from fastpath.layers.stages import (
     OnOff,
     Stage,
 )
-from scenarios.deep.kinds import Kind, chosen_layers, first_only, kinds, with_rule
+from scenarios.deep.kinds import Kind, channels, chosen_layers, first_only, kinds, with_rule
 from scenarios.deep.movement import Movement
 from scenarios.deep.networks import Accuracy, OfFilters, View
 from scenarios.deep.plan import (
@@ -100,6 +100,7 @@ def readouts(plan: Plan) -> list[Accuracy]:
 def ablation(plan: Plan) -> list[Accuracy]:
     """Return networks that differ in one thing or two, scored on held-out images."""
     chosen = chosen_layers(plan.source, plan.scale.ablation)
+    inputs = channels(plan.source, chosen)
     held_out = {"validation": plan.scale.held_out}
 
     def views(kind: str) -> tuple[View, ...]:
@@ -112,8 +113,7 @@ def ablation(plan: Plan) -> list[Accuracy]:
         return stack(chosen, change=lambda _, filters: [with_rule(filters, **changes)])
 
     def settled(index: int, filters: Convolution) -> list[Stage]:
-        channels = chosen[index - 1].num_units if index else plan.source.load().shape[2]
-        norm = (filters.kernel_size**2 * channels) ** 0.5  # of a patch, about
+        norm = (filters.kernel_size**2 * inputs[index]) ** 0.5  # of a patch, about
         return [replace(filters, competition=Equilibrium(h_star=H_STAR * norm))]
 
     def ranked(_: int, filters: Convolution) -> list[Stage]:
@@ -214,19 +214,19 @@ def excitatory(_: int, filters: Convolution) -> list[Stage]:
     return [OnOff(), replace(filters, inhibitory=0)]
 
 
-def interneurons(channels: int, filters: Convolution) -> list[Stage]:
+def interneurons(number: int, filters: Convolution) -> list[Stage]:
     """Return filters that interneurons inhibit, excited by ON and OFF cells.
 
-    There is an interneuron for an ON and an OFF cell. With more, inhibition outweighs
-    excitation: drives are negative, and the rule lengthens weights without end.
+    There is an interneuron for an ON and an OFF cell. With as many as both, inhibition
+    outweighs excitation: drives are negative, and the rule lengthens weights.
     """
     relay: dict[str, Any] = vars(filters) | {
-        "num_units": channels,
+        "num_units": number,
         "padding": filters.kernel_size // 2,
         "inhibitory": 0,
     }
     scaled = BatchNorm(center=False)
-    return [OnOff(), Interneurons(**relay), scaled, replace(filters, inhibitory=channels)]
+    return [OnOff(), Interneurons(**relay), scaled, replace(filters, inhibitory=number)]
 
 
 # Signs of the weights, and the strength of unlearning that is best on held-out images.
@@ -241,12 +241,10 @@ def on_and_off(plan: Plan, first: int, signs: str, delta: float) -> StackSetting
     """Return layers that see ON and OFF cells; losers unlearn with strength `delta`."""
     units, _ = SIGNS[signs]
     chosen = chosen_layers(plan.source, first)
-    channels = [plan.source.load().shape[2], *(layer.num_units for layer in chosen)]
+    inputs = channels(plan.source, chosen)
     return stack(
         chosen,
-        change=lambda index, filters: units(
-            channels[index], with_rule(filters, delta=delta)
-        ),
+        change=lambda index, filters: units(inputs[index], with_rule(filters, delta=delta)),
     )
 
 
