@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from neurodyn.plasticity.oja import Oja
     from neurodyn.plasticity.timing import Continuous, Gated, Settled
     from neurodyn.recording import Recording
-    from neurodyn.simulation import simulate, sweep
+    from neurodyn.simulation import Simulation, build, simulate
     from neurodyn.stimulus import Presentation
+    from neurodyn.sweeps import sweep
 
 __all__ = [
     "Continuous",
@@ -32,6 +33,8 @@ __all__ = [
     "Presentation",
     "Recording",
     "Settled",
+    "Simulation",
+    "build",
     "simulate",
     "sweep",
 ]
@@ -48,8 +51,10 @@ _HOMES = {
     "Presentation": "stimulus",
     "Recording": "recording",
     "Settled": "plasticity.timing",
+    "Simulation": "simulation",
+    "build": "simulation",
     "simulate": "simulation",
-    "sweep": "simulation",
+    "sweep": "sweeps",
 }
 _MODULES = {
     "analysis": "analysis",

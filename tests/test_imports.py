@@ -1,7 +1,7 @@
 """The two packages stand alone: one never loads what the other is built on.
 
-How flags are read, files written, progress shown and commands ended, fastpath has from
-neurodyn.
+How flags are read, files written, compiled code kept, progress shown and commands ended,
+fastpath has from neurodyn.
 """
 
 import ast
@@ -16,7 +16,8 @@ from scenarios.__main__ import GROUPS
 
 ROOT = Path(__file__).parents[1]
 SHARED = {
-    f"neurodyn.{name}" for name in ("checksum", "exits", "files", "flags", "progress")
+    f"neurodyn.{name}"
+    for name in ("checksum", "compiled", "exits", "files", "flags", "progress")
 }
 
 

@@ -8,9 +8,7 @@ nothing of PyTorch is compiled, so the build takes two seconds and outlives its 
 
 import ctypes
 import functools
-import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -34,6 +32,7 @@ from fastpath.data.preprocess import Preprocess
 from fastpath.kernels import Changes, Learners
 from fastpath.kernels.pytorch import all_changes
 from fastpath.plasticity import Normalize, step_size
+from neurodyn import compiled
 
 SOURCE = Path(__file__).with_name("step.cpp")
 HEADERS = SOURCE.with_name("soft.hpp"), SOURCE.with_name("apply.hpp")
@@ -82,24 +81,9 @@ def _library() -> ctypes.CDLL | str:
 
 
 def _cached(compiler: str) -> Path:
-    version = subprocess.run(
-        [compiler, "--version"], capture_output=True, text=True, check=True, timeout=60
-    ).stdout
-    # -march=native: another processor that shares this folder needs its own.
     sources = (source.read_text() for source in (SOURCE, *HEADERS))
-    parts = (*sources, version, *FLAGS, platform.machine(), _processor())
-    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "neurodyn" / "kernels" / f"step-{name}.so"
-
-
-def _processor() -> str:
-    """Return what tells this processor's instructions from another's."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    name = compiled.digest(*sources, compiled.version([compiler]), *FLAGS)[:16]
+    return compiled.folder("kernels") / f"step-{name}.so"
 
 
 def _build(compiler: str, path: Path) -> None:

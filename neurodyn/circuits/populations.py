@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodyn.circuits import noise
+from neurodyn.engine.rows import find, sum_by_rows
 from neurodyn.engine.timeline import ACTIVITIES, EQUATIONS, GAINS, Timeline
 
 if TYPE_CHECKING:
@@ -81,7 +82,10 @@ def connect(
     *,
     copies: int,
 ) -> None:
-    """Connect pairs of cells, the same pairs in each of the copies of a circuit."""
+    """Connect pairs of cells, the same pairs in each of the copies of a circuit.
+
+    If these are all pairs, sums are computed row by row (`engine.rows`).
+    """
     num_sending = len(synapses.source) // copies
     num_receiving = len(synapses.target) // copies
     copy = np.repeat(np.arange(copies), len(sending))
@@ -89,3 +93,11 @@ def connect(
         i=np.tile(sending, copies) + copy * num_sending,
         j=np.tile(receiving, copies) + copy * num_receiving,
     )
+    rows = find(
+        sending,
+        receiving,
+        num_sending=num_sending,
+        num_receiving=num_receiving,
+        copies=copies,
+    )
+    sum_by_rows(synapses, rows)

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -186,3 +187,29 @@ def device(own: "Device") -> Iterator[None]:
     finally:
         devices.active_device = before
         devices.previous_devices[:] = stack
+
+
+def no_names() -> Any:
+    """Return an empty record of Brian2's objects, from which their names are found."""
+    from brian2.core.tracking import InstanceTrackerSet
+
+    return defaultdict(InstanceTrackerSet)
+
+
+@contextmanager
+def same_code(names: Any) -> Iterator[None]:
+    """Let the same network give the same code in every process, so that it compiles once.
+
+    Names depend on no other Brian2 objects than those in `names`, and no order on the
+    hashes of strings. Brian2's "magic" networks do not see the objects that are created.
+    """
+    from brian2.codegen import translation
+    from brian2.core.tracking import InstanceFollower
+
+    others, topsort = InstanceFollower.instance_sets, translation.topsort
+    InstanceFollower.instance_sets = names
+    translation.topsort = lambda graph: topsort({n: sorted(graph[n]) for n in graph})
+    try:
+        yield
+    finally:
+        InstanceFollower.instance_sets, translation.topsort = others, topsort

@@ -145,10 +145,11 @@ def preferences(directory: str) -> Iterator[None]:
         capability = ASSUMED_CAPABILITY
     # Links to curand alone: its folder may also have headers of another CUDA than nvcc's.
     links = Path(directory, "curand")
-    links.mkdir(parents=True, exist_ok=True)
-    (links / "libcurand.so").symlink_to(toolkit.curand_library)
-    for header in toolkit.curand_include.glob("curand*.h"):
-        (links / header.name).symlink_to(header)
+    if not links.exists():
+        links.mkdir(parents=True)
+        (links / "libcurand.so").symlink_to(toolkit.curand_library)
+        for header in toolkit.curand_include.glob("curand*.h"):
+            (links / header.name).symlink_to(header)
     rpath = f"-Xlinker -rpath -Xlinker {toolkit.curand_library.parent}"
     backend = "devices.cuda_standalone.cuda_backend"
     settings = {

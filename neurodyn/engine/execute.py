@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from neurodyn import times
 from neurodyn.engine import backends, network
 from neurodyn.engine.network import BuiltNetwork
+from neurodyn.engine.runtime import Report, Run
 from neurodyn.engine.spec import Spec
 from neurodyn.engine.timeline import Timeline
 from neurodyn.plasticity.protocols import FEEDFORWARD
@@ -25,6 +26,10 @@ CHUNK_SECONDS = 5.0  # of computing time, lost at most when a run is stopped
 # Guessed time of a step, and of each value that it changes [s]: the first chunk then takes
 # CHUNK_SECONDS on the slowest backend. For later chunks, the time is measured.
 STEP_SECONDS, VALUE_SECONDS = 5e-4, 1e-8
+COMPLETE = (
+    "the simulation has run, and its network is complete: add objects and operations "
+    "before the first run"
+)
 DIVERGED = 10  # times the largest initial weight, or the norm R of the rule
 
 
@@ -42,28 +47,115 @@ class Records:
     seconds: float
 
 
+class Execution:
+    """A network that is built once, for simulations that differ in values only."""
+
+    def __init__(self, spec: Spec, *, in_memory: bool = True) -> None:
+        """Build the network of a simulation.
+
+        `in_memory` says whether its records are kept in memory, or written to a file.
+        """
+        self._spec, self._in_memory = spec, in_memory
+        self._loaded = spec  # whose images and weights are in the network
+        self._length = chunk_length(spec, in_memory=in_memory)
+        self._run: Run | None = None
+        self._added: list[Any] = []
+        self._states: list[tuple[Any, Any]] = []
+        self._parts = 0
+        timeline = _timeline(spec, -(-self._length // spec.batch_size))
+        self.session = backends.Session(spec.backend)
+        with self.session.active():
+            self.built = network.build(spec, timeline, drive=_drive_side_by_side(spec))
+
+    def add(self, objects: Sequence[Any]) -> None:
+        """Add Brian2 objects to the network.
+
+        Raises
+        ------
+        ValueError
+            If it has been compiled.
+        """
+        if self._run is not None:
+            raise ValueError(COMPLETE)
+        self.built.objects.extend(objects)
+        self._added.extend(objects)
+
+    def records(self, spec: Spec, advance: Advance) -> Iterator[Records]:
+        """Run a simulation from its start, chunk by chunk, and yield the records."""
+        built = self.built
+        with self.session.active():
+            if self._run is not None and self._number_of_parts() != self._parts:
+                raise ValueError(COMPLETE)
+            parameters = built.parameters(spec)
+            if spec is not self._loaded:
+                parameters |= built.inputs(spec, drive=_drive_side_by_side(spec))
+                if (
+                    spec.backend not in backends.DEVICES
+                ):  # programs begin as they were built
+                    self._loaded = spec
+            start: dict[Any, Any] = {}
+            if self._run is None:
+                self._states = self._states_of_added()
+                self._run = self.session.compile(built.objects)
+                self._parts = self._number_of_parts()
+            else:
+                start = built.initial_state(spec.weights[spec.pairs])
+                for item, state in self._states:
+                    item._restore_from_full_state(state)
+            chunks = _side_by_side if spec.batch_size > 1 else _one_after_another
+            pieces = _pieces(
+                spec,
+                self._length,
+                in_memory=self._in_memory,
+                timed=not self._added,
+            )
+            yield from chunks(spec, built, self._run, pieces, parameters, start, advance)
+
+    def _number_of_parts(self) -> int:
+        """Return the number of objects with what belongs to them, such as operations."""
+        parts = list(self.built.objects)
+        for part in parts:
+            parts += part.contained_objects
+        return len(parts)
+
+    def _states_of_added(self) -> list[tuple[Any, Any]]:
+        """Return the added objects with their states, to start again from these.
+
+        A compiled program does so itself.
+        """
+        if self._spec.backend in backends.DEVICES:
+            return []
+        own = [item for item in self._added if hasattr(item, "_full_state")]
+        return [(item, item._full_state()) for item in own]
+
+    def close(self) -> None:
+        """Remove the folder of a compiled program."""
+        self.session.close()
+
+
+def chunks(spec: Spec, advance: Advance, *, in_memory: bool) -> Iterator[Records]:
+    """Build once, run chunk after chunk, and yield their records."""
+    execution = Execution(spec, in_memory=in_memory)
+    try:
+        yield from execution.records(spec, advance)
+    finally:
+        execution.close()
+
+
 def trials(specs: Sequence[Spec], advance: Advance) -> Iterator[list[Records]]:
     """Build once, run circuit after circuit, and yield the records of each, in memory."""
-    spec = specs[0]
-    length = chunk_length(spec, in_memory=True)
-    timeline = _timeline(spec, length)
-    with backends.activated(spec.backend) as compiler:
-        sets = [trial.circuit.parameters(timeline, len(trial.weights)) for trial in specs]
-        _check_alike(specs, sets)
-        built = network.build(spec, timeline)
-        run = compiler(built.objects)
-        start = built.initial_state(spec.weights[spec.pairs])
-        for values in sets:
-            parameters = {
-                (built.named(group), name): value for (group, name), value in values.items()
-            }
-            pieces = _pieces(spec, length, in_memory=True)
-            yield list(
-                _one_after_another(spec, built, run, pieces, parameters, start, advance)
-            )
+    _check_alike(specs)
+    execution = Execution(specs[0])
+    try:
+        for spec in specs:
+            yield list(execution.records(spec, advance))
+    finally:
+        execution.close()
 
 
-def _check_alike(specs: Sequence[Spec], sets: Sequence[Mapping[Any, Any]]) -> None:
+def _check_alike(specs: Sequence[Spec]) -> None:
+    timeline = _timeline(specs[0], 1)
+    sets = [spec.circuit.parameters(timeline, len(spec.weights)) for spec in specs]
     shapes = [{key: np.shape(value) for key, value in values.items()} for values in sets]
     kinds = {type(spec.circuit) for spec in specs}
     if len(kinds) > 1 or any(shape != shapes[0] for shape in shapes):
@@ -73,24 +165,10 @@ def _check_alike(specs: Sequence[Spec], sets: Sequence[Mapping[Any, Any]]) -> No
         )
 
 
-def chunks(spec: Spec, advance: Advance, *, in_memory: bool) -> Iterator[Records]:
-    """Build once, run chunk after chunk, and yield their records."""
-    length = chunk_length(spec, in_memory=in_memory)
-    pieces = _pieces(spec, length, in_memory=in_memory)
-    if spec.batch_size > 1:
-        yield from _side_by_side(spec, length, pieces, advance)
-        return
-    timeline = _timeline(spec, length)
-    with backends.activated(spec.backend) as compiler:
-        built = network.build(spec, timeline)
-        run = compiler(built.objects)
-        yield from _one_after_another(spec, built, run, pieces, {}, {}, advance)
-
-
 def _one_after_another(
     spec: Spec,
     built: BuiltNetwork,
-    run: backends.Run,
+    run: Run,
     pieces: Iterator[tuple[int, int]],
     parameters: Mapping[Any, Any],
     start: Mapping[Any, Any],
@@ -107,13 +185,16 @@ def _one_after_another(
         state = built.state() if end < len(spec.order) else {}
 
 
-def _pieces(spec: Spec, length: int, *, in_memory: bool) -> Iterator[tuple[int, int]]:
+def _pieces(
+    spec: Spec, length: int, *, in_memory: bool, timed: bool = True
+) -> Iterator[tuple[int, int]]:
     """Yield (first, end) of the presentations of each chunk, at most `length`.
 
     If a run writes to a file, or its backend reports no progress, a chunk is as long as
-    takes about CHUNK_SECONDS, estimated from the time of the previous chunk.
+    takes about CHUNK_SECONDS, estimated from the time of the previous chunk. With `timed`
+    False it has the full length.
     """
-    timed = not in_memory or spec.backend in backends.DEVICES
+    timed = timed and (not in_memory or spec.backend in backends.DEVICES)
     block, total, first = _block(spec), len(spec.order), 0
     count = CHUNK_SECONDS / _guessed_seconds(spec) if timed else length
     while first < total:
@@ -137,7 +218,7 @@ def _guessed_seconds(spec: Spec) -> float:
     return period_steps * (STEP_SECONDS / spec.batch_size + VALUE_SECONDS * values)
 
 
-def _report(spec: Spec, num_presentations: int, advance: Advance) -> backends.Report:
+def _report(spec: Spec, num_presentations: int, advance: Advance) -> Report:
     """Return a function that turns the completed share of a run into calls of `advance`."""
     total, before = num_presentations * spec.stimulus.period_ms, 0.0
 
@@ -201,41 +282,45 @@ def _check_weights(spec: Spec, name: str, weights: NDArray[np.float64]) -> None:
             )
 
 
+def _drive_side_by_side(spec: Spec) -> NDArray[np.float64] | None:
+    """Return the drive (round, copy and unit) of images that are shown side by side."""
+    copies, num_units = spec.batch_size, len(spec.weights)
+    if copies == 1:
+        return None
+    rounds = -(-len(spec.order) // copies)
+    drive = np.zeros((rounds * copies, num_units))
+    drive[: len(spec.order)] = spec.drive[spec.order]
+    return drive.reshape(rounds, copies * num_units)
+
+
 def _side_by_side(
-    spec: Spec, length: int, pieces: Iterator[tuple[int, int]], advance: Advance
+    spec: Spec,
+    built: BuiltNetwork,
+    run: Run,
+    pieces: Iterator[tuple[int, int]],
+    parameters: Mapping[Any, Any],
+    start: Mapping[Any, Any],
+    advance: Advance,
 ) -> Iterator[Records]:
     """Run images in copies of the circuit; yield records as if one after another."""
-    copies, num_units = spec.batch_size, len(spec.weights)
-    total = -(-len(spec.order) // copies)
-    drive = np.zeros((total * copies, num_units))
-    drive[: len(spec.order)] = spec.drive[spec.order]
-    stride = spec.recording.images_every
-    every_image = replace(spec.recording, images_every=stride and 1)
-    timeline = _timeline(spec, -(-length // copies))
-    with backends.activated(spec.backend) as compiler:
-        built = network.build(
-            replace(spec, recording=every_image),
-            timeline,
-            drive=drive.reshape(total, copies * num_units),
-            copies=copies,
+    copies, stride = spec.batch_size, spec.recording.images_every
+    for first, end in pieces:
+        rounds, num_images = np.arange(first // copies, -(-end // copies)), end - first
+        values = built.values(rounds, start, first=first, seed=spec.seed)
+        seconds = run(
+            {**parameters, **values},
+            built.timeline.duration(len(rounds)),
+            _report(spec, num_images, advance),
         )
-        run = compiler(built.objects)
-        for first, end in pieces:
-            rounds, num_images = np.arange(first // copies, -(-end // copies)), end - first
-            seconds = run(
-                built.values(rounds, {}, first=first, seed=spec.seed),
-                timeline.duration(len(rounds)),
-                _report(spec, num_images, advance),
-            )
-            done = _finished(spec, built, len(rounds), seconds, first=True)
-            samples = {}
-            for trace, values in done.samples.items():
-                if trace in network.IMAGE_TRACES:
-                    images = values.reshape(len(rounds) * copies, -1)[:num_images]
-                    samples[trace] = images[(stride or 1) - 1 :: stride or 1]
-                else:
-                    samples[trace] = _in_turn(values, copies, num_images, first=first == 0)
-            yield replace(done, samples=samples, num_presentations=num_images)
+        done = _finished(spec, built, len(rounds), seconds, first=True)
+        samples = {}
+        for trace, recorded in done.samples.items():
+            if trace in network.IMAGE_TRACES:
+                images = recorded.reshape(len(rounds) * copies, -1)[:num_images]
+                samples[trace] = images[(stride or 1) - 1 :: stride or 1]
+            else:
+                samples[trace] = _in_turn(recorded, copies, num_images, first=first == 0)
+        yield replace(done, samples=samples, num_presentations=num_images)
 
 
 def _in_turn(

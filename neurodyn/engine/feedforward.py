@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodyn.engine.rows import Rows, sum_by_rows
 from neurodyn.engine.timeline import LOOKUP, SUMS, Timeline
 
 if TYPE_CHECKING:
@@ -19,20 +20,19 @@ if TYPE_CHECKING:
 
 WEIGHTS = """
 W : 1
+I_post = {summed} : 1 (summed)
 """
-DRIVE = """
-I_post = sign(W)*abs(W)**(p - 1)*v_pre : 1 (summed)
-"""
+SUMMED = "sign(W)*abs(W)**(p - 1)*v_pre"
 # For p = 2 and 3 without a power, which costs ten times the product.
-DRIVE_2 = """
-I_post = W*v_pre : 1 (summed)
-"""
-DRIVE_3 = """
-I_post = W*abs(W)*v_pre : 1 (summed)
-"""
+SUMMED_2 = "W*v_pre"
+SUMMED_3 = "W*abs(W)*v_pre"
+OF_UNITS = Rows(by_source=False)  # rows of synapses, if all exist
 NORM = """
 norm_p : 1
-norm = norm_p**(1/p) : 1
+norm : 1
+"""
+TAKE_NORM = """
+norm = norm_p**(1/p)
 """
 NORMS = """
 norm_p_post = abs(W)**p : 1 (summed)
@@ -51,16 +51,22 @@ def drive(
 def pairs(
     weights: NDArray[np.float64], connected: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the (unit, pixel) of each synapse, ordered by pixel, then unit.
+    """Return the (unit, pixel) of each synapse, in their order in memory.
 
-    `connected` (unit, pixel) says which synapses exist; None: all.
+    `connected` (unit, pixel) says which synapses exist; None: all. Then each unit has a row
+    of synapses. Otherwise they are ordered by pixel, so that neighbouring terms belong to
+    different sums, which need not wait for each other.
     """
     if connected is not None:
         pixel, unit = np.nonzero(connected.T)
         return unit, pixel
-    num_units, num_pixels = weights.shape
-    unit = np.tile(np.arange(num_units), num_pixels)
-    return unit, np.repeat(np.arange(num_pixels), num_units)
+    unit, pixel = np.indices(weights.shape).reshape(2, -1)
+    return unit, pixel
+
+
+def summed(p: float) -> str:
+    """Return Brian2's expression for the drive by a synapse."""
+    return SUMMED_2 if p == 2 else SUMMED_3 if p == 3 else SUMMED
 
 
 def drive_units(
@@ -70,17 +76,18 @@ def drive_units(
     p: float,
     equations: str = "",
     namespace: dict[str, Any] | None = None,
-    norms: bool = False,
+    norms: "b2.Clock | None" = None,
 ) -> "b2.NeuronGroup":
     """Return the group that holds the drive I of each hidden unit.
 
     A summed variable is computed at every tick of its target: once per presentation for
     static weights, at every step for weights that change at every step. `equations` adds
-    states of a learning rule; `norms` adds the p-norms (Σ_i |W_ui|^p)^(1/p).
+    states of a learning rule; `norms` adds the p-norms (Σ_i |W_ui|^p)^(1/p) at the ticks of
+    that clock.
     """
     import brian2 as b2
 
-    return b2.NeuronGroup(
+    group = b2.NeuronGroup(
         num_units,
         "I : 1\n" + (NORM if norms else "") + equations,
         clock=clock,
@@ -88,6 +95,9 @@ def drive_units(
         name="drive",
         namespace={"p": p} | (namespace or {}),
     )
+    if norms:
+        group.run_regularly(TAKE_NORM, clock=norms, when="groups", order=SUMS)
+    return group
 
 
 def feedforward(
@@ -105,11 +115,11 @@ def feedforward(
     """
     import brian2 as b2
 
-    summed = DRIVE_2 if p == 2 else DRIVE_3 if p == 3 else DRIVE
+    norms = NORMS if "norm_p" in drive.variables else ""
     synapses = b2.Synapses(
         pixels,
         drive,
-        WEIGHTS + summed + (NORMS if "norm_p" in drive.variables else ""),
+        WEIGHTS.format(summed=summed(p)) + norms,
         clock=drive.clock,
         name="feedforward",
         namespace={"p": p} | (namespace or {}),
@@ -117,6 +127,7 @@ def feedforward(
     unit, pixel = pairs(weights, connected)
     synapses.connect(i=pixel, j=unit)
     synapses.W = weights[unit, pixel]
+    sum_by_rows(synapses, OF_UNITS if connected is None else None)
     return synapses
 
 

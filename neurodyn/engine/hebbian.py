@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn.engine.feedforward import drive_units, feedforward
-from neurodyn.engine.timeline import EQUATIONS, GAINS, LEARNING, LOOKUP, Timeline
+from neurodyn.engine.feedforward import OF_UNITS, drive_units, feedforward, summed
+from neurodyn.engine.rows import find, learn_by_rows
+from neurodyn.engine.timeline import EQUATIONS, GAINS, LEARNING, LOOKUP, SUMS, Timeline
 from neurodyn.plasticity.protocols import FeedforwardRule, RecurrentRule
 from neurodyn.stimulus import Presentation
 
@@ -83,6 +84,20 @@ REDUCED_END = """
 W = own_post*W + image_post*v_pre
 """
 
+# Synapses in rows: those of a unit that learns are read and written once a step.
+BY_ROWS = """
+I : 1
+I_sum : 1 (linked)
+"""
+NEXT_DRIVE = """
+I = I_sum
+"""
+LINKED_GAINS = """
+gain : 1 (linked)
+decay : 1 (linked)
+"""
+LEARNS_NOT = "gain_post == 0"
+
 # Of synapses between cells: while an image is on, as `shown` and `running` are for cells.
 RECURRENT_STEP = """
 on = int(t_in_timesteps % period_steps >= rest_steps)
@@ -107,6 +122,8 @@ class PlasticInput:
     """When the update runs: arguments of run_regularly."""
     namespace: dict[str, Any]
     others: "list[b2.NeuronGroup]" = field(default_factory=list)
+    by_rows: bool = False
+    """Whether the update also sums the drive of the next step."""
 
     def connect(
         self,
@@ -125,7 +142,12 @@ class PlasticInput:
             p=p,
             namespace=self.namespace,
         )
-        synapses.run_regularly(self.step, clock=self.drive.clock, **self.moment)
+        runner = synapses.run_regularly(self.step, **self.moment)
+        if self.by_rows:
+            target = synapses.variables["I_post"]
+            learn_by_rows(
+                runner, OF_UNITS, skip=LEARNS_NOT, target=target, summed=summed(p)
+            )
         return synapses
 
 
@@ -138,7 +160,7 @@ def plastic_input(
     timeline: Timeline,
     images: NDArray[np.float64],
     all_exist: bool = True,
-    norms: bool = False,
+    norms: "b2.Clock | None" = None,
 ) -> PlasticInput:
     """Return the groups of feed-forward synapses that learn.
 
@@ -160,6 +182,8 @@ def plastic_input(
         namespace["rate"] = timeline.dt_ms / rule.tau_l_ms
         if rule.p == 2 and not sign and all_exist:
             return _reduced(num_units, rule.activation, namespace, timeline, images, norms)
+        if all_exist:
+            return _by_rows(num_units, rule, namespace, timeline, norms=norms, sign=sign)
         clock, learning = timeline.steps, EQUATIONS + IN_THE_WINDOW
         gain_moment = {"when": "groups", "order": GAINS}
         step_moment = {"when": "groups", "order": LEARNING}
@@ -177,7 +201,7 @@ def plastic_input(
         source=drive,
         learner=drive,
         step=STEP_BOUNDED if sign else STEP,
-        moment=step_moment,
+        moment={"clock": clock, **step_moment},
         namespace=namespace,
     )
 
@@ -188,7 +212,7 @@ def _reduced(
     namespace: dict[str, Any],
     timeline: Timeline,
     images: NDArray[np.float64],
-    norms: bool,
+    norms: "b2.Clock | None",
 ) -> PlasticInput:
     import brian2 as b2
 
@@ -199,7 +223,7 @@ def _reduced(
         "square : 1",
         clock=clock,
         name="lengths",
-        namespace=timeline.lookup((images**2).sum(axis=1)),
+        namespace=timeline.lookup(squares(images)),
     )
     lengths.run_regularly(f"square = {LOOKUP})", clock=clock, when="start")
     learner = b2.NeuronGroup(
@@ -222,16 +246,82 @@ def _reduced(
         source=learner,
         learner=learner,
         step=REDUCED_END,
-        moment={"when": "before_start", "order": 1},
+        moment={"clock": clock, "when": "before_start", "order": 1},
         namespace={},
         others=[lengths],
     )
 
 
-def make_plastic(synapses: "b2.Synapses", rule: RecurrentRule, timeline: Timeline) -> None:
-    """Let synapses between cells learn, which have W and last_step; cells have a rate r."""
+def _by_rows(
+    num_units: int,
+    rule: FeedforwardRule,
+    namespace: dict[str, Any],
+    timeline: Timeline,
+    *,
+    norms: "b2.Clock | None",
+    sign: int,
+) -> PlasticInput:
+    """Return the groups of synapses that learn at every step, all of which exist.
+
+    When an image appears, its drive is summed. Then only units that learn change theirs.
+    """
+    import brian2 as b2
+
+    drive = drive_units(
+        num_units, timeline.presentations, p=rule.p, equations=LINKED_GAINS, norms=norms
+    )
+    learner = b2.NeuronGroup(
+        num_units,
+        EQUATIONS + LISTENING + IN_THE_WINDOW + rule.activation + BY_ROWS + GAINS_OF_UNITS,
+        clock=timeline.steps,
+        order=LEARNING,
+        name="learner",
+        namespace=namespace,
+    )
+    learner.I_sum = b2.linked_var(drive, "I")
+    drive.gain = b2.linked_var(learner, "gain")
+    drive.decay = b2.linked_var(learner, "decay")
+    clock = timeline.steps
+    learner.run_regularly(NEXT_DRIVE, clock=clock, when="groups", order=SUMS)
+    learner.run_regularly(GAIN, clock=clock, when="groups", order=GAINS)
+    return PlasticInput(
+        drive=drive,
+        source=learner,
+        learner=learner,
+        step=STEP_BOUNDED if sign else STEP,
+        moment={"clock": clock, "when": "groups", "order": LEARNING},
+        namespace=namespace,
+        by_rows=True,
+    )
+
+
+def squares(images: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return |v|² of images (image, pixel)."""
+    return (images**2).sum(axis=1)
+
+
+def make_plastic(
+    synapses: "b2.Synapses",
+    rule: RecurrentRule,
+    timeline: Timeline,
+    pairs: tuple[NDArray[np.intp], NDArray[np.intp]],
+) -> None:
+    """Let synapses between cells learn, which have W and last_step; cells have a rate r.
+
+    `pairs` are their (receiving, sending) cells.
+    """
     synapses.namespace.update(
         {**rule.parameters, **timeline.namespace, "rate": timeline.dt_ms / rule.tau_l_ms}
     )
     step = RECURRENT_STEP.format(change=rule.change)
-    synapses.run_regularly(step, clock=timeline.steps, when="groups", order=LEARNING)
+    runner = synapses.run_regularly(
+        step, clock=timeline.steps, when="groups", order=LEARNING
+    )
+    receiving, sending = pairs
+    rows = find(
+        sending,
+        receiving,
+        num_sending=len(synapses.source),
+        num_receiving=len(synapses.target),
+    )
+    learn_by_rows(runner, rows)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neurodyn.circuits import noise
 from neurodyn.circuits.base import BuiltCircuit
 from neurodyn.engine.feedforward import drive_units, feedforward, precomputed
-from neurodyn.engine.hebbian import PlasticInput, make_plastic, plastic_input
+from neurodyn.engine.hebbian import PlasticInput, make_plastic, plastic_input, squares
 from neurodyn.engine.spec import Spec
 from neurodyn.engine.timeline import Timeline
 from neurodyn.plasticity.protocols import FEEDFORWARD
@@ -38,6 +38,28 @@ class BuiltNetwork:
     def named(self, name: str) -> Any:
         """Return the object of that name."""
         return next(item for item in self.objects if item.name == name)
+
+    def parameters(self, spec: Spec) -> dict[Any, Any]:
+        """Return the values of the circuit's parameters, to set for a run.
+
+        They are not set earlier, so that one compiled program serves all values.
+        """
+        given = spec.circuit.parameters(
+            self.timeline, len(spec.weights), copies=spec.batch_size
+        )
+        return {(self.named(group), name): value for (group, name), value in given.items()}
+
+    def inputs(self, spec: Spec, drive: NDArray[np.float64] | None) -> dict[Any, Any]:
+        """Return the values to set for other images and weights than it was built with.
+
+        `drive` is that of images side by side, as for `build`.
+        """
+        if drive is not None:
+            return _filled(self.named("drive"), drive)
+        values = _filled(self.named("pixels"), spec.images)
+        if any(item.name == "lengths" for item in self.objects):
+            values |= _filled(self.named("lengths"), squares(spec.images))
+        return values | {(self.named(FEEDFORWARD), "W"): spec.weights[spec.pairs]}
 
     def initial_state(self, weights: NDArray[np.float64]) -> dict[Any, Any]:
         """Return the state of a network that has not run yet, as `values` takes it.
@@ -116,6 +138,14 @@ class BuiltNetwork:
         return {name: read(synapses, "W") for name, synapses in self.plastic.items()}
 
 
+def _filled(group: Any, values: NDArray[np.float64]) -> dict[Any, Any]:
+    """Return the table of a group, and its entries: these values, then 0."""
+    table = group.namespace["table"]
+    entries = np.zeros(table.values.shape)
+    entries[: len(values)] = values
+    return {table: entries}
+
+
 IMAGE_TRACES = ("drive", "final_activity", "weight_norm")
 
 
@@ -139,13 +169,14 @@ def build(
     timeline: Timeline,
     *,
     drive: NDArray[np.float64] | None = None,
-    copies: int = 1,
 ) -> BuiltNetwork:
     """Build the network of a simulation in Brian2's current device.
 
-    `drive` (presentation, unit) drives `copies` of the circuit side by side. Without it,
-    images drive the circuit through weights, which learn if there is a feed-forward rule.
+    `drive` (presentation, copy and unit) drives copies of the circuit side by side. Without
+    it, images drive the circuit through weights, which learn if there is a feed-forward
+    rule.
     """
+    copies = spec.batch_size
     plastic = _plastic_input(spec, timeline)
     if plastic is not None:
         summed, source = plastic.drive, plastic.source
@@ -156,23 +187,20 @@ def build(
             len(spec.weights),
             timeline.presentations,
             p=spec.circuit.p,
-            norms=spec.recording.norms,
+            norms=_clock_of_norms(spec, timeline),
         )
     circuit = spec.circuit.build(source, timeline, reset=spec.stimulus.reset, copies=copies)
     objects: list[Any] = [source, circuit.units, *circuit.others]
     learning = {name: circuit.synapses[name] for name in spec.recurrent}
     for name, rule in spec.recurrent.items():
-        make_plastic(learning[name], rule, timeline)
+        pairs = spec.circuit.pairs(len(spec.weights), name)
+        make_plastic(learning[name], rule, timeline, pairs)
     if drive is None:
         inputs, synapses = _from_pixels(spec, timeline, plastic, summed, circuit.units)
         objects += [inputs, synapses]
         if plastic is not None:
             learning[FEEDFORWARD] = synapses
             objects += [*plastic.others, *([summed] if summed is not source else [])]
-    groups = {group.name: group for group in objects}
-    parameters = spec.circuit.parameters(timeline, len(spec.weights), copies=copies)
-    for (name, variable), value in parameters.items():
-        setattr(groups[name], variable, value)
     monitors = _monitors(spec, timeline, source, summed, circuit)
     snapshots = _snapshots(spec, timeline, learning)
     return BuiltNetwork(
@@ -204,8 +232,13 @@ def _plastic_input(spec: Spec, timeline: Timeline) -> PlasticInput | None:
         timeline=timeline,
         images=spec.images,
         all_exist=spec.connected is None,
-        norms=spec.recording.norms,
+        norms=_clock_of_norms(spec, timeline),
     )
+
+
+def _clock_of_norms(spec: Spec, timeline: Timeline) -> "b2.Clock | None":
+    """Return when norms of weights are taken, if they are recorded."""
+    return timeline.presentations if spec.recording.norms else None
 
 
 def _from_pixels(
@@ -235,20 +268,25 @@ def _monitors(
 ) -> "dict[str, b2.StateMonitor]":
     """Return monitors of activities, and of drive and norms at the end of presentations.
 
-    Inhibition is computed from activity, unless synapses between cells learn.
+    Inhibition is computed from activity, unless synapses between cells learn. Of images
+    side by side, all are recorded.
     """
     monitors, recording = {}, spec.recording
     sample_steps = recording.sample_steps(timeline.dt_ms)
     if sample_steps:
         for trace, (group, variable) in circuit.samples.items():
             if trace != "inhibition" or (recording.inhibition and spec.recurrent):
-                monitors[trace] = _monitor(group, variable, timeline.every(sample_steps))
+                monitors[trace] = _monitor(
+                    group, variable, timeline.every(sample_steps), f"{trace}_monitor"
+                )
     if recording.images_every:
-        clock = timeline.every(recording.images_every * timeline.period_steps)
-        monitors["drive"] = _monitor(source, "I", clock)
-        monitors["final_activity"] = _monitor(circuit.units, "h", clock)
+        stride = recording.images_every if spec.batch_size == 1 else 1
+        clock = timeline.every(stride * timeline.period_steps)
+        monitors["drive"] = _monitor(source, "I", clock, "drive_monitor")
+        final = "final_activity_monitor"
+        monitors["final_activity"] = _monitor(circuit.units, "h", clock, final)
         if recording.norms:
-            monitors["weight_norm"] = _monitor(summed, "norm", clock)
+            monitors["weight_norm"] = _monitor(summed, "norm", clock, "norm_monitor")
     return monitors
 
 
@@ -263,17 +301,25 @@ def _snapshots(
     sizes = {name: len(spec.circuit.pairs(num_units, name)[0]) for name in spec.recurrent}
     sizes[FEEDFORWARD] = len(spec.pairs[0])
     return {
-        name: _monitor(synapses, "W", clock, np.arange(sizes[name]))
+        name: _monitor(
+            synapses, "W", clock, f"{name}_snapshots", record=np.arange(sizes[name])
+        )
         for name, synapses in learning.items()
     }
 
 
 def _monitor(
-    group: Any, variable: str, clock: "b2.Clock", record: Any = True
+    group: Any, variable: str, clock: "b2.Clock", name: str, *, record: Any = True
 ) -> "b2.StateMonitor":
     """Return a monitor of a state at the end of a step, after settled learning."""
     import brian2 as b2
 
     return b2.StateMonitor(
-        group, variable, record=record, clock=clock, when="before_start", order=2
+        group,
+        variable,
+        record=record,
+        clock=clock,
+        when="before_start",
+        order=2,
+        name=name,
     )

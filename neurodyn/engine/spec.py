@@ -64,6 +64,24 @@ class Spec:
         )
 
     @property
+    def synapses(self) -> NDArray[np.bool_]:
+        """Which synapses from the pixels exist (unit, pixel)."""
+        return (
+            np.ones(self.weights.shape, bool) if self.connected is None else self.connected
+        )
+
+    @property
+    def given_weights(self) -> Any:
+        """The weights as they were given: sparse if not all synapses exist."""
+        from scipy import sparse
+
+        if self.connected is None:
+            return self.weights
+        unit, pixel = self.pairs
+        entries = self.weights[unit, pixel], (unit, pixel)
+        return sparse.coo_array(entries, shape=self.weights.shape)
+
+    @property
     def pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The (unit, pixel) of each synapse from the pixels."""
         return pairs(self.weights, self.connected)

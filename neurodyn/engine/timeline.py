@@ -15,13 +15,14 @@ The order of events in a time step (Euler's method computes all from the old sta
    (LEARNING), activities (ACTIVITIES).
 """
 
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from neurodyn.engine.stepping import clock_class
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -71,14 +72,11 @@ class Timeline:
         longest interval. Equal intervals share a clock: Brian2 looks through all clocks at
         every step. Names of clocks are in the code, and so do not depend on the intervals.
         """
-        import brian2 as b2
-
         num_steps = min(num_steps, self.num_presentations * self.period_steps + 1)
         if num_steps not in self._clocks:
             names = {1: "steps", self.period_steps: "presentations"}
             name = names.get(num_steps, f"clock_{len(self._clocks)}")
-            interval = b2.Quantity(num_steps * self.dt, dim=b2.second.dim)
-            self._clocks[num_steps] = b2.Clock(interval, name=name)
+            self._clocks[num_steps] = clock_class()(self.dt, num_steps, name)
         return self._clocks[num_steps]
 
     @property
@@ -95,10 +93,9 @@ class Timeline:
     def image_at(self) -> "b2.TimedArray":
         """Index of the image of each presentation; −1 when all have been shown.
 
-        Its length is a power of two, so that few different lengths are in compiled code.
+        It is long enough for all presentations and an end.
         """
-        length = 2 ** math.ceil(math.log2(self.num_presentations + 1))
-        return table(np.full(length, -1.0))
+        return table(np.full(_length(self.num_presentations + 1), -1.0))
 
     def schedule(self, order: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the values of `image_at` that show these images, one after another."""
@@ -140,4 +137,12 @@ def table(values: NDArray[np.float64]) -> "b2.TimedArray":
     """Return a table of values that Brian2 code can look up."""
     import brian2 as b2
 
-    return b2.TimedArray(values, dt=b2.Quantity(ENTRY_S, dim=b2.second.dim))
+    padding = [(0, _length(len(values)) - len(values))] + [(0, 0)] * (values.ndim - 1)
+    entry = b2.Quantity(ENTRY_S, dim=b2.second.dim)
+    return b2.TimedArray(np.pad(values, padding), dt=entry)
+
+
+def _length(num_entries: int) -> int:
+    """Round a length up, by up to an eighth, so that compiled code has few of them."""
+    step = max(16, 2 ** (num_entries.bit_length() - 4))
+    return -(-num_entries // step) * step

@@ -123,7 +123,7 @@ def _matrix(spec: Spec, name: str, flat: NDArray[np.float64]) -> NDArray[np.floa
         shape = spec.circuit.matrices(num_units)[name].shape
         receiving, sending = spec.circuit.pairs(num_units, name)
     elif spec.connected is None:
-        return flat.reshape(*flat.shape[:-1], num_pixels, num_units).swapaxes(-1, -2)
+        return flat.reshape(*flat.shape[:-1], num_units, num_pixels)
     else:
         receiving, sending = spec.pairs
     full = np.zeros((*flat.shape[:-1], *shape))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from neurodyn import LateralInhibition, Presentation, simulate
-from neurodyn.engine import backends
+from neurodyn.engine import backends, standalone
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_compiled_code_gives_the_traces_of_numpy(backend, p):
 
 @pytest.mark.slow
 def test_a_compiled_run_can_be_repeated_and_leaves_no_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(backends.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(standalone.tempfile, "tempdir", str(tmp_path))
     settings = {"stimulus": Presentation(image_ms=5.0), "backend": "cpp"}
     one, two = (
         simulate(LateralInhibition(), np.eye(2), np.eye(2), **settings) for _ in range(2)
@@ -184,7 +184,7 @@ def test_a_compiled_run_can_be_repeated_and_leaves_no_folder(tmp_path, monkeypat
 def test_no_place_to_compile_in_is_said(tmp_path, monkeypatch):
     import brian2  # noqa: F401, its log needs a place too
 
-    monkeypatch.setattr(backends.tempfile, "tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(standalone.tempfile, "tempdir", str(tmp_path / "nowhere"))
     message = r"no folder to compile in: .*nowhere.*; set TMPDIR to one that can be written"
     with pytest.raises(ValueError, match=message):
         simulate(LateralInhibition(), np.eye(2), np.eye(2), backend="cpp")

@@ -45,10 +45,7 @@ def test_each_unit_learns_as_if_shown_only_the_pixels_that_it_sees(timing, p, ba
     together = run(IMAGES, stored(), p=p, timing=timing, backend=backend)
     for unit, seen in enumerate(SEEN):
         alone = run(IMAGES[:, seen], WEIGHTS[[unit]][:, seen], p=p, timing=timing)
-        names = ["final_activity", "drive", "weights_snapshots"]
-        # While dense weights with p = 2 learn, their norm is that before the presentation.
-        names += ["weight_norm"] if p != 2 or timing == Settled() else []
-        for name in names:
+        for name in ("final_activity", "drive", "weights_snapshots", "weight_norm"):
             found = together[name].isel(unit=[unit]).values
             if name == "weights_snapshots":
                 assert not found[..., ~seen].any()
