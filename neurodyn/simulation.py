@@ -17,7 +17,7 @@ from neurodyn.engine.spec import Rule, Spec, validate
 from neurodyn.plasticity.protocols import FEEDFORWARD
 from neurodyn.progress import progress_bar
 from neurodyn.recording import Recording
-from neurodyn.stimulus import Presentation
+from neurodyn.stimulus import Stimulus
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,7 +29,7 @@ def simulate(
     weights: ArrayLike,
     *,
     plasticity: Rule | Mapping[str, Rule] | None = None,
-    stimulus: Presentation | None = None,
+    stimulus: Stimulus | None = None,
     order: ArrayLike | None = None,
     recording: Recording | None = None,
     backend: str = "cython",
@@ -115,7 +115,7 @@ def build(
     weights: ArrayLike,
     *,
     plasticity: Rule | Mapping[str, Rule] | None = None,
-    stimulus: Presentation | None = None,
+    stimulus: Stimulus | None = None,
     order: ArrayLike | None = None,
     recording: Recording | None = None,
     backend: str = "cython",
@@ -278,7 +278,7 @@ class Simulation:
             rules[FEEDFORWARD] = spec.feedforward
         changed = validate(
             spec.circuit,
-            spec.images if images is None else images,
+            spec.bank if images is None else images,
             spec.given_weights if weights is None else weights,
             plasticity=rules,
             stimulus=spec.stimulus,
@@ -290,7 +290,7 @@ class Simulation:
             seed=spec.seed if seed is None else seed,
         )
         for what, have, built in (
-            ("images", changed.images, spec.images),
+            ("images", changed.bank, spec.bank),
             ("presentations", changed.order, spec.order),
         ):
             if len(have) > len(built):

@@ -1,19 +1,64 @@
 """The timing of presentations, and the order of the images."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import checks, times
 from neurodyn.checks import convert, flag, indices, time_ms, whole
-from neurodyn.engine.timeline import LOOKUP, Timeline
+from neurodyn.engine.timeline import Timeline
 
-__all__ = ["Presentation", "epochs"]
+__all__ = ["Presentation", "Stimulus", "epochs"]
 
 if TYPE_CHECKING:
     import brian2 as b2
+
+
+class Stimulus(Protocol):
+    """What is shown, and when; `Presentation` shows still images.
+
+    A stimulus of your own is a subclass of `Presentation` with another `num_frames` and
+    `frames`, or any object with these members.
+    """
+
+    @property
+    def image_ms(self) -> float:
+        """Time an image is shown [ms]."""
+        ...
+
+    @property
+    def rest_ms(self) -> float:
+        """Time without input before each image [ms]."""
+        ...
+
+    @property
+    def period_ms(self) -> float:
+        """Length of one presentation, rest included [ms]."""
+        ...
+
+    @property
+    def reset(self) -> bool:
+        """Whether activity is set to 0 when a presentation starts."""
+        ...
+
+    @property
+    def num_frames(self) -> int:
+        """Number of pictures that are shown one after another in place of an image."""
+        ...
+
+    def frames(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the pictures (image, frame, pixel) of images (image, pixel)."""
+        ...
+
+    def steps(self, dt_ms: float) -> tuple[int, int]:
+        """Return the numbers of time steps of (rest, whole presentation)."""
+        ...
+
+    def fitting_step(self, bound_ms: float, *others_ms: float) -> float:
+        """Return the longest time step [ms] up to `bound_ms` that divides all times."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +89,15 @@ class Presentation:
     def period_ms(self) -> float:
         """Length of one presentation, rest included [ms]."""
         return self.rest_ms + self.image_ms
+
+    @property
+    def num_frames(self) -> int:
+        """Number of pictures that are shown for an image: 1, it is still."""
+        return 1
+
+    def frames(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the pictures (image, frame, pixel) of images (image, pixel)."""
+        return images[:, None]
 
     def steps(self, dt_ms: float) -> tuple[int, int]:
         """Return the numbers of time steps of (rest, whole presentation).
@@ -76,6 +130,11 @@ class Presentation:
             If no step of useful length divides them all.
         """
         return times.common_step(bound_ms, self.image_ms, self.rest_ms, *others_ms)
+
+
+def from_rest(stimulus: Stimulus) -> bool:
+    """Return whether each picture is shown to a circuit whose activity is 0."""
+    return stimulus.reset and stimulus.num_frames == 1
 
 
 def epochs(num_images: int, num_epochs: int, *, seed: int) -> NDArray[np.intp]:
@@ -115,13 +174,13 @@ def checked_order(order: ArrayLike | None, num_images: int) -> NDArray[np.intp]:
 
 
 def pixels(images: NDArray[np.float64], timeline: Timeline) -> "b2.NeuronGroup":
-    """Return the input population: state v, set to the next image at each presentation.
+    """Return the input population: state v, set to the next picture at each tick.
 
-    The images are stored once, as a table; `Timeline.image_at` is the row that is shown.
+    The pictures (image and frame, pixel) are stored once, as a table.
     """
     import brian2 as b2
 
-    clock = timeline.presentations
+    clock = timeline.frames
     group = b2.NeuronGroup(
         images.shape[1],
         "v : 1",
@@ -129,5 +188,5 @@ def pixels(images: NDArray[np.float64], timeline: Timeline) -> "b2.NeuronGroup":
         name="pixels",
         namespace=timeline.lookup(images),
     )
-    group.run_regularly(f"v = {LOOKUP}, i)", clock=clock, when="start")
+    group.run_regularly(f"v = {timeline.entry}, i)", clock=clock, when="start")
     return group

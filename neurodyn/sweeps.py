@@ -14,7 +14,7 @@ from neurodyn.engine.ambient import usual_errors
 from neurodyn.engine.spec import Rule, Spec, validate
 from neurodyn.recording import Recording
 from neurodyn.simulation import simulated_time
-from neurodyn.stimulus import Presentation
+from neurodyn.stimulus import Stimulus
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,7 +26,7 @@ def sweep(
     weights: ArrayLike,
     *,
     plasticity: Rule | Mapping[str, Rule] | None = None,
-    stimulus: Presentation | None = None,
+    stimulus: Stimulus | None = None,
     order: ArrayLike | None = None,
     recording: Recording | None = None,
     backend: str = "cython",

@@ -66,6 +66,7 @@ class Execution:
         self.session = backends.Session(spec.backend)
         with self.session.active():
             self.built = network.build(spec, timeline, drive=_drive_side_by_side(spec))
+        _in_a_network(self.built.objects, "to be run")
 
     def add(self, objects: Sequence[Any]) -> None:
         """Add Brian2 objects to the network.
@@ -79,6 +80,7 @@ class Execution:
             raise ValueError(COMPLETE)
         self.built.objects.extend(objects)
         self._added.extend(objects)
+        _in_a_network(objects, "to be run")
 
     def records(self, spec: Spec, advance: Advance) -> Iterator[Records]:
         """Run a simulation from its start, chunk by chunk, and yield the records."""
@@ -96,10 +98,12 @@ class Execution:
             start: dict[Any, Any] = {}
             if self._run is None:
                 self._states = self._states_of_added()
+                _in_a_network(built.objects, None)
                 self._run = self.session.compile(built.objects)
                 self._parts = self._number_of_parts()
             else:
                 start = built.initial_state(spec.weights[spec.pairs])
+                start = {key: start[key] for key in start.keys() - parameters.keys()}
                 for item, state in self._states:
                     item._restore_from_full_state(state)
             chunks = _side_by_side if spec.batch_size > 1 else _one_after_another
@@ -131,6 +135,12 @@ class Execution:
     def close(self) -> None:
         """Remove the folder of a compiled program."""
         self.session.close()
+
+
+def _in_a_network(objects: Sequence[Any], network_id: str | None) -> None:
+    """Say what network objects are in: Brian2 warns of those that are in none."""
+    for item in objects:
+        item._network = network_id
 
 
 def chunks(spec: Spec, advance: Advance, *, in_memory: bool) -> Iterator[Records]:
@@ -237,6 +247,7 @@ def _timeline(spec: Spec, num_presentations: int) -> Timeline:
         rest_steps=rest_steps,
         period_steps=period_steps,
         num_presentations=num_presentations,
+        num_frames=spec.stimulus.num_frames,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodyn.engine.rows import Rows, sum_by_rows
-from neurodyn.engine.timeline import LOOKUP, SUMS, Timeline
+from neurodyn.engine.timeline import SUMS, Timeline
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -80,8 +80,8 @@ def drive_units(
 ) -> "b2.NeuronGroup":
     """Return the group that holds the drive I of each hidden unit.
 
-    A summed variable is computed at every tick of its target: once per presentation for
-    static weights, at every step for weights that change at every step. `equations` adds
+    A summed variable is computed at every tick of its target: once per picture for static
+    weights, at every step for weights that change at every step. `equations` adds
     states of a learning rule; `norms` adds the p-norms (Σ_i |W_ui|^p)^(1/p) at the ticks of
     that clock.
     """
@@ -90,6 +90,7 @@ def drive_units(
     group = b2.NeuronGroup(
         num_units,
         "I : 1\n" + (NORM if norms else "") + equations,
+        method="euler",
         clock=clock,
         order=SUMS,
         name="drive",
@@ -135,7 +136,7 @@ def precomputed(drive: NDArray[np.float64], timeline: Timeline) -> "b2.NeuronGro
     """Return a group whose drive I (presentation, unit) is read from a table."""
     import brian2 as b2
 
-    clock = timeline.presentations
+    clock = timeline.frames
     group = b2.NeuronGroup(
         drive.shape[1],
         "I : 1",
@@ -143,5 +144,5 @@ def precomputed(drive: NDArray[np.float64], timeline: Timeline) -> "b2.NeuronGro
         name="drive",
         namespace=timeline.lookup(drive),
     )
-    group.run_regularly(f"I = {LOOKUP}, i)", clock=clock, when="start")
+    group.run_regularly(f"I = {timeline.entry}, i)", clock=clock, when="start")
     return group

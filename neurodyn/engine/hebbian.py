@@ -2,7 +2,7 @@
 
 K&H 2019, eq. 3, with the drive I of eq. 2 and a learning activation g(h) that a rule gives:
 
-    τ_L dW_ui/dt = g_u (R^p v_i − I_u W_ui)
+    τ_L dW_ui/dt = g_u R^p v_i − d_u W_ui,   d_u = g_u I_u
 
 *Settled* learning is one step of it per presentation, and costs one pass over the synapses
 per presentation. *Continuous* and *gated* learning take Euler's steps with the activity of
@@ -10,9 +10,9 @@ each moment. This seems to need a pass over all synapses at every time step, to 
 update W. For p = 2 it does not: while an image is on, every W_u changes only along itself
 and along v, W_u(t) = a_u W_u(0) + b_u v, and Euler's step for W is a step of two numbers,
 
-    I = a I(0) + b |v|²,   b += dt/τ_L g (R² − I b),   a −= dt/τ_L g I a,
+    I = a I(0) + b |v|²,   b += dt/τ_L (g R² − d b),   a −= dt/τ_L d a,
 
-from (a, b) = (1, 0): the same to rounding. The synapses are touched once per presentation.
+from (a, b) = (1, 0): the same to rounding. The synapses are touched once per picture.
 This method is used for p = 2, if all synapses exist and have no sign constraints; otherwise
 every synapse is integrated at every step.
 
@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 
 from neurodyn.engine.feedforward import OF_UNITS, drive_units, feedforward, summed
 from neurodyn.engine.rows import find, learn_by_rows
-from neurodyn.engine.timeline import EQUATIONS, GAINS, LEARNING, LOOKUP, SUMS, Timeline
+from neurodyn.engine.timeline import EQUATIONS, GAINS, LEARNING, SUMS, Timeline
 from neurodyn.plasticity.protocols import FeedforwardRule, RecurrentRule
-from neurodyn.stimulus import Presentation
+from neurodyn.stimulus import Stimulus
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -39,7 +39,8 @@ LISTENING = """
 h : 1 (linked)
 """
 AT_THE_END = """
-learns = 1 : 1 (shared)
+running = int(t_in_timesteps > 0) : 1 (shared)
+learns = running : 1 (shared)
 """
 IN_THE_WINDOW = """
 learns = running*shown*int(t_in_timesteps % period_steps >= window_start) : 1 (shared)
@@ -47,17 +48,17 @@ learns = running*shown*int(t_in_timesteps % period_steps >= window_start) : 1 (s
 # Values that all synapses of a unit share, computed once.
 GAINS_OF_UNITS = """
 gain : 1
-decay : 1
+loss : 1
 """
 GAIN = """
-gain = learns*rate*g
-decay = gain*I
+gain = learns*rate*g*R_p
+loss = learns*rate*({decay})
 """
 STEP = """
-W += gain_post*R_p*v_pre - decay_post*W
+W += gain_post*v_pre - loss_post*W
 """
 STEP_BOUNDED = """
-W = clip(W + gain_post*R_p*v_pre - decay_post*W, lowest, highest)
+W = clip(W + gain_post*v_pre - loss_post*W, lowest, highest)
 """
 # Two numbers for each unit instead of its synapses.
 REDUCED = """
@@ -69,8 +70,8 @@ square : 1 (linked)
 """
 REDUCED_STEP = """
 I = own*I_start + image*square
-image += learns*rate*g*(R_p - I*image)
-own -= learns*rate*g*I*own
+image += learns*rate*(g*R_p - ({decay})*image)
+own -= learns*rate*({decay})*own
 """
 REDUCED_NEXT = """
 own = 1
@@ -94,9 +95,9 @@ I = I_sum
 """
 LINKED_GAINS = """
 gain : 1 (linked)
-decay : 1 (linked)
+loss : 1 (linked)
 """
-LEARNS_NOT = "gain_post == 0"
+LEARNS_NOT = "gain_post == 0 and loss_post == 0"
 
 # Of synapses between cells: while an image is on, as `shown` and `running` are for cells.
 RECURRENT_STEP = """
@@ -156,7 +157,7 @@ def plastic_input(
     *,
     rule: FeedforwardRule,
     sign: int,
-    stimulus: Presentation,
+    stimulus: Stimulus,
     timeline: Timeline,
     images: NDArray[np.float64],
     all_exist: bool = True,
@@ -167,26 +168,27 @@ def plastic_input(
     `sign` is the sign of all weights, kept at every step (0: free); `all_exist` says
     whether every unit has a synapse from every pixel.
     """
-    namespace: dict[str, Any] = {**rule.parameters, "R_p": rule.radius**rule.p}
+    given = {name: timeline.stretched(value) for name, value in rule.parameters.items()}
+    namespace: dict[str, Any] = {**given, "R_p": rule.radius**rule.p}
     namespace["lowest"] = 0.0 if sign > 0 else -np.inf
     namespace["highest"] = 0.0 if sign < 0 else np.inf
     window_ms = min(rule.timing.window_ms(stimulus.image_ms), stimulus.image_ms)
     if not window_ms:
         namespace["rate"] = stimulus.image_ms / rule.tau_l_ms
-        clock, learning = timeline.presentations, AT_THE_END
-        gain_moment = {"when": "before_start"}
-        step_moment = {"when": "before_start", "order": 1}
+        clock, learning = timeline.frames, AT_THE_END
+        when, gains, moved = "before_start", 0, 1
+        moment = timeline.presentations
     else:
         window_start = timeline.period_steps - round(window_ms / timeline.dt_ms)
         namespace |= timeline.namespace | {"window_start": window_start}
         namespace["rate"] = timeline.dt_ms / rule.tau_l_ms
         if rule.p == 2 and not sign and all_exist:
-            return _reduced(num_units, rule.activation, namespace, timeline, images, norms)
+            return _reduced(num_units, rule, namespace, timeline, images, norms)
         if all_exist:
             return _by_rows(num_units, rule, namespace, timeline, norms=norms, sign=sign)
-        clock, learning = timeline.steps, EQUATIONS + IN_THE_WINDOW
-        gain_moment = {"when": "groups", "order": GAINS}
-        step_moment = {"when": "groups", "order": LEARNING}
+        clock = moment = timeline.steps
+        learning = EQUATIONS + IN_THE_WINDOW
+        when, gains, moved = "groups", GAINS, LEARNING
     drive = drive_units(
         num_units,
         clock,
@@ -195,20 +197,23 @@ def plastic_input(
         namespace=namespace,
         norms=norms,
     )
-    drive.run_regularly(GAIN, clock=clock, **gain_moment)
+    gain = GAIN.format(decay=rule.decay)
+    drive.run_regularly(gain, clock=moment, when=when, order=gains)
+    # Further states of the rule: after the gains, which depend on them.
+    drive.state_updater.when, drive.state_updater.order = when, moved
     return PlasticInput(
         drive=drive,
         source=drive,
         learner=drive,
         step=STEP_BOUNDED if sign else STEP,
-        moment={"clock": clock, **step_moment},
+        moment={"clock": moment, "when": when, "order": moved},
         namespace=namespace,
     )
 
 
 def _reduced(
     num_units: int,
-    activation: str,
+    rule: FeedforwardRule,
     namespace: dict[str, Any],
     timeline: Timeline,
     images: NDArray[np.float64],
@@ -216,7 +221,7 @@ def _reduced(
 ) -> PlasticInput:
     import brian2 as b2
 
-    clock = timeline.presentations
+    clock = timeline.frames
     drive = drive_units(num_units, clock, p=2.0, equations=MIRRORED, norms=norms)
     lengths = b2.NeuronGroup(
         1,
@@ -225,10 +230,11 @@ def _reduced(
         name="lengths",
         namespace=timeline.lookup(squares(images)),
     )
-    lengths.run_regularly(f"square = {LOOKUP})", clock=clock, when="start")
+    lengths.run_regularly(f"square = {timeline.entry})", clock=clock, when="start")
     learner = b2.NeuronGroup(
         num_units,
-        EQUATIONS + LISTENING + IN_THE_WINDOW + activation + REDUCED,
+        EQUATIONS + LISTENING + IN_THE_WINDOW + rule.activation + REDUCED,
+        method="euler",
         clock=timeline.steps,
         order=LEARNING,
         name="learner",
@@ -239,7 +245,8 @@ def _reduced(
     learner.I_start = b2.linked_var(drive, "I")
     drive.own = b2.linked_var(learner, "own")
     drive.image = b2.linked_var(learner, "image")
-    learner.run_regularly(REDUCED_STEP, clock=timeline.steps, when="groups", order=LEARNING)
+    step = REDUCED_STEP.format(decay=rule.decay)
+    learner.run_regularly(step, clock=timeline.steps, when="groups", order=LEARNING)
     learner.run_regularly(REDUCED_NEXT, clock=clock, when="start")
     return PlasticInput(
         drive=drive,
@@ -263,16 +270,17 @@ def _by_rows(
 ) -> PlasticInput:
     """Return the groups of synapses that learn at every step, all of which exist.
 
-    When an image appears, its drive is summed. Then only units that learn change theirs.
+    When a picture appears, its drive is summed. Then only units that learn change theirs.
     """
     import brian2 as b2
 
     drive = drive_units(
-        num_units, timeline.presentations, p=rule.p, equations=LINKED_GAINS, norms=norms
+        num_units, timeline.frames, p=rule.p, equations=LINKED_GAINS, norms=norms
     )
     learner = b2.NeuronGroup(
         num_units,
         EQUATIONS + LISTENING + IN_THE_WINDOW + rule.activation + BY_ROWS + GAINS_OF_UNITS,
+        method="euler",
         clock=timeline.steps,
         order=LEARNING,
         name="learner",
@@ -280,10 +288,11 @@ def _by_rows(
     )
     learner.I_sum = b2.linked_var(drive, "I")
     drive.gain = b2.linked_var(learner, "gain")
-    drive.decay = b2.linked_var(learner, "decay")
+    drive.loss = b2.linked_var(learner, "loss")
     clock = timeline.steps
     learner.run_regularly(NEXT_DRIVE, clock=clock, when="groups", order=SUMS)
-    learner.run_regularly(GAIN, clock=clock, when="groups", order=GAINS)
+    gain = GAIN.format(decay=rule.decay)
+    learner.run_regularly(gain, clock=clock, when="groups", order=GAINS)
     return PlasticInput(
         drive=drive,
         source=learner,
@@ -310,8 +319,9 @@ def make_plastic(
 
     `pairs` are their (receiving, sending) cells.
     """
+    given = {name: timeline.stretched(value) for name, value in rule.parameters.items()}
     synapses.namespace.update(
-        {**rule.parameters, **timeline.namespace, "rate": timeline.dt_ms / rule.tau_l_ms}
+        {**given, **timeline.namespace, "rate": timeline.dt_ms / rule.tau_l_ms}
     )
     step = RECURRENT_STEP.format(change=rule.change)
     runner = synapses.run_regularly(

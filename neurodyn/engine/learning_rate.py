@@ -6,13 +6,13 @@ from numpy.typing import NDArray
 from neurodyn import checks
 from neurodyn.circuits.base import Circuit
 from neurodyn.plasticity.protocols import FeedforwardRule, RecurrentRule
-from neurodyn.stimulus import Presentation
+from neurodyn.stimulus import Stimulus, from_rest
 
 
 def check_feedforward(
     rule: FeedforwardRule,
     circuit: Circuit,
-    stimulus: Presentation,
+    stimulus: Stimulus,
     drive: NDArray[np.float64],
     dt_ms: float,
 ) -> None:
@@ -32,7 +32,7 @@ def check_feedforward(
     index = (below * sizes).argmax()
     lowest, size = below.flat[index], sizes.flat[index]
     settled = rule.timing.window_ms(stimulus.image_ms) == 0
-    inactive = settled and stimulus.reset and not circuit.has_excitation
+    inactive = settled and from_rest(stimulus) and not circuit.has_excitation
     speed = max(
         rule.strongest(0.0, above.max()) * above.max(),
         rule.strongest(-size, -lowest if inactive else size) * lowest,
@@ -46,7 +46,7 @@ def check_feedforward(
 def check_recurrent(
     rule: RecurrentRule,
     circuit: Circuit,
-    stimulus: Presentation,
+    stimulus: Stimulus,
     drive: NDArray[np.float64],
     dt_ms: float,
 ) -> None:
@@ -60,7 +60,7 @@ def check_recurrent(
     ValueError
         If one step overshoots.
     """
-    rate = circuit.largest_inhibiting_rate(drive, reset=stimulus.reset)
+    rate = circuit.largest_inhibiting_rate(drive, reset=from_rest(stimulus))
     weight_speed = rule.strongest(rate)
     inputs = f"inhibitory rates up to {rate:.3g}"
     _check(rule.tau_l_ms, circuit, dt_ms, weight_speed * rate, weight_speed, inputs)

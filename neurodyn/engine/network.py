@@ -29,6 +29,8 @@ class BuiltNetwork:
     circuit: BuiltCircuit
     ends: list[tuple[Any, str]]
     """Variables with the step at which states stop changing."""
+    learner: tuple[Any, Mapping[str, float]]
+    """Group with the states of the feed-forward rule, and their values at the start."""
     noisy: list[Any]
     """Groups whose noise needs the seed and the number of the presentation."""
     plastic: dict[str, "b2.Synapses"]
@@ -73,6 +75,8 @@ class BuiltNetwork:
         state: dict[Any, Any] = {
             (group, name): np.zeros(len(group)) for group, name in evolving
         }
+        learner, start = self.learner
+        state |= {(learner, name): value for name, value in start.items()}
         if FEEDFORWARD in self.plastic:
             state[self.plastic[FEEDFORWARD], "W"] = weights
         return state
@@ -103,6 +107,8 @@ class BuiltNetwork:
         """Return the final state of the last run, as `values` takes it."""
         evolving = [*self.circuit.state]
         evolving += [(synapses, "W") for synapses in self.plastic.values()]
+        learner, names = self.learner
+        evolving += [(learner, name) for name in names]
         return {(group, name): read(group, name) for group, name in evolving}
 
     def records(
@@ -185,7 +191,7 @@ def build(
     else:
         source = summed = drive_units(
             len(spec.weights),
-            timeline.presentations,
+            timeline.frames,
             p=spec.circuit.p,
             norms=_clock_of_norms(spec, timeline),
         )
@@ -213,6 +219,7 @@ def build(
             for name in ("num_steps", "last_step")
             if name in item.variables and item.variables[name].owner.name == item.name
         ],
+        learner=_learner(spec, plastic),
         noisy=[item for item in objects if "first_presentation" in item.variables],
         plastic=learning,
         monitors=monitors,
@@ -234,6 +241,15 @@ def _plastic_input(spec: Spec, timeline: Timeline) -> PlasticInput | None:
         all_exist=spec.connected is None,
         norms=_clock_of_norms(spec, timeline),
     )
+
+
+def _learner(spec: Spec, plastic: PlasticInput | None) -> tuple[Any, Mapping[str, float]]:
+    """Return the group with the states of the feed-forward rule, set to their start."""
+    if spec.feedforward is None or plastic is None:
+        return None, {}
+    for name, value in spec.feedforward.states.items():
+        setattr(plastic.learner, name, value)
+    return plastic.learner, spec.feedforward.states
 
 
 def _clock_of_norms(spec: Spec, timeline: Timeline) -> "b2.Clock | None":

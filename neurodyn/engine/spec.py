@@ -3,27 +3,24 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
-from math import inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurodyn import checks, times
-from neurodyn.checks import instance, time_ms, whole
+from neurodyn import checks
+from neurodyn.checks import instance, whole
 from neurodyn.circuits.base import Circuit
 from neurodyn.circuits.noise import seeds
-from neurodyn.engine import backends, learning_rate
+from neurodyn.engine import backends, learning_rate, time_step
 from neurodyn.engine.feedforward import drive as drive_of
 from neurodyn.engine.feedforward import pairs
 from neurodyn.plasticity.protocols import FEEDFORWARD, FeedforwardRule, RecurrentRule
 from neurodyn.plasticity.timing import check_timing
 from neurodyn.recording import Recording
-from neurodyn.stimulus import Presentation, checked_order
+from neurodyn.stimulus import Presentation, Stimulus, checked_order
 
 type Rule = FeedforwardRule | RecurrentRule
-
-SHORT = 100  # warn if the default time step is this many times shorter than needed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,7 +28,10 @@ class Spec:
     """A validated simulation."""
 
     circuit: Circuit
+    bank: NDArray[np.float64]
+    """The images (image, pixel)."""
     images: NDArray[np.float64]
+    """The pictures (image and frame, pixel)."""
     weights: NDArray[np.float64]
     connected: NDArray[np.bool_] | None
     """Which synapses from the pixels exist (unit, pixel); None: all."""
@@ -40,14 +40,14 @@ class Spec:
     """Rule of the weights from the pixels."""
     recurrent: Mapping[str, RecurrentRule]
     """Rules of the weights between cells, by the synapses' names."""
-    stimulus: Presentation
+    stimulus: Stimulus
     recording: Recording
     backend: str
     dt_ms: float
     batch_size: int
     seed: int
     drive: NDArray[np.float64]
-    """Drive of each image of the bank by the initial weights (image, unit)."""
+    """Drive of each picture by the initial weights (image and frame, unit)."""
 
     def check_size(self, *, trials: int = 1) -> int:
         """Return the size of the traces [bytes]; errors as in `Recording.check_size`."""
@@ -101,7 +101,7 @@ class Spec:
         return {
             "circuit": _described(self.circuit),
             "plasticity": rules,
-            "stimulus": asdict(self.stimulus),
+            "stimulus": _described(self.stimulus),
             "recording": asdict(self.recording),
             "backend": self.backend,
             "dt_ms": self.dt_ms,
@@ -122,7 +122,7 @@ def validate(
     weights: ArrayLike,
     *,
     plasticity: Rule | Mapping[str, Rule] | None,
-    stimulus: Presentation | None,
+    stimulus: Stimulus | None,
     order: ArrayLike | None,
     recording: Recording | None,
     backend: str,
@@ -134,7 +134,7 @@ def validate(
     stimulus = Presentation() if stimulus is None else stimulus
     recording = Recording() if recording is None else recording
     checks.satisfies("circuit", circuit, Circuit, "LateralInhibition(), DaleInhibition()")
-    instance("stimulus", stimulus, Presentation, "Presentation()")
+    checks.satisfies("stimulus", stimulus, Stimulus, "Presentation()")
     instance("recording", recording, Recording, "Recording()")
     batch_size, seed = whole("batch_size", batch_size), whole("seed", seed)
     seeds(seed)
@@ -143,8 +143,9 @@ def validate(
     _check_signs(matrix, circuit.input_sign)
     feedforward, recurrent = _rules(plasticity, circuit)
     backend = backends.resolve(backend)
-    drive = drive_of(bank, matrix, p=circuit.p)
-    dt_ms = _time_step(
+    pictures = _frames(stimulus, bank)
+    drive = drive_of(pictures, matrix, p=circuit.p)
+    dt_ms = time_step.choose(
         circuit, stimulus, drive, dt_ms, recording, _window_ms(feedforward, stimulus)
     )
     learns = feedforward is not None or bool(recurrent)
@@ -158,7 +159,8 @@ def validate(
         learning_rate.check_recurrent(rule, *setting)
     spec = Spec(
         circuit=circuit,
-        images=bank,
+        bank=bank,
+        images=pictures,
         weights=matrix,
         connected=_connected(weights),
         order=checked_order(order, len(bank)),
@@ -189,6 +191,20 @@ def _arrays(
             f"{bank.shape[1]}: use weights that were trained on images of this size"
         )
     return bank, matrix
+
+
+def _frames(stimulus: Stimulus, images: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the pictures (image and frame, pixel) of images."""
+    number = whole("num_frames", stimulus.num_frames)
+    checks.at_least_one("num_frames", number, "picture is shown for each image")
+    pictures = np.asarray(stimulus.frames(images), dtype=np.float64)
+    shape = len(images), number, images.shape[1]
+    if pictures.shape != shape:
+        raise ValueError(
+            f"frames of {type(stimulus).__name__} have shape {pictures.shape}: (image, "
+            f"frame, pixel) is needed, which is {shape}"
+        )
+    return checks.rates("frames", pictures.reshape(-1, images.shape[1]))
 
 
 def _connected(weights: Any) -> NDArray[np.bool_] | None:
@@ -274,7 +290,7 @@ def _check_feedforward(rule: FeedforwardRule, circuit: Circuit) -> None:
         )
 
 
-def _window_ms(rule: FeedforwardRule | None, stimulus: Presentation) -> float:
+def _window_ms(rule: FeedforwardRule | None, stimulus: Stimulus) -> float:
     return 0.0 if rule is None else rule.timing.window_ms(stimulus.image_ms)
 
 
@@ -292,7 +308,7 @@ def _check_recording(recording: Recording, circuit: Circuit, *, learns: bool) ->
 
 
 def _check_samples(
-    recording: Recording, stimulus: Presentation, dt_ms: float, batch_size: int
+    recording: Recording, stimulus: Stimulus, dt_ms: float, batch_size: int
 ) -> None:
     """Refuse sampling times that differ between presentations, if they must not."""
     sample_steps = recording.sample_steps(dt_ms)
@@ -307,61 +323,20 @@ def _check_samples(
         )
 
 
-def _time_step(
-    circuit: Circuit,
-    stimulus: Presentation,
-    drive: NDArray[np.float64],
-    dt_ms: float | None,
-    recording: Recording,
-    window_ms: float,
-) -> float:
-    windows = [window_ms] if 0 < window_ms < inf else []
-    others = [*windows]
-    if recording.activity_ms is not None:
-        others.append(recording.activity_ms)
-    reset = stimulus.reset
-    if dt_ms is not None:
-        dt_ms = time_ms("dt_ms", dt_ms)
-        checks.positive("dt_ms", dt_ms, "the time step")
-    if dt_ms is None:
-        bound = circuit.default_step_ms(drive, reset=reset)
-        if window_ms == inf:
-            # Learning in the first steps depends on which units overshoot.
-            bound = min(bound, circuit.safe_step_ms(drive, reset=reset))
-        dt_ms = stimulus.fitting_step(bound, *others)
-        while dt_ms < 0.999 * bound and not circuit.is_stable(drive, dt_ms, reset=reset):
-            dt_ms = stimulus.fitting_step(dt_ms / 2, *others)
-        if dt_ms < bound / SHORT:
-            checks.warn(
-                f"the time step is {dt_ms:.3g} ms, {bound / dt_ms:.0f} times shorter than "
-                "this circuit needs, because no longer step divides all times: choose "
-                "times in simple ratios, such as an activity_ms that divides image_ms",
-            )
-    elif not circuit.is_stable(drive, dt_ms, reset=reset):
-        safe = float(f"{0.995 * circuit.safe_step_ms(drive, reset=reset):.3g}")
-        while not circuit.is_stable(drive, safe, reset=reset):
-            safe = float(f"{safe / 2:.3g}")
-        raise ValueError(
-            f"dt_ms is {dt_ms:g}: Euler's method is not stable with that step for this "
-            f"circuit and these images; one of {safe:g} ms is. Leave dt_ms out to have "
-            "one chosen"
-        )
-    stimulus.steps(dt_ms)
-    recording.sample_steps(dt_ms)
-    for window_ms in windows:
-        times.steps("last_ms", window_ms, dt_ms)
-    return dt_ms
-
-
 def _check_batch(
     batch_size: int,
     learns: bool,
-    stimulus: Presentation,
+    stimulus: Stimulus,
     recording: Recording,
 ) -> None:
     checks.at_least_one("batch_size", batch_size, "image is shown at a time")
     if batch_size == 1:
         return
+    if stimulus.num_frames > 1:
+        raise ValueError(
+            f"batch_size is {batch_size}, but each image is shown as {stimulus.num_frames} "
+            "pictures: images side by side are still (batch_size=1)"
+        )
     if learns:
         raise ValueError(
             f"batch_size is {batch_size}, but the weights learn: images side by side need "

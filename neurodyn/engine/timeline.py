@@ -15,6 +15,7 @@ The order of events in a time step (Euler's method computes all from the old sta
    (LEARNING), activities (ACTIVITIES).
 """
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,8 @@ class Timeline:
     period_steps: int
     num_presentations: int
     """Number of presentations that fit into a run."""
+    num_frames: int = 1
+    """Number of pictures that are shown in one presentation."""
     _clocks: "dict[int, b2.Clock]" = field(default_factory=dict, init=False)
 
     @cached_property
@@ -64,6 +67,15 @@ class Timeline:
         import brian2 as b2
 
         return b2.Quantity(self.dt / self.dt_ms, dim=b2.second.dim)
+
+    def stretched(self, value: Any) -> Any:
+        """Return a value in the stretched time, if it is a quantity of time or rate."""
+        import brian2 as b2
+
+        if not isinstance(value, b2.Quantity):
+            return value
+        factor = float(self.ms / b2.ms) ** value.dim.get_dimension("time")
+        return b2.Quantity(np.asarray(value) * factor, dim=value.dim)
 
     def every(self, num_steps: int) -> "b2.Clock":
         """Return the clock that ticks every `num_steps` steps, from 0.
@@ -90,6 +102,25 @@ class Timeline:
         return self.every(self.period_steps)
 
     @cached_property
+    def _tick_steps(self) -> int:
+        """Steps of the longest interval that divides the frames and the rest."""
+        if self.num_frames == 1:
+            return self.period_steps
+        frame_steps = (self.period_steps - self.rest_steps) // self.num_frames
+        return math.gcd(frame_steps, self.rest_steps)
+
+    @property
+    def frames(self) -> "b2.Clock":
+        """Clock of the pictures: of the presentations, if these show still images."""
+        return self.every(self._tick_steps)
+
+    @property
+    def entry(self) -> str:
+        """The start of Brian2's expression for an entry of the table in `lookup`."""
+        row = ROW if self.num_frames == 1 else ROW_OF_FRAME
+        return f"int({row} >= 0)*table({row}*entry"
+
+    @cached_property
     def image_at(self) -> "b2.TimedArray":
         """Index of the image of each presentation; −1 when all have been shown.
 
@@ -109,11 +140,17 @@ class Timeline:
         return {"period_steps": self.period_steps, "rest_steps": self.rest_steps}
 
     def lookup(self, values: NDArray[np.float64]) -> dict[str, Any]:
-        """Return the namespace of LOOKUP for a table with one row per image."""
+        """Return the namespace of `entry` for a table with a row per image and frame."""
         import brian2 as b2
 
         entry = b2.Quantity(ENTRY_S, dim=b2.second.dim)
-        return {"table": table(values), "image_at": self.image_at, "entry": entry}
+        names = {"table": table(values), "image_at": self.image_at, "entry": entry}
+        if self.num_frames > 1:
+            tick, rest, period = self._tick_steps, self.rest_steps, self.period_steps
+            names |= {"num_frames": self.num_frames}
+            names |= {"ticks": period // tick, "rest_ticks": rest // tick}
+            names |= {"frame_ticks": (period - rest) // self.num_frames // tick}
+        return names
 
     def duration(self, num_presentations: int) -> "b2.Quantity":
         """Return the length of a run: presentations, and the tick that ends the last one.
@@ -128,9 +165,12 @@ class Timeline:
         return b2.Quantity(steps * self.dt, dim=b2.second.dim)
 
 
-# For groups that tick with the presentations, whose time step counts them.
-SHOWN_IMAGE = "image_at(t_in_timesteps*entry)"
-LOOKUP = f"int({SHOWN_IMAGE} >= 0)*table({SHOWN_IMAGE}*entry"
+# For groups that tick with the pictures, whose time step counts them: the row of a table.
+ROW = "image_at(t_in_timesteps*entry)"
+ROW_OF_FRAME = (
+    "(image_at(t_in_timesteps//ticks*entry)*num_frames"
+    " + clip((t_in_timesteps%ticks - rest_ticks)//frame_ticks, 0, num_frames - 1))"
+)
 
 
 def table(values: NDArray[np.float64]) -> "b2.TimedArray":

@@ -45,6 +45,7 @@ class KrotovHopfield:
     """When the weights move: Settled(), Gated(last_ms=...), or Continuous()."""
 
     activation = ACTIVATION
+    decay = "g*I"
 
     def __post_init__(self) -> None:
         convert(
@@ -63,6 +64,11 @@ class KrotovHopfield:
     def parameters(self) -> dict[str, float]:
         """Values of the names in `activation`."""
         return {"delta": self.delta, "h_star": self.h_star}
+
+    @property
+    def states(self) -> dict[str, float]:
+        """Further states in `activation`: there are none."""
+        return {}
 
     def strongest(self, lowest: float, highest: float) -> float:
         """Return the largest |g| at activities from `lowest` to `highest`."""

@@ -34,6 +34,7 @@ class Oja:
     """When the weights move: Settled(), Gated(last_ms=...), or Continuous()."""
 
     activation = ACTIVATION
+    decay = "g*I"
     p = 2.0
 
     def __post_init__(self) -> None:
@@ -45,6 +46,11 @@ class Oja:
     @property
     def parameters(self) -> dict[str, float]:
         """Values of the names in `activation`: there are none."""
+        return {}
+
+    @property
+    def states(self) -> dict[str, float]:
+        """Further states in `activation`: there are none."""
         return {}
 
     def strongest(self, lowest: float, highest: float) -> float:

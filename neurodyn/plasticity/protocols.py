@@ -5,7 +5,7 @@ between cells of the circuit.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 FEEDFORWARD = "feedforward"  # name of the synapses from pixels to hidden units
 
@@ -27,9 +27,9 @@ class Timing(Protocol):
 
 
 class FeedforwardRule(Protocol):
-    """A rule τ_L dW_ui/dt = g_u (R^p v_i − I_u W_ui) (`KrotovHopfield`, `Oja`).
+    """A rule τ_L dW_ui/dt = g_u R^p v_i − d_u W_ui, with g and d of the unit.
 
-    All rules share this equation (K&H 2019, eq. 3), and differ in the activation g.
+    In eq. 3 of K&H 2019, d = g I (`KrotovHopfield`, `Oja`).
     """
 
     @property
@@ -54,16 +54,34 @@ class FeedforwardRule(Protocol):
 
     @property
     def activation(self) -> str:
-        """Brian2's equation for g, of the unit's activity h and drive I: "g = h : 1"."""
+        """Brian2's equation for g, of the unit's activity h and drive I: "g = h : 1".
+
+        Equations of further states may follow, as "dx/dt = running*(h - x)/tau_x : 1". They
+        are integrated with the activity if learning is continuous or gated, and once per
+        presentation if it is settled. `running` is 1 until the last presentation ends.
+        """
         ...
 
     @property
-    def parameters(self) -> Mapping[str, float]:
-        """Values of the other names in `activation`."""
+    def decay(self) -> str:
+        """Brian2's expression for d, of g, h and I: "g*I" in eq. 3, or "0"."""
+        ...
+
+    @property
+    def states(self) -> Mapping[str, float]:
+        """Values of the further states in `activation` at the start; {}: there are none."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Values of the other names in `activation`: numbers, or Brian2 quantities."""
         ...
 
     def strongest(self, lowest: float, highest: float) -> float:
-        """Return the largest |g| at activities from `lowest` to `highest`."""
+        """Return the largest |g| at activities from `lowest` to `highest`.
+
+        A step in which weights may relax by more than themselves, |g I| / τ_L, is refused.
+        """
         ...
 
 
@@ -81,8 +99,8 @@ class RecurrentRule(Protocol):
         ...
 
     @property
-    def parameters(self) -> Mapping[str, float]:
-        """Values of the other names in `change`."""
+    def parameters(self) -> Mapping[str, Any]:
+        """Values of the other names in `change`: numbers, or Brian2 quantities."""
         ...
 
     def strongest(self, largest_rate: float) -> float:

@@ -273,6 +273,8 @@ class HebbianOnly:
     tau_l_ms: float = 100.0
     timing: Settled = field(default_factory=Settled)
     activation = "g = int(h >= threshold) : 1"
+    decay = "g*I"
+    states = {}  # noqa: RUF012
 
     @property
     def parameters(self):

@@ -66,7 +66,12 @@ def test_config_says_how_to_repeat_the_run(plain):
             "noise_tau_ms": 10.0,
         },
         "plasticity": {},
-        "stimulus": {"image_ms": 30.0, "rest_ms": 0.0, "reset": True},
+        "stimulus": {
+            "name": "Presentation",
+            "image_ms": 30.0,
+            "rest_ms": 0.0,
+            "reset": True,
+        },
         "recording": {
             "activity_ms": 2.5,
             "by_image": False,

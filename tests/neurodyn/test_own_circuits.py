@@ -150,6 +150,8 @@ class Rectified:
     tau_l_ms: float = TAU_L_MS
     timing: Timing = field(default_factory=Settled)
     activation = "g = scale*h*int(h > 0) : 1"
+    decay = "g*I"
+    states: ClassVar = {}
     parameters: ClassVar = {"scale": 0.5}
 
     def strongest(self, lowest, highest):

@@ -37,6 +37,8 @@ class Tripled:
     p = 2.0
     radius = 1.0
     activation = "g = 1 + factor*int(h > 0) : 1"
+    decay = "g*I"
+    states = {}  # noqa: RUF012, a constant
     parameters = {"factor": 2.0}  # noqa: RUF012, a constant
 
     def strongest(self, lowest, highest):
@@ -241,7 +243,7 @@ def test_compiled_parts_have_the_noise_of_their_seed(backend, reset):
             built = network.build(job, execute._timeline(job, length))
             run = compiler(built.objects)
             found = execute._one_after_another(
-                job, built, run, pieces(length), {}, {}, lambda _: None
+                job, built, run, pieces(length), built.parameters(job), {}, lambda _: None
             )
             return joined(list(found), "samples")["activity"]
 
