@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from neurodyn.circuits.dale import DaleInhibition
     from neurodyn.circuits.lateral import LateralInhibition
     from neurodyn.engine import backends as backends
+    from neurodyn.engine.backends import Backend
     from neurodyn.plasticity.homeostatic import Homeostatic
     from neurodyn.plasticity.krotov_hopfield import KrotovHopfield
     from neurodyn.plasticity.oja import Oja
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from neurodyn.sweeps import sweep
 
 __all__ = [
+    "Backend",
     "Continuous",
     "DaleInhibition",
     "Gated",
@@ -41,6 +43,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Backend": "engine.backends",
     "Continuous": "plasticity.timing",
     "DaleInhibition": "circuits.dale",
     "Gated": "plasticity.timing",

@@ -12,7 +12,7 @@ from neurodyn import checks
 from neurodyn.circuits.base import Circuit
 from neurodyn.engine import execute, to_xarray
 from neurodyn.engine.ambient import usual_errors
-from neurodyn.engine.backends import DEVICES
+from neurodyn.engine.backends import DEVICES, Backend
 from neurodyn.engine.spec import Rule, Spec, validate
 from neurodyn.plasticity.protocols import FEEDFORWARD
 from neurodyn.progress import progress_bar
@@ -32,7 +32,7 @@ def simulate(
     stimulus: Stimulus | None = None,
     order: ArrayLike | None = None,
     recording: Recording | None = None,
-    backend: str = "cython",
+    backend: str | Backend = "cython",
     dt_ms: float | None = None,
     batch_size: int = 1,
     seed: int = 0,
@@ -56,8 +56,9 @@ def simulate(
     recording
         Which traces to record, and how often.
     backend, dt_ms
-        "numpy", "cython", "cpp", "cuda" or "auto"; time step of Euler's method [ms]
-        (default: τ/20, or a shorter one that is stable and divides a presentation).
+        "numpy", "cython", "cpp", "cuda" or "auto", or `Backend` with its settings; time
+        step of Euler's method [ms] (default: τ/20, or a shorter one that is stable and
+        divides a presentation).
     batch_size, seed
         Number of images shown side by side, in copies of the circuit; seed of the noise.
     out, progress
@@ -118,7 +119,7 @@ def build(
     stimulus: Stimulus | None = None,
     order: ArrayLike | None = None,
     recording: Recording | None = None,
-    backend: str = "cython",
+    backend: str | Backend = "cython",
     dt_ms: float | None = None,
     batch_size: int = 1,
     seed: int = 0,
@@ -138,8 +139,9 @@ def build(
     recording
         Which traces to record, and how often.
     backend, dt_ms
-        "numpy", "cython", "cpp", "cuda" or "auto"; time step of Euler's method [ms]
-        (default: τ/20, or a shorter one that is stable and divides a presentation).
+        "numpy", "cython", "cpp", "cuda" or "auto", or `Backend` with its settings; time
+        step of Euler's method [ms] (default: τ/20, or a shorter one that is stable and
+        divides a presentation).
     batch_size, seed
         Number of images shown side by side, in copies of the circuit; seed of the noise.
 
@@ -284,7 +286,7 @@ class Simulation:
             stimulus=spec.stimulus,
             order=spec.order if order is None and images is None else order,
             recording=spec.recording,
-            backend=spec.backend,
+            backend=spec.how,
             dt_ms=spec.dt_ms,
             batch_size=spec.batch_size,
             seed=spec.seed if seed is None else seed,

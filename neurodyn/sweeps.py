@@ -11,6 +11,7 @@ from neurodyn import checks
 from neurodyn.circuits.base import Circuit
 from neurodyn.engine import execute, to_xarray
 from neurodyn.engine.ambient import usual_errors
+from neurodyn.engine.backends import Backend
 from neurodyn.engine.spec import Rule, Spec, validate
 from neurodyn.recording import Recording
 from neurodyn.simulation import simulated_time
@@ -29,7 +30,7 @@ def sweep(
     stimulus: Stimulus | None = None,
     order: ArrayLike | None = None,
     recording: Recording | None = None,
-    backend: str = "cython",
+    backend: str | Backend = "cython",
     dt_ms: float | None = None,
     seed: int = 0,
     progress: bool = True,

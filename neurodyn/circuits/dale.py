@@ -373,7 +373,12 @@ class DaleInhibition(ThresholdLinear):
             source, target = ends[name[:3]][0], ends[name[-3:]][1]
             settings: dict[str, Any] = {"clock": timeline.steps, "namespace": {}}
             synapses[name] = b2.Synapses(
-                source, target, SYNAPSES + equation, name=name, **settings
+                source,
+                target,
+                SYNAPSES + equation,
+                dtype={"W": timeline.weight_dtype},
+                name=name,
+                **settings,
             )
             connect(synapses[name], sending, receiving, copies=copies)
         return synapses

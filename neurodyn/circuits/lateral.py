@@ -314,6 +314,7 @@ class LateralInhibition(ThresholdLinear):
             len(hidden), CURRENTS, order=SUMS, name="currents", **settings
         )
         currents.r = b2.linked_var(hidden, "r")
+        settings["dtype"] = {"W": timeline.weight_dtype}
         lateral = b2.Synapses(hidden, currents, INHIBITION, name="lateral", **settings)
         receiving, sending = self.pairs(len(hidden) // copies, "lateral")
         connect(lateral, sending, receiving, copies=copies)

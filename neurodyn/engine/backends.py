@@ -10,6 +10,7 @@ import sysconfig
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ DEVICES = ("cpp", "cuda")  # the backends that compile a program
 
 type Compile = Callable[["list[b2.BrianObject]"], Run]
 
+WEIGHT_DTYPES = ("float64", "float32")
 INSTALL = " (Debian and Ubuntu: apt install g++ make)"
 
 
@@ -107,6 +109,34 @@ def resolve(backend: str) -> str:
     return backend
 
 
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """A backend with settings of its own: how to compute, not what."""
+
+    name: str = "cython"
+    """numpy, cython, cpp, cuda or auto."""
+    threads: int = 1
+    """CPU threads of backend cpp. Results do not depend on their number. They help where
+    arithmetic takes the time, such as each synapse's power for p other than 2 and 3."""
+    weight_dtype: str = "float64"
+    """float32: hold weights in half the memory, and round them at each update. Sums and
+    activity stay in float64. An update below 6e-8 of its weight is lost."""
+
+    def __post_init__(self) -> None:
+        checks.convert(self, threads=checks.whole)
+        checks.at_least_one("threads", self.threads, "is needed")
+        if self.weight_dtype not in WEIGHT_DTYPES:
+            raise ValueError(
+                f"weight_dtype is {self.weight_dtype!r}: give one of "
+                f"{', '.join(WEIGHT_DTYPES)}"
+            )
+        if self.threads > 1 and self.name != "cpp":
+            raise ValueError(
+                f"threads is {self.threads}, but backend '{self.name}' runs on one CPU "
+                "thread: give name='cpp', or leave threads out"
+            )
+
+
 class Session:
     """A private device of Brian2: to build in, to compile, and to run again and again.
 
@@ -114,12 +144,19 @@ class Session:
     """
 
     def __init__(
-        self, backend: str, *, folder: Path | None = None, make: bool = True
+        self,
+        backend: str,
+        *,
+        threads: int = 1,
+        folder: Path | None = None,
+        make: bool = True,
     ) -> None:
         """Prepare a backend (as `resolve` returns it).
 
         Parameters
         ----------
+        threads
+            CPU threads of compiled programs.
         folder
             Folder for the source of compiled programs, which is kept; default: a temporary
             folder.
@@ -133,7 +170,7 @@ class Session:
         """
         with ambient.one_at_a_time:
             ambient.load_brian2()
-        self.backend, self._make = backend, make
+        self.backend, self._make, self._threads = backend, make, threads
         self._names = ambient.no_names()
         if backend not in DEVICES:
             self._device = runtime.new_device()
@@ -165,7 +202,7 @@ class Session:
                 yield
             return
         with ExitStack() as stack:
-            stack.enter_context(ambient.preferences())
+            stack.enter_context(standalone.preferences(self._threads))
             if self.backend == "cuda":
                 stack.enter_context(cuda.preferences(self._directory))
             yield

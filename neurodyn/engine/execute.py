@@ -63,7 +63,7 @@ class Execution:
         self._states: list[tuple[Any, Any]] = []
         self._parts = 0
         timeline = _timeline(spec, -(-self._length // spec.batch_size))
-        self.session = backends.Session(spec.backend)
+        self.session = backends.Session(spec.backend, threads=spec.threads)
         with self.session.active():
             self.built = network.build(spec, timeline, drive=_drive_side_by_side(spec))
         _in_a_network(self.built.objects, "to be run")
@@ -248,6 +248,7 @@ def _timeline(spec: Spec, num_presentations: int) -> Timeline:
         period_steps=period_steps,
         num_presentations=num_presentations,
         num_frames=spec.stimulus.num_frames,
+        weight_dtype=np.dtype(spec.weight_dtype).type,
     )
 
 

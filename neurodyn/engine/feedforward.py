@@ -108,6 +108,7 @@ def feedforward(
     *,
     connected: NDArray[np.bool_] | None,
     p: float,
+    dtype: type[np.floating[Any]],
     namespace: dict[str, Any] | None = None,
 ) -> "b2.Synapses":
     """Return the synapses (unit, pixel) that sum the drive, and norms if it has them.
@@ -121,6 +122,7 @@ def feedforward(
         pixels,
         drive,
         WEIGHTS.format(summed=summed(p)) + norms,
+        dtype={"W": dtype},
         clock=drive.clock,
         name="feedforward",
         namespace={"p": p} | (namespace or {}),

@@ -133,6 +133,7 @@ class PlasticInput:
         *,
         connected: NDArray[np.bool_] | None,
         p: float,
+        dtype: type[np.floating[Any]],
     ) -> "b2.Synapses":
         """Return the learning synapses, once h is linked."""
         synapses = feedforward(
@@ -141,6 +142,7 @@ class PlasticInput:
             weights,
             connected=connected,
             p=p,
+            dtype=dtype,
             namespace=self.namespace,
         )
         runner = synapses.run_regularly(self.step, **self.moment)

@@ -127,7 +127,8 @@ class BuiltNetwork:
         def rows(monitor: "b2.StateMonitor", *, start: bool) -> NDArray[np.float64]:
             stride = round(float(monitor.clock.dt) / self.timeline.dt)
             kept = slice(0 if start else 1, end // stride + 1)
-            recorded = np.array(getattr(monitor, monitor.record_variables[0])).T
+            name = monitor.record_variables[0]
+            recorded = np.array(getattr(monitor, name), np.float64).T
             return _complete(recorded, end // stride + 1)[kept]
 
         samples = {
@@ -157,7 +158,7 @@ IMAGE_TRACES = ("drive", "final_activity", "weight_norm")
 
 def read(group: Any, name: str) -> NDArray[np.float64]:
     """Return a copy of a state."""
-    return _complete(np.array(getattr(group, name + "_")[:]), len(group))
+    return _complete(np.array(getattr(group, name + "_")[:], np.float64), len(group))
 
 
 def _complete(values: NDArray[np.float64], at_least: int) -> NDArray[np.float64]:
@@ -269,6 +270,7 @@ def _from_pixels(
 
     inputs = pixels(spec.images, timeline)
     settings: dict[str, Any] = {"connected": spec.connected, "p": spec.circuit.p}
+    settings["dtype"] = timeline.weight_dtype
     if plastic is None:
         return inputs, feedforward(inputs, summed, spec.weights, **settings)
     plastic.learner.h = b2.linked_var(units, "h")

@@ -24,15 +24,22 @@ if TYPE_CHECKING:
 # For all that the compiler knows, Cython's pointers may overlap. Here they say, as Brian2's
 # C++ does, that they do not.
 POINTER = r"cdef (double|float) ?\* (_array_\w+)"
-# After each call of Cython's own, the code asks whether there was an error.
-FUNCTIONS = {
+# Brian2's own branch, or (in Cython) ask after each call whether there was an error; loops
+# with either use no vector instructions.
+CYTHON_FUNCTIONS = {
     "clip": """
-cdef inline double _clip(double x, double low, double high) noexcept nogil:
+cdef inline double _rows_clip(double x, double low, double high) noexcept nogil:
     return low if x < low else high if x > high else x
 """,
     "sign": """
-cdef inline double _sign(double x) noexcept nogil:
+cdef inline double _rows_sign(double x) noexcept nogil:
     return (0 < x) - (x < 0)
+""",
+}
+CPP_FUNCTIONS = {
+    "clip": """
+static inline double _rows_clip(const double x, const double low, const double high)
+{ const double above = x < low ? low : x; return above > high ? high : above; }
 """,
 }
 INDICES = {"_presynaptic_idx", "_postsynaptic_idx"}
@@ -168,8 +175,10 @@ def _code_class(base: Any) -> Any:
         def determine_keywords(self) -> Any:
             keywords = super().determine_keywords()
             if base.class_name == "cython":
-                pointers = re.sub(POINTER, r"cdef \1_alone \2", keywords["load_namespace"])
-                keywords["load_namespace"] = pointers
+                load = re.sub(POINTER, r"cdef \1_alone \2", keywords["load_namespace"])
+                # Of the type of the loop's counter: a narrower one might overflow.
+                load = re.sub(r"cdef int32_t (_\w+synaptic_idx)", r"cdef int64_t \1", load)
+                keywords["load_namespace"] = load
             return keywords
 
     class RowCode(base):
@@ -177,9 +186,17 @@ def _code_class(base: Any) -> Any:
         templater = base.templater.derive("neurodyn.engine")
         generator_class = base.generator_class if base.class_name == "numpy" else Generator
 
-    if base.class_name == "cython":
-        for name, code in FUNCTIONS.items():
-            DEFAULT_FUNCTIONS[name].implementations.add_implementation(
-                RowCode, code=code, name=f"_{name}"
-            )
+    for name, code in _functions(base).items():
+        DEFAULT_FUNCTIONS[name].implementations.add_implementation(
+            RowCode, code=code, name=f"_rows_{name}"
+        )
     return RowCode
+
+
+def _functions(code_class: Any) -> dict[str, str]:
+    """Return what is to take the place of Brian2's own functions, by name."""
+    from brian2.devices.cpp_standalone.codeobject import CPPStandaloneCodeObject
+
+    if code_class.class_name == "cython":
+        return CYTHON_FUNCTIONS
+    return CPP_FUNCTIONS if code_class is CPPStandaloneCodeObject else {}

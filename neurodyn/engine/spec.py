@@ -13,6 +13,7 @@ from neurodyn.checks import instance, whole
 from neurodyn.circuits.base import Circuit
 from neurodyn.circuits.noise import seeds
 from neurodyn.engine import backends, learning_rate, time_step
+from neurodyn.engine.backends import Backend
 from neurodyn.engine.feedforward import drive as drive_of
 from neurodyn.engine.feedforward import pairs
 from neurodyn.plasticity.protocols import FEEDFORWARD, FeedforwardRule, RecurrentRule
@@ -43,6 +44,8 @@ class Spec:
     stimulus: Stimulus
     recording: Recording
     backend: str
+    threads: int
+    weight_dtype: str
     dt_ms: float
     batch_size: int
     seed: int
@@ -61,6 +64,13 @@ class Spec:
                 if trace.dims[0] == "time" and trace.dims[-1] in self.circuit.populations
             },
             num_synapses=self.weights.size,
+        )
+
+    @property
+    def how(self) -> Backend:
+        """The backend with its settings."""
+        return Backend(
+            name=self.backend, threads=self.threads, weight_dtype=self.weight_dtype
         )
 
     @property
@@ -104,6 +114,8 @@ class Spec:
             "stimulus": _described(self.stimulus),
             "recording": asdict(self.recording),
             "backend": self.backend,
+            "threads": self.threads,
+            "weight_dtype": self.weight_dtype,
             "dt_ms": self.dt_ms,
             "batch_size": self.batch_size,
             "seed": self.seed,
@@ -125,7 +137,7 @@ def validate(
     stimulus: Stimulus | None,
     order: ArrayLike | None,
     recording: Recording | None,
-    backend: str,
+    backend: str | Backend,
     dt_ms: float | None,
     batch_size: int,
     seed: int,
@@ -142,7 +154,7 @@ def validate(
     circuit.check_size(len(matrix))
     _check_signs(matrix, circuit.input_sign)
     feedforward, recurrent = _rules(plasticity, circuit)
-    backend = backends.resolve(backend)
+    how = backend if isinstance(backend, Backend) else Backend(name=backend)
     pictures = _frames(stimulus, bank)
     drive = drive_of(pictures, matrix, p=circuit.p)
     dt_ms = time_step.choose(
@@ -168,7 +180,9 @@ def validate(
         recurrent=recurrent,
         stimulus=stimulus,
         recording=recording,
-        backend=backend,
+        backend=backends.resolve(how.name),
+        threads=how.threads,
+        weight_dtype=how.weight_dtype,
         dt_ms=dt_ms,
         batch_size=batch_size,
         seed=seed,

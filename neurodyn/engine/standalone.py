@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,16 @@ RULE_WITH_HEADER = f"""\
 {COMPILED_HEADER} : objects.h makefile
 \t$(CXX) $(CXXFLAGS) -x c++-header objects.h -o $@
 """
+
+
+@contextmanager
+def preferences(threads: int) -> Iterator[None]:
+    """Set Brian2's preferences; threads that wait leave the processor to others."""
+    openmp = {"devices__cpp_standalone__openmp_threads": threads if threads > 1 else 0}
+    with ambient.preferences(**openmp):
+        if threads > 1:
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        yield
 
 
 def built(
@@ -115,6 +126,11 @@ def new_device(backend: str) -> Any:
     else:
         from brian2.devices.cpp_standalone.device import CPPStandaloneDevice as Device
     device = Device()
+
+    def accept(nb_threads: int) -> None:
+        """Accept threads, without the warning that they are not well tested."""
+
+    device.check_openmp_compatible = accept
     if os.name == "posix":
         device.compile_source = _make  # pyrefly: ignore[bad-assignment]
     return device

@@ -54,6 +54,8 @@ class Timeline:
     """Number of presentations that fit into a run."""
     num_frames: int = 1
     """Number of pictures that are shown in one presentation."""
+    weight_dtype: type[np.floating[Any]] = np.float64
+    """Type of the weights W of synapses."""
     _clocks: "dict[int, b2.Clock]" = field(default_factory=dict, init=False)
 
     @cached_property

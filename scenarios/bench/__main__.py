@@ -13,7 +13,7 @@ from fastpath import checks
 from fastpath.runs import storage
 from neurodyn.flags import refuse_without_effect
 from scenarios import bench
-from scenarios.bench import circuit, convolution, cuda, learning
+from scenarios.bench import baseline, circuit, convolution, cuda, learning
 from scenarios.support import hardware
 from scenarios.support.command import command
 
@@ -38,6 +38,8 @@ class Config:
     """cuda measures epochs on the GPU, and nothing else."""
     out: Path = Path("runs/bench.json")
     """File of the results."""
+    save_baseline: bool = False
+    """Keep the ratios as those that later measurements are compared with."""
 
     def __post_init__(self) -> None:
         if self.device == "cuda":
@@ -69,6 +71,12 @@ def main(config: Config) -> None:
         tables = {
             "epoch": cuda.measure(config.units, config.shapes),
             "precision": cuda.precision(),
+            "circuit": circuit.measure(
+                config.units,
+                steps=STEPS,
+                names=("cpp", "cuda"),
+                forms=("pooled", "explicit", "each synapse"),
+            ),
         }
     else:
         tables = on_cpu(config)
@@ -80,6 +88,9 @@ def main(config: Config) -> None:
         "date": date.today().isoformat(),
         **(cuda.machine() if config.device == "cuda" else {}),
     }
+    slower = baseline.compare(tables)
+    if config.save_baseline:
+        baseline.save(tables, machine)
     storage.save_json(config.out, {"machine": machine, **tables})
     print(json.dumps(machine))
     for name, rows in tables.items():
@@ -88,6 +99,9 @@ def main(config: Config) -> None:
         for row in rows:
             print("  ".join(f"{entry(value):>12}" for value in row.values()))
     print(f"\nsaved to {config.out}")
+    if slower:
+        print(f"farther from the floor than the baseline, by more than {baseline.NOISE}:")
+        print("\n".join(slower))
 
 
 def on_cpu(config: Config) -> dict[str, list[dict[str, Any]]]:

@@ -82,6 +82,8 @@ def test_config_says_how_to_repeat_the_run(plain):
             "limit_gib": 2.0,
         },
         "backend": "numpy",
+        "threads": 1,
+        "weight_dtype": "float64",
         "dt_ms": 0.5,
         "batch_size": 1,
         "seed": 0,

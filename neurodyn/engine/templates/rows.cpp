@@ -3,6 +3,11 @@
 {# USES_VARIABLES { N_pre, N_post } #}
 {% extends 'common_group.cpp' %}
 
+{% block extra_headers %}
+// Removal of partial redundancies leaves a branch in the loop, which then is not vectorised.
+#pragma GCC optimize ("no-tree-pre")
+{% endblock %}
+
 {% block maincode %}
     {% set row, column = ('pre', 'post') if by_source else ('post', 'pre') %}
     {% set sum = get_array_name(_target_var) if _target_var else none %}

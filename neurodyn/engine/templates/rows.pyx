@@ -5,6 +5,7 @@
 {% block template_support_code %}
 cdef extern from *:
     """
+    #pragma GCC optimize ("no-tree-pre")
     typedef double* __restrict double_alone;
     typedef float* __restrict float_alone;
     """
