@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from neurodyn import checks
 from neurodyn.circuits.base import Circuit
-from neurodyn.engine import execute, to_xarray
+from neurodyn.engine import description, execute, to_xarray
 from neurodyn.engine.ambient import usual_errors
 from neurodyn.engine.backends import DEVICES, Backend
 from neurodyn.engine.spec import Rule, Spec, validate
@@ -324,6 +324,28 @@ class Simulation:
             raise ValueError("the simulation has no traces: there was no complete run")
         with usual_errors():
             return to_xarray.dataset(self._last, self._records)
+
+    def describe(self, form: str = "markdown") -> str:
+        """Return the model as text: equations, parameters, sizes and rules, as built.
+
+        Parameters
+        ----------
+        form
+            "markdown", or "latex" (which needs the package amsmath).
+
+        Raises
+        ------
+        ValueError
+            If the form is another.
+        """
+        if form not in description.FORMS:
+            raise ValueError(
+                f"form is {form!r}: give one of {', '.join(description.FORMS)}"
+            )
+        built, spec = self._execution.built, self._spec
+        with self:
+            found = description.parts(built.objects, built.parameters(spec))
+            return getattr(description, form)(found, spec.settings)
 
     def close(self) -> None:
         """Remove what a compiled program has on disk, as happens when Python ends.

@@ -67,6 +67,23 @@ class Spec:
         )
 
     @property
+    def settings(self) -> dict[str, str]:
+        """The settings in words, but for those of the circuit, which its equations have."""
+        config = self.config
+        rest, period = self.stimulus.steps(self.dt_ms)
+        found = {
+            "circuit": config["circuit"]["name"],
+            "units, pixels": "{}, {}".format(*self.weights.shape),
+            "method": f"Euler, dt = {self.dt_ms:.6g} ms",
+            "presentation": f"{period} steps, of them {rest} without input",
+            "reset": str(self.stimulus.reset),
+            "backend": f"{self.backend}, {self.weight_dtype}",
+        }
+        for name, rule in config["plasticity"].items():
+            found[f"rule of {name}"] = _in_words(rule)
+        return found
+
+    @property
     def how(self) -> Backend:
         """The backend with its settings."""
         return Backend(
@@ -126,6 +143,16 @@ def _described(settings: Any) -> dict[str, Any]:
     """Return the class name and the settings of an object."""
     values = asdict(settings) if is_dataclass(settings) else vars(settings)
     return {"name": type(settings).__name__, **values}
+
+
+def _in_words(described: Mapping[str, Any]) -> str:
+    """Return what `_described` returns as Class(setting=value, ...)."""
+    values = (
+        f"{key}={_in_words(value) if isinstance(value, Mapping) else value}"
+        for key, value in described.items()
+        if key != "name"
+    )
+    return f"{described['name']}({', '.join(values)})"
 
 
 def validate(
