@@ -116,8 +116,8 @@ class Backend:
     name: str = "cython"
     """numpy, cython, cpp, cuda or auto."""
     threads: int = 1
-    """CPU threads of backend cpp. Results do not depend on their number. They help where
-    arithmetic takes the time, such as each synapse's power for p other than 2 and 3."""
+    """CPU threads of backend cpp. Their number changes results by rounding only. They help
+    where arithmetic takes the time, as the powers for p other than 2 and 3 do."""
     weight_dtype: str = "float64"
     """float32: hold weights in half the memory, and round them at each update. Sums and
     activity stay in float64. An update below 6e-8 of its weight is lost."""

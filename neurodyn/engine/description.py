@@ -98,7 +98,8 @@ def _linked(group: Any, variable: Any) -> str:
         return f"{variable.owner.name}.{variable.name}"
     # Of an expression in another group, Brian2 keeps a copy with names of its own.
     code = variable.expr
-    for name in sorted(variable.identifiers, key=len, reverse=True):
+    names: list[str] = sorted(variable.identifiers, key=len, reverse=True)
+    for name in names:
         if name.startswith("_") and name in group.variables:
             source = group.variables[name]
             code = re.sub(rf"\b{name}\b", f"{source.owner.name}.{source.name}", code)

@@ -182,7 +182,7 @@ def _code_class(base: Any) -> Any:
             return keywords
 
     class RowCode(base):
-        class_name = f"{base.class_name}_rows"
+        class_name = f"{base.__name__}_rows"  # by which functions are found
         templater = base.templater.derive("neurodyn.engine")
         generator_class = base.generator_class if base.class_name == "numpy" else Generator
 

@@ -145,6 +145,11 @@ def _described(settings: Any) -> dict[str, Any]:
     return {"name": type(settings).__name__, **values}
 
 
+def rounded(weights: NDArray[np.float64], dtype: str) -> NDArray[np.float64]:
+    """Return weights as they are held in memory."""
+    return weights.astype(dtype).astype(np.float64)
+
+
 def _in_words(described: Mapping[str, Any]) -> str:
     """Return what `_described` returns as Class(setting=value, ...)."""
     values = (
@@ -177,11 +182,12 @@ def validate(
     instance("recording", recording, Recording, "Recording()")
     batch_size, seed = whole("batch_size", batch_size), whole("seed", seed)
     seeds(seed)
+    how = backend if isinstance(backend, Backend) else Backend(name=backend)
     bank, matrix = _arrays(images, weights)
+    matrix = rounded(matrix, how.weight_dtype)
     circuit.check_size(len(matrix))
     _check_signs(matrix, circuit.input_sign)
     feedforward, recurrent = _rules(plasticity, circuit)
-    how = backend if isinstance(backend, Backend) else Backend(name=backend)
     pictures = _frames(stimulus, bank)
     drive = drive_of(pictures, matrix, p=circuit.p)
     dt_ms = time_step.choose(

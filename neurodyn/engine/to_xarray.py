@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from neurodyn import times
 from neurodyn.engine.execute import Records
 from neurodyn.engine.network import IMAGE_TRACES
-from neurodyn.engine.spec import Spec
+from neurodyn.engine.spec import Spec, rounded
 from neurodyn.plasticity.protocols import FEEDFORWARD
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def dataset(spec: Spec, parts: Sequence[Records], *, start: int = 0) -> "xr.Data
     variables["weights"] = spec.weights
     for name, matrix in spec.circuit.matrices(num_units).items():
         if matrix.any():
-            variables[weight_traces[name]] = matrix
+            variables[weight_traces[name]] = rounded(matrix, spec.weight_dtype)
     for name, values in parts[-1].weights.items():
         variables[weight_traces[name]] = _matrix(spec, name, values)
     result = traces.assemble(

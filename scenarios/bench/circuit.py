@@ -141,7 +141,11 @@ def circuit_step(units: int, *, form: str, backend: str, steps: int) -> dict[str
         weights,
         plasticity=what.rule,
         stimulus=neurodyn.Presentation(image_ms=STEPS_PER_IMAGE * 0.5),
-        backend=Backend(name=backend, threads=what.threads, weight_dtype=what.weight_dtype),
+        backend=Backend(
+            name=backend,
+            threads=what.threads if backend == "cpp" else 1,
+            weight_dtype=what.weight_dtype,
+        ),
         dt_ms=0.5,
         recording=neurodyn.Recording(activity_ms=None),
         progress=False,

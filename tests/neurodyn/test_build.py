@@ -27,8 +27,7 @@ LEARNING = KrotovHopfield(h_star=0.5, tau_l_ms=2e3)
 
 CYTHON = pytest.param("cython", marks=pytest.mark.slow)
 CPP = pytest.param("cpp", marks=pytest.mark.slow)
-CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
-BACKENDS = pytest.mark.parametrize("backend", ["numpy", CYTHON, CPP, CUDA])
+BACKENDS = pytest.mark.parametrize("backend", ["numpy", CYTHON, CPP])
 
 
 def settings(backend, **more):

@@ -207,3 +207,25 @@ def test_the_source_compiles_and_links(tmp_path, monkeypatch):
     program("reduced", tmp_path, make=True, monkeypatch=monkeypatch)
     started = subprocess.run([tmp_path / "main"], capture_output=True, cwd=tmp_path)
     assert b"error while loading shared libraries" not in started.stderr
+
+
+@unclosed_files
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("nvcc") is None, reason="no CUDA toolkit: nvcc is not on the PATH"
+)
+def test_the_kernels_of_rows_compile(tmp_path, monkeypatch):
+    """Of sums over senders and over pixels, and of updates by rows of both kinds."""
+    program("every synapse", tmp_path, make=False, monkeypatch=monkeypatch)
+    sources = sorted((tmp_path / "code_objects").glob("*.cu"))
+    chosen = [path for path in sources if "_columns =" in path.read_text()]
+    names = {path.name.split("_codeobject")[0] for path in chosen}
+    assert names == {
+        "feedforward_run_regularly",
+        "feedforward_summed_variable_I_post",
+        "feedforward_summed_variable_norm_p_post",
+        "lateral_run_regularly",
+        "lateral_summed_variable_inhibition_post",
+    }
+    targets = [f"code_objects/{path.stem}.o" for path in chosen]
+    subprocess.run(["make", "-j2", *targets], cwd=tmp_path, check=True)
