@@ -38,9 +38,13 @@ def test_the_page_about_extending_runs(extending):
     assert {"BCM", "DepressingInhibition", "Drifting", "onsets"} <= set(extending)
 
 
-NUMPY_AND_CPP = pytest.mark.parametrize(
-    "backend", ["numpy", pytest.param("cpp", marks=pytest.mark.slow)]
-)
+def with_cpp(names, cases, *compiled):
+    """Return a mark for each case on NumPy, and for some of them, compiled, on C++."""
+    runs = [(*case, "numpy") for case in cases]
+    runs += [pytest.param(*case, "cpp", marks=pytest.mark.slow) for case in compiled]
+    return pytest.mark.parametrize((*names, "backend"), runs)
+
+
 DT_MS, IMAGE_MS, REST_MS, TAU_MS, W_INH = 0.5, 20.0, 4.0, 10.0, 0.5
 STEPS, REST_STEPS = round((IMAGE_MS + REST_MS) / DT_MS), round(REST_MS / DT_MS)
 ORDER = [0, 2, 1, 2]
@@ -79,9 +83,12 @@ def close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)  # measured 5e-15
 
 
-@NUMPY_AND_CPP
-@pytest.mark.parametrize("timing", [Continuous(), Gated(last_ms=10.0), Settled()])
-@pytest.mark.parametrize("sign", [0, 1])
+@with_cpp(
+    ("timing", "sign"),
+    [(t, sign) for t in (Continuous(), Gated(last_ms=10.0), Settled()) for sign in (0, 1)],
+    (Continuous(), 0),
+    (Gated(last_ms=10.0), 1),
+)
 def test_bcm_is_its_equations(extending, given, timing, sign, backend):
     """Of two numbers for each unit, of every synapse, and once a presentation."""
     images, start = given
@@ -118,8 +125,7 @@ def test_bcm_is_its_equations(extending, given, timing, sign, backend):
     assert abs(weights - start).max() > 0.01
 
 
-@NUMPY_AND_CPP
-@pytest.mark.parametrize("reset", [False, True])
+@with_cpp(("reset",), [(False,), (True,)], (False,))
 def test_inhibition_that_depresses_is_its_equations(extending, given, reset, backend):
     images, weights = given
     circuit = extending["DepressingInhibition"](w_inh=W_INH, tau_x_ms=30.0)
@@ -162,9 +168,12 @@ RULES = {
 }
 
 
-@NUMPY_AND_CPP
-@pytest.mark.parametrize("name", RULES)
-@pytest.mark.parametrize("rest_ms", [0.0, 7.5])
+@with_cpp(
+    ("name", "rest_ms"),
+    [(name, rest_ms) for name in RULES for rest_ms in (0.0, 7.5)],
+    ("two numbers", 7.5),
+    ("settled", 7.5),
+)
 def test_drifting_images_are_shown_frame_by_frame(extending, given, name, rest_ms, backend):
     """Four frames of 5 ms; a rest of one and a half of them is no whole number."""
     images, start = given

@@ -71,8 +71,18 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-@BACKENDS
+# A program takes 6 s to compile: those that are given most, and another kind each.
+RUNS = [
+    *((name, "numpy") for name in CASES),
+    pytest.param("static", "cython", marks=pytest.mark.slow),
+    *(
+        pytest.param(name, "cpp", marks=pytest.mark.slow)
+        for name in ("continuous", "each synapse", "between cells", "side by side")
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "backend"), RUNS)
 def test_each_run_is_a_simulation_of_its_own(name, backend):
     """With the same values, with others, and with the first once more."""
     circuit, more = CASES[name]

@@ -142,12 +142,12 @@ def simulated(name, backend, rng):
     )
 
 
-# On a GPU each program takes long to compile: one for each kernel.
-ON_CUDA = ("between units", "dale, learning", "each synapse, p = 3")
+# One for each loop and kernel, where compiling takes longest.
+SOME = ("between units", "dale, learning", "each synapse, p = 3")
 RUNS = [
-    *(pytest.param(name, "cython", marks=pytest.mark.slow) for name in CASES),
     *(pytest.param(name, "cpp", marks=pytest.mark.slow) for name in CASES),
-    *(pytest.param(name, "cuda", marks=pytest.mark.gpu) for name in ON_CUDA),
+    *(pytest.param(name, "cython", marks=pytest.mark.slow) for name in SOME),
+    *(pytest.param(name, "cuda", marks=pytest.mark.gpu) for name in SOME),
 ]
 
 
