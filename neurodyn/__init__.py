@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from neurodyn.circuits.lateral import LateralInhibition
     from neurodyn.engine import backends as backends
     from neurodyn.engine.backends import Backend
+    from neurodyn.plasticity.competitive import Competitive
     from neurodyn.plasticity.homeostatic import Homeostatic
     from neurodyn.plasticity.krotov_hopfield import KrotovHopfield
     from neurodyn.plasticity.oja import Oja
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backend",
+    "Competitive",
     "Continuous",
     "DaleInhibition",
     "Gated",
@@ -44,6 +46,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Backend": "engine.backends",
+    "Competitive": "plasticity.competitive",
     "Continuous": "plasticity.timing",
     "DaleInhibition": "circuits.dale",
     "Gated": "plasticity.timing",

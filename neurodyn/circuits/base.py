@@ -112,8 +112,10 @@ class Circuit(Protocol):
         """Return a bound on the inhibition of each unit at rest, (image, unit or 1)."""
         ...
 
-    def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return the largest rate of a cell whose synapses may learn."""
+    def largest_sending_rate(
+        self, drive: NDArray[np.float64], synapses: str, *, reset: bool
+    ) -> float:
+        """Return the largest rate of the cells that send through synapses of that name."""
         ...
 
     def inhibition(self, traces: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -212,8 +214,10 @@ class ThresholdLinear:
         """Return the largest drive (image, 1): no unit is inhibited by more."""
         return np.maximum(drive, 0).max(axis=1, keepdims=True)
 
-    def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return the largest rate of a cell in the trials of time steps."""
+    def largest_sending_rate(
+        self, drive: NDArray[np.float64], synapses: str, *, reset: bool
+    ) -> float:
+        """Return the largest rate of any cell in the trials of time steps."""
         return float(self._steps(drive, reset=reset).largest_rates.max())
 
     def inhibition(self, traces: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:

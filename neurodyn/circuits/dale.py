@@ -87,8 +87,8 @@ SUMMED = {
 class DaleInhibition(ThresholdLinear):
     """Excitatory hidden units that inhibit each other through inhibitory cells.
 
-    The defaults are eq. 8 with inhibitory cells of τ_I = 1 ms. Inhibitory synapses may
-    learn: inh_to_exc, and inh_to_inh if there are any.
+    The defaults are eq. 8 with inhibitory cells of τ_I = 1 ms. All synapses between cells
+    may learn: exc_to_inh and inh_to_exc, exc_to_exc and inh_to_inh if there are any.
     """
 
     traces: ClassVar = {
@@ -249,15 +249,18 @@ class DaleInhibition(ThresholdLinear):
             np.block([[excitation, -w["inh_to_exc"]], [w["exc_to_inh"], -w["inh_to_inh"]]]),
         )
 
-    def largest_inhibiting_rate(self, drive: NDArray[np.float64], *, reset: bool) -> float:
-        """Return the largest rate of an inhibitory cell in the trials of time steps."""
+    def largest_sending_rate(
+        self, drive: NDArray[np.float64], synapses: str, *, reset: bool
+    ) -> float:
+        """Return the largest rate of the sending population in the trials of time steps."""
         rates = self._steps(drive, reset=reset).largest_rates
-        return float(rates[drive.shape[1] :].max())
+        exc, inh = np.split(rates, [drive.shape[1]])
+        return float((exc if synapses.startswith("exc") else inh).max())
 
     def safe_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return a time step that `is_stable` [ms]: `step_limit_ms`, halved until it is."""
-        limit = self.step_limit_ms(drive, reset=reset)
-        return self._steps(drive, reset=reset).largest_ms(limit)
+        bound = self.step_limit_ms(drive, reset=reset)
+        return self._steps(drive, reset=reset).largest_ms(bound)
 
     def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return τ / 20 of the faster cells [ms], or less.
@@ -277,9 +280,9 @@ class DaleInhibition(ThresholdLinear):
 
     @property
     def learning_names(self) -> tuple[str, ...]:
-        """Names of the inhibitory synapses, which a rule between cells may change."""
-        has_ii = np.any(np.asarray(self.w_ii) > 0)
-        return ("inh_to_exc", "inh_to_inh") if has_ii else ("inh_to_exc",)
+        """Names of the synapses that there are: a rule between cells may change each."""
+        either = {"exc_to_exc": self.w_ee, "inh_to_inh": self.w_ii}
+        return tuple(name for name in self.synapses if np.any(either.get(name, 1.0)))
 
     def parameters(
         self, timeline: Timeline, num_units: int, *, copies: int = 1
@@ -372,14 +375,8 @@ class DaleInhibition(ThresholdLinear):
                 continue
             source, target = ends[name[:3]][0], ends[name[-3:]][1]
             settings: dict[str, Any] = {"clock": timeline.steps, "namespace": {}}
-            synapses[name] = b2.Synapses(
-                source,
-                target,
-                SYNAPSES + equation,
-                dtype={"W": timeline.weight_dtype},
-                name=name,
-                **settings,
-            )
+            settings |= {"name": name, "dtype": {"W": timeline.weight_dtype}}
+            synapses[name] = b2.Synapses(source, target, SYNAPSES + equation, **settings)
             connect(synapses[name], sending, receiving, copies=copies)
         return synapses
 

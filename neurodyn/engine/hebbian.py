@@ -20,6 +20,7 @@ Source: D. Krotov & J. J. Hopfield, PNAS 116:7723 (2019), eq. 2, 3; the reductio
 numbers is derived here.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodyn.engine.feedforward import OF_UNITS, drive_units, feedforward, summed
-from neurodyn.engine.rows import find, learn_by_rows
+from neurodyn.engine.rows import current_of, find, learn_by_rows
 from neurodyn.engine.timeline import EQUATIONS, GAINS, LEARNING, SUMS, Timeline
 from neurodyn.plasticity.protocols import FeedforwardRule, RecurrentRule
 from neurodyn.stimulus import Stimulus
@@ -325,7 +326,10 @@ def make_plastic(
     synapses.namespace.update(
         {**given, **timeline.namespace, "rate": timeline.dt_ms / rule.tau_l_ms}
     )
-    step = RECURRENT_STEP.format(change=rule.change)
+    change = rule.change
+    if re.search(r"\bI_post\b", change):
+        change = re.sub(r"\bI_post\b", current_of(synapses), change)
+    step = RECURRENT_STEP.format(change=change)
     runner = synapses.run_regularly(
         step, clock=timeline.steps, when="groups", order=LEARNING
     )

@@ -44,6 +44,7 @@ def check_feedforward(
 
 
 def check_recurrent(
+    synapses: str,
     rule: RecurrentRule,
     circuit: Circuit,
     stimulus: Stimulus,
@@ -60,9 +61,9 @@ def check_recurrent(
     ValueError
         If one step overshoots.
     """
-    rate = circuit.largest_inhibiting_rate(drive, reset=from_rest(stimulus))
+    rate = circuit.largest_sending_rate(drive, synapses, reset=from_rest(stimulus))
     weight_speed = rule.strongest(rate)
-    inputs = f"inhibitory rates up to {rate:.3g}"
+    inputs = f"rates of the sending cells of {synapses} up to {rate:.3g}"
     _check(rule.tau_l_ms, circuit, dt_ms, weight_speed * rate, weight_speed, inputs)
 
 

@@ -105,6 +105,30 @@ def sum_by_rows(synapses: "b2.Synapses", rows: Rows | None) -> None:
                 _use(updater, "sums", rows, f"_factor = {factor}", target)
 
 
+def current_of(synapses: "b2.Synapses") -> str:
+    """Return the variable of the receiving cells that the synapses sum their current into.
+
+    Raises
+    ------
+    ValueError
+        If they sum no current, or several.
+    """
+    from brian2.synapses.synapses import SummedVariableUpdater
+
+    found = [
+        part.target_varname
+        for part in synapses.contained_objects
+        if isinstance(part, SummedVariableUpdater)
+    ]
+    if len(found) != 1:
+        raise ValueError(
+            f"the synapses '{synapses.name}' sum {len(found)} variables, so that I_post of "
+            "a rule is not defined: let the circuit sum one, as 'inhibition_post = W*r_pre "
+            ": 1 (summed)'"
+        )
+    return found[0]
+
+
 def _factor_of_sender(expression: str) -> str | None:
     """Return an expression over W if it has variables of the sender only, else None."""
     from brian2.parsing.sympytools import str_to_sympy, sympy_to_str

@@ -200,8 +200,8 @@ def validate(
     setting = circuit, stimulus, drive, dt_ms
     if feedforward is not None:
         learning_rate.check_feedforward(feedforward, *setting)
-    for rule in recurrent.values():
-        learning_rate.check_recurrent(rule, *setting)
+    for name, rule in recurrent.items():
+        learning_rate.check_recurrent(name, rule, *setting)
     spec = Spec(
         circuit=circuit,
         bank=bank,

@@ -1,5 +1,6 @@
 """Learning rules of synapses, one file each; `protocols` has their protocols."""
 
+from neurodyn.plasticity.competitive import Competitive
 from neurodyn.plasticity.homeostatic import Homeostatic
 from neurodyn.plasticity.krotov_hopfield import KrotovHopfield
 from neurodyn.plasticity.oja import Oja
@@ -10,6 +11,7 @@ __all__ = [
     "FEEDFORWARD_RULES",
     "RECURRENT_RULES",
     "TIMINGS",
+    "Competitive",
     "Continuous",
     "FeedforwardRule",
     "Gated",
@@ -22,5 +24,5 @@ __all__ = [
 ]
 # All rules and timings: the contract tests are derived from these lists.
 FEEDFORWARD_RULES = (KrotovHopfield, Oja)
-RECURRENT_RULES = (Homeostatic,)
+RECURRENT_RULES = (Homeostatic, Competitive)
 TIMINGS = (Continuous, Gated, Settled)

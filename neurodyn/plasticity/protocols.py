@@ -86,7 +86,10 @@ class FeedforwardRule(Protocol):
 
 
 class RecurrentRule(Protocol):
-    """A rule τ_L dW/dt = change, W ≥ 0, while an image is on (`Homeostatic`)."""
+    """A rule τ_L dW/dt = change, W ≥ 0, while an image is on.
+
+    Examples: `Homeostatic`, `Competitive`.
+    """
 
     @property
     def tau_l_ms(self) -> float:
@@ -95,7 +98,11 @@ class RecurrentRule(Protocol):
 
     @property
     def change(self) -> str:
-        """Brian2's expression for the change, of W, r_pre and r_post (rates, 0 or more)."""
+        """Brian2's expression for the change, of W, r_pre, r_post and I_post.
+
+        r_pre and r_post are the rates of the cells, 0 or more. I_post = Σ W r_pre is the
+        current into the receiving cell through all these synapses.
+        """
         ...
 
     @property

@@ -111,13 +111,13 @@ def test_homeostatic_learning_relaxes_with_the_square_of_the_inhibitory_rate():
         "backend": "numpy",
         "dt_ms": 0.05,
     }
-    rate = circuit.largest_inhibiting_rate(4 * images, reset=True)
+    rate = circuit.largest_sending_rate(4 * images, "inh_to_exc", reset=True)
     # At rest r_I = 10 r_E and r_E = 4 − 0.01 r_I; on its way there r_E is above by a little
     assert rate == pytest.approx(10 * 4 / 1.1, rel=0.02)
     bound = 0.05 * rate**2
     for tau_l_ms in (0.9 * bound, 0.5 * bound):
         with pytest.raises(
-            ValueError, match=r"inhibitory rates up to 3\d\.\d .* overshoots"
+            ValueError, match=r"cells of inh_to_exc up to 3\d\.\d .* overshoots"
         ):
             neurodyn.simulate(
                 circuit,
