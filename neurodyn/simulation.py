@@ -1,7 +1,7 @@
 """Simulate: build a network in Brian2, run it, and return its traces."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -169,7 +169,7 @@ class Simulation:
         self._spec = self._last = spec
         self._execution = execute.Execution(spec)
         self._records: list[execute.Records] | None = None
-        self._inside = ExitStack()
+        self._inside: list[AbstractContextManager[Any]] = []
 
     @property
     def ms(self) -> Any:
@@ -185,11 +185,13 @@ class Simulation:
         return {item.name: item for item in self._execution.built.objects}
 
     def __enter__(self) -> Self:
-        self._inside.enter_context(self._execution.session.active())
+        active = self._execution.session.active()
+        active.__enter__()
+        self._inside.append(active)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._inside.__exit__(*error)
+        self._inside.pop().__exit__(*error)
 
     def add(self, *objects: Any) -> None:
         """Add Brian2 objects to the network, such as monitors, groups and synapses.

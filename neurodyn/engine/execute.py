@@ -86,14 +86,12 @@ class Execution:
         """Run a simulation from its start, chunk by chunk, and yield the records."""
         built = self.built
         with self.session.active():
-            if self._run is not None and self._number_of_parts() != self._parts:
-                raise ValueError(COMPLETE)
+            self._check(spec)
             parameters = built.parameters(spec)
-            if spec is not self._loaded:
+            if not _same_inputs(spec, self._loaded):
                 parameters |= built.inputs(spec, drive=_drive_side_by_side(spec))
-                if (
-                    spec.backend not in backends.DEVICES
-                ):  # programs begin as they were built
+                # Compiled programs begin each time as they were built.
+                if spec.backend not in backends.DEVICES:
                     self._loaded = spec
             start: dict[Any, Any] = {}
             if self._run is None:
@@ -108,12 +106,19 @@ class Execution:
                     item._restore_from_full_state(state)
             chunks = _side_by_side if spec.batch_size > 1 else _one_after_another
             pieces = _pieces(
-                spec,
-                self._length,
-                in_memory=self._in_memory,
-                timed=not self._added,
+                spec, self._length, in_memory=self._in_memory, timed=not self._added
             )
             yield from chunks(spec, built, self._run, pieces, parameters, start, advance)
+
+    def _check(self, spec: Spec) -> None:
+        """Refuse a run that objects which were added would not see, or not whole."""
+        if self._run is not None and self._number_of_parts() != self._parts:
+            raise ValueError(COMPLETE)
+        if self._added and len(spec.order) > self._length:
+            raise ValueError(
+                f"there are {len(spec.order)} presentations, but a run with added objects "
+                f"has at most {self._length}: show fewer in each run"
+            )
 
     def _number_of_parts(self) -> int:
         """Return the number of objects with what belongs to them, such as operations."""
@@ -135,6 +140,15 @@ class Execution:
     def close(self) -> None:
         """Remove the folder of a compiled program."""
         self.session.close()
+
+
+def _same_inputs(one: Spec, other: Spec) -> bool:
+    """Return whether two simulations show the same images through the same weights."""
+    if one is other or one.batch_size > 1:
+        return one is other
+    return np.array_equal(one.images, other.images) and np.array_equal(
+        one.weights, other.weights
+    )
 
 
 def _in_a_network(objects: Sequence[Any], network_id: str | None) -> None:

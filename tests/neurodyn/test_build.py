@@ -14,6 +14,7 @@ from neurodyn import (
     LateralInhibition,
     Presentation,
     Recording,
+    times,
 )
 
 NUM_UNITS, NUM_PIXELS = 9, 7
@@ -262,3 +263,36 @@ def test_the_callers_brian2_is_left_alone(simulation):
     assert b2.get_device() is before
     assert inside.name == "neurongroup"  # as if there were no other
     assert own in b2.collect()
+
+
+def test_blocks_within_blocks(simulation):
+    with simulation:
+        inside = b2.get_device()
+        with simulation:
+            simulation.describe()
+        assert b2.get_device() is inside
+    assert b2.get_device() is not inside
+
+
+def test_two_simulations_take_turns(simulation):
+    other = neurodyn.build(LateralInhibition(), *OTHERS, **settings("numpy"))
+    simulation.run(progress=False)
+    before = simulation.traces()
+    with simulation, other:
+        pass
+    other.run(progress=False)
+    simulation.run(progress=False)
+    assert_same(simulation.traces(), before)
+    assert other.traces().sizes["image"] == 3
+
+
+def test_a_run_with_added_objects_is_not_cut_into_pieces(monkeypatch):
+    monkeypatch.setattr(times, "MOST_STEPS", 2 * 48)
+    simulation = neurodyn.build(LateralInhibition(), IMAGES, WEIGHTS, **settings("numpy"))
+    with simulation:
+        clock = simulation.objects["hidden"].clock
+        simulation.add(b2.NeuronGroup(1, "v : 1", clock=clock, name="own", namespace={}))
+    with pytest.raises(ValueError, match=r"4 presentations, but .* at most 2: show fewer"):
+        simulation.run(progress=False)
+    simulation.run(order=[0, 1], progress=False)
+    assert simulation.traces().sizes["image"] == 2
