@@ -50,10 +50,6 @@ def test_mistakes_of_scenarios_get_one_line(
     ("settings", "message"),
     [
         (
-            lambda: Bench(device="cuda", steps=10_000),
-            "--steps 10000 has no effect with",
-        ),
-        (
             lambda: Bench(device="cuda", threads=1),
             "--threads 1 has no effect with",
         ),
