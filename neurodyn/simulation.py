@@ -13,7 +13,8 @@ from neurodyn.circuits.base import Circuit
 from neurodyn.engine import description, execute, to_xarray
 from neurodyn.engine.ambient import usual_errors
 from neurodyn.engine.backends import DEVICES, Backend
-from neurodyn.engine.spec import Rule, Spec, validate
+from neurodyn.engine.rules import Rule
+from neurodyn.engine.spec import Spec, validate
 from neurodyn.plasticity.protocols import FEEDFORWARD
 from neurodyn.progress import progress_bar
 from neurodyn.recording import Recording
@@ -266,11 +267,12 @@ class Simulation:
             As `simulate`, with the time step that was chosen when it was built.
         """
         show = checks.flag("progress", progress)
+        self._records = None
         with usual_errors():
             spec = self._spec
             if not all(given is None for given in (images, weights, order, seed)):
                 spec = self._changed(images, weights, order, seed)
-            self._records, self._last = None, spec
+            self._last = spec
             with simulated_time([spec], show=show) as advance:
                 self._records = list(self._execution.records(spec, advance))
 

@@ -9,10 +9,12 @@ from numpy.typing import ArrayLike
 
 from neurodyn import checks
 from neurodyn.circuits.base import Circuit
-from neurodyn.engine import execute, to_xarray
+from neurodyn.engine import to_xarray, trials
 from neurodyn.engine.ambient import usual_errors
 from neurodyn.engine.backends import Backend
-from neurodyn.engine.spec import Rule, Spec, validate
+from neurodyn.engine.execute import Advance
+from neurodyn.engine.rules import Rule
+from neurodyn.engine.spec import Spec, validate
 from neurodyn.recording import Recording
 from neurodyn.simulation import simulated_time
 from neurodyn.stimulus import Stimulus
@@ -69,14 +71,14 @@ def sweep(
             return _side_by_side(specs, advance)
 
 
-def _side_by_side(specs: Sequence[Spec], advance: execute.Advance) -> "xr.Dataset":
+def _side_by_side(specs: Sequence[Spec], advance: Advance) -> "xr.Dataset":
     import xarray as xr
 
     from neurodyn import traces
 
     datasets = [
         to_xarray.dataset(spec, parts)
-        for spec, parts in zip(specs, execute.trials(specs, advance), strict=True)
+        for spec, parts in zip(specs, trials.records(specs, advance), strict=True)
     ]
     result = xr.concat(
         datasets,

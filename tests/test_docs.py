@@ -252,3 +252,9 @@ def test_a_frame_is_a_whole_number_of_steps(extending, given):
         LateralInhibition(), *given, stimulus=stimulus, backend="numpy"
     )
     assert abs(20.0 / 3 / traces.attrs["dt_ms"] % 1) < 1e-9
+
+
+def test_a_batch_of_circuits_that_remember_is_refused(extending, given):
+    circuit = extending["DepressingInhibition"]()
+    with pytest.raises(ValueError, match=r"the circuit keeps hidden.x from one image to"):
+        neurodyn.simulate(circuit, *given, batch_size=2, backend="numpy", dt_ms=DT_MS)

@@ -220,7 +220,7 @@ class LateralInhibition(ThresholdLinear):
     @property
     def learning_names(self) -> tuple[str, ...]:
         """Names of the synapses that a rule between cells may change."""
-        return ("lateral",) if np.ndim(self.w_inh) else ()
+        return ("lateral",) if np.ndim(self.w_inh) and np.any(self.w_inh) else ()
 
     def matrices(self, num_units: int) -> dict[str, NDArray[np.float64]]:
         """Return the weights (receiving unit, sending unit) of explicit synapses."""
@@ -239,6 +239,8 @@ class LateralInhibition(ThresholdLinear):
         values |= {("hidden", name): value for name, value in noisy.items()}
         if np.ndim(self.w_inh):
             weights = np.asarray(self.w_inh, dtype=np.float64)
+            if not weights.any():  # there is no synapse
+                return values
             values["lateral", "W"] = np.tile(
                 weights[self.pairs(num_units, "lateral")], copies
             )
@@ -268,7 +270,8 @@ class LateralInhibition(ThresholdLinear):
         if np.ndim(self.w_inh):
             others = self._explicit(hidden, timeline, copies)
             samples["inhibition"] = (hidden, "inhibition")
-            synapses["lateral"] = others[-1]
+            if self.learning_names:
+                synapses["lateral"] = others[-1]
         else:
             others = self._pooled(hidden, timeline, copies)
         state: list[tuple[Any, str]] = [(hidden, "h")]
@@ -314,11 +317,13 @@ class LateralInhibition(ThresholdLinear):
             len(hidden), CURRENTS, order=SUMS, name="currents", **settings
         )
         currents.r = b2.linked_var(hidden, "r")
+        hidden.inhibition = b2.linked_var(currents, "inhibition")
+        if not self.learning_names:
+            return [currents]
         settings["dtype"] = {"W": timeline.weight_dtype}
         lateral = b2.Synapses(hidden, currents, INHIBITION, name="lateral", **settings)
         receiving, sending = self.pairs(len(hidden) // copies, "lateral")
         connect(lateral, sending, receiving, copies=copies)
-        hidden.inhibition = b2.linked_var(currents, "inhibition")
         return [currents, lateral]
 
 

@@ -8,6 +8,7 @@ handling of floating-point errors is the default. Afterwards preferences, device
 
 import logging
 import os
+import re
 import secrets
 import signal
 import sys
@@ -213,3 +214,33 @@ def same_code(names: Any) -> Iterator[None]:
         yield
     finally:
         InstanceFollower.instance_sets, translation.topsort = others, topsort
+
+
+@contextmanager
+def brian2_errors() -> Iterator[None]:
+    """Say in one line what Brian2 refuses, such as an unknown name in an equation.
+
+    Raises
+    ------
+    ValueError
+        In place of Brian2's own errors, which are several lines long.
+    """
+    from brian2.core.base import BrianObjectException
+    from brian2.equations.equations import EquationError
+    from brian2.units import DimensionMismatchError
+
+    try:
+        yield
+    except (
+        BrianObjectException,
+        EquationError,
+        DimensionMismatchError,
+        SyntaxError,
+    ) as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        named = re.search(r"object named '(\w+)'", str(error))
+        where = f" (in '{named[1]}')" if named else ""
+        reason = " ".join(str(cause).split())
+        raise ValueError(f"Brian2 refuses an equation{where}: {reason}") from error

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neurodyn import times
 from neurodyn.engine import backends, network
+from neurodyn.engine.ambient import brian2_errors
 from neurodyn.engine.network import BuiltNetwork
 from neurodyn.engine.runtime import Report, Run
 from neurodyn.engine.spec import Spec
@@ -62,9 +63,9 @@ class Execution:
         self._added: list[Any] = []
         self._states: list[tuple[Any, Any]] = []
         self._parts = 0
-        timeline = _timeline(spec, -(-self._length // spec.batch_size))
+        timeline = timeline_of(spec, -(-self._length // spec.batch_size))
         self.session = backends.Session(spec.backend, threads=spec.threads)
-        with self.session.active():
+        with self.session.active(), brian2_errors():
             self.built = network.build(spec, timeline, drive=_drive_side_by_side(spec))
         _in_a_network(self.built.objects, "to be run")
 
@@ -90,20 +91,20 @@ class Execution:
             parameters = built.parameters(spec)
             if not _same_inputs(spec, self._loaded):
                 parameters |= built.inputs(spec, drive=_drive_side_by_side(spec))
-                # Compiled programs begin each time as they were built.
-                if spec.backend not in backends.DEVICES:
-                    self._loaded = spec
             start: dict[Any, Any] = {}
             if self._run is None:
                 self._states = self._states_of_added()
                 _in_a_network(built.objects, None)
-                self._run = self.session.compile(built.objects)
+                with brian2_errors():
+                    self._run = self.session.compile(built.objects)
                 self._parts = self._number_of_parts()
             else:
                 start = built.initial_state(spec.weights[spec.pairs])
                 start = {key: start[key] for key in start.keys() - parameters.keys()}
                 for item, state in self._states:
                     item._restore_from_full_state(state)
+            if spec.backend not in backends.DEVICES:  # programs begin as they were built
+                self._loaded = spec
             chunks = _side_by_side if spec.batch_size > 1 else _one_after_another
             pieces = _pieces(
                 spec, self._length, in_memory=self._in_memory, timed=not self._added
@@ -164,29 +165,6 @@ def chunks(spec: Spec, advance: Advance, *, in_memory: bool) -> Iterator[Records
         yield from execution.records(spec, advance)
     finally:
         execution.close()
-
-
-def trials(specs: Sequence[Spec], advance: Advance) -> Iterator[list[Records]]:
-    """Build once, run circuit after circuit, and yield the records of each, in memory."""
-    _check_alike(specs)
-    execution = Execution(specs[0])
-    try:
-        for spec in specs:
-            yield list(execution.records(spec, advance))
-    finally:
-        execution.close()
-
-
-def _check_alike(specs: Sequence[Spec]) -> None:
-    timeline = _timeline(specs[0], 1)
-    sets = [spec.circuit.parameters(timeline, len(spec.weights)) for spec in specs]
-    shapes = [{key: np.shape(value) for key, value in values.items()} for values in sets]
-    kinds = {type(spec.circuit) for spec in specs}
-    if len(kinds) > 1 or any(shape != shapes[0] for shape in shapes):
-        raise ValueError(
-            "the circuits of a sweep may differ only in the values of parameters: give the "
-            "same class, sizes, and noise in all or none"
-        )
 
 
 def _one_after_another(
@@ -254,7 +232,8 @@ def _report(spec: Spec, num_presentations: int, advance: Advance) -> Report:
     return report
 
 
-def _timeline(spec: Spec, num_presentations: int) -> Timeline:
+def timeline_of(spec: Spec, num_presentations: int) -> Timeline:
+    """Return the clocks of a simulation with room for so many presentations."""
     rest_steps, period_steps = spec.stimulus.steps(spec.dt_ms)
     return Timeline(
         dt_ms=spec.dt_ms,
@@ -398,6 +377,6 @@ def _block(spec: Spec) -> int:
 
 def write_source(spec: Spec, folder: Path, *, make: bool) -> None:
     """Write the program of a compiled backend to a folder; also compile it with `make`."""
-    timeline = _timeline(spec, len(spec.order))
+    timeline = timeline_of(spec, len(spec.order))
     with backends.activated(spec.backend, folder=folder, make=make) as compiler:
         compiler(network.build(spec, timeline).objects)

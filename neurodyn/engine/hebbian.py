@@ -124,6 +124,8 @@ class PlasticInput:
     """When the update runs: arguments of run_regularly."""
     namespace: dict[str, Any]
     others: "list[b2.NeuronGroup]" = field(default_factory=list)
+    start: dict[str, float] = field(default_factory=dict)
+    """Values of the learner's own states at the start of a simulation."""
     by_rows: bool = False
     """Whether the update also sums the drive of the next step."""
 
@@ -243,7 +245,6 @@ def _reduced(
         name="learner",
         namespace=namespace,
     )
-    learner.own = 1
     learner.square = b2.linked_var(lengths, "square")
     learner.I_start = b2.linked_var(drive, "I")
     drive.own = b2.linked_var(learner, "own")
@@ -259,6 +260,7 @@ def _reduced(
         moment={"clock": clock, "when": "before_start", "order": 1},
         namespace={},
         others=[lengths],
+        start={"own": 1.0, "image": 0.0},
     )
 
 

@@ -76,6 +76,8 @@ def _check(
     inputs: str,
 ) -> None:
     """Check the speeds of relaxation and of the weights, in units of 1 / τ_L."""
+    if not np.isfinite(speed):
+        raise ValueError(f"strongest of the rule gave {speed}: a finite number is needed")
     speed = max(float(speed), 1e-300)
     if step_ms * speed / tau_l_ms > 1:
         raise ValueError(

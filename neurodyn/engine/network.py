@@ -197,6 +197,8 @@ def build(
             norms=_clock_of_norms(spec, timeline),
         )
     circuit = spec.circuit.build(source, timeline, reset=spec.stimulus.reset, copies=copies)
+    if copies > 1:
+        _check_independent(circuit)
     objects: list[Any] = [source, circuit.units, *circuit.others]
     learning = {name: circuit.synapses[name] for name in spec.recurrent}
     for name, rule in spec.recurrent.items():
@@ -244,13 +246,28 @@ def _plastic_input(spec: Spec, timeline: Timeline) -> PlasticInput | None:
     )
 
 
+def _check_independent(circuit: BuiltCircuit) -> None:
+    """Refuse states that images side by side would not share as images in turn do."""
+    kept = [
+        f"{group.name}.{name}"
+        for group, name in circuit.state
+        if name != "h" and not (name == "x" and "first_presentation" in group.variables)
+    ]
+    if kept:
+        raise ValueError(
+            f"batch_size is more than 1, but the circuit keeps {', '.join(kept)} from one "
+            "image to the next: show images one by one (batch_size=1)"
+        )
+
+
 def _learner(spec: Spec, plastic: PlasticInput | None) -> tuple[Any, Mapping[str, float]]:
     """Return the group with the states of the feed-forward rule, set to their start."""
     if spec.feedforward is None or plastic is None:
         return None, {}
-    for name, value in spec.feedforward.states.items():
+    start = plastic.start | dict(spec.feedforward.states)
+    for name, value in start.items():
         setattr(plastic.learner, name, value)
-    return plastic.learner, spec.feedforward.states
+    return plastic.learner, start
 
 
 def _clock_of_norms(spec: Spec, timeline: Timeline) -> "b2.Clock | None":

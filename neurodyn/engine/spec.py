@@ -1,6 +1,5 @@
 """The specification of a simulation, validated before anything is built."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
@@ -12,16 +11,14 @@ from neurodyn import checks
 from neurodyn.checks import instance, whole
 from neurodyn.circuits.base import Circuit
 from neurodyn.circuits.noise import seeds
-from neurodyn.engine import backends, learning_rate, time_step
+from neurodyn.engine import backends, learning_rate, rules, time_step
 from neurodyn.engine.backends import Backend
 from neurodyn.engine.feedforward import drive as drive_of
 from neurodyn.engine.feedforward import pairs
+from neurodyn.engine.rules import Rule
 from neurodyn.plasticity.protocols import FEEDFORWARD, FeedforwardRule, RecurrentRule
-from neurodyn.plasticity.timing import check_timing
 from neurodyn.recording import Recording
 from neurodyn.stimulus import Presentation, Stimulus, checked_order
-
-type Rule = FeedforwardRule | RecurrentRule
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,13 +118,13 @@ class Spec:
     @property
     def config(self) -> dict[str, Any]:
         """All settings."""
-        rules = {name: _described(rule) for name, rule in self.recurrent.items()}
+        described = {name: _described(rule) for name, rule in self.recurrent.items()}
         if self.feedforward is not None:
-            rules[FEEDFORWARD] = _described(self.feedforward)
-            rules[FEEDFORWARD]["timing"] = _described(self.feedforward.timing)
+            described[FEEDFORWARD] = _described(self.feedforward)
+            described[FEEDFORWARD]["timing"] = _described(self.feedforward.timing)
         return {
             "circuit": _described(self.circuit),
-            "plasticity": rules,
+            "plasticity": described,
             "stimulus": _described(self.stimulus),
             "recording": asdict(self.recording),
             "backend": self.backend,
@@ -187,7 +184,7 @@ def validate(
     matrix = rounded(matrix, how.weight_dtype)
     circuit.check_size(len(matrix))
     _check_signs(matrix, circuit.input_sign)
-    feedforward, recurrent = _rules(plasticity, circuit)
+    feedforward, recurrent = rules.checked(plasticity, circuit)
     pictures = _frames(stimulus, bank)
     drive = drive_of(pictures, matrix, p=circuit.p)
     dt_ms = time_step.choose(
@@ -244,7 +241,7 @@ def _frames(stimulus: Stimulus, images: NDArray[np.float64]) -> NDArray[np.float
     """Return the pictures (image and frame, pixel) of images."""
     number = whole("num_frames", stimulus.num_frames)
     checks.at_least_one("num_frames", number, "picture is shown for each image")
-    pictures = np.asarray(stimulus.frames(images), dtype=np.float64)
+    pictures = checks.array("frames", stimulus.frames(images), ("image", "frame", "pixel"))
     shape = len(images), number, images.shape[1]
     if pictures.shape != shape:
         raise ValueError(
@@ -261,6 +258,8 @@ def _connected(weights: Any) -> NDArray[np.bool_] | None:
     if not sparse.issparse(weights):
         return None
     stored = weights.tocoo()
+    if not stored.nnz:
+        raise ValueError("weights have no stored entry: without synapses nothing is driven")
     connected = np.zeros(stored.shape, bool)
     connected[stored.coords] = True
     return None if connected.all() else connected
@@ -276,64 +275,6 @@ def _check_signs(weights: NDArray[np.float64], sign: int) -> None:
             f"first of unit {unit} from pixel {pixel} ({weights[unit, pixel]:g}): this "
             f"circuit's inputs are {kind} (input_sign={sign}). Train with that constraint, "
             "or give the circuit input_sign=0"
-        )
-
-
-def _rules(
-    plasticity: Rule | Mapping[str, Rule] | None, circuit: Circuit
-) -> tuple[FeedforwardRule | None, dict[str, RecurrentRule]]:
-    """Return the feed-forward rule, and the rules between cells by name."""
-    if plasticity is None:
-        return None, {}
-    rules: dict[str, Any]
-    rules = (
-        dict(plasticity) if isinstance(plasticity, Mapping) else {FEEDFORWARD: plasticity}
-    )
-    for name, rule in rules.items():
-        allowed = (FEEDFORWARD,) if _is_feedforward(name, rule) else circuit.learning_names
-        if name not in allowed:
-            raise ValueError(
-                f"{type(rule).__name__} cannot learn the synapses '{name}' of a "
-                f"{type(circuit).__name__}; it learns "
-                f"{' or '.join(allowed) or 'none of them'} (give plasticity={{name: rule}})"
-            )
-        checks.positive("tau_l_ms", rule.tau_l_ms)
-        if name != FEEDFORWARD:
-            example = "Brian2's expression, such as 'r_pre*(r_post - W)'"
-            instance(f"the change of {type(rule).__name__}", rule.change, str, example)
-    feedforward = rules.pop(FEEDFORWARD, None)
-    if feedforward is not None:
-        _check_feedforward(feedforward, circuit)
-    return feedforward, rules
-
-
-def _is_feedforward(name: str, rule: Any) -> bool:
-    """Return whether a rule is for feed-forward synapses; else it is one between cells."""
-    what = f"the rule for '{name}'"
-    examples = "KrotovHopfield(), Oja(), Homeostatic()"
-    checks.instance(what, rule, object, examples)
-    if not checks.lacking(rule, FeedforwardRule):
-        return True
-    protocol = FeedforwardRule if name == FEEDFORWARD else RecurrentRule
-    if checks.lacking(rule, RecurrentRule):
-        checks.satisfies(what, rule, protocol, examples)
-    return False
-
-
-def _check_feedforward(rule: FeedforwardRule, circuit: Circuit) -> None:
-    checks.positive("radius", rule.radius)
-    check_timing(rule.timing)
-    if not isinstance(rule.activation, str) or not re.search(
-        r"^\s*g\s*=.+:\s*1\b", rule.activation, re.MULTILINE
-    ):
-        raise ValueError(
-            f"the activation of {type(rule).__name__} is {rule.activation!r}: Brian2's "
-            "equation for g is needed, such as 'g = int(h >= 0.2) : 1'"
-        )
-    if rule.p != circuit.p:
-        raise ValueError(
-            f"the rule has p = {rule.p:g}, the circuit p = {circuit.p:g}: drive and "
-            "weights have one metric, so give both the same"
         )
 
 

@@ -208,7 +208,7 @@ KH = KrotovHopfield()
         ),
         (
             {"plasticity": {"inh_to_inh": Homeostatic()}, "circuit": DaleInhibition()},
-            "it learns inh_to_exc",
+            "it learns exc_to_inh or inh_to_exc",
         ),
         ({"plasticity": KH, "batch_size": 2}, "batch_size is 2, but the weights learn"),
         (

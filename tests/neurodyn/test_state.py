@@ -162,7 +162,7 @@ def test_parts_of_a_run_are_the_run(circuit, rule, reset):
     And once more from the start, as circuits of a sweep are run, by what that is given.
     """
     job = job_of(circuit, rule, reset=reset)
-    timeline = execute._timeline(job, len(ORDER))
+    timeline = execute.timeline_of(job, len(ORDER))
     with backends.activated("numpy") as compiler:
         built = network.build(job, timeline)
         run = compiler(built.objects)
@@ -207,7 +207,7 @@ def test_a_compiled_program_is_given_all_that_a_run_says(monkeypatch):
             given.append(run_args)
 
     monkeypatch.setattr(standalone, "new_device", lambda _: Device())
-    timeline = execute._timeline(job, 2)
+    timeline = execute.timeline_of(job, 2)
     with backends.activated("cpp", make=False) as compiler:
         built = network.build(job, timeline)
         run = compiler(built.objects)
@@ -240,7 +240,7 @@ def test_compiled_parts_have_the_noise_of_their_seed(backend, reset):
     def parts(which, length, seed):
         job = replace(job_of("pooled", "static", reset=reset), backend=which, seed=seed)
         with backends.activated(which) as compiler:
-            built = network.build(job, execute._timeline(job, length))
+            built = network.build(job, execute.timeline_of(job, length))
             run = compiler(built.objects)
             found = execute._one_after_another(
                 job, built, run, pieces(length), built.parameters(job), {}, lambda _: None
