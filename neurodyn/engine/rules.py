@@ -103,12 +103,13 @@ def _check_feedforward(rule: FeedforwardRule, circuit: Circuit) -> None:
             f"the activation of {type(rule).__name__} is {rule.activation!r}: Brian2's "
             "equation for g is needed, such as 'g = int(h >= 0.2) : 1'"
         )
-    for name in rule.states:
-        if not re.search(rf"\bd{name}/dt\s*=", rule.activation):
-            raise ValueError(
-                f"states of {type(rule).__name__} names '{name}', for which its activation "
-                f"has no equation d{name}/dt = ..."
-            )
+    equations = set(re.findall(r"\bd(\w+)/dt\s*=", rule.activation))
+    for name in sorted(equations ^ set(rule.states)):
+        raise ValueError(
+            f"states of {type(rule).__name__} are {list(rule.states)}, but its activation "
+            f"has {'an' if name in equations else 'no'} equation d{name}/dt = ...: give "
+            "each state both, its equation and its value at the start"
+        )
     if rule.p != circuit.p:
         raise ValueError(
             f"the rule has p = {rule.p:g}, the circuit p = {circuit.p:g}: drive and "
