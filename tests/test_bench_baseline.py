@@ -53,7 +53,7 @@ def test_the_stored_ratios_are_those_of_the_benchmark():
 
 @pytest.mark.parametrize("form", circuit.FORMS)
 def test_every_form_is_measured(form):
-    """With few units and steps, on this machine's first compiled backend or NumPy."""
+    """With few units and steps, on NumPy."""
     row = circuit.circuit_step(20, form=form, backend="numpy", steps=400)
     assert row["steps"] == 400
     assert row["ms_per_step"] > 0

@@ -259,8 +259,8 @@ class DaleInhibition(ThresholdLinear):
 
     def safe_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return a time step that `is_stable` [ms]: `step_limit_ms`, halved until it is."""
-        bound = self.step_limit_ms(drive, reset=reset)
-        return self._steps(drive, reset=reset).largest_ms(bound)
+        limit = self.step_limit_ms(drive, reset=reset)
+        return self._steps(drive, reset=reset).largest_ms(limit)
 
     def default_step_ms(self, drive: NDArray[np.float64], *, reset: bool) -> float:
         """Return τ / 20 of the faster cells [ms], or less.

@@ -216,6 +216,27 @@ def plastic_input(
     )
 
 
+def _learner(
+    num_units: int,
+    rule: FeedforwardRule,
+    equations: str,
+    namespace: dict[str, Any],
+    timeline: Timeline,
+) -> "b2.NeuronGroup":
+    """Return the group that computes the activation g at every step, and more."""
+    import brian2 as b2
+
+    return b2.NeuronGroup(
+        num_units,
+        EQUATIONS + LISTENING + IN_THE_WINDOW + rule.activation + equations,
+        method="euler",
+        clock=timeline.steps,
+        order=LEARNING,
+        name="learner",
+        namespace=namespace,
+    )
+
+
 def _reduced(
     num_units: int,
     rule: FeedforwardRule,
@@ -236,15 +257,7 @@ def _reduced(
         namespace=timeline.lookup(squares(images)),
     )
     lengths.run_regularly(f"square = {timeline.entry})", clock=clock, when="start")
-    learner = b2.NeuronGroup(
-        num_units,
-        EQUATIONS + LISTENING + IN_THE_WINDOW + rule.activation + REDUCED,
-        method="euler",
-        clock=timeline.steps,
-        order=LEARNING,
-        name="learner",
-        namespace=namespace,
-    )
+    learner = _learner(num_units, rule, REDUCED, namespace, timeline)
     learner.square = b2.linked_var(lengths, "square")
     learner.I_start = b2.linked_var(drive, "I")
     drive.own = b2.linked_var(learner, "own")
@@ -282,15 +295,7 @@ def _by_rows(
     drive = drive_units(
         num_units, timeline.frames, p=rule.p, equations=LINKED_GAINS, norms=norms
     )
-    learner = b2.NeuronGroup(
-        num_units,
-        EQUATIONS + LISTENING + IN_THE_WINDOW + rule.activation + BY_ROWS + GAINS_OF_UNITS,
-        method="euler",
-        clock=timeline.steps,
-        order=LEARNING,
-        name="learner",
-        namespace=namespace,
-    )
+    learner = _learner(num_units, rule, BY_ROWS + GAINS_OF_UNITS, namespace, timeline)
     learner.I_sum = b2.linked_var(drive, "I")
     drive.gain = b2.linked_var(learner, "gain")
     drive.loss = b2.linked_var(learner, "loss")

@@ -69,19 +69,19 @@ def find(
 
     `sending` and `receiving` are the pairs of one copy, in the order of the synapses.
     """
-    shape = num_sending, num_receiving
-    candidates = [(by_source, False) for by_source in (True, False)]
-    if num_sending == num_receiving:
-        candidates += [(by_source, True) for by_source in (True, False)]
-    for by_source, no_diagonal in candidates:
-        if len(sending) != shape[0] * shape[1] - no_diagonal * num_sending:
-            continue
-        row, column = np.indices(shape if by_source else shape[::-1]).reshape(2, -1)
-        if no_diagonal:
-            row, column = row[row != column], column[row != column]
-        pre, post = (row, column) if by_source else (column, row)
-        if np.array_equal(sending, pre) and np.array_equal(receiving, post):
-            return Rows(by_source=by_source, no_diagonal=no_diagonal, num_blocks=copies)
+    ends = (sending, num_sending), (receiving, num_receiving)
+    for by_source in (True, False):
+        (row, num_rows), (column, num_columns) = ends if by_source else ends[::-1]
+        for no_diagonal in (False, True):
+            length = num_columns - no_diagonal
+            square = num_rows == num_columns
+            if len(row) != num_rows * length or not length or (no_diagonal and not square):
+                continue
+            i, k = np.arange(num_rows)[:, None], np.arange(length)
+            same_row = (row.reshape(num_rows, length) == i).all()
+            expected = k + (no_diagonal & (k >= i))
+            if same_row and (column.reshape(num_rows, length) == expected).all():
+                return Rows(by_source=by_source, no_diagonal=no_diagonal, num_blocks=copies)
     return None
 
 
