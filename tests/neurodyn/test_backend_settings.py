@@ -75,8 +75,9 @@ def test_backends_round_alike():
         for name in ("numpy", "cython", "cpp")
     ]
     for other in found[1:]:
-        # A sum in another order may be rounded to the neighbouring float32.
-        np.testing.assert_allclose(other["weights"], found[0]["weights"], rtol=0, atol=1e-5)
+        # Measured: equal. A sum in another order may round to a neighbouring float32, which
+        # at weights up to 4 is 2.4e-7 away.
+        np.testing.assert_allclose(other["weights"], found[0]["weights"], rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow
