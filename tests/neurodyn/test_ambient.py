@@ -206,6 +206,26 @@ def test_names_of_the_caller_mean_nothing():
     assert (tau, h, dt, running, noise, i, S, period_steps) == tuple(range(8))
 
 
+def test_objects_may_be_collected_while_a_name_is_sought():
+    """As objects of a run that was refused are, at any time."""
+    import brian2 as b2
+    from brian2.core.names import Nameable
+
+    kept = []
+
+    class Fleeting(Nameable):
+        @property
+        def name(self):
+            kept.clear()
+            return "fleeting"
+
+    with ambient.same_code(ambient.no_names()):
+        kept.append(Fleeting("fleeting"))
+        assert b2.Clock(1 * b2.ms, name="fleeting*").name == "fleeting_1"
+        assert not kept
+        assert b2.Clock(1 * b2.ms, name="fleeting*").name == "fleeting"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["cpp", "numpy"])
 def test_the_callers_own_standalone_network_goes_on(backend, tmp_path):
