@@ -18,6 +18,7 @@ GROUPS = {
         "hebbian_first_layer",
         "multilayer",
         "deep",
+        "inhibition_learns",
         "dale_training",
         "faces",
     ),

@@ -31,6 +31,7 @@ from scenarios import (
     faces,
     hebbian_first_layer,
     hidden_size,
+    inhibition_learns,
     multilayer,
     quickstart,
     settling,
@@ -180,6 +181,12 @@ def networks() -> dict[str, Learner]:
             "hebbian_first_layer": hebbian_first_layer.trials(
                 hebbian_first_layer.Config(**quick), source
             ),
+            "inhibition_learns": [
+                replace(trial, side=2, presentations=12, scored=9, image_ms=2.0, num_inh=2)
+                for trial in inhibition_learns.trials(
+                    inhibition_learns.Config(**quick, backend="numpy"), source
+                )[::3]
+            ],
         }
     return {
         f"{study}: {trial.network}": network(trial)

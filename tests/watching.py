@@ -29,6 +29,7 @@ OF_SCORED = {
     *("balanced_error", "largest_class"),
     *("noise_error", "occlusion_error", "shift_error", "attack_error"),
     *("dead", "winless", "used", "active", "held_out"),
+    *("dimension", "correlation", "drive_correlation", "balance"),
 }
 OF_CLOCK = {
     *("learn_seconds", "train_seconds", "layer_seconds", "head_seconds", "run_seconds"),

@@ -205,29 +205,29 @@ def same_code(record: Any) -> Iterator[None]:
     hashes of strings. Brian2's "magic" networks do not see the objects that are created.
     """
     from brian2.codegen import translation
-    from brian2.core import names
+    from brian2.core import names as naming
     from brian2.core.tracking import InstanceFollower
     from brian2.devices import device_module
 
     others, topsort = InstanceFollower.instance_sets, translation.topsort
-    unique_name = names.find_name
+    unique_name = naming.find_name
 
-    def find_name(name: str, taken: Any = None) -> str:
+    def find_name(name: str, names: Any = None) -> str:
         """Find a name as Brian2 does, which fails if an object is collected meanwhile."""
-        if taken is None:
-            references = set(names.Nameable.__instances__())
+        if names is None:
+            references = set(naming.Nameable.__instances__())
             objects = [reference() for reference in references]
-            taken = {item.name for item in objects if hasattr(item, "name")}
-        return unique_name(name, taken)
+            names = {item.name for item in objects if hasattr(item, "name")}
+        return unique_name(name, names)
 
     InstanceFollower.instance_sets = record
     translation.topsort = lambda graph: topsort({n: sorted(graph[n]) for n in graph})
-    names.find_name = device_module.find_name = find_name
+    naming.find_name = device_module.find_name = find_name
     try:
         yield
     finally:
         InstanceFollower.instance_sets, translation.topsort = others, topsort
-        names.find_name = device_module.find_name = unique_name
+        naming.find_name = device_module.find_name = unique_name
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from fastpath.data import datasets
 from fastpath.data.defaults import Defaults, defaults_for
 from fastpath.data.preprocess import Preprocess
+from fastpath.layers.stages import RecurrentInhibition
 from fastpath.readout import Readout
 from fastpath.training.loop import Training
 from scenarios.multilayer.networks import Deep, Layer
@@ -58,16 +59,26 @@ class Between:
     preprocess: Preprocess
     decorrelate: float | None = None
     """ε of the decorrelation S; None: no decorrelation."""
+    inhibition: RecurrentInhibition | None = None
+    """Inhibition between the rates; None: there is none."""
+    equal_variance: bool = False
+    """Whether rates are divided by their standard deviations."""
     power: float
     """n of the features of the layer that learns from these rates."""
 
 
 CENTRED = Preprocess(subtract_mean=True, unit_norm=True)
+INHIBITION = RecurrentInhibition(num_inh=50)
 BETWEEN = {
     "as they are": Between(preprocess=Preprocess(), power=2.0),
     "unit norm": Between(preprocess=Preprocess(unit_norm=True), power=2.0),
     "centred": Between(preprocess=CENTRED, power=2.0),
     BEST: Between(preprocess=CENTRED, decorrelate=0.1, power=1.0),
+    "of equal variance": Between(preprocess=CENTRED, equal_variance=True, power=1.0),
+    "inhibited": Between(preprocess=CENTRED, inhibition=INHIBITION, power=1.0),
+    "inhibited at random": Between(
+        preprocess=CENTRED, inhibition=replace(INHIBITION, learned=False), power=1.0
+    ),
 }
 
 
@@ -159,6 +170,8 @@ def towers(
             first,
             preprocess=between.preprocess,
             decorrelate=between.decorrelate,
+            inhibition=between.inhibition,
+            equal_variance=between.equal_variance,
             competition=replace(first.competition, delta=UPPER_DELTA),
             training=training if learns else replace(training, epochs=0),
             power=between.power,

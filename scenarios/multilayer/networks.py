@@ -1,7 +1,7 @@
 """Networks of several layers, and the treatment of the rates between them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,19 +14,33 @@ from fastpath.competition import Ranking
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.layers import Stack, StackSettings
 from fastpath.layers.stages import (
+    BatchNorm,
     Decorrelate,
     FullyConnected,
+    Part,
     Rectifier,
+    RecurrentInhibition,
     Stage,
     SubtractMean,
     UnitNorm,
 )
 from fastpath.readout import Readout, Streamed
 from fastpath.training.loop import Training
+from neurodyn import analysis
 from scenarios.support.trials import Network, scored
 
 # Dims of what a layer has learned: the tensors of its stages, by their names.
-DIMS = {"mixing": ("rate", "pixel"), "mean": ("pixel",), "weights": ("unit", "pixel")}
+DIMS = {
+    "mixing": ("rate", "pixel"),
+    "gain": ("pixel",),
+    "w_ei": ("inh", "pixel"),
+    "w_ie": ("pixel", "inh"),
+    "w_ii": ("inh", "inh_sender"),
+    "mean": ("pixel",),
+    "variance": ("pixel",),
+    "weights": ("unit", "pixel"),
+}
+BLOCK = 1000  # images that pass a stage together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +52,10 @@ class Layer:
     """Of the images, or of the rates of the layer below."""
     decorrelate: float | None = None
     """ε of the decorrelation of these rates, before `preprocess`; None: there is none."""
+    inhibition: RecurrentInhibition | None = field(default=None, metadata={"neutral": None})
+    """Inhibition between these rates, before `preprocess`; None: there is none."""
+    equal_variance: bool = field(default=False, metadata={"neutral": False})
+    """Whether rates are divided by their standard deviations, before they get unit norm."""
     p: float
     competition: Ranking
     training: Training
@@ -58,10 +76,12 @@ class Layer:
                 "center_images is True: only images are centred by their own mean, not the "
                 "rates of a layer; set subtract_mean"
             )
-        ridge = self.decorrelate
+        ridge, inhibition = self.decorrelate, self.inhibition
+        centred = [BatchNorm()] if self.equal_variance else [SubtractMean()]
         return (
             *([] if ridge is None else [Decorrelate(ridge=ridge)]),
-            *[SubtractMean()] * self.preprocess.subtract_mean,
+            *([] if inhibition is None else [inhibition]),
+            *(centred if self.preprocess.subtract_mean else []),
             *[UnitNorm()] * self.preprocess.unit_norm,
         )
 
@@ -95,32 +115,36 @@ class Tower(Network):
         """Return the tensors of the last layer, from the towers of the lower layers."""
         _, split, _ = self.begin()
         last, preprocess = self.layers[-1], self.layers[0].preprocess
-        if below:  # the rates of the layers below are computed once, not in each epoch
+        generator = torch.Generator().manual_seed(1000 * len(self.layers) + self.seed)
+        tensors: dict[str, Tensor] = {}
+        if below:  # what the units see is computed once, not in each epoch
             lower = loaded(self.layers[:-1], below, split.x_train)
             fitted, preprocess = preprocess.fit(split.x_train), Preprocess()
-            split = replace(
-                split,
-                x_train=outputs(lower, split.x_train, fitted),
-                x_eval=outputs(lower, split.x_eval, fitted),
-            )
-        settings = StackSettings(stages=stages(self.layers)[-1], greedy=True)
+            x = outputs(lower, split.x_train, fitted)
+            x_eval = outputs(lower, split.x_eval, fitted)
+            for stage in last.between:
+                part = stage.start(x.shape[1:], generator=generator, kernels=None)
+                x, x_eval = passed(part.to(x.device), x, x_eval)
+                tensors |= part.state_dict()
+            split = replace(split, x_train=x, x_eval=x_eval)
+        settings = StackSettings(stages=last.units, greedy=True)
         layer, _, history = experiment.learn_features(
             split,
             layer=settings,
             competition=last.competition,
             training=last.training,
             preprocess=preprocess,
-            generator=torch.Generator().manual_seed(1000 * len(self.layers) + self.seed),
+            generator=generator,
             progress=False,
         )
-        named = [
-            (name.partition(".")[2], layer.state[name])
-            for name in settings.shapes(split.x_train.shape[1:])
-        ]
+        for name in settings.shapes(split.x_train.shape[1:]):
+            tensors[name.partition(".")[2]] = layer.state[name]
         learning = history["learning"]
+        seen = xr.DataArray(split.x_eval.flatten(1).cpu().numpy(), dims=("image", "unit"))
         return xr.Dataset(
             {
-                **{name: (DIMS[name], tensor.cpu().numpy()) for name, tensor in named},
+                "dimension": analysis.participation_ratio(seen / 1.0, dim="image"),
+                **{name: (DIMS[name], one.cpu().numpy()) for name, one in tensors.items()},
                 "dead": 100 * (1 - float(learning[-1])) if learning.size else np.nan,
                 "train_seconds": experiment.speed(history, len(split.x_train))[
                     "train_seconds"
@@ -159,7 +183,13 @@ class Deep(Network):
         )
         seconds = sum(float(tower["train_seconds"]) for tower in towers)
         dead = float(towers[-1]["dead"])
-        return scored(errors, split, learn_seconds=seconds, dead=dead)
+        return scored(
+            errors,
+            split,
+            learn_seconds=seconds,
+            dead=dead,
+            dimension=float(towers[-1]["dimension"]),
+        )
 
 
 def stages(layers: Sequence[Layer]) -> list[tuple[Stage, ...]]:
@@ -188,6 +218,16 @@ def loaded(
         _, tower = pairs[int(index)]
         tensors[name] = torch.from_numpy(tower[own].values).to(x.device)
     return settings.load(tensors, input_shape=tuple(x.shape[1:]))
+
+
+def passed(
+    part: Part, x: Float[Tensor, "image rate"], x_eval: Float[Tensor, "image_eval rate"]
+) -> tuple[Float[Tensor, "image rate"], Float[Tensor, "image_eval rate"]]:
+    """Fit a part to rates x; return its outputs for x and for those to score on."""
+    with torch.no_grad():
+        part.fit(lambda: iter(x.split(BLOCK)))
+        seen = (torch.cat([part(rows) for rows in v.split(BLOCK)]) for v in (x, x_eval))
+        return next(seen), next(seen)
 
 
 def outputs(

@@ -18,6 +18,7 @@ from fastpath.layers.stages import (
     FullyConnected,
     MaxPool,
     Rectifier,
+    RecurrentInhibition,
     SubtractMean,
     Triangle,
     UnitNorm,
@@ -269,6 +270,7 @@ def everything():
         MaxPool(size=2, stride=1, padding=1),
         Decorrelate(),
         AveragePool(size=2, stride=1),
+        RecurrentInhibition(num_inh=2),
         UnitNorm(),
         FullyConnected(num_units=6, p=3.0, response="cosine"),
         Rectifier(power=1.5),
@@ -317,11 +319,11 @@ def test_a_finished_stack_is_loaded_and_copied_and_learns_on():
     for each in stacks:
         each._phase = 2
         each.learn(v, Ranking(), lr=0.1)
-    assert not torch.equal(stack.parts[9].weights, tensors["9.weights"])
+    assert not torch.equal(stack.parts[10].weights, tensors["10.weights"])
     for each in stacks:
         # Of the one loaded, sign(W)|W|^2 is rounded differently: measured 0.
-        weights = each.parts[9].weights
-        torch.testing.assert_close(weights, stack.parts[9].weights, rtol=0, atol=1e-6)
+        weights = each.parts[10].weights
+        torch.testing.assert_close(weights, stack.parts[10].weights, rtol=0, atol=1e-6)
 
 
 def test_the_work_of_an_image_is_counted():

@@ -20,6 +20,9 @@ from fastpath.layers.stages.on_off import OnOff as OnOff
 from fastpath.layers.stages.pooling import AveragePool as AveragePool
 from fastpath.layers.stages.pooling import MaxPool as MaxPool
 from fastpath.layers.stages.reading import Read as Read
+from fastpath.layers.stages.recurrent_inhibition import (
+    RecurrentInhibition as RecurrentInhibition,
+)
 from fastpath.layers.stages.scaling import SubtractMean as SubtractMean
 from fastpath.layers.stages.scaling import UnitNorm as UnitNorm
 
@@ -37,5 +40,6 @@ KINDS: dict[str, type[Stage]] = {
     "UnitNorm": UnitNorm,
     "SubtractMean": SubtractMean,
     "Decorrelate": Decorrelate,
+    "RecurrentInhibition": RecurrentInhibition,
     "Read": Read,
 }

@@ -19,6 +19,7 @@ from fastpath.layers.stages import (
     FullyConnected,
     MaxPool,
     Rectifier,
+    RecurrentInhibition,
     SubtractMean,
     Triangle,
 )
@@ -106,6 +107,10 @@ def test_the_largest_windows_and_paddings_that_fit():
         ((Triangle(),), "no stage of the stack learns: add a Convolution or a Fully"),
         ((), "no stage of the stack learns"),
         ((conv(), Decorrelate()), "Decorrelate stands on a layer that learns.*greedy=True"),
+        (
+            (conv(), Triangle(), RecurrentInhibition(num_inh=2)),
+            "RecurrentInhibition stands on a layer that learns.*greedy=True",
+        ),
         ((conv(), Triangle(), SubtractMean()), "SubtractMean stands on a layer"),
         (conv(), "stages is Convolution Convolution.*: a tuple of stages is needed"),
         ("Convolution", "stages is 'Convolution': a tuple of stages is needed"),
@@ -155,11 +160,17 @@ BAD = [
     (Rectifier, "power", [*POSITIVE, None]),
     (Decorrelate, "ridge", [*POSITIVE, None]),
     (Decorrelate, "learned", ["no", 2, None]),
+    (RecurrentInhibition, "num_inh", COUNTS),
+    (RecurrentInhibition, "norm_ei", [*POSITIVE, None]),
+    (RecurrentInhibition, "norm_ie", [*POSITIVE, None]),
+    (RecurrentInhibition, "norm_ii", ["1", -1, NAN, INF, True, None]),
+    (RecurrentInhibition, "learned", ["no", 2, None]),
 ]
 NEEDED = {
     Convolution: {"num_units": 4, "kernel_size": 3},
     MaxPool: {"size": 2},
     AveragePool: {"size": 2},
+    RecurrentInhibition: {"num_inh": 2},
 }
 
 
