@@ -203,6 +203,7 @@ def same_code(record: Any) -> Iterator[None]:
 
     Names depend on no other Brian2 objects than those in `record`, and no order on the
     hashes of strings. Brian2's "magic" networks do not see the objects that are created.
+    After an error, Brian2 does not warn of those that are in no network.
     """
     from brian2.codegen import translation
     from brian2.core import names as naming
@@ -225,9 +226,22 @@ def same_code(record: Any) -> Iterator[None]:
     naming.find_name = device_module.find_name = find_name
     try:
         yield
+    except BaseException:
+        _without_warning(record)
+        raise
     finally:
         InstanceFollower.instance_sets, translation.topsort = others, topsort
         naming.find_name = device_module.find_name = unique_name
+
+
+def _without_warning(record: Any) -> None:
+    """Say that all objects are in a network; those of a group are of no concern."""
+    from brian2.core.base import BrianObject
+
+    for reference in set(record[BrianObject]):
+        members = vars(item) if (item := reference()) is not None else {}
+        if members.get("_network", "") is None and members.get("group") is None:
+            members["_network"] = "refused"
 
 
 @contextmanager

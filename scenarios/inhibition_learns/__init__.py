@@ -7,8 +7,8 @@ Controls: random synapses between the cells that do not learn, one pool of inhib
 random receptive fields.
 
 Inhibition that learns gives more cells a field of their own than static inhibition does.
-It decorrelates no better than a pool, and where I→I synapses learn as well, all cells end
-with the same field.
+It decorrelates no better, and a pool decorrelates twice as well. Where I→I synapses learn
+as well, all cells end with the same field.
 """
 
 from dataclasses import dataclass

@@ -77,11 +77,12 @@ class Layer:
                 "rates of a layer; set subtract_mean"
             )
         ridge, inhibition = self.decorrelate, self.inhibition
-        centred = [BatchNorm()] if self.equal_variance else [SubtractMean()]
+        centred = self.preprocess.subtract_mean
         return (
             *([] if ridge is None else [Decorrelate(ridge=ridge)]),
             *([] if inhibition is None else [inhibition]),
-            *(centred if self.preprocess.subtract_mean else []),
+            *([BatchNorm(center=centred)] if self.equal_variance else []),
+            *([SubtractMean()] if centred and not self.equal_variance else []),
             *[UnitNorm()] * self.preprocess.unit_norm,
         )
 

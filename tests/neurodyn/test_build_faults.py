@@ -1,5 +1,6 @@
 """Runs that fail or are refused leave nothing behind, and say why in one line."""
 
+import gc
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +72,17 @@ def test_images_of_a_run_that_could_not_be_compiled_are_not_lost():
     simulation.run(IMAGES[::-1], progress=False)
     expected = simulate(images=IMAGES[::-1])
     np.testing.assert_array_equal(simulation.traces()["activity"], expected["activity"])
+
+
+def test_brian2_says_nothing_more_of_what_was_refused(caplog):
+    @dataclass(frozen=True, kw_only=True)
+    class Misspelt(neurodyn.Oja):
+        activation = "g = hh : 1"
+
+    with pytest.raises(ValueError, match=r"Brian2 refuses an equation .*hh"):
+        simulate(plasticity=Misspelt())
+    gc.collect()
+    assert not [each.message for each in caplog.records if each.levelname == "WARNING"]
 
 
 def test_after_a_refused_run_there_are_no_traces():
