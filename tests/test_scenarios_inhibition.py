@@ -38,6 +38,8 @@ def test_patches_are_windows_of_the_images_with_contrast():
     np.testing.assert_allclose(found, [expected / np.linalg.norm(expected)] * 30)
     with pytest.raises(ValueError, match=r"of 90 patches of 4 x 4 pixels, 0 have any"):
         circuits.patches(0 * images, 30, 4, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="images have 6 x 7 pixels: patches of 8 x 8"):
+        circuits.patches(images, 30, 8, np.random.default_rng(0))
 
 
 def test_on_and_off_rates_are_not_negative_and_of_unit_norm():
@@ -105,6 +107,14 @@ def test_the_study_draws_what_it_records(tmp_path):
     assert "static inhibition" in inhibition_learns.table(result, list(NETWORKS))
 
 
-def test_few_cells_are_refused():
-    with pytest.raises(ValueError, match="units is 4: at least 8 are needed"):
-        inhibition_learns.Config(units=4)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"units": 4}, "units is 4: at least 8 are needed"),
+        ({"device": "cuda", "backend": "cpp"}, "backend cpp has no effect with --device"),
+        ({"presentations": 0}, "presentations is 0: at least 1"),
+    ],
+)
+def test_settings_outside_their_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        inhibition_learns.Config(**settings)

@@ -18,6 +18,7 @@ import xarray as xr
 
 from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
+from neurodyn.flags import refuse_without_effect
 from scenarios.inhibition_learns.circuits import EXCHANGE, POOLED, Fields
 from scenarios.inhibition_learns.figure import draw, table
 from scenarios.support import study
@@ -62,11 +63,16 @@ class Config(Study):
         check_counts(self, "units", "presentations")
         if self.num_units < 8:
             raise ValueError(f"units is {self.units}: at least 8 are needed, for 2 I cells")
+        if self.device == "cuda":
+            refuse_without_effect(
+                self, ["backend"], why="with --device cuda, where Brian2 runs on the GPU"
+            )
 
     @property
     def sets(self) -> tuple[str, ...]:
         """The data set."""
-        return (self.data or ("digits" if self.quick else "cifar10"),)
+        usual = "digits" if self.quick else "cifar10"
+        return (usual if self.data is None else self.data,)
 
     @property
     def num_units(self) -> int:
@@ -110,6 +116,7 @@ def main(config: Config) -> xr.Dataset:
 def trials(config: Config, source: Source) -> list[Fields]:
     """Return the circuits."""
     units, quick = config.num_units, config.quick
+    held_out = len(source.load().x_train) // 10
     return [
         Fields(
             network=name,
@@ -117,7 +124,7 @@ def trials(config: Config, source: Source) -> list[Fields]:
             num_units=units,
             seed=seed,
             preprocess=Preprocess(),
-            validation=300 if quick else 5000,
+            validation=held_out,
             device=config.device,
             backend=config.backend or ("cython" if quick else "cpp"),
             num_inh=units // 4,

@@ -193,10 +193,15 @@ def patches(
     Raises
     ------
     ValueError
-        If most patches have no contrast.
+        If most patches have no contrast, or images are smaller than a patch.
     """
     x = images.squeeze(-1).double().cpu().numpy()
     _, height, width = x.shape
+    if side > min(height, width):
+        raise ValueError(
+            f"images have {height} x {width} pixels: patches of {side} x {side} are shown, "
+            "so give larger ones"
+        )
     image = random.integers(len(x), size=3 * number)
     top = random.integers(height - side + 1, size=3 * number)
     left = random.integers(width - side + 1, size=3 * number)
