@@ -191,7 +191,7 @@ def towers(
                 (first, upper(name, learns=False)),
                 defaults.random,
             )
-            for name in ("centred", BEST)
+            for name in ("centred", BEST, "inhibited")
         },
     }
 
@@ -247,7 +247,7 @@ def draw_set(ax: Axes, result: xr.Dataset) -> None:
         [values.mean() if len(values) else 0 for values in errors],
         xerr=[values.std(ddof=1) if len(values) > 1 else 0 for values in errors],
         color=[
-            "0.6" if "random" in name else "C1" if "," in name else "C0"
+            "0.6" if name.endswith(", random") else "C1" if "," in name else "C0"
             for name in networks
         ],
         capsize=3,
