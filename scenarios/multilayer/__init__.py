@@ -8,7 +8,9 @@ decorrelated.
 
 Decorrelated rates are S r with S = (C/c + ε)^(−1/2), C the covariance of the rates over the
 training images and c their mean variance. Lateral inhibition can learn such an S by local
-rules (Földiák 1990; Pehlevan & Chklovskii 2015); here it is computed.
+rules (Földiák 1990; Pehlevan & Chklovskii 2015); here it is computed. Can inhibitory cells
+take its place, with synapses that all learn (Eckmann et al. 2024)? In part: they undo half
+of the harm on MNIST and two thirds on Fashion-MNIST, most of it with random synapses too.
 """
 
 from dataclasses import dataclass, replace
@@ -48,7 +50,10 @@ PROTOCOL = (
     "11.46 %), then taken by held-out error (10.6 with n = 2; 3: 10.9; one layer: 10.9). "
     "Random layers have the readout of random first layers. Upper layers that learn from "
     "unchanged rates, or from rates of unit norm, have the n chosen for centred rates; "
-    "other n were not tried."
+    "other n were not tried. Inhibited rates: 50 I cells, synapses of norm 0.3, one pass "
+    "through the training images; norms 0.3 and 1 were compared by held-out error, 500 "
+    "units, one seed. Inhibited rates, and those of equal variance, are centred and of "
+    "unit norm, and have n and readout of decorrelated rates."
 )
 
 
