@@ -293,6 +293,7 @@ def quick(tmp_path, *questions, **changes):
     )
 
 
+@pytest.mark.slow
 def test_main_tells_and_draws_and_goes_on_from_its_record(tmp_path, capsys, monkeypatch):
     config = quick(tmp_path, "records", "dale")
     with figures_saved() as saved:
@@ -361,6 +362,7 @@ def test_layers_that_are_no_neighbours_are_refused(learned):
         trial.compute(learned[1])
 
 
+@pytest.mark.slow
 def test_movement_is_the_cosine_of_filters_with_their_start():
     """Layers that keep their start have not turned."""
     made = {trial.network: trial for trial in questions.movement(planned("movement"))}

@@ -65,12 +65,12 @@ def test_synapses_learn_alike(both):
         synapses: Competitive(norm=NORMS[name], tau_l_ms=1e9)
         for name, synapses in SYNAPSES.items()
     }
-    traces = simulated(circuit, x * part.gain, image_ms=1000.0, plasticity=rules)
+    traces = simulated(circuit, x * part.gain, image_ms=500.0, plasticity=rules)
     before = {name: getattr(part, name).clone() for name in NORMS}
     part._learn(x, 1e-6)
     for name, start in before.items():
         moved = (getattr(part, name) - start).numpy()
         in_time = traces[f"weights_{name[2:]}"].values - start.numpy()
         cosine = (moved * in_time).sum() / np.linalg.norm(moved) / np.linalg.norm(in_time)
-        # Measured 1e-5: the transient is 1 % of the time.
+        # Measured 4e-5: the transient is 2 % of the time.
         assert cosine > 1 - 1e-3

@@ -265,6 +265,7 @@ def test_labels_come_back_as_they_were(tmp_path):
         assert again.image_shape_ == (4, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [

@@ -136,6 +136,7 @@ def test_a_layer_kind_from_outside_learns_as_its_halves_alone(digits):
     assert len(axes.images) == 1
 
 
+@pytest.mark.slow
 def test_a_layer_kind_from_outside_is_saved_resumed_opened_and_drawn(
     digits, monkeypatch, tmp_path, capsys
 ):

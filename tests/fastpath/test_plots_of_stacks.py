@@ -123,6 +123,7 @@ def test_a_film_of_two_frames_says_so(run, capsys):
         assert film.n_frames == 2
 
 
+@pytest.mark.slow
 def test_without_the_data_the_other_figures_are_drawn(run, capsys, monkeypatch):
     def lost(name, root, download):
         assert not download
@@ -138,6 +139,7 @@ def test_without_the_data_the_other_figures_are_drawn(run, capsys, monkeypatch):
     assert not {path.name for path in run.iterdir()} & ONLY_STACKS
 
 
+@pytest.mark.slow
 def test_who_gives_no_images_gets_the_other_figures(run, tmp_path):
     lines = [*figures.draw(figures.open_files(run), tmp_path / "out")]
     left = [line for line in lines if "left out" in line]
@@ -145,6 +147,7 @@ def test_who_gives_no_images_gets_the_other_figures(run, tmp_path):
     assert all(line.endswith("and none are given") for line in left)
 
 
+@pytest.mark.slow
 def test_images_of_another_size_are_left_out(run, capsys, monkeypatch):
     images = datasets.load("digits")
     larger = [np.repeat(x, 2, axis=1) for x in (images.x_train, images.x_test)]
@@ -157,6 +160,7 @@ def test_images_of_another_size_are_left_out(run, capsys, monkeypatch):
     assert "learned images of (8, 8, 1)" in left_out["activity_maps.png"]
 
 
+@pytest.mark.slow
 def test_a_single_layer_has_no_deeper_one(tmp_path, capsys):
     run = trained(
         tmp_path / "run", FullyConnected(num_units=9, competition=Ranking()), Rectifier()
@@ -170,6 +174,7 @@ def test_a_single_layer_has_no_deeper_one(tmp_path, capsys):
     assert len(drawn["activity_maps.png"].axes[1].patches) == 9
 
 
+@pytest.mark.slow
 def test_a_dense_run_loses_the_figures_of_a_stack_and_hears_nothing_of_them(
     tmp_path, capsys, monkeypatch
 ):

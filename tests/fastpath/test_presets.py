@@ -226,6 +226,7 @@ def test_a_control_of_a_preset_runs_from_the_command(tmp_path, capsys):
     assert np.isfinite(opened.weights.numpy()).all()
 
 
+@pytest.mark.slow
 def test_back_propagation_trains_the_same_stages(tmp_path):
     layer = StackSettings(
         stages=(

@@ -223,6 +223,7 @@ def test_a_terminated_command_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     assert "test error" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_goes_on_to_the_same_files(tmp_path, capsys, monkeypatch):
     code, said = interrupt(tmp_path / "run", capsys, monkeypatch)
     assert code == 130

@@ -114,6 +114,7 @@ def test_all_types_learn_by_their_equations(complete, backend):
         assert not traces[TRACES[name]].values[~exist[name]].any()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:tau_l_ms is:UserWarning")
 def test_norms_flow_to_their_values_and_weights_to_the_rates_that_send():
     """While one image stays on: W_u goes to w r / |r|, the fixed point of Oja's rule."""

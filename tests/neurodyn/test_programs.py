@@ -132,6 +132,7 @@ for folder in ("a", "b"):
 """
 
 
+@pytest.mark.slow
 def test_every_process_generates_the_same_source(tmp_path):
     """In Brian2 itself names and orders depend on other objects, and on hashes."""
     digests = set()
