@@ -86,7 +86,24 @@ def test_what_is_to_learn_learns_and_nothing_else(name, monkeypatch):
             np.testing.assert_allclose(np.linalg.norm(before, axis=-1), norm)
     assert result["fields"].shape == (12, 36)
     assert (traces["weights"] >= 0).all()
-    assert -1 <= result["balance"] <= 1 <= result["dimension"] <= 12
+
+
+def test_measures_are_of_rates_and_currents_at_the_end_of_a_patch():
+    trial, rng = small("static inhibition"), np.random.default_rng(0)
+    circuit = trial.circuit(rng)
+    x = circuits.on_off(rng.normal(size=(15, 36)))
+    weights = circuits.of_norm(abs(rng.normal(size=(12, 72))), 1.0)
+    found = trial.measured(circuit, x, weights)
+    traces = trial.simulated(circuit, x, weights, activity_ms=trial.image_ms)
+    rates = np.maximum(traces["final_activity"].values, 0)
+    inh_rates = np.maximum(traces["inh_activity"].isel(time=-1).values, 0)
+    inhibition, drive = inh_rates @ circuit.w_ie.T, x @ weights.T
+    balance = [np.corrcoef(drive[:, u], inhibition[:, u])[0, 1] for u in range(12)]
+    assert float(found["balance"]) == pytest.approx(np.mean(balance))
+    matrix = np.corrcoef(rates[:, rates.std(axis=0) > 0].T)
+    dimension = np.trace(matrix) ** 2 / (matrix**2).sum()
+    assert float(found["dimension"]) == pytest.approx(dimension)
+    assert float(found["active"]) == pytest.approx((rates > 0).mean())
 
 
 @pytest.mark.slow

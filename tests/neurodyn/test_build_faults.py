@@ -85,6 +85,32 @@ def test_brian2_says_nothing_more_of_what_was_refused(caplog):
     assert not [each.message for each in caplog.records if each.levelname == "WARNING"]
 
 
+def test_objects_of_a_block_that_failed_can_be_added_later():
+    """With what belongs to them: thresholds, pathways, the recorder of a monitor."""
+    simulation = neurodyn.build(LateralInhibition(), IMAGES, WEIGHTS, **SETTINGS)
+    made = []
+
+    def mistaken():
+        with simulation:
+            clock = simulation.objects["hidden"].clock
+            settings = {"clock": clock, "namespace": {}}
+            cells = b2.NeuronGroup(2, "v : 1", threshold="v < 1", name="own", **settings)
+            synapses = b2.Synapses(
+                cells, cells, "w : 1", on_pre="w += 1", name="synapse", **settings
+            )
+            synapses.connect(i=[0], j=[1])
+            made.extend([cells, synapses, b2.SpikeMonitor(cells, name="spikes")])
+            raise KeyError("a user's mistake")
+
+    with pytest.raises(KeyError, match="mistake"):
+        mistaken()
+    _, synapses, spikes = made
+    simulation.add(*made)
+    simulation.run(progress=False)
+    assert len(spikes.i) > 0
+    assert synapses.w[0] == len(spikes.i) / 2
+
+
 def test_after_a_refused_run_there_are_no_traces():
     simulation = neurodyn.build(LateralInhibition(), IMAGES, WEIGHTS, **SETTINGS)
     simulation.run(progress=False)
