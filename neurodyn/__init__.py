@@ -12,16 +12,21 @@ if TYPE_CHECKING:
 
     from neurodyn.circuits.dale import DaleInhibition
     from neurodyn.circuits.lateral import LateralInhibition
+    from neurodyn.circuits.spiking import SpikingInhibition
     from neurodyn.engine import backends as backends
     from neurodyn.engine.backends import Backend
     from neurodyn.plasticity.competitive import Competitive
+    from neurodyn.plasticity.diehl_cook import DiehlCook
     from neurodyn.plasticity.homeostatic import Homeostatic
     from neurodyn.plasticity.krotov_hopfield import KrotovHopfield
     from neurodyn.plasticity.oja import Oja
+    from neurodyn.plasticity.pair_stdp import PairSTDP
     from neurodyn.plasticity.timing import Continuous, Gated, Settled
-    from neurodyn.recording import Recording
+    from neurodyn.plasticity.triplet_stdp import TripletSTDP
+    from neurodyn.recording import Recording, SpikeRecording
     from neurodyn.simulation import Simulation, build, simulate
-    from neurodyn.stimulus import Presentation
+    from neurodyn.spiking import SpikingNetwork
+    from neurodyn.stimulus import PoissonPresentation, Presentation
     from neurodyn.sweeps import sweep
 
 __all__ = [
@@ -29,15 +34,22 @@ __all__ = [
     "Competitive",
     "Continuous",
     "DaleInhibition",
+    "DiehlCook",
     "Gated",
     "Homeostatic",
     "KrotovHopfield",
     "LateralInhibition",
     "Oja",
+    "PairSTDP",
+    "PoissonPresentation",
     "Presentation",
     "Recording",
     "Settled",
     "Simulation",
+    "SpikeRecording",
+    "SpikingInhibition",
+    "SpikingNetwork",
+    "TripletSTDP",
     "build",
     "simulate",
     "sweep",
@@ -45,6 +57,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "SpikingNetwork": "spiking",
+    "SpikingInhibition": "circuits.spiking",
+    "SpikeRecording": "recording",
+    "PoissonPresentation": "stimulus",
+    "TripletSTDP": "plasticity.triplet_stdp",
+    "PairSTDP": "plasticity.pair_stdp",
+    "DiehlCook": "plasticity.diehl_cook",
     "Backend": "engine.backends",
     "Competitive": "plasticity.competitive",
     "Continuous": "plasticity.timing",
@@ -71,6 +90,7 @@ _MODULES = {
     "equilibrium": "equilibrium",
     "plasticity": "plasticity",
     "plots": "plots",
+    "spiking": "spiking",
     "stimulus": "stimulus",
     "traces": "traces",
 }

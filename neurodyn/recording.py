@@ -130,3 +130,40 @@ class Recording:
         if sample_steps:
             strides.append(sample_steps // math.gcd(sample_steps, period_steps))
         return math.lcm(*strides)
+
+
+POPULATIONS = ("input", "exc", "inh")  # of a spiking network
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpikeRecording:
+    """What to record besides the number of spikes of each E cell to each image."""
+
+    spikes: tuple[str, ...] = ()
+    """Populations whose spikes to record: "input", "exc", "inh"."""
+    samples_ms: float | None = None
+    """Interval between samples of the potential and the currents of E cells [ms]; None:
+    none."""
+    weights_every: int | None = None
+    """Record weights and θ at the start, and after every n-th image; None: never."""
+    limit_gib: float = 2.0
+    """Largest size of the samples and recorded weights [GiB]; larger ones are refused."""
+
+    def __post_init__(self) -> None:
+        names = (self.spikes,) if isinstance(self.spikes, str) else tuple(self.spikes)
+        if wrong := [name for name in names if name not in POPULATIONS]:
+            raise ValueError(
+                f"spikes names '{wrong[0]}': the populations are {', '.join(POPULATIONS)}"
+            )
+        object.__setattr__(self, "spikes", tuple(dict.fromkeys(names)))
+        checks.convert(
+            self,
+            samples_ms=checks.optional(checks.time_ms),
+            weights_every=checks.optional(checks.whole),
+            limit_gib=checks.number,
+        )
+        if self.samples_ms is not None:
+            checks.positive("samples_ms", self.samples_ms, "the interval")
+        if self.weights_every is not None:
+            checks.at_least_one("weights_every", self.weights_every, "image is needed")
+        checks.positive("limit_gib", self.limit_gib, "the largest size")

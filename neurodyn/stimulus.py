@@ -1,5 +1,6 @@
 """The timing of presentations, and the order of the images."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -7,13 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import checks, times
-from neurodyn.checks import convert, flag, indices, time_ms, whole
+from neurodyn.checks import convert, flag, indices, number, time_ms, whole
 from neurodyn.engine.timeline import Timeline
 
-__all__ = ["Presentation", "Stimulus", "epochs"]
+__all__ = ["PoissonPresentation", "Presentation", "Stimulus", "epochs"]
 
 if TYPE_CHECKING:
     import brian2 as b2
+
+
+MOST_ATTEMPTS = 60  # at one image
 
 
 class Stimulus(Protocol):
@@ -130,6 +134,64 @@ class Presentation:
             If no step of useful length divides them all.
         """
         return times.common_step(bound_ms, self.image_ms, self.rest_ms, *others_ms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoissonPresentation(Presentation):
+    """Presentations of images as spike trains, for spiking circuits.
+
+    A presentation is `rest_ms` without input, then `image_ms` in which each pixel fires at
+    random, at a rate in proportion to its value. An image to which the E cells answer with
+    fewer than `min_spikes` spikes is shown again, at a higher rate. Defaults: Diehl & Cook
+    2015. (There the rest follows the image; what the cells go through is the same.)
+
+    In each time step dt a pixel fires with probability rate·dt, at most once: the intervals
+    between its spikes have the mean 1/rate, and a coefficient of variation of
+    √(1 − rate·dt), which is 1 for a Poisson process. A step with rate·dt above 0.1 is
+    refused.
+    """
+
+    image_ms: float = 350.0
+    """Time an image is shown [ms]."""
+    rest_ms: float = 150.0
+    """Time without input before each image [ms]."""
+    reset: bool = False
+    """Set potentials, conductances and traces to rest when a presentation starts; False:
+    carry them over. Weights and θ are always carried over."""
+    rate_hz: float = 63.75
+    """Rate of a pixel of value 1 [Hz]."""
+    raise_hz: float = 31.875
+    """By how much the rate is raised to show an image again [Hz]."""
+    max_rate_hz: float = 191.25
+    """Highest rate of a pixel of value 1 [Hz]: after it, the next image is shown."""
+    min_spikes: int = 5
+    """Number of spikes of all E cells that is enough to go on."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rates = ("rate_hz", "raise_hz", "max_rate_hz")
+        convert(self, **dict.fromkeys(rates, number), min_spikes=whole)
+        checks.positive("rate_hz", self.rate_hz, "the rate of a pixel of value 1")
+        checks.not_negative("raise_hz", self.raise_hz, "the rise of the rate")
+        checks.not_negative("min_spikes", self.min_spikes, "a number of spikes")
+        if not self.rate_hz <= self.max_rate_hz < math.inf:
+            raise ValueError(
+                f"max_rate_hz is {self.max_rate_hz:g}, but images are first shown at "
+                f"rate_hz = {self.rate_hz:g}: it must be as high or higher, and finite"
+            )
+        if self.last_attempt > MOST_ATTEMPTS:
+            raise ValueError(
+                f"from rate_hz = {self.rate_hz:g} to max_rate_hz = {self.max_rate_hz:g} "
+                f"there are {self.last_attempt} rises of {self.raise_hz:g} Hz: at most "
+                f"{MOST_ATTEMPTS} are possible, so give a larger raise_hz"
+            )
+
+    @property
+    def last_attempt(self) -> int:
+        """How often the rate is raised at most."""
+        if not self.raise_hz:
+            return 0
+        return math.floor((self.max_rate_hz - self.rate_hz) / self.raise_hz + 1e-9)
 
 
 def from_rest(stimulus: Stimulus) -> bool:

@@ -21,7 +21,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import checks, exits, files, netcdf
-from neurodyn.circuits import CIRCUITS, Trace
+from neurodyn.circuits import CIRCUITS, SPIKING_CIRCUITS, Trace
 
 __all__ = [
     "ATTRS",
@@ -58,6 +58,9 @@ COORDS = {
     "shown": Trace(("image",), "image of the bank that was shown"),
     "presentation": Trace(("time",), "presentation to which the sample belongs"),
     "snapshot": Trace(("snapshot",), "presentations before the snapshot"),
+    "spike_unit": Trace(("spike",), "cell in its population"),
+    "spike_population": Trace(("spike",), "population: input, exc or inh"),
+    "spike_image": Trace(("spike",), "presentation in which the spike was fired"),
 }
 OTHER_DIMS = ("epoch", "trial")
 COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
@@ -114,7 +117,7 @@ def _labelled(values: ArrayLike, trace: Trace) -> tuple[Any, ...]:
 def declared(own: Mapping[str, Trace]) -> dict[str, Trace]:
     """Return all traces: those of the package's circuits, and `own` of another circuit."""
     traces = dict(VARIABLES)
-    for circuit in CIRCUITS:
+    for circuit in (*SPIKING_CIRCUITS, *CIRCUITS):
         traces |= circuit.traces
     traces |= own
     weights = [name for name in traces if name.startswith("weights")]
@@ -296,7 +299,12 @@ def _grow(file: "h5netcdf.File", chunk: xr.Dataset) -> dict[str, int]:
 
     Time grows only if it is the time of the run. The sizes of other dims are fixed.
     """
-    growing = ("image", "snapshot", *(["time"] if "presentation" in chunk.coords else []))
+    growing = (
+        "image",
+        "snapshot",
+        "spike",
+        *(["time"] if "presentation" in chunk.coords else []),
+    )
     starts = {}
     for name, size in chunk.sizes.items():
         dim = str(name)
@@ -318,7 +326,8 @@ def _append(
         settings: dict[str, Any] = {}
         if grows:
             settings = {"chunks": _chunk_shape(values), **COMPRESSION}
-        created = file.create_variable(name, dims, values.dtype, **settings)
+        dtype = h5py.string_dtype() if values.dtype.kind in "OU" else values.dtype
+        created = file.create_variable(name, dims, dtype, **settings)
         created.attrs.update({key: str(value) for key, value in variable.attrs.items()})
     rows = slice(starts[dims[0]], starts[dims[0]] + len(values)) if grows else ...
     file.variables[name][rows] = values
@@ -341,7 +350,7 @@ def open_lazily(path: Path | str) -> xr.Dataset:
     ValueError
         As `open`.
     """
-    return _opened(path, load=xr.open_dataset)
+    return validate(loaded(path, load=xr.open_dataset))
 
 
 def open(path: Path | str) -> xr.Dataset:
@@ -352,15 +361,21 @@ def open(path: Path | str) -> xr.Dataset:
     ValueError
         If the file is missing or damaged, or fails `validate`.
     """
-    return _opened(path, load=xr.load_dataset)
+    return validate(loaded(path, load=xr.load_dataset))
 
 
-def _opened(path: Path | str, load: Callable[..., xr.Dataset]) -> xr.Dataset:
+def loaded(path: Path | str, load: Callable[..., xr.Dataset]) -> xr.Dataset:
+    """Return the content of a netCDF file, whatever it is.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing or damaged.
+    """
     if not Path(path).is_file():
         raise ValueError(f"there is no file {path}")
     try:
         h5py.File(path).close()  # fails cleanly, unlike h5netcdf
-        traces = load(path, engine="h5netcdf")
+        return load(path, engine="h5netcdf")
     except Exception as error:  # damaged files raise errors of many types
         raise ValueError(f"{path} is damaged or not netCDF: {error}") from error
-    return validate(traces)

@@ -57,6 +57,44 @@ def need_dims(array: xr.DataArray, *dims: str) -> None:
         )
 
 
+def counted(array: xr.DataArray, *dims: str) -> xr.DataArray:
+    """Return numbers of spikes in float64, which is exact; NaN stays NaN.
+
+    Raises
+    ------
+    ValueError
+        If a dim is missing, or a value is negative, infinite or not whole.
+    """
+    need_dims(array, *dims)
+    counts = floating(array).astype(np.float64)
+    values = counts.values
+    whole = (values >= 0) & np.isfinite(values) & (values == np.floor(values))
+    if (bad := values[~whole & ~np.isnan(values)]).size:
+        raise ValueError(
+            f"counts hold {bad[0]:g}: whole numbers from 0 are needed, so give numbers of "
+            f"spikes, not rates ({bad.size} of {values.size} are not)"
+        )
+    return counts
+
+
+def need_spikes(spikes: xr.DataArray) -> None:
+    """Refuse arrays that are not spike times [ms] with the three coordinates."""
+    if spikes.dims != ("spike",):
+        raise ValueError(
+            f"the array has dims {spikes.dims}: spike times with the dim spike are needed, "
+            "and no other (select one trial)"
+        )
+    names = ["spike_unit", "spike_population", "spike_image"]
+    if missing := [name for name in names if name not in spikes.coords]:
+        raise ValueError(
+            f"spikes have no coordinate {', '.join(missing)}: give the cell, population "
+            "and presentation of each spike"
+        )
+    if (units := spikes.attrs.get("units", "ms")) != "ms":
+        raise ValueError(f"spikes are in {units}: times in ms are needed, so convert them")
+    need_finite(spikes, "spikes")
+
+
 def named(array: xr.DataArray, name: str, units: str, long_name: str) -> xr.DataArray:
     """Return an array with a name, units and a long name."""
     result = array.rename(name)

@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from neurodyn.engine import random
+
 if TYPE_CHECKING:
     import brian2 as b2
 
@@ -37,7 +39,9 @@ SILENCE = """
 noise = 0 : 1 (shared)
 """
 # `noise` is the mean of x over the coming step.
-EQUATIONS = """
+EQUATIONS = (
+    random.EQUATIONS
+    + """
 noise : 1
 x : 1
 noise_sd : 1 (shared, constant)
@@ -46,10 +50,9 @@ kick : 1 (shared, constant)
 mean_x : 1 (shared, constant)
 mean_xi : 1 (shared, constant)
 mean_zeta : 1 (shared, constant)
-seed_low : integer (shared, constant)
-seed_high : integer (shared, constant)
 first_presentation : integer (shared, constant)
 """
+)
 DRAWN = (
     "normal(seed_low, seed_high, population, i % num_cells, first_presentation"
     " + copies*int(t_in_timesteps // period_steps) + int(i // num_cells), {step}, {which})"
@@ -100,63 +103,19 @@ def parameters(*, sd: float, tau_ms: float, dt_ms: float) -> dict[str, float]:
     }
 
 
-def seeds(seed: int) -> dict[str, int]:
-    """Return a seed, 0 to 2^64 − 1, as the two words of EQUATIONS.
-
-    Raises
-    ------
-    ValueError
-        If it is out of range.
-    """
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed is {seed}: 0 to 2^64 - 1 is needed")
-    low, high = np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32).view(np.int32)
-    return {"seed_low": int(low), "seed_high": int(high)}
-
-
 CODE = """
-static inline double neurodyn_normal(
+STATIC inline double neurodyn_normal(
     int seed_low, int seed_high, int population, int cell, int presentation, int step,
     int which)
 {
-    unsigned int k0 = (unsigned int)seed_low, k1 = (unsigned int)seed_high;
-    unsigned int c0 = (unsigned int)cell, c1 = (unsigned int)step;
-    unsigned int c2 = (unsigned int)presentation, c3 = (unsigned int)population;
-    for (int round = 0; round < 10; round++)
-    {
-        const unsigned long long p0 = 0xD2511F53ULL * c0, p2 = 0xCD9E8D57ULL * c2;
-        c0 = (unsigned int)(p2 >> 32) ^ c1 ^ k0;
-        c2 = (unsigned int)(p0 >> 32) ^ c3 ^ k1;
-        c1 = (unsigned int)p2;
-        c3 = (unsigned int)p0;
-        k0 += 0x9E3779B9U;
-        k1 += 0xBB67AE85U;
-    }
-    const unsigned long long u = ((unsigned long long)c0 << 32 | c1) >> 11;
-    const unsigned long long v = ((unsigned long long)c2 << 32 | c3) >> 11;
+    unsigned long long u, v;
+    neurodyn_philox(
+        seed_low, seed_high, cell, step, presentation, population, &u, &v);
     const double radius = sqrt(-2*log((u + 0.5)*1.1102230246251565e-16));
     const double angle = 6.283185307179586*1.1102230246251565e-16*(v + 0.5);
     return radius*(which ? sin(angle) : cos(angle));
 }
 """
-
-
-def philox(
-    counter: tuple[ArrayLike, ...], key: tuple[int, int]
-) -> tuple[NDArray[np.uint64], ...]:
-    """Return four words of 32 bits for a counter of four and a key of two.
-
-    Philox4x32-10 of Salmon et al. 2011.
-    """
-    word, half = np.uint64(0xFFFFFFFF), np.uint64(32)
-    c0, c1, c2, c3 = (np.atleast_1d(c).astype(np.uint64) & word for c in counter)
-    for bump in range(10):
-        k0 = np.uint64(int(key[0]) + bump * 0x9E3779B9 & 0xFFFFFFFF)
-        k1 = np.uint64(int(key[1]) + bump * 0xBB67AE85 & 0xFFFFFFFF)
-        product_0, product_2 = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
-        c0, c1 = (product_2 >> half) ^ c1 ^ k0, product_2 & word
-        c2, c3 = (product_0 >> half) ^ c3 ^ k1, product_0 & word
-    return c0, c1, c2, c3
 
 
 def standard_normal(
@@ -172,9 +131,7 @@ def standard_normal(
 
     `which` is 0 or 1: the two numbers of one draw are independent.
     """
-    c0, c1, c2, c3 = philox((cell, step, presentation, population), (seed_low, seed_high))
-    half, spare = np.uint64(32), np.uint64(11)
-    u, v = ((c0 << half | c1) >> spare), ((c2 << half | c3) >> spare)
+    u, v = random.pair((cell, step, presentation, population), (seed_low, seed_high))
     radius = np.sqrt(-2 * np.log((u + 0.5) * 2.0**-53))
     angle = 2 * np.pi * 2.0**-53 * (v + 0.5)
     return radius * (np.sin(angle) if which else np.cos(angle))
@@ -183,29 +140,7 @@ def standard_normal(
 @functools.cache
 def normal() -> "b2.Function":
     """Return `standard_normal` as a function in Brian2's equations, for every backend."""
-    import brian2 as b2
-
-    function = b2.Function(
-        standard_normal,
-        arg_units=[1] * 7,
-        return_unit=1,
-        arg_types=["integer"] * 7,
-        return_type="float",
-        stateless=True,
-    )
-    # Brian2's own would check units, and for that print all numbers, at every step.
-    function.implementations.add_implementation("numpy", standard_normal)
-    cython = (
-        f'cdef extern from *:\n    """\n    #include <math.h>\n{CODE}    """\n'
-        f"    double neurodyn_normal({', '.join(['int'] * 7)}) nogil\n"
-    )
-    for target, code in {
-        "cpp": CODE,
-        "cython": cython,
-        "cuda": CODE.replace("static", "__host__ __device__ static"),
-    }.items():
-        function.implementations.add_implementation(target, code, name="neurodyn_normal")
-    return function
+    return random.function(standard_normal, CODE, "neurodyn_normal", num_arguments=7)
 
 
 def namespace(*, population: int, num_cells: int, copies: int) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodyn.circuits import noise
 from neurodyn.circuits.base import BuiltCircuit
+from neurodyn.engine import random
 from neurodyn.engine.feedforward import drive_units, feedforward, precomputed
 from neurodyn.engine.hebbian import PlasticInput, make_plastic, plastic_input, squares
 from neurodyn.engine.spec import Spec
@@ -95,7 +95,7 @@ class BuiltNetwork:
         """
         end = len(order) * self.timeline.period_steps
         values: dict[Any, Any] = {key: end for key in self.ends}
-        noise_values = noise.seeds(seed) | {"first_presentation": first}
+        noise_values = random.seeds(seed) | {"first_presentation": first}
         values |= {
             (group, name): value
             for group in self.noisy

@@ -9,7 +9,12 @@ import numpy as np
 from neurodyn import checks
 from neurodyn.checks import instance
 from neurodyn.circuits.base import Circuit
-from neurodyn.plasticity.protocols import FEEDFORWARD, FeedforwardRule, RecurrentRule
+from neurodyn.plasticity.protocols import (
+    FEEDFORWARD,
+    FeedforwardRule,
+    RecurrentRule,
+    SpikeRule,
+)
 from neurodyn.plasticity.timing import check_timing
 
 type Rule = FeedforwardRule | RecurrentRule
@@ -58,6 +63,11 @@ def _is_feedforward(name: str, rule: Any) -> bool:
     what = f"the rule for '{name}'"
     examples = "KrotovHopfield(), Oja(), Homeostatic()"
     checks.instance(what, rule, object, examples)
+    if not checks.lacking(rule, SpikeRule):
+        raise ValueError(
+            f"{what} is a {type(rule).__name__}, which learns by spikes: cells of this "
+            f"circuit have rates, so give {examples}, or use neurodyn.SpikingNetwork"
+        )
     if not checks.lacking(rule, FeedforwardRule):
         return True
     protocol = FeedforwardRule if name == FEEDFORWARD else RecurrentRule

@@ -59,6 +59,8 @@ def prepared(objects: "list[b2.BrianObject]") -> Run:
         network.t_ = 0.0
         for monitor in monitors:
             monitor.resize(0)
+            if isinstance(monitor, b2.EventMonitor):
+                monitor.variables["N"].set_value(0)
         # Overflow is reported after the run.
         with np.errstate(over="ignore", invalid="ignore"):
             start = time.perf_counter()

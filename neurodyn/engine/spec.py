@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from neurodyn import checks
 from neurodyn.checks import instance, whole
 from neurodyn.circuits.base import Circuit
-from neurodyn.circuits.noise import seeds
+from neurodyn.circuits.spiking import SpikingInhibition
 from neurodyn.engine import backends, learning_rate, rules, time_step
 from neurodyn.engine.backends import Backend
 from neurodyn.engine.feedforward import drive as drive_of
 from neurodyn.engine.feedforward import pairs
+from neurodyn.engine.random import seeds
 from neurodyn.engine.rules import Rule
 from neurodyn.plasticity.protocols import FEEDFORWARD, FeedforwardRule, RecurrentRule
 from neurodyn.recording import Recording
@@ -118,14 +119,14 @@ class Spec:
     @property
     def config(self) -> dict[str, Any]:
         """All settings."""
-        described = {name: _described(rule) for name, rule in self.recurrent.items()}
+        rules = {name: described(rule) for name, rule in self.recurrent.items()}
         if self.feedforward is not None:
-            described[FEEDFORWARD] = _described(self.feedforward)
-            described[FEEDFORWARD]["timing"] = _described(self.feedforward.timing)
+            rules[FEEDFORWARD] = described(self.feedforward)
+            rules[FEEDFORWARD]["timing"] = described(self.feedforward.timing)
         return {
-            "circuit": _described(self.circuit),
-            "plasticity": described,
-            "stimulus": _described(self.stimulus),
+            "circuit": described(self.circuit),
+            "plasticity": rules,
+            "stimulus": described(self.stimulus),
             "recording": asdict(self.recording),
             "backend": self.backend,
             "threads": self.threads,
@@ -136,7 +137,7 @@ class Spec:
         }
 
 
-def _described(settings: Any) -> dict[str, Any]:
+def described(settings: Any) -> dict[str, Any]:
     """Return the class name and the settings of an object."""
     values = asdict(settings) if is_dataclass(settings) else vars(settings)
     return {"name": type(settings).__name__, **values}
@@ -148,7 +149,7 @@ def rounded(weights: NDArray[np.float64], dtype: str) -> NDArray[np.float64]:
 
 
 def _in_words(described: Mapping[str, Any]) -> str:
-    """Return what `_described` returns as Class(setting=value, ...)."""
+    """Return what `described` returns as Class(setting=value, ...)."""
     values = (
         f"{key}={_in_words(value) if isinstance(value, Mapping) else value}"
         for key, value in described.items()
@@ -174,6 +175,11 @@ def validate(
     """Return the simulation with defaults filled in; ValueError as in `simulate`."""
     stimulus = Presentation() if stimulus is None else stimulus
     recording = Recording() if recording is None else recording
+    if isinstance(circuit, SpikingInhibition):
+        raise ValueError(
+            f"circuit is a {type(circuit).__name__}, whose cells spike: give it to "
+            "neurodyn.SpikingNetwork, or give LateralInhibition() or DaleInhibition()"
+        )
     checks.satisfies("circuit", circuit, Circuit, "LateralInhibition(), DaleInhibition()")
     checks.satisfies("stimulus", stimulus, Stimulus, "Presentation()")
     instance("recording", recording, Recording, "Recording()")

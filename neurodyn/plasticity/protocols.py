@@ -1,7 +1,8 @@
 """The protocols of learning rules: a rule of your own is any object with these members.
 
-A `FeedforwardRule` changes the weights from pixels to hidden units, a `RecurrentRule` those
-between cells of the circuit.
+In circuits of rates, a `FeedforwardRule` changes the weights from pixels to hidden units, a
+`RecurrentRule` those between cells. In circuits of spiking cells, a `SpikeRule` changes the
+weights from the input.
 """
 
 from collections.abc import Mapping
@@ -112,4 +113,67 @@ class RecurrentRule(Protocol):
 
     def strongest(self, largest_rate: float) -> float:
         """Return the largest |d change / d r_post| at sending rates up to this one."""
+        ...
+
+
+class SpikeRule(Protocol):
+    """Spike-timing-dependent plasticity of the synapses from the input to E cells.
+
+    Each cell carries traces of its own spikes: states that decay and jump. A weight changes
+    at the spikes of either cell, by the traces as they are before the jumps of this time
+    step. So two spikes in the same step do not act on each other. Of a cell that receives
+    and one that sends in the same step, the sender's change comes first.
+
+    Examples: `DiehlCook`, `PairSTDP`, `TripletSTDP`.
+    """
+
+    @property
+    def pre_traces(self) -> str:
+        """Brian2's equations for the traces of the sending cell: "dx/dt = -x/tau_x : 1".
+
+        They start at 0, and are integrated by the exponential Euler method.
+        """
+        ...
+
+    @property
+    def post_traces(self) -> str:
+        """The same for the traces of the receiving cell."""
+        ...
+
+    @property
+    def at_pre(self) -> str:
+        """What a spike of the sending cell does to its traces: "x += 1"."""
+        ...
+
+    @property
+    def at_post(self) -> str:
+        """What a spike of the receiving cell does to its traces."""
+        ...
+
+    @property
+    def on_pre(self) -> str:
+        """The change at a spike of the sender: "W = clip(W - a*y_post, 0, w_max)"."""
+        ...
+
+    @property
+    def on_post(self) -> str:
+        """The change at a spike of the receiver: "W = clip(W + a*x_pre, 0, w_max)"."""
+        ...
+
+    @property
+    def w_max(self) -> float:
+        """The largest weight."""
+        ...
+
+    @property
+    def total(self) -> float | None:
+        """Sum of a cell's weights, to which they are scaled before each presentation.
+
+        None: they are not scaled.
+        """
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Values of the other names: numbers, or Brian2 quantities; w_max is known."""
         ...

@@ -1,4 +1,4 @@
-"""Plots of traces and weights: functions from DataArray and Axes to Axes.
+"""Plots of traces, weights and spikes: functions from DataArray and Axes to Axes.
 
 They take traces as `simulate` returns them. Activity (image, time, unit) is drawn along one
 time axis; of snapshots, the last is drawn.
@@ -18,6 +18,15 @@ from neurodyn.plots.activity import (
     spectrum,
     winners,
 )
+from neurodyn.plots.spikes import (
+    confusion,
+    fano_factor,
+    firing_rates,
+    intervals,
+    pairwise_correlation,
+    smooth_rate,
+    spike_raster,
+)
 from neurodyn.plots.weights import (
     receptive_field_similarity,
     receptive_fields,
@@ -28,7 +37,12 @@ from neurodyn.plots.weights import (
 __all__ = [
     "active_units",
     "activity_traces",
+    "confusion",
     "e_i_balance",
+    "fano_factor",
+    "firing_rates",
+    "intervals",
+    "pairwise_correlation",
     "participation",
     "phase_portrait",
     "population_rate",
@@ -39,7 +53,9 @@ __all__ = [
     "selectivity",
     "settling_time",
     "sign_violations",
+    "smooth_rate",
     "spectrum",
+    "spike_raster",
     "weight_norms",
     "winners",
 ]

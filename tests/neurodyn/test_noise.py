@@ -7,6 +7,7 @@ from scipy import stats
 import neurodyn
 from neurodyn import DaleInhibition, LateralInhibition, Presentation, Recording
 from neurodyn.circuits import noise
+from neurodyn.engine import random
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ from neurodyn.circuits import noise
 )
 def test_the_generator_is_philox(counter, key, expected):
     """The known answers of Random123, the authors' library."""
-    words = noise.philox(counter, key)
+    words = random.philox(counter, key)
     assert tuple(int(word[0]) for word in words) == expected
 
 
@@ -108,7 +109,7 @@ def test_the_noise_is_stationary_from_the_first_step_on():
 
 
 def drawn(seed, population, num_cells, presentation, step, which):
-    words = noise.seeds(seed)
+    words = random.seeds(seed)
     cells = np.arange(num_cells)
     return noise.standard_normal(
         *words.values(), population, cells, presentation, step, which
