@@ -79,8 +79,8 @@ def test_trials_may_be_added(dataset):
 
 
 def test_unknown_traces_are_refused():
-    with pytest.raises(ValueError, match="unknown trace 'spikes': give one of activity, f"):
-        traces.assemble({"spikes": np.ones(3)}, COORDS, **ABOUT)
+    with pytest.raises(ValueError, match="unknown trace 'voltage': give one of activity, f"):
+        traces.assemble({"voltage": np.ones(3)}, COORDS, **ABOUT)
 
 
 @pytest.mark.parametrize("values", [np.ones(3), np.ones((4, 3, 2))])

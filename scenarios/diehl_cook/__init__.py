@@ -1,0 +1,132 @@
+"""How well do spiking cells classify digits that learn by spike timing, without labels?
+
+Trains the network of Diehl & Cook (2015) on MNIST: excitatory cells that inhibit each
+other, and learn by spike-timing-dependent plasticity from images as spike trains. Then
+weights and thresholds are frozen, and each cell gets the label to which it responds most,
+from training images only. Test images are classified by vote, by a vote that weighs cells
+by their selectivity, and by a linear classifier of spike counts. Control: random weights,
+with thresholds that adapt.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import xarray as xr
+
+import neurodyn
+from fastpath.data import datasets
+from fastpath.data.preprocess import Preprocess
+from neurodyn.flags import refuse_without_effect
+from scenarios.diehl_cook.experiment import RANDOM, STDP, Spiking
+from scenarios.diehl_cook.figure import draw, movie, table
+from scenarios.support import study
+from scenarios.support.checks import check_counts
+from scenarios.support.study import Study
+from scenarios.support.trials import Source
+
+PER_PIXEL = 0.1  # mean weight of a cell, as the published sum of 78 for 784 pixels
+PROTOCOL = (
+    "{data}, settings of Diehl & Cook (2015): each image for {image:g} ms after {rest:g} "
+    "ms of rest, dt = {dt:g} ms; each pass over the training images in another order. Test "
+    "images are scored after training, with weights and thresholds frozen; labels of "
+    "cells, and the linear classifier of spike counts, from {labelled} training images. "
+    "Nothing was chosen on test images."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Study):
+    """Which networks to train. Results already on record are plotted too."""
+
+    data: str | None = None
+    """Images, by name or path [mnist; quick: digits]."""
+    units: tuple[int, ...] | None = None
+    """Numbers of E cells [100 400; quick: 50]."""
+    passes: int | None = None
+    """Number of passes over the training images [3; quick: 1]."""
+    backend: Literal["numpy", "cython", "cpp"] | None = None
+    """Backend of Brian2 on the CPU [cpp]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_counts(self, "units", "passes")
+        if self.device == "cuda":
+            refuse_without_effect(
+                self, ["backend"], why="with --device cuda, where Brian2 runs on the GPU"
+            )
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The data set."""
+        usual = "digits" if self.quick else "mnist"
+        return (usual if self.data is None else self.data,)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of E cells."""
+        return self.units or ((50,) if self.quick else (100, 400))
+
+
+def main(config: Config) -> xr.Dataset:
+    """Train missing networks, print the table, draw the figure; return the results."""
+    datasets.check_root(config, *config.sets)
+    where = study.paths(config, "diehl_cook")
+    kept = None if config.overwrite else where.trials
+    made = trials(config, Source.of(config.sets[0], config.data_root), kept)
+    one = made[0]
+    recorded = study.filled(
+        config,
+        where,
+        made,
+        title="Spiking cells that learn by spike timing",
+        protocol=PROTOCOL.format(
+            data=one.source.name,
+            image=one.stimulus.image_ms,
+            rest=one.stimulus.rest_ms,
+            dt=one.dt_ms,
+            labelled=one.labelled,
+        ),
+    )
+    for trial in made:
+        trial.tidy()
+    result = recorded.sel(data=one.source.label)
+    print(table(result))
+    study.save(draw(result), where.figure)
+    animation = movie(result, where.figure.with_suffix(".gif"))
+    print(f"wrote {where.record}, {where.figure} and {animation}")
+    return result
+
+
+def trials(config: Config, source: Source, folder: Path | None) -> list[Spiking]:
+    """Return the networks; a training that is stopped goes on from files in `folder`."""
+    images = source.load()
+    number, pixels = len(images.x_train), images.x_train[0].size
+    passes = config.passes or (1 if config.quick else 3)
+    first = (100, 400) if config.quick else (2000, 20_000)
+    early = tuple(seen for seen in first if seen < number)
+    return [
+        Spiking(
+            network=name,
+            source=source,
+            num_units=num_units,
+            seed=seed,
+            preprocess=Preprocess(),
+            device=config.device,
+            backend=config.backend or "cpp",
+            folder=folder,
+            circuit=neurodyn.SpikingInhibition(),
+            rule=neurodyn.DiehlCook(total=PER_PIXEL * pixels) if name == STDP else None,
+            stimulus=neurodyn.PoissonPresentation(),
+            seen=(
+                (*early, *(number * (1 + each) for each in range(passes)))
+                if name == STDP
+                else (min(number, 10_000),)
+            ),
+            labelled=min(number, 10_000),
+            fields=100 if name == STDP and seed == 0 else 0,
+        )
+        for name in (STDP, RANDOM)
+        for num_units in config.sizes
+        for seed in config.seeds_of(num_units)
+    ]

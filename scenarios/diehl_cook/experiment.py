@@ -1,0 +1,210 @@
+"""The spiking networks: training, labels of cells, and accuracy by three readouts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+import neurodyn
+from fastpath.runs import storage
+from neurodyn import analysis
+from neurodyn.spiking import random_weights
+from scenarios.support import grid, settings
+from scenarios.support.trials import Network
+
+type Matrix = NDArray[np.float64]
+
+STDP, RANDOM = "STDP", "random weights"
+READOUTS = ("vote", "weighted vote", "linear")
+STRENGTHS = (
+    0.001,
+    0.01,
+    0.1,
+    1.0,
+)  # C of the logistic regression, from which one is chosen
+SPENT = ("train_seconds", "presentations", "spikes", "input_spikes", "synaptic_events")
+HELD_OUT = 5  # one in so many labelled images chooses it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spiking(Network):
+    """A spiking network, trained without labels; num_units is the number of E cells."""
+
+    circuit: neurodyn.SpikingInhibition
+    rule: neurodyn.DiehlCook | None
+    """Rule of the weights from the input; None: they stay random, and θ adapts."""
+    stimulus: neurodyn.PoissonPresentation
+    seen: tuple[int, ...]
+    """Numbers of images after which accuracy is measured; the last one ends training."""
+    labelled: int
+    """Number of training images from which cells, and the linear readout, get labels."""
+    fields: int = 0
+    """Number of cells whose receptive fields are kept, as they form."""
+    dt_ms: float = 0.5
+    """Time step [ms]."""
+    backend: str = field(default="cpp", repr=False, compare=False)
+    """Backend of Brian2 on the CPU."""
+    folder: Path | None = field(default=None, repr=False, compare=False)
+    """Folder in which the network is saved as it learns; a stopped training goes on."""
+
+    def compute(self) -> xr.Dataset:
+        """Return accuracy after some numbers of images, fields, spikes and times."""
+        images, split, _ = self.begin()
+        x, x_eval = rates(split.x_train), rates(split.x_eval)
+        y, y_eval = split.y_train.numpy(), split.y_eval.numpy()
+        order, network = self.order(len(x)), self.network_of(x.shape[1])
+        chosen = np.random.default_rng(self.seed).permutation(len(x))[: self.labelled]
+        parts = []
+        for number in sorted({*self.seen, *self.kept}):
+            if (file := self.file(f"-{number}")) is not None and file.exists():
+                parts.append(grid.read(file))
+                continue
+            remaining = order[network.num_trained : number]
+            part = self.trained(network, x, remaining)
+            if number in self.seen:
+                observed = network.observe(x, order=chosen, progress=False)
+                tested = network.test(x_eval, progress=False)
+                part = part.merge(
+                    scored(observed, y[chosen], tested, y_eval, len(images.classes))
+                )
+            parts.append(part)
+            if file is not None:
+                storage.save_dataset(file, part)
+        network.close()
+        return self.joined(parts, network)
+
+    def trained(
+        self, network: neurodyn.SpikingNetwork, x: Matrix, order: NDArray[np.intp]
+    ) -> xr.Dataset:
+        """Train on further images; return time, spikes, and the fields at the end."""
+        found = dict.fromkeys(SPENT, 0.0)
+        if len(order):
+            traces = network.train(x, order=order, checkpoint=self.file(""), progress=False)
+            found |= {
+                "train_seconds": traces.attrs["run_seconds"],
+                "presentations": float((traces["attempts"] + 1).sum()),
+                "spikes": float(traces["counts"].sum()),
+                "input_spikes": float(traces["input_spikes"].sum()),
+                "synaptic_events": float(traces["synaptic_events"].sum()),
+            }
+        fields = np.round(network.weights[: self.fields], 2)  # which compresses well
+        return xr.Dataset(
+            {**found, "fields": (("cell", "pixel"), fields.astype(np.float32))},
+            coords={"seen": network.num_trained},
+        )
+
+    def joined(
+        self, parts: list[xr.Dataset], network: neurodyn.SpikingNetwork
+    ) -> xr.Dataset:
+        """Return the parts of a training as one result."""
+        at = [part for part in parts if "accuracy" in part]
+        result = xr.concat([part.drop_vars([*SPENT, "fields"]) for part in at], "seen")
+        total = {name: sum(float(part[name]) for part in parts) for name in SPENT}
+        if self.fields:
+            fields = xr.concat([part["fields"] for part in parts], "seen")
+            result["fields"] = fields.rename(seen="snapshot")
+        return result.assign({**total, "theta": ("unit", network.theta_mv)})
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Numbers of images after which fields are kept: 0, 100, 200, 500, 1000, ..."""
+        if not self.fields:
+            return ()
+        steps = np.outer(10 ** np.arange(2, 8), [1, 2, 5]).ravel()
+        return (0, *(int(step) for step in steps if step < self.seen[-1]))
+
+    def tidy(self) -> None:
+        """Remove the files of a trial that is finished, and saved."""
+        if self.folder is not None:
+            for file in self.folder.glob(f"{settings.key(self)}*.nc"):
+                file.unlink()
+
+    def file(self, ending: str) -> Path | None:
+        """Return a file for what is finished of this trial, if it has a folder."""
+        return self.folder and self.folder / f"{settings.key(self)}{ending}.nc"
+
+    def order(self, num_images: int) -> NDArray[np.intp]:
+        """Return the images to learn from: each once in each pass, shuffled anew."""
+        passes = -(-self.seen[-1] // num_images)
+        shuffled = neurodyn.stimulus.epochs(num_images, passes, seed=self.seed)
+        return shuffled[: self.seen[-1]]
+
+    def network_of(self, num_pixels: int) -> neurodyn.SpikingNetwork:
+        """Return the network at the start, or where an earlier training was stopped."""
+        network = neurodyn.SpikingNetwork(
+            self.circuit,
+            random_weights(self.num_units, num_pixels, seed=self.seed),
+            plasticity=self.rule,
+            stimulus=self.stimulus,
+            backend="cuda" if self.device == "cuda" else self.backend,
+            dt_ms=self.dt_ms,
+            seed=self.seed,
+        )
+        if (file := self.file("")) is not None and file.exists():
+            network.restore(file)
+        return network
+
+
+def rates(images: torch.Tensor) -> Matrix:
+    """Return images (image, pixel) as input rates from 0 to 1."""
+    flat = images.cpu().double().flatten(1).numpy()
+    return flat / 255
+
+
+def scored(
+    observed: xr.Dataset,
+    labels: NDArray[np.integer[Any]],
+    tested: xr.Dataset,
+    truth: NDArray[np.integer[Any]],
+    num_classes: int,
+) -> xr.Dataset:
+    """Return the accuracy by each readout, and the confusion matrix of the vote [%].
+
+    Labels of cells and the linear readout come from the observed training images only.
+    """
+    counts, seen = tested["counts"], observed["counts"]
+    of_image = xr.DataArray(labels, dims="image", coords={"image": seen["image"]})
+    responses = analysis.class_responses(seen, of_image, num_classes=num_classes)
+    assigned = analysis.assign_labels(responses)
+    of_test = xr.DataArray(truth, dims="image", coords={"image": counts["image"]})
+    voted = analysis.vote(counts, assigned)
+    confused = analysis.confusion_matrix(of_test, voted, num_classes=num_classes)
+    predicted = {
+        "vote": voted.values,
+        "weighted vote": analysis.weighted_vote(counts, responses).values,
+        "linear": linear(seen.values, labels).predict(counts.values),
+    }
+    accuracy = [100 * float((predicted[name] == truth).mean()) for name in READOUTS]
+    return xr.Dataset(
+        {
+            "accuracy": ("readout", accuracy),
+            "confusion": confused.astype(float),
+            "silent": float((counts.sum("unit") == 0).mean()),
+            "spikes_per_image": float(counts.sum("unit").mean()),
+            "unassigned": float((assigned < 0).mean()),
+        },
+        coords={"readout": list(READOUTS)},
+    )
+
+
+def linear(
+    counts: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]]
+) -> LogisticRegression:
+    """Return a linear classifier of counts; held-out images choose its strength."""
+    rows = np.arange(len(counts))
+    held_out = rows % HELD_OUT == 0
+
+    def fitted(strength: float, chosen: NDArray[np.bool_]) -> LogisticRegression:
+        model = LogisticRegression(C=strength, max_iter=1000)
+        return model.fit(counts[chosen], labels[chosen])
+
+    best = max(
+        STRENGTHS,
+        key=lambda c: fitted(c, ~held_out).score(counts[held_out], labels[held_out]),
+    )
+    return fitted(best, np.ones(len(counts), bool))

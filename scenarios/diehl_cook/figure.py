@@ -1,0 +1,135 @@
+"""The table, the figure and the animation of `diehl_cook`."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import neurodyn
+from neurodyn import plots
+from scenarios.diehl_cook.experiment import RANDOM, READOUTS, STDP
+from scenarios.support import study
+from scenarios.support.statistics import entry
+
+COLORS = dict(zip(READOUTS, ("C0", "C2", "C1"), strict=True))
+CELLS = "E cells"
+
+
+def last(result: xr.Dataset, name: str) -> xr.DataArray:
+    """Return a measure after all images that a network has seen."""
+    values = result[name]
+    seen = values.notnull()
+    index = (seen * np.arange(1, values.sizes["seen"] + 1)[_along(values)]).argmax("seen")
+    return values.isel(seen=index)
+
+
+def _along(values: xr.DataArray) -> Any:
+    """Return an index that puts an array along the dim `seen`."""
+    return tuple(slice(None) if dim == "seen" else None for dim in values.dims)
+
+
+def table(result: xr.Dataset) -> str:
+    """Return accuracy [%] by each readout (mean ± sd over seeds), and the cost."""
+    lines = [f"{'':<44}" + "".join(f"{name:>18}" for name in READOUTS)]
+    for network in (STDP, RANDOM):
+        if network not in result["network"]:
+            continue
+        at = result.sel(network=network)
+        for units in result["num_units"].values:
+            for seen in result["seen"].values:
+                row = at["accuracy"].sel(num_units=units, seen=seen)
+                if row.isnull().all():
+                    continue
+                values = (entry(row.sel(readout=name).values) for name in READOUTS)
+                label = f"{network}, {units} {CELLS}, {seen:,} images"
+                lines.append(f"{label:<44}" + "".join(f"{each:>18}" for each in values))
+    return "\n".join([*lines, "", *costs(result)])
+
+
+def costs(result: xr.Dataset) -> list[str]:
+    """Return lines with the speed of training and the number of synaptic events."""
+    lines = []
+    for units in result["num_units"].values:
+        one = result.sel(network=STDP, num_units=units)
+        shown, seconds = one["presentations"].values, one["train_seconds"].values
+        lines.append(
+            f"{units} {CELLS}: {entry(1e3 * seconds / shown)} ms for each presentation in "
+            f"training, {entry(one['synaptic_events'].values / shown)} synaptic events, "
+            f"{entry(one['spikes'].values / shown)} spikes"
+        )
+    return lines
+
+
+def draw(result: xr.Dataset) -> Figure:
+    """Draw receptive fields, accuracy against images seen, and the confusion matrix."""
+    figure, (left, middle, right) = plt.subplots(
+        1, 3, figsize=(15, 5.4), layout="constrained"
+    )
+    units = int(result["num_units"].values[-1])
+    fields = fields_of(result, units)
+    plots.receptive_fields(fields.isel(snapshot=-1), side(fields), left)
+    left.set_title(f"fields of {fields.sizes['unit']} of {units} cells")
+    draw_accuracy(middle, result)
+    confusion = last(result.sel(network=STDP, num_units=units), "confusion").sum("seed")
+    plots.confusion(confusion.astype(int), right)
+    right.set_title(f"vote of {units} cells, all seeds")
+    study.caption(figure, result)
+    return figure
+
+
+def fields_of(result: xr.Dataset, units: int) -> xr.DataArray:
+    """Return the receptive fields (snapshot, unit, pixel) of the first seed."""
+    kept = result["fields"].sel(network=STDP, num_units=units).isel(seed=0)
+    kept = kept.dropna("cell", how="all").dropna("snapshot", how="all")
+    kept = kept.rename(cell="unit").transpose("snapshot", "unit", "pixel")
+    return kept.assign_attrs(units="1", long_name="weights W")
+
+
+def side(fields: xr.DataArray) -> tuple[int, int]:
+    """Return height and width of square images."""
+    length = math.isqrt(fields.sizes["pixel"])
+    return length, length
+
+
+def draw_accuracy(ax: Axes, result: xr.Dataset) -> None:
+    """Draw accuracy against the number of images seen; controls as lines."""
+    for units, style in zip(result["num_units"].values, ("--", "-", "-."), strict=False):
+        at = result.sel(num_units=units)
+        for name in READOUTS:
+            values = at["accuracy"].sel(network=STDP, readout=name)
+            values = values.dropna("seen", how="all")
+            mean = values.mean("seed")
+            label = f"{name}, {units} {CELLS}"
+            spread = values.std("seed", ddof=min(1, values.sizes["seed"] - 1))
+            ax.errorbar(
+                mean["seen"],
+                mean,
+                spread,
+                fmt=f"{style}o",
+                color=COLORS[name],
+                label=label,
+                ms=4,
+            )
+            if RANDOM in result["network"]:
+                random = last(at.sel(network=RANDOM), "accuracy").sel(readout=name)
+                ax.axhline(
+                    float(random.mean()), color=COLORS[name], ls=":", lw=1, alpha=0.7
+                )
+    ax.set_xscale("log")
+    ax.set_xlabel("training images seen")
+    ax.set_ylabel("test accuracy [%]")
+    ax.set_title("accuracy; dotted: random weights")
+    ax.legend(fontsize=8)
+
+
+def movie(result: xr.Dataset, path: Path) -> Path:
+    """Write the forming of receptive fields to an animated GIF."""
+    fields = fields_of(result, int(result["num_units"].values[-1]))
+    return neurodyn.animation.weight_evolution(
+        fields, side(fields), path, frames_per_second=2.0
+    )
