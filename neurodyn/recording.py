@@ -150,6 +150,10 @@ class SpikeRecording:
     """Largest size of the samples and recorded weights [GiB]; larger ones are refused."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.spikes, str | tuple | list):
+            raise ValueError(
+                f"spikes is {self.spikes!r}: give populations, of {', '.join(POPULATIONS)}"
+            )
         names = (self.spikes,) if isinstance(self.spikes, str) else tuple(self.spikes)
         if wrong := [name for name in names if name not in POPULATIONS]:
             raise ValueError(

@@ -104,9 +104,11 @@ class SpikingNetwork:
         self._state = _at_rest(circuit, copies=1)
         self._state[WEIGHTS] = matrix.T.ravel()
         given = circuit.theta_start_mv if theta_mv is None else theta_mv
-        self._state[THETA] = 1e-3 * spiking_checks.theta_mv(given, len(matrix))
+        theta = spiking_checks.theta_mv(given, len(matrix))
+        circuit.check_thresholds(theta)
+        self._state[THETA] = 1e-3 * theta
         self._num_trained = self._num_slots = 0
-        self._networks: dict[Layout, Network] = {}
+        self._networks: dict[tuple[Any, ...], Network] = {}
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -209,6 +211,10 @@ class SpikingNetwork:
         progress: bool,
         checkpoint: Path | None = None,
     ) -> "xr.Dataset":
+        from neurodyn import traces
+
+        if checkpoint is not None:
+            traces.check_writable(checkpoint)
         recording = SpikeRecording() if recording is None else recording
         checks.instance("recording", recording, SpikeRecording, "SpikeRecording()")
         bank = spiking_checks.images(images, self._shape[1], self._stimulus, self._dt_ms)
@@ -224,8 +230,6 @@ class SpikingNetwork:
             layout = self._layout(phase, recording, copies, len(indices))
             writer = None
             if path is not None:
-                from neurodyn import traces
-
                 writer = stack.enter_context(traces.Writer(path))
             bar = progress_bar(len(indices), what=phase, unit=" images", show=show)
             advance = stack.enter_context(bar)
@@ -249,8 +253,6 @@ class SpikingNetwork:
             result = found.end()
         self._warn_of_silence(found)
         if result is None:
-            from neurodyn import traces
-
             assert path is not None
             return traces.open_lazily(path)
         return result
@@ -264,12 +266,12 @@ class SpikingNetwork:
         every: int | None,
     ) -> Iterator[tuple[State, Slots, int]]:
         """Run the network; yield states, records and the number of finished images."""
-        if layout not in self._networks:
-            self._networks[layout] = Network(layout)
+        if layout.key not in self._networks:
+            self._networks[layout.key] = Network(layout)
         trains = phase == "train"
         start = self._state if trains else self._frozen(layout.copies)
         return spiking_runs.runs(
-            self._networks[layout],
+            self._networks[layout.key],
             start,
             bank,
             order,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 MOST_ATTEMPTS = 60  # at one image
+MOST_SPIKES = 10**6  # of all cells in a presentation
 
 
 class Stimulus(Protocol):
@@ -173,7 +174,11 @@ class PoissonPresentation(Presentation):
         convert(self, **dict.fromkeys(rates, number), min_spikes=whole)
         checks.positive("rate_hz", self.rate_hz, "the rate of a pixel of value 1")
         checks.not_negative("raise_hz", self.raise_hz, "the rise of the rate")
-        checks.not_negative("min_spikes", self.min_spikes, "a number of spikes")
+        if not 0 <= self.min_spikes <= MOST_SPIKES:
+            raise ValueError(
+                f"min_spikes is {self.min_spikes}: a number of spikes from 0 to "
+                f"{MOST_SPIKES} is needed"
+            )
         if not self.rate_hz <= self.max_rate_hz < math.inf:
             raise ValueError(
                 f"max_rate_hz is {self.max_rate_hz:g}, but images are first shown at "
@@ -182,7 +187,7 @@ class PoissonPresentation(Presentation):
         if self.last_attempt > MOST_ATTEMPTS:
             raise ValueError(
                 f"from rate_hz = {self.rate_hz:g} to max_rate_hz = {self.max_rate_hz:g} "
-                f"there are {self.last_attempt} rises of {self.raise_hz:g} Hz: at most "
+                f"there are {self.last_attempt:.6g} rises of {self.raise_hz:g} Hz: at most "
                 f"{MOST_ATTEMPTS} are possible, so give a larger raise_hz"
             )
 

@@ -47,7 +47,7 @@ def steps(name: str, length_ms: float, dt_ms: float) -> int:
     if not is_multiple(length_ms, dt_ms):
         raise ValueError(
             f"{name} is {length_ms:g} ms, not a whole number of time steps of {dt_ms:g} "
-            "ms: choose a dt_ms that divides it, or leave dt_ms out"
+            "ms: choose a dt_ms that divides it"
         )
     return round(length_ms / dt_ms)
 

@@ -53,29 +53,42 @@ mean_zeta : 1 (shared, constant)
 first_presentation : integer (shared, constant)
 """
 )
-DRAWN = (
-    "normal(seed_low, seed_high, population, i % num_cells, first_presentation"
-    " + copies*int(t_in_timesteps // period_steps) + int(i // num_cells), {step}, {which})"
+# The presentation that a cell of a circuit sees, of copies side by side.
+BY_TIME = (
+    "first_presentation + copies*int(t_in_timesteps // period_steps) + int(i // num_cells)"
 )
-_XI, _ZETA, _START = (
-    DRAWN.format(step=step, which=which)
-    for step, which in (
-        ("1 + int(t_in_timesteps % period_steps)", 0),
-        ("1 + int(t_in_timesteps % period_steps)", 1),
-        ("0", 0),
+
+
+def _drawn(presentation: str, step: str, which: int) -> str:
+    """Return the expression of a random number."""
+    return (
+        "normal(seed_low, seed_high, population, i % num_cells, "
+        f"{presentation}, {step}, {which})"
     )
-)
-STEP = f"""
-xi_drawn = {_XI}
-noise = mean_x*x + mean_xi*xi_drawn + mean_zeta*{_ZETA}
+
+
+def step(presentation: str = BY_TIME) -> str:
+    """Return the code of a time step; `presentation` is an expression for its number."""
+    xi, zeta = (
+        _drawn(presentation, "1 + int(t_in_timesteps % period_steps)", which)
+        for which in (0, 1)
+    )
+    return f"""
+xi_drawn = {xi}
+noise = mean_x*x + mean_xi*xi_drawn + mean_zeta*{zeta}
 x += running*(kick*xi_drawn - (1 - keep)*x)
 """
-# At the start of presentations: of each, or of the first one only.
-START_OF_EACH = f"""
-x += running*(noise_sd*{_START} - x)
-"""
-START_OF_FIRST = f"""
-x += running*int(first_presentation + t_in_timesteps == 0)*(noise_sd*{_START} - x)
+
+
+def start(presentation: str = BY_TIME, *, of_each: bool) -> str:
+    """Return the code at the start of presentations: x is drawn anew.
+
+    `of_each`: at the start of each; False: of the first one only.
+    """
+    drawn = _drawn(presentation, "0", 0)
+    which = "1" if of_each else "int(first_presentation + t_in_timesteps == 0)"
+    return f"""
+x += running*{which}*(noise_sd*{drawn} - x)
 """
 
 
@@ -144,7 +157,7 @@ def normal() -> "b2.Function":
 
 
 def namespace(*, population: int, num_cells: int, copies: int) -> dict[str, Any]:
-    """Return the namespace of STEP and the starts, without that of the timeline."""
+    """Return the namespace of `step` and `start`, without that of the timeline."""
     return {
         "normal": normal(),
         "population": population,

@@ -69,9 +69,9 @@ def population(
     if reset:
         group.run_regularly(RESET, clock=timeline.presentations, when="start")
     if noisy:
-        start = noise.START_OF_EACH if reset else noise.START_OF_FIRST
+        start = noise.start(of_each=reset)
         group.run_regularly(start, clock=timeline.presentations, when="start")
-        group.run_regularly(noise.STEP, clock=timeline.steps, when="groups", order=GAINS)
+        group.run_regularly(noise.step(), clock=timeline.steps, when="groups", order=GAINS)
     return group
 
 

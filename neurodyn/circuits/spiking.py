@@ -88,8 +88,15 @@ ADAPTED = """
 theta += theta_plus
 """
 STATE = ("v", "g_exc", "g_inh", "ready", "count")
-# At the start of each presentation, if none of the previous one is carried over.
+# At the start of each presentation. Brian2 keeps `not_refractory` from step to step, and a
+# run starts without it: it follows from `ready`.
+BEGIN = """
+count = 0
+not_refractory = t_in_timesteps >= ready
+"""
+# If none of the previous presentation is carried over. Refractory cells keep v.
 FROM_REST = """
+not_refractory = True
 v = v_rest
 g_exc = 0
 g_inh = 0
@@ -168,7 +175,8 @@ class SpikingInhibition:
     theta_plus_mv: float = 0.05
     """Step of θ at a spike [mV]."""
     tau_theta_ms: float = 1e7
-    """Time constant of θ [ms]."""
+    """Time constant of θ [ms]. If θ decays so far that threshold_exc_mv + θ is below rest,
+    cells fire without input."""
     noise_mv: float = 0.0
     """Standard deviation of an Ornstein-Uhlenbeck current into each cell, in units of the
     leak [mV] (`noise.py`)."""
@@ -193,7 +201,7 @@ class SpikingInhibition:
                 self._check_matrix(name)
             if name.startswith(("refractory_", "theta_")) or name == "noise_mv":
                 checks.not_negative(name, getattr(self, name))
-        self._check_potentials()
+        self.check_thresholds(np.float64(self.theta_start_mv))
 
     def _check_matrix(self, name: str) -> None:
         if self.num_inh is None and np.ndim(getattr(self, name)):
@@ -202,20 +210,44 @@ class SpikingInhibition:
                 "number, or the number num_inh of shared I cells"
             )
 
-    def _check_potentials(self) -> None:
-        """Refuse cells that fire without input, or that excitation cannot make fire."""
-        for cell, theta in (("exc", self.theta_start_mv), ("inh", 0.0)):
-            rest, reset, low = (
-                getattr(self, f"{name}_{cell}_mv")
-                for name in ("rest", "reset", "threshold")
+    def check_thresholds(self, theta_mv: NDArray[np.float64] | np.float64) -> None:
+        """Refuse potentials with which cells fire without input, or never.
+
+        `theta_mv` is θ of all E cells, or of each [mV].
+        """
+        potentials = [name for name in vars(self) if name.endswith("_mv")]
+        if wrong := [name for name in potentials if not np.isfinite(getattr(self, name))]:
+            raise ValueError(
+                f"{wrong[0]} is {getattr(self, wrong[0])}: a finite number is needed"
             )
-            threshold = low + theta
-            if not max(rest, reset) < threshold < self.reversal_exc_mv:
+        for cell, theta in (("exc", theta_mv), ("inh", np.float64(0))):
+            rest, reset, low, below = (
+                getattr(self, name)
+                for name in (
+                    f"rest_{cell}_mv",
+                    f"reset_{cell}_mv",
+                    f"threshold_{cell}_mv",
+                    f"reversal_inh_of_{cell}_mv",
+                )
+            )
+            lowest, highest = low + np.min(theta), low + np.max(theta)
+            added = " + θ" * (cell == "exc")
+            if lowest <= max(rest, reset):
                 raise ValueError(
-                    f"the threshold of {cell} cells is {threshold:g} mV (θ included): it "
-                    f"must lie above rest ({rest:g} mV) and reset ({reset:g} mV), or cells "
-                    f"fire without input, and below reversal_exc_mv "
-                    f"({self.reversal_exc_mv:g} mV)"
+                    f"threshold_{cell}_mv{added} is {lowest:g} mV, not above rest "
+                    f"({rest:g} mV) and reset ({reset:g} mV): cells would fire without "
+                    "input, so raise it"
+                )
+            if highest >= self.reversal_exc_mv:
+                raise ValueError(
+                    f"threshold_{cell}_mv{added} is {highest:g} mV, not below "
+                    f"reversal_exc_mv ({self.reversal_exc_mv:g} mV): cells would never "
+                    "fire, so lower it"
+                )
+            if below > rest:
+                raise ValueError(
+                    f"reversal_inh_of_{cell}_mv is {below:g} mV, above rest ({rest:g} mV): "
+                    "inhibition would excite, so lower it"
                 )
 
     def fan_out(self, num_units: int) -> tuple[int, int]:
@@ -305,14 +337,20 @@ def random_weights(
     Raises
     ------
     ValueError
-        If a number is not positive.
+        If a number is not positive, or the seed is negative.
     """
-    num_units, num_pixels = (
+    num_units, num_pixels, seed = (
         checks.whole(name, value)
-        for name, value in (("num_units", num_units), ("num_pixels", num_pixels))
+        for name, value in (
+            ("num_units", num_units),
+            ("num_pixels", num_pixels),
+            ("seed", seed),
+        )
     )
+    largest = checks.number("largest", largest)
     checks.at_least_one("num_units", num_units)
     checks.at_least_one("num_pixels", num_pixels)
     checks.positive("largest", largest, "the largest weight")
+    checks.not_negative("seed", seed, "a seed")
     generator = np.random.default_rng(seed)
     return largest * (0.01 + generator.random((num_units, num_pixels)))

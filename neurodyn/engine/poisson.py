@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurodyn.engine import random, timeline
 from neurodyn.engine.timeline import ENTRY_S, Timeline
-from neurodyn.stimulus import MOST_ATTEMPTS, PoissonPresentation
+from neurodyn.stimulus import PoissonPresentation
 
 if TYPE_CHECKING:
     import brian2 as b2
@@ -40,6 +40,7 @@ attempt : integer
 fired : integer
 row : integer
 number : integer
+presented : integer
 chance : 1
 offset : integer
 last : integer
@@ -56,6 +57,7 @@ attempt = (attempt + 1)*(1 - done)
 fired = 0
 row = rows*i + position - offset
 number = first_number + copies*position + i
+presented = attempts*number + attempt
 chance = int(position < last)*(chance_start + attempt*chance_raise)
 """
 # `silence` is ln(1 − p), `next_step` the step within the presentation of the next spike.
@@ -89,15 +91,19 @@ SPIKE = f"""
 drawn += 1
 next_step += 1 + {DRAW}
 """
-FIRST_PHASE, PHASES = 16, ("train", "observe", "test")
+ATTEMPTS = 64  # more than there are at one image
+PHASES = ("train", "observe", "test")
+FIRST_PHASE = 16  # larger than the number of any population (`circuits.noise`)
 
 
 def phase_number(phase: str) -> int:
-    """Return the number from which the attempts of a phase are counted.
+    """Return the number from which the attempts of a phase are counted."""
+    return FIRST_PHASE + ATTEMPTS * PHASES.index(phase)
 
-    Random numbers of noise count cells of populations from 0 (`circuits.noise`).
-    """
-    return FIRST_PHASE + (MOST_ATTEMPTS + 4) * PHASES.index(phase)
+
+def population_number(phase: str, cells: str) -> int:
+    """Return the number of a population, exc or inh, in a phase: of its noise."""
+    return 2 * PHASES.index(phase) + ("exc", "inh").index(cells)
 
 
 UNIFORM = """
@@ -142,7 +148,7 @@ def presenter(time: Timeline, *, copies: int, rows: int) -> "b2.NeuronGroup":
         PRESENTER,
         clock=time.steps,
         name="presenter",
-        namespace={"copies": copies, "rows": rows},
+        namespace={"copies": copies, "rows": rows, "attempts": ATTEMPTS},
     )
     group.run_regularly(NEXT, clock=time.presentations, when="before_start", order=3)
     return group

@@ -19,7 +19,7 @@ from neurodyn.engine.random import seeds
 from neurodyn.engine.rules import Rule
 from neurodyn.plasticity.protocols import FEEDFORWARD, FeedforwardRule, RecurrentRule
 from neurodyn.recording import Recording
-from neurodyn.stimulus import Presentation, Stimulus, checked_order
+from neurodyn.stimulus import PoissonPresentation, Presentation, Stimulus, checked_order
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,6 +182,11 @@ def validate(
         )
     checks.satisfies("circuit", circuit, Circuit, "LateralInhibition(), DaleInhibition()")
     checks.satisfies("stimulus", stimulus, Stimulus, "Presentation()")
+    if isinstance(stimulus, PoissonPresentation):
+        raise ValueError(
+            "stimulus is a PoissonPresentation, of spike trains, but the cells of this "
+            "circuit have rates: give Presentation(), or use neurodyn.SpikingNetwork"
+        )
     instance("recording", recording, Recording, "Recording()")
     batch_size, seed = whole("batch_size", batch_size), whole("seed", seed)
     seeds(seed)

@@ -37,7 +37,7 @@ SAMPLED = {"potential": "v", "excitation": "excitation", "inhibition": "inhibiti
 TO_MILLIVOLTS = 1e3
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Layout:
     """What a spiking network is built from: other values need no other network."""
 
@@ -59,6 +59,11 @@ class Layout:
     """Interval between samples of potentials and currents [ms]; None: none."""
     backend: Backend
     dt_ms: float
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What differs between the networks of one `SpikingNetwork`."""
+        return self.adapts, self.copies, self.rows, self.spikes, self.samples_ms
 
     @property
     def timeline(self) -> Timeline:
@@ -188,7 +193,8 @@ class Network:
         seeded = words | {"phase": poisson.phase_number(phase)}
         values |= {("pixels", name): value for name, value in seeded.items()}
         for group in built.circuit.noisy:
-            noise = words | {"first_presentation": first_slot * layout.copies}
+            number = poisson.population_number(phase, group.name)
+            noise = words | {"first_presentation": first_slot, "population": number}
             values |= {(group.name, name): value for name, value in noise.items()}
         if layout.rule and layout.rule.total is not None:
             values[FEEDFORWARD, "total_weight"] = layout.rule.total
@@ -294,11 +300,11 @@ def build(layout: Layout) -> Built:
     circuit = spiking_cells.build(
         layout.circuit,
         layout.num_units,
+        chooser,
         timeline,
         reset=layout.stimulus.reset,
         rule=rule,
         adapts=layout.adapts,
-        copies=layout.copies,
     )
     pixels = poisson.pixels(
         chooser,
@@ -309,7 +315,7 @@ def build(layout: Layout) -> Built:
         namespace=names,
         reset=zeroed(rule.pre_traces) if rule and layout.stimulus.reset else "",
     )
-    changes = {"on_post": rule.on_post} if rule else {}
+    changes = {"on_post": rule.on_post} if rule and rule.on_post.strip() else {}
     scaled = rule is not None and rule.total is not None
     feedforward = b2.Synapses(
         pixels,
@@ -322,7 +328,7 @@ def build(layout: Layout) -> Built:
         namespace=names | ({"w_max": rule.w_max} if rule else {}),
         dtype={"W": timeline.weight_dtype},
     )
-    if rule:
+    if changes:
         feedforward.post.order = 1
     first = f"(i//{layout.num_pixels})*{layout.num_units}"
     feedforward.connect(j=f"k for k in range({first}, {first} + {layout.num_units})")

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from neurodyn.circuits import noise
 from neurodyn.circuits.spiking import (
     ADAPTED,
     ADAPTIVE_THETA,
+    BEGIN,
     CELL,
     COUNT,
     COUNTED,
@@ -32,6 +35,13 @@ if TYPE_CHECKING:
     from neurodyn.plasticity.protocols import SpikeRule
 
 
+# Noise is numbered by what is shown, so that it does not depend on when it is shown.
+PRESENTED = """
+population : integer (shared, constant)
+presented : integer (linked)
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BuiltSpiking:
     """Brian2 objects of a spiking circuit."""
@@ -49,17 +59,19 @@ class BuiltSpiking:
 def build(
     circuit: SpikingInhibition,
     num_units: int,
+    chooser: "b2.NeuronGroup",
     timeline: Timeline,
     *,
     reset: bool,
     rule: "SpikeRule | None" = None,
     adapts: bool = False,
-    copies: int = 1,
 ) -> BuiltSpiking:
-    """Build `copies` of the circuit side by side in Brian2's current device.
+    """Build the circuit, a copy for each presenter, in Brian2's current device.
 
     Parameters
     ----------
+    chooser
+        The presenter, which numbers what is shown to each copy (`engine.poisson`).
     reset
         Whether presentations start from rest; θ stays.
     rule
@@ -67,7 +79,7 @@ def build(
     adapts
         Whether θ grows and decays; False: it is frozen.
     """
-    num_inh = circuit.num_inhibitory(num_units)
+    copies = len(chooser)
     theta = (ADAPTIVE_THETA, ADAPTED) if adapts else (FIXED_THETA, "")
     traces = (rule.post_traces, rule.at_post) if rule else ("", "")
     exc = _population(
@@ -76,22 +88,22 @@ def build(
         copies * num_units,
         (CELL, COUNT, TOTAL, theta[0], traces[0]),
         (SPIKE, COUNTED, theta[1], traces[1]),
+        chooser,
         timeline,
         threshold=FIRES_ABOVE_THETA,
         namespace=namespace_of(rule, timeline),
-        copies=copies,
         reset=FROM_REST + zeroed(traces[0]) if reset else "",
     )
     inh = _population(
         circuit,
         "inh",
-        copies * num_inh,
+        copies * circuit.num_inhibitory(num_units),
         (CELL, COUNT),
         (SPIKE, COUNTED),
+        chooser,
         timeline,
         threshold=FIRES,
         namespace={},
-        copies=copies,
         reset=FROM_REST if reset else "",
     )
     state = [(group, name) for group in (exc, inh) for name in STATE]
@@ -112,11 +124,11 @@ def _population(
     size: int,
     equations: tuple[str, ...],
     spike: tuple[str, ...],
+    chooser: "b2.NeuronGroup",
     timeline: Timeline,
     *,
     threshold: str,
     namespace: dict[str, Any],
-    copies: int,
     reset: str,
 ) -> "b2.NeuronGroup":
     """Return cells that follow the equations, and do `spike` when they fire."""
@@ -124,15 +136,15 @@ def _population(
 
     noisy = circuit.noise_mv > 0
     if noisy:
-        namespace = namespace | noise.namespace(
-            population=("exc", "inh").index(name),
-            num_cells=size // copies,
-            copies=copies,
-        )
-        namespace |= {"period_steps": timeline.period_steps, "running": 1}
+        namespace = namespace | {
+            "normal": noise.normal(),
+            "num_cells": size // len(chooser),
+            "period_steps": timeline.period_steps,
+            "running": 1,
+        }
     group = b2.NeuronGroup(
         size,
-        "".join(equations) + (noise.EQUATIONS if noisy else noise.SILENCE),
+        "".join(equations) + (noise.EQUATIONS + PRESENTED if noisy else noise.SILENCE),
         threshold=threshold,
         reset="".join(spike),
         refractory=REFRACTORY,
@@ -142,13 +154,13 @@ def _population(
         namespace=namespace,
     )
     start: dict[str, Any] = {"clock": timeline.presentations, "when": "start"}
-    group.run_regularly("count = 0", **start)
-    if reset:
-        group.run_regularly(reset, **start)
+    group.run_regularly(BEGIN + reset, **start)
     if noisy:
-        drawn = noise.START_OF_EACH if reset else noise.START_OF_FIRST
-        group.run_regularly(drawn, **start)
-        group.run_regularly(noise.STEP, clock=timeline.steps, when="groups", order=GAINS)
+        index = np.repeat(np.arange(len(chooser)), size // len(chooser))
+        group.presented = b2.linked_var(chooser, "presented", index=index)
+        group.run_regularly(noise.start("presented", of_each=bool(reset)), **start)
+        code = noise.step("presented")
+        group.run_regularly(code, clock=timeline.steps, when="groups", order=GAINS)
     return group
 
 

@@ -51,7 +51,9 @@ def check_rule(rule: Any) -> None:
     checks.satisfies("plasticity", rule, SpikeRule, RULES)
     with ambient.one_at_a_time:
         ambient.load_brian2()
-    names = {*names_of(rule.pre_traces), *names_of(rule.post_traces), *rule.parameters}
+    with ambient.brian2_errors():
+        traces = {*names_of(rule.pre_traces), *names_of(rule.post_traces)}
+    names = traces | set(rule.parameters)
     if taken := sorted(names & _taken()):
         raise ValueError(
             f"{type(rule).__name__} has a trace or parameter named {', '.join(taken)}, "
@@ -91,13 +93,26 @@ def weights(circuit: SpikingInhibition, given: ArrayLike, rule: Any) -> NDArray[
                 f"the largest weight is {matrix.max():g}, but the rule keeps weights up to "
                 f"w_max = {rule.w_max:g}: scale the weights, or raise w_max"
             )
-        if rule.total is not None and not matrix.sum(axis=1).all():
-            raise ValueError(
-                f"unit {int(np.argmin(matrix.sum(axis=1)))} has weights of 0 only, which "
-                "the rule cannot scale to their sum `total`: give it some, or total=None"
-            )
+        if rule.total is not None:
+            _check_total(matrix, rule)
     circuit.matrices(len(matrix))
     return matrix
+
+
+def _check_total(matrix: NDArray[np.float64], rule: SpikeRule) -> None:
+    """Refuse weights that cannot be scaled to the sum that a rule keeps."""
+    if rule.total is not None and rule.total > matrix.shape[1] * rule.w_max:
+        raise ValueError(
+            f"total is {rule.total:g}, but {matrix.shape[1]} weights up to w_max = "
+            f"{rule.w_max:g} have no such sum: give total up to "
+            f"{matrix.shape[1] * rule.w_max:g} (0.1 for each pixel is published), or None"
+        )
+    empty = np.flatnonzero(~matrix.any(axis=1))
+    if len(empty):
+        raise ValueError(
+            f"{len(empty)} units have weights of 0 only, the first is {empty[0]}: the rule "
+            "cannot scale them to their sum `total`, so give them some, or total=None"
+        )
 
 
 def images(

@@ -24,7 +24,7 @@ type State = dict[tuple[str, str], Any]
 RUN_SECONDS = 20.0  # of computing, lost at most when a training is stopped
 FIRST_SLOTS = 16  # of the first run, which tells how long a presentation takes
 POSITION, ATTEMPT, FIRED = (("presenter", n) for n in ("position", "attempt", "fired"))
-ENOUGH = 10**6  # spikes, with which any image is finished
+ENOUGH = 2**30  # spikes, with which any image is finished
 
 
 def waiting(state: Mapping[tuple[str, str], Any] | None, *, copies: int = 1) -> State:
@@ -139,6 +139,17 @@ def save(
     netcdf.save(path, xr.Dataset(variables, attrs=attrs), {})
 
 
+def _differing(theirs: Any, ours: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """Return name and values of the first setting that differs, or None."""
+    if not (isinstance(theirs, dict) and isinstance(ours, dict)):
+        return None if theirs == ours else (name, theirs, ours)
+    for key in {**ours, **theirs}:
+        inner = f"{name}.{key}" if name else key
+        if found := _differing(theirs.get(key), ours.get(key), inner):
+            return found
+    return None
+
+
 def restored(path: Path, settings: dict[str, Any]) -> tuple[State, int, int]:
     """Return (state, num_trained, num_slots) that `save` wrote.
 
@@ -156,12 +167,12 @@ def restored(path: Path, settings: dict[str, Any]) -> tuple[State, int, int]:
         raise ValueError(f"{path} has no state of a spiking network: give a file of `save`")
     theirs = json.loads(saved.attrs["settings"])
     ours = json.loads(traces.as_json(settings))
-    for name, value in ours.items():
-        if theirs.get(name) != value:
-            raise ValueError(
-                f"{path} is of a network with {name} {theirs.get(name)}, this one has "
-                f"{value}: give the network the same settings"
-            )
+    if different := _differing(theirs, ours):
+        name, there, here = different
+        raise ValueError(
+            f"{path} is of a network with {name} = {there}, this one has {here}: give the "
+            "network the same settings"
+        )
     state = {
         (group, name): saved[variable].values
         for variable in map(str, saved)

@@ -121,8 +121,8 @@ class SpikeRule(Protocol):
 
     Each cell carries traces of its own spikes: states that decay and jump. A weight changes
     at the spikes of either cell, by the traces as they are before the jumps of this time
-    step. So two spikes in the same step do not act on each other. Of a cell that receives
-    and one that sends in the same step, the sender's change comes first.
+    step. So two spikes in the same step do not act on each other; the change at the
+    sender's spike comes first.
 
     Examples: `DiehlCook`, `PairSTDP`, `TripletSTDP`.
     """
@@ -162,7 +162,7 @@ class SpikeRule(Protocol):
 
     @property
     def w_max(self) -> float:
-        """The largest weight."""
+        """The largest weight that a change may reach. Scaling to `total` may exceed it."""
         ...
 
     @property

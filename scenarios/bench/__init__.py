@@ -8,7 +8,8 @@ The floor of a step is the time of the work that cannot be avoided.
   form that computes ΔW by a second convolution.
 - Competitions: each is compared with the ranking.
 - Threads: two are compared with one.
-- Time step of the circuit: compared with the time to move its bytes.
+- Time step of the circuit, and of spiking networks: compared with the time to move its
+  bytes.
 - All: ratios to the floors are compared with those of an earlier run (`baseline.json`).
 - CUDA: an epoch is compared with its products, its bytes and its launches.
 """

@@ -13,7 +13,7 @@ from fastpath import checks
 from fastpath.runs import storage
 from neurodyn.flags import refuse_without_effect
 from scenarios import bench
-from scenarios.bench import baseline, circuit, convolution, cuda, learning
+from scenarios.bench import baseline, circuit, convolution, cuda, learning, spiking
 from scenarios.support import hardware
 from scenarios.support.command import command
 
@@ -78,6 +78,7 @@ def main(config: Config) -> None:
             tables["circuit"] = circuit.measure(
                 config.units, steps=config.steps, names=("cpp", "cuda"), forms=ON_CUDA
             )
+            tables["spiking"] = spiking.measure(config.units, names=("cpp", "cuda"))
     else:
         tables = on_cpu(config)
     machine = {
@@ -128,6 +129,7 @@ def on_cpu(config: Config) -> dict[str, list[dict[str, Any]]]:
         tables["convolution"] = convolution.measure()
     if steps := STEPS if config.steps is None else config.steps:
         tables["circuit"] = circuit.measure(config.circuits, steps=steps)
+        tables["spiking"] = spiking.measure(config.circuits)
     return {name: rows for name, rows in tables.items() if rows}
 
 

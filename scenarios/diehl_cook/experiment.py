@@ -2,33 +2,23 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 import neurodyn
 from fastpath.runs import storage
-from neurodyn import analysis
 from neurodyn.spiking import random_weights
 from scenarios.support import grid, settings
+from scenarios.support.spikes import scored
 from scenarios.support.trials import Network
 
 type Matrix = NDArray[np.float64]
 
 STDP, RANDOM = "STDP", "random weights"
-READOUTS = ("vote", "weighted vote", "linear")
-STRENGTHS = (
-    0.001,
-    0.01,
-    0.1,
-    1.0,
-)  # C of the logistic regression, from which one is chosen
 SPENT = ("train_seconds", "presentations", "spikes", "input_spikes", "synaptic_events")
-HELD_OUT = 5  # one in so many labelled images chooses it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,57 +144,3 @@ def rates(images: torch.Tensor) -> Matrix:
     """Return images (image, pixel) as input rates from 0 to 1."""
     flat = images.cpu().double().flatten(1).numpy()
     return flat / 255
-
-
-def scored(
-    observed: xr.Dataset,
-    labels: NDArray[np.integer[Any]],
-    tested: xr.Dataset,
-    truth: NDArray[np.integer[Any]],
-    num_classes: int,
-) -> xr.Dataset:
-    """Return the accuracy by each readout, and the confusion matrix of the vote [%].
-
-    Labels of cells and the linear readout come from the observed training images only.
-    """
-    counts, seen = tested["counts"], observed["counts"]
-    of_image = xr.DataArray(labels, dims="image", coords={"image": seen["image"]})
-    responses = analysis.class_responses(seen, of_image, num_classes=num_classes)
-    assigned = analysis.assign_labels(responses)
-    of_test = xr.DataArray(truth, dims="image", coords={"image": counts["image"]})
-    voted = analysis.vote(counts, assigned)
-    confused = analysis.confusion_matrix(of_test, voted, num_classes=num_classes)
-    predicted = {
-        "vote": voted.values,
-        "weighted vote": analysis.weighted_vote(counts, responses).values,
-        "linear": linear(seen.values, labels).predict(counts.values),
-    }
-    accuracy = [100 * float((predicted[name] == truth).mean()) for name in READOUTS]
-    return xr.Dataset(
-        {
-            "accuracy": ("readout", accuracy),
-            "confusion": confused.astype(float),
-            "silent": float((counts.sum("unit") == 0).mean()),
-            "spikes_per_image": float(counts.sum("unit").mean()),
-            "unassigned": float((assigned < 0).mean()),
-        },
-        coords={"readout": list(READOUTS)},
-    )
-
-
-def linear(
-    counts: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]]
-) -> LogisticRegression:
-    """Return a linear classifier of counts; held-out images choose its strength."""
-    rows = np.arange(len(counts))
-    held_out = rows % HELD_OUT == 0
-
-    def fitted(strength: float, chosen: NDArray[np.bool_]) -> LogisticRegression:
-        model = LogisticRegression(C=strength, max_iter=1000)
-        return model.fit(counts[chosen], labels[chosen])
-
-    best = max(
-        STRENGTHS,
-        key=lambda c: fitted(c, ~held_out).score(counts[held_out], labels[held_out]),
-    )
-    return fitted(best, np.ones(len(counts), bool))

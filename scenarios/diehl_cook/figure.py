@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 import neurodyn
 from neurodyn import plots
-from scenarios.diehl_cook.experiment import RANDOM, READOUTS, STDP
+from scenarios.diehl_cook.experiment import RANDOM, STDP
 from scenarios.support import study
+from scenarios.support.spikes import READOUTS
 from scenarios.support.statistics import entry
 
 COLORS = dict(zip(READOUTS, ("C0", "C2", "C1"), strict=True))

@@ -125,13 +125,13 @@ def test_phases_and_attempts_have_numbers_of_their_own():
 PIXELS = np.array([[1.0, 0.5, 0.0, 0.3], [0.2, 0.9, 1.0, 0.0], [0.6, 0.6, 0.6, 0.6]])
 
 
-@pytest.mark.parametrize("seed", [0, 2**40 + 5])
+@pytest.mark.parametrize("seed", [2**40 + 5, pytest.param(0, marks=pytest.mark.slow)])
 def test_spikes_are_those_of_the_uniform_numbers(seed):
-    """In each phase: of each image in its order, by its number among all that were shown."""
+    """In each phase: of each image in its order, by its number among all."""
     built = network(np.full((1, 4), 9.0), seed=seed)
     found = {}
-    order = [2, 0, 0, 1]
-    for phase, first in (("train", 0), ("observe", 0), ("train", 4), ("test", 0)):
+    order = [2, 0, 0]
+    for phase, first in (("train", 0), ("observe", 0), ("train", 3), ("test", 0)):
         show = getattr(built, phase)
         traces = show(PIXELS, order=order, recording=SPIKES, progress=False)
         expected = [
@@ -163,43 +163,36 @@ RAISED = {"rate_hz": 50.0, "raise_hz": 40.0, "max_rate_hz": 175.0}  # at most 3 
 
 
 def test_an_image_is_shown_again_at_a_higher_rate_until_it_causes_enough_spikes():
+    """A dark one up to the highest rate, with a warning that names it."""
     built = network(np.array([[4.0, 1.0, 3.0, 2.0]]), **RAISED, min_spikes=3)
-    order = [0, 1, 2, 0, 1, 2]
-    traces = built.observe(PIXELS, order=order, recording=SPIKES, progress=False)
+    bank, order = np.vstack([PIXELS, np.zeros(4)]), [0, 1, 3, 0, 1]
+    message = r"1 of 5 .* highest rate \(175 Hz\): numbers 2. Raise the weights or rates"
+    with pytest.warns(UserWarning, match=message) as caught:
+        traces = built.observe(bank, order=order, recording=SPIKES, progress=False)
+    assert caught[0].filename.endswith("test_poisson.py")
     exc, sent = trains(traces, "exc"), trains(traces, "input")
-    shows = expected_shows(exc, 6, enough=3, last=3)
-    expected = [
-        (slot * 110 + 10 + step, pixel)
-        for slot, (number, attempt) in enumerate(shows)
-        for step, pixel in by_hand(
-            PIXELS[order[number]],
+    shows = expected_shows(exc, 5, enough=3, last=3)
+    expected = []
+    for slot, (number, attempt) in enumerate(shows):
+        spikes = by_hand(
+            bank[order[number]],
             100,
             (50 + 40 * attempt) * 0.5e-3,
             phase="observe",
             number=number,
             attempt=attempt,
         )
-    ]
+        expected += [(slot * 110 + 10 + step, pixel) for step, pixel in spikes]
     assert sent == expected
-    attempts = [max(n for image, n in shows if image == number) for number in range(6)]
+    attempts = [max(n for image, n in shows if image == number) for number in range(5)]
     assert len({*attempts}) >= 3
+    assert attempts[2] == 3
     np.testing.assert_array_equal(traces["attempts"], attempts)
     # Counted are the spikes of the last presentation of each image.
-    slots = [shows.index((number, attempts[number])) for number in range(6)]
+    last = [shows.index((number, attempts[number])) for number in range(5)]
     for name, events in (("input_spikes", sent), ("counts", exc)):
         by_slot = np.bincount([now // 110 for now, _ in events], minlength=len(shows))
-        np.testing.assert_array_equal(traces[name].values.ravel(), by_slot[slots])
-
-
-def test_an_image_without_a_spike_at_the_full_rate_is_named_and_left():
-    built = network(np.full((1, 4), 20.0), **RAISED, min_spikes=1)
-    images = np.vstack([PIXELS, np.zeros(4)])
-    message = r"2 of 5 .* highest rate \(175 Hz\): numbers 1, 3. Raise the weights or rates"
-    with pytest.warns(UserWarning, match=message) as caught:
-        traces = built.test(images, order=[0, 3, 1, 3, 2], progress=False)
-    assert caught[0].filename.endswith("test_poisson.py")
-    np.testing.assert_array_equal(traces["attempts"][[1, 3]], 3)
-    assert (traces["counts"][[0, 2, 4]] >= 1).all()
+        np.testing.assert_array_equal(traces[name].values.ravel(), by_slot[last])
 
 
 def test_raises_stop_at_the_highest_rate():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from neurodyn import PoissonPresentation, SpikingInhibition, SpikingNetwork
+from neurodyn import PairSTDP, PoissonPresentation, SpikingInhibition, SpikingNetwork
 from tests.neurodyn.spiking_reference import EVERYTHING, follow, synapses, trains
 
 GIVEN = np.random.default_rng(5)
@@ -35,19 +35,16 @@ def trained(circuit, weights, images, stimulus, *, backend="numpy", seed=0):
     return network.train(images, recording=EVERYTHING, progress=False)
 
 
-ALL = [(name, reset) for name in CIRCUITS for reset in (False, True)]
-
-
 @pytest.mark.parametrize(
     ("backend", "name", "reset"),
     [
         ("numpy", "own", True),
-        ("numpy", "shared", True),
+        pytest.param("numpy", "shared", True, marks=pytest.mark.slow),
         ("numpy", "matrices", False),
         *(
             pytest.param(backend, *case, marks=pytest.mark.slow)
             for backend in ("cython", "cpp")
-            for case in ALL
+            for case in (("own", True), ("matrices", False))
         ),
     ],
 )
@@ -64,6 +61,20 @@ def test_a_network_fires_as_the_equations_say(backend, name, reset):
         # measured: 3e-13 mV at currents of 100 mV
         np.testing.assert_allclose(traces[sampled], values, rtol=0, atol=1e-12)
     np.testing.assert_allclose(traces["theta"], expected.theta, rtol=0, atol=1e-12)
+
+
+def test_weights_and_thresholds_are_frozen_while_it_observes():
+    circuit, stimulus = CIRCUITS["shared"], shown()
+    rule = PairSTDP(a_plus=0.5, a_minus=0.5, w_max=2.0)
+    network = SpikingNetwork(
+        circuit, WEIGHTS, plasticity=rule, stimulus=stimulus, backend="numpy"
+    )
+    traces = network.observe(IMAGES, recording=EVERYTHING, progress=False)
+    sent, steps = trains(traces, "input"), traces.sizes["time"]
+    expected = follow(sent, steps, circuit, WEIGHTS, stimulus, adapts=False)
+    assert expected.exc == trains(traces, "exc")
+    assert len(expected.exc) > 10
+    np.testing.assert_allclose(traces["potential"], expected.potential, rtol=0, atol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +163,7 @@ def test_conductances_decay_and_move_the_potential(driven):
     assert abs(v - exact).max() < 0.01 * (exact.max() + 65)
 
 
+@pytest.mark.slow
 def test_noise_of_the_given_size_and_each_cell_its_own():
     sd, tau_n, tau = 2.0, 5.0, 10.0
     circuit = SpikingInhibition(

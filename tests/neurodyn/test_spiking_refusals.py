@@ -106,7 +106,7 @@ SHOWN = PoissonPresentation(reset=True)
         ({"theta_mv": [1.0, 2.0]}, r"theta_mv has shape \(2,\): one number or \(3,\) is n"),
         ({"stimulus": Presentation()}, r"stimulus is Presentation.*: give PoissonPresent"),
         ({"dt_ms": 0.0}, "dt_ms is 0.0: the time step must be positive"),
-        ({"dt_ms": 0.3}, "rest_ms is 150 ms, .*|image_ms is 350 ms, not a whole number of"),
+        ({"dt_ms": 0.3}, "image_ms is 350 ms, not a whole number of time steps of 0.3 ms"),
         (
             {"dt_ms": 2.5, "circuit": SpikingInhibition(refractory_exc_ms=4.0)},
             "refractory_exc_ms is 4 ms, not a whole number of time steps of 2.5 ms: choose",
@@ -116,7 +116,10 @@ SHOWN = PoissonPresentation(reset=True)
             "refractory_inh_ms is 4 ms, not a whole number",
         ),
         ({"seed": -1}, r"seed is -1: 0 to 2\^64 - 1 is needed"),
-        ({"backend": "fortran"}, "fortran"),
+        (
+            {"backend": "fortran"},
+            "unknown backend 'fortran': give one of numpy, cython, cpp",
+        ),
     ],
 )
 def test_refuses_networks(settings, message):
@@ -154,7 +157,7 @@ LARGE = SpikeRecording(samples_ms=0.5, weights_every=1, limit_gib=1e-6)
         ),
         (
             {"recording": LARGE},
-            r"would take 1.\d+e-05 GiB, more than limit_gib = 1e-06: record less often",
+            r"would take 0.000134 GiB, more than limit_gib = 1e-06: record less often",
         ),
         ({"out": 3}, "out is 3: the path of a file is needed"),
         ({"checkpoint": 3}, "checkpoint is 3: the path of a file is needed"),
@@ -162,11 +165,9 @@ LARGE = SpikeRecording(samples_ms=0.5, weights_every=1, limit_gib=1e-6)
     ],
 )
 def test_refuses_trainings(settings, message):
-    images = settings.pop("images", np.full((2, 4), 0.5))
-    if "recording" in settings and settings["recording"] is LARGE:
-        images = np.full((2, 4), 0.5)
+    given = {"images": np.full((2, 4), 0.5)} | settings
     with pytest.raises(ValueError, match=message):
-        network().train(images, **settings)
+        network().train(given.pop("images"), **given)
 
 
 BATCH = {"batch_size": 2}
@@ -305,18 +306,15 @@ RULES = [
 
 @pytest.mark.parametrize(("kind", "name", "value", "message"), RULES)
 def test_refuses_parameters(kind, name, value, message):
-    with pytest.raises(
-        ValueError, match=f"{name} is {value:g}.*{message}" if 0 else message
-    ) as found:
+    with pytest.raises(ValueError, match=rf"^{name} is {value:g}(\.0)?[:,].*{message}"):
         kind(**{name: value})
-    assert str(found.value).startswith(f"{name} is {value}"[: len(name) + 6])
 
 
 def test_refuses_too_many_rises():
     with pytest.raises(
         ValueError,
-        match="from rate_hz = 63.75 to max_rate_hz = 191.25 there are 1275 rises of 0.1 Hz: "
-        "at most 60 are possible, so give a larger raise_hz",
+        match=r"from rate_hz = 63.75 to max_rate_hz = 191.25 there are 1275 rises of 0.1 "
+        "Hz: at most 60 are possible, so give a larger raise_hz",
     ):
         PoissonPresentation(raise_hz=0.1)
 
@@ -345,21 +343,30 @@ def test_refuses_random_weights(settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"circuit": SpikingInhibition()}, "SpikingNetwork"),
-        ({"plasticity": DiehlCook()}, "DiehlCook"),
-        ({"plasticity": PairSTDP()}, "PairSTDP"),
+        (
+            {"circuit": SpikingInhibition()},
+            "circuit is a SpikingInhibition, whose cells spike: give it to neurodyn.Spik",
+        ),
+        (
+            {"plasticity": DiehlCook()},
+            "the rule for 'feedforward' is a DiehlCook, which learns by spikes: cells of "
+            r"this circuit have rates, so give KrotovHopfield\(\), .*SpikingNetwork",
+        ),
+        (
+            {"plasticity": PairSTDP()},
+            "the rule for 'feedforward' is a PairSTDP, which learns",
+        ),
         (
             {"plasticity": {"inh_to_exc": TripletSTDP()}, "circuit": DaleInhibition()},
             "Tripl",
         ),
-        ({"stimulus": PoissonPresentation()}, "PoissonPresentation"),
-        ({"recording": SpikeRecording()}, "SpikeRecording"),
+        (
+            {"recording": SpikeRecording()},
+            r"recording is SpikeRecording.*: give Recording\(\)",
+        ),
     ],
 )
 def test_simulations_of_rates_refuse_spiking_parts(settings, message):
-    circuit = settings.pop("circuit", LateralInhibition())
-    with pytest.raises(ValueError, match=message) as found:
-        neurodyn.simulate(
-            circuit, np.eye(2), np.ones((3, 2)), **({"backend": "numpy"} | settings)
-        )
-    print(found.value)
+    given = {"circuit": LateralInhibition(), "backend": "numpy"} | settings
+    with pytest.raises(ValueError, match=message):
+        neurodyn.simulate(given.pop("circuit"), np.eye(2), np.ones((3, 2)), **given)

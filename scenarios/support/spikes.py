@@ -1,0 +1,100 @@
+"""Shared by scenarios with spiking networks: readouts of counts, single presentations."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+import neurodyn
+from neurodyn import analysis
+
+type Labels = NDArray[np.integer[Any]]
+
+READOUTS = ("vote", "weighted vote", "linear")
+STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # C of the logistic regression, to choose from
+HELD_OUT = 5  # one in so many labelled images chooses it
+ITERATIONS = 1000
+
+
+@contextmanager
+def silence_expected() -> Iterator[None]:
+    """Do not warn of images without a spike: they count as errors."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "[0-9]+ of [0-9]+ presentations had no spike")
+        yield
+
+
+def scored(
+    observed: xr.Dataset,
+    labels: Labels,
+    tested: xr.Dataset,
+    truth: Labels,
+    num_classes: int,
+) -> xr.Dataset:
+    """Return the accuracy by each readout [%], and the confusion matrix of the vote.
+
+    Labels of cells and the linear readout come from the observed training images only.
+    """
+    counts, seen = tested["counts"], observed["counts"]
+    of_image = xr.DataArray(labels, dims="image", coords={"image": seen["image"]})
+    of_test = xr.DataArray(truth, dims="image", coords={"image": counts["image"]})
+    responses = analysis.class_responses(seen, of_image, num_classes=num_classes)
+    assigned = analysis.assign_labels(responses)
+    voted = analysis.vote(counts, assigned)
+    predicted = {
+        "vote": voted.values,
+        "weighted vote": analysis.weighted_vote(counts, responses).values,
+        "linear": linear(seen.values, labels).predict(counts.values),
+    }
+    accuracy = [100 * float((predicted[name] == truth).mean()) for name in READOUTS]
+    confused = analysis.confusion_matrix(of_test, voted, num_classes=num_classes)
+    return xr.Dataset(
+        {
+            "accuracy": ("readout", accuracy),
+            "confusion": confused.astype(float),
+            "silent": float((counts.sum("unit") == 0).mean()),
+            "spikes_per_image": float(counts.sum("unit").mean()),
+            "unassigned": float((assigned < 0).mean()),
+        },
+        coords={"readout": list(READOUTS)},
+    )
+
+
+def linear(counts: NDArray[np.integer[Any]], labels: Labels) -> LogisticRegression:
+    """Return a linear classifier of counts; held-out images choose its strength."""
+    held_out = np.arange(len(counts)) % HELD_OUT == 0
+
+    def fitted(strength: float, chosen: NDArray[np.bool_]) -> LogisticRegression:
+        model = LogisticRegression(C=strength, max_iter=ITERATIONS)
+        with warnings.catch_warnings():  # a few more iterations change nothing
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return model.fit(counts[chosen], labels[chosen])
+
+    best = max(
+        STRENGTHS,
+        key=lambda c: fitted(c, ~held_out).score(counts[held_out], labels[held_out]),
+    )
+    return fitted(best, np.ones(len(counts), bool))
+
+
+def each_alone(
+    network: neurodyn.SpikingNetwork, images: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return weights (image, unit, pixel) after each image, each from the same start."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        start = Path(folder, "start.nc")
+        network.save(start)
+        for image in images:
+            network.train(image[None], progress=False)
+            found.append(network.weights)
+            network.restore(start)
+    return np.stack(found)
