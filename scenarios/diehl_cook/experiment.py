@@ -54,6 +54,11 @@ class Spiking(Network):
             if (file := self.file(f"-{number}")) is not None and file.exists():
                 parts.append(grid.read(file))
                 continue
+            if network.num_trained > number:
+                raise ValueError(
+                    f"{self.folder} lacks a file of this training after {number} images: "
+                    f"remove its other files, {settings.key(self)}*.nc, to start again"
+                )
             remaining = order[network.num_trained : number]
             part = self.trained(network, x, remaining)
             if number in self.seen:

@@ -125,7 +125,7 @@ def trials(config: Config, source: Source) -> list[Part]:
             Transfer(
                 weights=weights(network, many, seed, 3.0),
                 num_images=min(num_test, 10_000),
-                labelled=min(num_train, 500 if quick else 20_000),
+                labelled=500 if quick else num_train,
                 circuit=SpikingInhibition(num_inh=1),
                 backend=backend,
             )

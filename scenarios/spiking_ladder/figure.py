@@ -132,6 +132,7 @@ def draw_knob(ax: Axes, result: xr.Dataset, knob: str) -> None:
         ax.set_xscale("log")
     else:
         ax.set_xscale("symlog", linthresh=1)
+        ax.set_xlim(left=-0.1)
     ax.set_ylim(0, 1)
     ax.set_xlabel(LABELS[knob])
 
@@ -171,7 +172,7 @@ def draw_transfer(ax: Axes, result: xr.Dataset) -> None:
             np.arange(len(names)) + shift, means, 0.38, yerr=sds, color=color, label=label
         )
     ax.set_xticks(np.arange(len(names)), names)
-    ax.set_ylim(50, 100)
+    ax.set_ylim(0, 100)
     ax.set_ylabel("test accuracy [%]")
     ax.legend(fontsize=8, loc="lower right")
 

@@ -4,24 +4,24 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import RidgeClassifier
 
 import neurodyn
 from neurodyn import analysis
 
 type Labels = NDArray[np.integer[Any]]
+type Counts = NDArray[np.integer[Any]]
 
 READOUTS = ("vote", "weighted vote", "linear")
-STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # C of the logistic regression, to choose from
+STRENGTHS = (30.0, 300.0, 3000.0, 30_000.0)  # of the ridge, to choose from
 HELD_OUT = 5  # one in so many labelled images chooses it
-ITERATIONS = 1000
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def scored(
     predicted = {
         "vote": voted.values,
         "weighted vote": analysis.weighted_vote(counts, responses).values,
-        "linear": linear(seen.values, labels).predict(counts.values),
+        "linear": Linear.of(seen.values, labels).predict(counts.values),
     }
     accuracy = [100 * float((predicted[name] == truth).mean()) for name in READOUTS]
     confused = analysis.confusion_matrix(of_test, voted, num_classes=num_classes)
@@ -68,21 +68,33 @@ def scored(
     )
 
 
-def linear(counts: NDArray[np.integer[Any]], labels: Labels) -> LogisticRegression:
-    """Return a linear classifier of counts; held-out images choose its strength."""
-    held_out = np.arange(len(counts)) % HELD_OUT == 0
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """A ridge classifier of counts; held-out images choose its strength."""
 
-    def fitted(strength: float, chosen: NDArray[np.bool_]) -> LogisticRegression:
-        model = LogisticRegression(C=strength, max_iter=ITERATIONS)
-        with warnings.catch_warnings():  # a few more iterations change nothing
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            return model.fit(counts[chosen], labels[chosen])
+    scale: NDArray[np.float64]
+    """Spread of each cell's count; cells that seldom fire get no larger weights for it."""
+    model: RidgeClassifier
 
-    best = max(
-        STRENGTHS,
-        key=lambda c: fitted(c, ~held_out).score(counts[held_out], labels[held_out]),
-    )
-    return fitted(best, np.ones(len(counts), bool))
+    @classmethod
+    def of(cls, counts: Counts, labels: Labels) -> Self:
+        """Return the classifier of labelled counts (image, unit)."""
+        spread = counts.std(axis=0)
+        scale = spread + 0.1 * counts.std() + 1e-12
+        x, held_out = counts / scale, np.arange(len(counts)) % HELD_OUT == 0
+
+        def fitted(strength: float, chosen: NDArray[np.bool_]) -> RidgeClassifier:
+            return RidgeClassifier(alpha=strength).fit(x[chosen], labels[chosen])
+
+        best = max(
+            STRENGTHS,
+            key=lambda a: fitted(a, ~held_out).score(x[held_out], labels[held_out]),
+        )
+        return cls(scale=scale, model=fitted(best, np.ones(len(x), bool)))
+
+    def predict(self, counts: Counts) -> Labels:
+        """Return the class of each image."""
+        return self.model.predict(counts / self.scale)
 
 
 def each_alone(

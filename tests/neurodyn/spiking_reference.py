@@ -10,6 +10,23 @@ import numpy as np
 
 from neurodyn import DiehlCook, PairSTDP, SpikeRecording, TripletSTDP
 
+
+@dataclass(kw_only=True)
+class Fading:
+    """A rule of one's own that has no hash: weights shrink at each spike of the sender."""
+
+    pre_traces: str = ""
+    post_traces: str = ""
+    at_pre: str = ""
+    at_post: str = ""
+    on_pre: str = "W = clip(W - loss, 0, w_max)"
+    on_post: str = ""
+    w_max: float = 9.0
+    total: float | None = None
+    parameters: dict = field(default_factory=lambda: {"loss": 0.01})
+
+
+FADING = Fading()
 EVERYTHING = SpikeRecording(spikes=("input", "exc", "inh"), samples_ms=0.5)
 
 

@@ -116,10 +116,13 @@ def test_every_argument_counts(argument):
 
 
 def test_phases_and_attempts_have_numbers_of_their_own():
-    """At up to 60 attempts; noise has 0 and 1."""
+    """At up to 60 attempts. Noise has those of both kinds of cells in each phase."""
     phases = ("train", "observe", "test")
     used = [poisson.phase_number(phase) + n for phase in phases for n in range(61)]
-    assert len({*used, 0, 1}) == 3 * 61 + 2
+    used += [
+        poisson.population_number(*of) for of in itertools.product(phases, ("exc", "inh"))
+    ]
+    assert len({*used}) == 3 * 61 + 6
 
 
 PIXELS = np.array([[1.0, 0.5, 0.0, 0.3], [0.2, 0.9, 1.0, 0.0], [0.6, 0.6, 0.6, 0.6]])
@@ -200,3 +203,14 @@ def test_raises_stop_at_the_highest_rate():
     assert PoissonPresentation(**RAISED).last_attempt == 3
     assert PoissonPresentation().last_attempt == 4  # 63.75 to 191.25 Hz by 31.875
     assert PoissonPresentation(raise_hz=0.0).last_attempt == 0
+
+
+def test_refuses_too_many_rises():
+    with pytest.raises(
+        ValueError,
+        match=r"from rate_hz = 63.75 to max_rate_hz = 191.25 there are 1275 rises of 0.1 "
+        "Hz: at most 60 are possible, so give a larger raise_hz",
+    ):
+        PoissonPresentation(raise_hz=0.1)
+    with pytest.raises(ValueError, match=r"there are 1.275e\+302 rises of 1e-300 Hz: at"):
+        PoissonPresentation(raise_hz=1e-300)

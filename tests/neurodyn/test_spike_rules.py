@@ -14,7 +14,7 @@ from neurodyn import (
     SpikingNetwork,
     TripletSTDP,
 )
-from tests.neurodyn.spiking_reference import EVERYTHING, follow, trains
+from tests.neurodyn.spiking_reference import EVERYTHING, FADING, follow, trains
 
 GIVEN = np.random.default_rng(1)
 WEIGHTS = GIVEN.random((3, 6)) * 1.5 + 0.1
@@ -41,7 +41,7 @@ CASES = {
     ),
 }
 
-QUICK = ("Diehl and Cook", "additive", "between", "triplet")
+QUICK = ("Diehl and Cook", "between", "triplet")
 
 
 def shown(*, reset=False, **settings):
@@ -198,3 +198,44 @@ def test_the_sum_of_weights_is_restored_before_an_image():
     weights = trained(rule, stimulus=stimulus)["weights"].values
     scaled = WEIGHTS * 6 / WEIGHTS.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(weights, scaled, rtol=1e-14)
+
+
+class Hebb:
+    """A rule of one's own: the trace of the sender strengthens, its spikes weaken."""
+
+    pre_traces = "dmine/dt = -mine/tau_mine : 1"
+    post_traces = ""
+    at_pre = "mine += 1"
+    at_post = ""
+    on_pre = "W = clip(W - loss, 0, w_max)"
+    on_post = "W = clip(W + gain*mine_pre, 0, w_max)"
+    w_max, total = 50.0, None
+
+    def __init__(self, gain=0.1):
+        import brian2 as b2
+
+        self.parameters = {"tau_mine": 8 * b2.ms, "gain": gain, "loss": 1e-3}
+
+
+def test_a_rule_of_ones_own():
+    """Its changes are sums over pairs and spikes: none comes near a bound."""
+    learned = trained(Hebb(), stimulus=shown(min_spikes=0, image_ms=15.0))
+    unit, time = learned["spike_unit"].values, learned["spikes"].values
+    population = learned["spike_population"].values
+    for post, pixel in np.ndindex(3, 6):
+        sent = time[(population == "input") & (unit == pixel)]
+        fired = time[(population == "exc") & (unit == post)]
+        s = np.subtract.outer(fired, sent)
+        expected = 0.1 * np.exp(-s[s > 0] / 8).sum() - 1e-3 * len(sent)
+        change = learned["weights"].values[post, pixel] - WEIGHTS[post, pixel]
+        assert change == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_rule_that_acts_at_spikes_of_the_sender_only():
+    """It has no `on_post`, no traces, and no hash."""
+    assert type(FADING).__hash__ is None
+    learned = trained(FADING, stimulus=shown(min_spikes=0, image_ms=15.0))
+    sent = learned["spike_unit"].values[learned["spike_population"].values == "input"]
+    assert learned["counts"].sum() > 0
+    expected = WEIGHTS - 0.01 * np.bincount(sent, minlength=6)
+    np.testing.assert_allclose(learned["weights"], expected, rtol=0, atol=1e-12)

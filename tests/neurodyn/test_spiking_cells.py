@@ -1,10 +1,17 @@
-"""Spiking cells: a whole network against loops; conductances, thresholds, noise."""
+"""Spiking cells: a whole network against loops; conductances, thresholds, noise.
+
+Also which circuits are refused.
+"""
+
+import itertools
 
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
 from neurodyn import PairSTDP, PoissonPresentation, SpikingInhibition, SpikingNetwork
+from neurodyn.circuits import noise
+from neurodyn.engine import poisson, random
 from tests.neurodyn.spiking_reference import EVERYTHING, follow, synapses, trains
 
 GIVEN = np.random.default_rng(5)
@@ -163,6 +170,61 @@ def test_conductances_decay_and_move_the_potential(driven):
     assert abs(v - exact).max() < 0.01 * (exact.max() + 65)
 
 
+NOISY = SpikingInhibition(tau_exc_ms=20.0, num_inh=2, noise_mv=1.0, noise_tau_ms=5.0)
+
+
+def noisy(kind, phase, numbers, *, reset):
+    """Return potentials (time, cell) without input, and the noise at the end, by hand.
+
+    Of two cells, which do not fire, so that images are shown twice, for 10 steps each.
+    """
+    how = noise.parameters(sd=1.0, tau_ms=5.0, dt_ms=0.5)
+    place = *random.seeds(7).values(), poisson.population_number(phase, kind), np.arange(2)
+    v, x, found = np.full(2, -65.0), None, []
+    for number, attempt in itertools.product(numbers, range(2)):
+        shown = 64 * number + attempt
+        if reset or x is None:
+            x = noise.standard_normal(*place, shown, 0, 0)
+        for step in range(1, 11):
+            found.append(v)
+            xi, zeta = (noise.standard_normal(*place, shown, step, n) for n in (0, 1))
+            mean = how["mean_x"] * x + how["mean_xi"] * xi + how["mean_zeta"] * zeta - 65.0
+            start = np.full(2, -65.0) if reset and step == 1 else v
+            v = mean + (start - mean) * np.exp(-0.5 / 20)
+            x = how["keep"] * x + how["kick"] * xi
+    return np.array(found), x
+
+
+@pytest.mark.filterwarnings("ignore:.* presentations had no spike")
+@pytest.mark.parametrize(
+    ("phase", "reset"),
+    [
+        ("train", False),
+        ("observe", True),
+        pytest.param("test", True, marks=pytest.mark.slow),
+    ],
+)
+def test_noise_is_that_of_the_phase_the_image_and_the_attempt(phase, reset):
+    """From rest it starts anew; otherwise it goes on, also in a further training."""
+    rates = {"rate_hz": 150.0, "raise_hz": 50.0, "max_rate_hz": 200.0, "min_spikes": 1}
+    built = SpikingNetwork(
+        NOISY,
+        np.zeros((2, 1)),
+        stimulus=shown(image_ms=5.0, **rates, reset=reset),
+        backend="numpy",
+        seed=7,
+    )
+    found = [
+        getattr(built, phase)(images, recording=EVERYTHING, progress=False)["potential"]
+        for images in np.zeros((2, 1, 1) if phase == "train" else (1, 2, 1))
+    ]
+    expected, _ = noisy("exc", phase, range(2), reset=reset)
+    np.testing.assert_allclose(np.concatenate(found), expected, rtol=0, atol=1e-12)
+    if phase == "train":
+        _, x = noisy("inh", phase, range(2), reset=reset)
+        np.testing.assert_allclose(built._state["inh", "x"], x, rtol=0, atol=1e-12)
+
+
 @pytest.mark.slow
 def test_noise_of_the_given_size_and_each_cell_its_own():
     sd, tau_n, tau = 2.0, 5.0, 10.0
@@ -177,3 +239,62 @@ def test_noise_of_the_given_size_and_each_cell_its_own():
     assert settled.var() == pytest.approx(sd**2 * tau_n / (tau + tau_n), rel=0.1)
     between = np.corrcoef(settled[-1], np.roll(settled[-1], 1))[0, 1]
     assert abs(between) < 0.2
+
+
+REFUSED = [
+    ({"num_inh": 0}, "num_inh is 0: at least 1 cell must inhibit"),
+    ({"num_inh": 1.5}, "num_inh is 1.5: a whole number is needed"),
+    ({"w_ei": -1.0}, "w_ei is -1.0: a weight, which acts by its synapse's type, must be 0"),
+    ({"w_ie": -np.eye(2), "num_inh": 2}, "w_ie is an array with -1.0: a weight"),
+    (
+        {"w_ie": np.ones((3, 3))},
+        "w_ie is a matrix, but each E cell has an I cell of its own: give one number, or "
+        "the number num_inh of shared I cells",
+    ),
+    ({"w_ei": np.ones((3, 3))}, "w_ei is a matrix, but each E cell"),
+    *(
+        ({f"tau_{name}_ms": 0.0}, f"tau_{name}_ms is 0.0: a time constant must be positive")
+        for name in ("exc", "inh", "g_exc", "g_inh", "theta")
+    ),
+    ({"noise_tau_ms": -1.0}, "noise_tau_ms is -1.0: a time constant"),
+    ({"noise_mv": -1.0}, "noise_mv is -1.0: it must be 0 or more"),
+    ({"refractory_exc_ms": -1.0}, "refractory_exc_ms is -1.0: it must be 0 or more"),
+    ({"refractory_inh_ms": np.inf}, "refractory_inh_ms is inf: it must be .* finite"),
+    ({"theta_start_mv": -1.0}, "theta_start_mv is -1.0: it must be 0 or more"),
+    ({"theta_plus_mv": -1.0}, "theta_plus_mv is -1.0: it must be 0 or more"),
+    (
+        {"theta_start_mv": 5.0},
+        r"^threshold_exc_mv \+ θ is -67 mV, not above rest \(-65 mV\) and reset "
+        r"\(-65 mV\): cells would fire without input, so raise it",
+    ),
+    ({"threshold_inh_mv": -50.0}, "^threshold_inh_mv is -50 mV, not above rest"),
+    ({"reset_inh_mv": -40.0}, r"not above rest \(-60 mV\) and reset \(-40 mV\)"),
+    (
+        {"threshold_exc_mv": 0.0},
+        r"^threshold_exc_mv \+ θ is 20 mV, not below reversal_exc_mv \(0 mV\): cells would "
+        "never fire, so lower it",
+    ),
+    ({"threshold_inh_mv": 1.0}, "^threshold_inh_mv is 1 mV, not below reversal_exc_mv"),
+    (
+        {"reversal_inh_of_exc_mv": -64.0},
+        r"reversal_inh_of_exc_mv is -64 mV, above rest \(-65 mV\): inhibition would excite",
+    ),
+    ({"reversal_inh_of_inh_mv": -59.5}, r"inh_mv is -59.5 mV, above rest \(-60 mV\)"),
+    *(
+        ({f"{name}_mv": bad}, f"{name}_mv is {bad}: a finite number is needed")
+        for name, bad in (
+            ("rest_exc", np.nan),
+            ("reset_inh", -np.inf),
+            ("threshold_inh", np.nan),
+            ("reversal_exc", np.inf),
+            ("reversal_inh_of_exc", -np.inf),
+            ("reversal_inh_of_inh", np.nan),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), REFUSED)
+def test_refuses_circuits(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SpikingInhibition(**settings)

@@ -1,5 +1,7 @@
 """What networks of spiking cells refuse, and what the messages say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ from neurodyn import (
 )
 from neurodyn.plasticity.homeostatic import Homeostatic
 from neurodyn.spiking import random_weights
+from tests.neurodyn.spiking_reference import FADING
 
 
 class Taken:
@@ -90,8 +93,23 @@ SHOWN = PoissonPresentation(reset=True)
             "the largest weight is 1.5, but the rule keeps weights up to w_max = 1: scale",
         ),
         (
-            {"weights": np.array([[0.5, 0.5], [0.0, 0.0]]), "plasticity": DiehlCook()},
-            "unit 1 has weights of 0 only, which the rule cannot scale to .*total=None",
+            {"weights": np.repeat([[0.5], [0.0]], [1, 2], axis=0) @ np.ones((1, 80))}
+            | {"plasticity": DiehlCook()},
+            "2 units have weights of 0 only, the first is 1: the rule cannot scale them to "
+            "their sum `total`, so give them some, or total=None",
+        ),
+        (
+            {"plasticity": DiehlCook(total=2.1, w_max=0.5)},
+            "total is 2.1, but 4 weights up to w_max = 0.5 have no such sum: give total up "
+            r"to 2 \(0.1 for each pixel is published\), or None",
+        ),
+        (
+            {"plasticity": replace(FADING, pre_traces="dx/dt = ")},
+            "^Brian2 refuses an equation: Expected end of text, .*$",
+        ),
+        (
+            {"plasticity": replace(FADING, post_traces="dx/dt = -x/ : 1")},
+            "^Brian2 refuses an equation: invalid syntax.*$",
         ),
         (
             {"circuit": SHARED},
@@ -104,6 +122,14 @@ SHOWN = PoissonPresentation(reset=True)
         ({"theta_mv": -1.0}, "theta_mv is -1.0: θ must be 0 or more"),
         ({"theta_mv": [1.0, -2.0, 0.0]}, "theta_mv is an array with -2.0: θ must be 0 or"),
         ({"theta_mv": [1.0, 2.0]}, r"theta_mv has shape \(2,\): one number or \(3,\) is n"),
+        (
+            {"theta_mv": [20.0, 7.0, 20.0]},
+            r"^threshold_exc_mv \+ θ is -65 mV, not above rest \(-65 mV\) and reset",
+        ),
+        (
+            {"theta_mv": [20.0, 20.0, 72.0]},
+            r"^threshold_exc_mv \+ θ is 0 mV, not below reversal_exc_mv \(0 mV\)",
+        ),
         ({"stimulus": Presentation()}, r"stimulus is Presentation.*: give PoissonPresent"),
         ({"dt_ms": 0.0}, "dt_ms is 0.0: the time step must be positive"),
         ({"dt_ms": 0.3}, "image_ms is 350 ms, not a whole number of time steps of 0.3 ms"),
@@ -206,47 +232,22 @@ def test_refuses_observing(phase, reset, settings, message):
         getattr(built, phase)(np.full((2, 4), 0.5), **settings)
 
 
-CIRCUITS = [
-    ({"num_inh": 0}, "num_inh is 0: at least 1 cell must inhibit"),
-    ({"num_inh": 1.5}, "num_inh is 1.5: a whole number is needed"),
-    ({"w_ei": -1.0}, "w_ei is -1.0: a weight, which acts by its synapse's type, must be 0"),
-    ({"w_ie": -np.eye(2), "num_inh": 2}, "w_ie is an array with -1.0: a weight"),
-    (
-        {"w_ie": np.ones((3, 3))},
-        "w_ie is a matrix, but each E cell has an I cell of its own: give one number, or "
-        "the number num_inh of shared I cells",
-    ),
-    ({"w_ei": np.ones((3, 3))}, "w_ei is a matrix, but each E cell"),
-    *(
-        ({f"tau_{name}_ms": 0.0}, f"tau_{name}_ms is 0.0: a time constant must be positive")
-        for name in ("exc", "inh", "g_exc", "g_inh", "theta")
-    ),
-    ({"noise_tau_ms": -1.0}, "noise_tau_ms is -1.0: a time constant"),
-    ({"noise_mv": -1.0}, "noise_mv is -1.0: it must be 0 or more"),
-    ({"refractory_exc_ms": -1.0}, "refractory_exc_ms is -1.0: it must be 0 or more"),
-    ({"refractory_inh_ms": np.inf}, "refractory_inh_ms is inf: it must be .* finite"),
-    ({"theta_start_mv": -1.0}, "theta_start_mv is -1.0: it must be 0 or more"),
-    ({"theta_plus_mv": -1.0}, "theta_plus_mv is -1.0: it must be 0 or more"),
-    (
-        {"theta_start_mv": 5.0},
-        r"the threshold of exc cells is -67 mV \(θ included\): it must lie above rest "
-        r"\(-65 mV\) and reset \(-65 mV\), or cells fire without input, and below "
-        r"reversal_exc_mv \(0 mV\)",
-    ),
-    ({"threshold_inh_mv": -50.0}, "the threshold of inh cells is -50 mV"),
-    ({"reset_inh_mv": -40.0}, r"it must lie above rest \(-60 mV\) and reset \(-40 mV\)"),
-    (
-        {"threshold_exc_mv": 0.0},
-        "the threshold of exc cells is 20 mV .* below reversal_exc",
-    ),
-    ({"rest_exc_mv": np.nan}, "the threshold of exc cells .* rest .nan mV."),
-]
+def test_bounds_are_allowed():
+    """Inhibition may end at rest, a sum may be the largest, a count as large as spikes."""
+    SpikingInhibition(reversal_inh_of_exc_mv=-65.0, reversal_inh_of_inh_mv=-60.0)
+    network(plasticity=DiehlCook(total=4.0), theta_mv=[7.001, 20.0, 71.99])
+    assert PoissonPresentation(min_spikes=10**6).min_spikes == 10**6
 
 
-@pytest.mark.parametrize(("settings", "message"), CIRCUITS)
-def test_refuses_circuits(settings, message):
-    with pytest.raises(ValueError, match=message):
-        SpikingInhibition(**settings)
+def test_refuses_a_checkpoint_before_it_trains(tmp_path):
+    (tmp_path / "file").touch()
+    built = network(plasticity=PairSTDP())
+    for path in (tmp_path, tmp_path / "file" / "state.nc"):
+        with pytest.raises(ValueError, match=r"^cannot write .*; choose another path"):
+            built.train(np.full((1, 4), 0.5), checkpoint=path, progress=False)
+    assert built.num_trained == 0
+    assert not built._networks  # nothing was built
+    np.testing.assert_array_equal(built.weights, 0.5)
 
 
 ZERO = "must be positive and finite"
@@ -284,7 +285,10 @@ RULES = [
     (PoissonPresentation, "reset", 1, "True or False is needed"),
     (PoissonPresentation, "rate_hz", 0.0, f"the rate of a pixel of value 1 {ZERO}"),
     (PoissonPresentation, "raise_hz", -1.0, "the rise of the rate must be 0 or more"),
-    (PoissonPresentation, "min_spikes", -1, "a number of spikes must be 0 or more"),
+    *(
+        (PoissonPresentation, "min_spikes", bad, "of spikes from 0 to 1000000 is needed")
+        for bad in (-1, 10**6 + 1)
+    ),
     (PoissonPresentation, "min_spikes", 0.5, "a whole number is needed"),
     (
         PoissonPresentation,
@@ -306,23 +310,19 @@ RULES = [
 
 @pytest.mark.parametrize(("kind", "name", "value", "message"), RULES)
 def test_refuses_parameters(kind, name, value, message):
-    with pytest.raises(ValueError, match=rf"^{name} is {value:g}(\.0)?[:,].*{message}"):
+    with pytest.raises(ValueError, match=rf"^{name} is {value:.7g}(\.0)?[:,].*{message}"):
         kind(**{name: value})
-
-
-def test_refuses_too_many_rises():
-    with pytest.raises(
-        ValueError,
-        match=r"from rate_hz = 63.75 to max_rate_hz = 191.25 there are 1275 rises of 0.1 "
-        "Hz: at most 60 are possible, so give a larger raise_hz",
-    ):
-        PoissonPresentation(raise_hz=0.1)
 
 
 def test_refuses_unknown_populations():
     message = "spikes names 'I': the populations are input, exc, inh"
     with pytest.raises(ValueError, match=message):
         SpikeRecording(spikes=("exc", "I"))
+    for wrong in (None, 3, {"exc"}):
+        with pytest.raises(
+            ValueError, match=r"^spikes is .*: give populations, of input, e"
+        ):
+            SpikeRecording(spikes=wrong)
     assert SpikeRecording(spikes="exc").spikes == ("exc",)
     assert SpikeRecording(spikes=("exc", "exc")).spikes == ("exc",)
 
@@ -333,6 +333,15 @@ def test_refuses_unknown_populations():
         ({"num_units": 0}, "num_units is 0: at least 1 is needed"),
         ({"num_pixels": -1}, "num_pixels is -1: at least 1 is needed"),
         ({"largest": 0.0}, "largest is 0.0: the largest weight must be positive"),
+        (
+            {"largest": np.nan},
+            "largest is nan: the largest weight must be positive and fin",
+        ),
+        ({"largest": "0.3"}, "largest is '0.3': a number is needed"),
+        ({"largest": [0.3, 0.4]}, r"largest is \[0.3, 0.4\]: one number is needed"),
+        ({"seed": -1}, "seed is -1: a seed must be 0 or more"),
+        ({"seed": 0.5}, "seed is 0.5: a whole number is needed"),
+        ({"seed": None}, "seed is None: a whole number is needed"),
     ],
 )
 def test_refuses_random_weights(settings, message):
@@ -359,6 +368,11 @@ def test_refuses_random_weights(settings, message):
         (
             {"plasticity": {"inh_to_exc": TripletSTDP()}, "circuit": DaleInhibition()},
             "Tripl",
+        ),
+        (
+            {"stimulus": PoissonPresentation()},
+            "stimulus is a PoissonPresentation, of spike trains, but the cells of this "
+            r"circuit have rates: give Presentation\(\), or use neurodyn.SpikingNetwork",
         ),
         (
             {"recording": SpikeRecording()},
