@@ -343,7 +343,7 @@ class SpikingNetwork:
         """All settings on which the course of training depends, and the sizes."""
         return {
             "circuit": described(self._circuit),
-            "plasticity": None if self._rule is None else described(self._rule),
+            "plasticity": spiking_checks.described_rule(self._rule),
             "stimulus": described(self._stimulus),
             "num_units": self._shape[0],
             "num_pixels": self._shape[1],

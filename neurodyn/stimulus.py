@@ -196,7 +196,8 @@ class PoissonPresentation(Presentation):
         """How often the rate is raised at most."""
         if not self.raise_hz:
             return 0
-        return math.floor((self.max_rate_hz - self.rate_hz) / self.raise_hz + 1e-9)
+        rises = (self.max_rate_hz - self.rate_hz) / self.raise_hz
+        return math.floor(min(rises, 1e9) + 1e-9)
 
 
 def from_rest(stimulus: Stimulus) -> bool:

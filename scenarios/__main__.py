@@ -12,6 +12,7 @@ GROUPS = {
         "hysteresis",
         "dale_oscillations",
         "dale_learns",
+        "diehl_cook",
     ),
     "training": (
         "hidden_size",
@@ -22,7 +23,7 @@ GROUPS = {
         "dale_training",
         "faces",
     ),
-    "both": ("quickstart", "ladder", "bench"),
+    "both": ("quickstart", "ladder", "spiking_ladder", "bench"),
 }
 
 

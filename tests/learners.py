@@ -25,9 +25,11 @@ from fastpath.layers import DenseSettings
 from fastpath.readout import Readout
 from fastpath.runs import storage
 from fastpath.training.loop import Training
+from neurodyn import PoissonPresentation
 from scenarios import (
     dale_learns,
     dale_training,
+    diehl_cook,
     faces,
     hebbian_first_layer,
     hidden_size,
@@ -48,6 +50,9 @@ UNITS = SIDE * SIDE  # as many as pixels: layers one above the other are of one 
 CENTRED = Preprocess(subtract_mean=True, unit_norm=True)
 TRAINING = Training(epochs=2, batch_size=44, lr=0.1)
 READOUT = Readout(epochs=2, batch_size=44, power=2.0, lr=0.05)
+BRIEF = PoissonPresentation(
+    image_ms=6.0, rest_ms=0.0, reset=True, rate_hz=90.0, max_rate_hz=90.0, min_spikes=0
+)
 BACKPROP = Backprop(epochs=2, batch_size=44, lr=1e-2)
 
 
@@ -186,6 +191,14 @@ def networks() -> dict[str, Learner]:
                 for trial in inhibition_learns.trials(
                     inhibition_learns.Config(**quick, backend="numpy"), source
                 )[::3]
+            ],
+            "diehl_cook": [
+                replace(trial, seen=(8, 12), labelled=9, stimulus=BRIEF, dt_ms=1.0)
+                for trial in diehl_cook.trials(
+                    diehl_cook.Config(**quick | {"units": (4,)}, backend="numpy"),
+                    source,
+                    None,
+                )
             ],
         }
     return {

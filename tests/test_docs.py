@@ -258,3 +258,13 @@ def test_a_batch_of_circuits_that_remember_is_refused(extending, given):
     circuit = extending["DepressingInhibition"]()
     with pytest.raises(ValueError, match=r"the circuit keeps hidden.x from one image to"):
         neurodyn.simulate(circuit, *given, batch_size=2, backend="numpy", dt_ms=DT_MS)
+
+
+@pytest.mark.slow
+def test_the_page_about_spiking_cells_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "spiking"}
+    for number, code in enumerate(blocks("spiking.md")):
+        exec(compile(code, f"spiking.md, example {number}", "exec"), names)
+    assert names["again"].num_trained == 40
+    assert names["predicted"].sizes == {"image": 20}

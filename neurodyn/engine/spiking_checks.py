@@ -1,6 +1,7 @@
 """Checks of what a spiking network is given, before anything is built."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,16 @@ from neurodyn.circuits.spiking import (
 )
 from neurodyn.engine import ambient
 from neurodyn.engine.poisson import PIXELS
+from neurodyn.engine.spec import described
 from neurodyn.engine.spiking_cells import names_of
+from neurodyn.plasticity.bounds import check_bounds
 from neurodyn.plasticity.protocols import FeedforwardRule, RecurrentRule, SpikeRule
 from neurodyn.recording import SpikeRecording
 from neurodyn.stimulus import PoissonPresentation
 
 LARGEST_CHANCE = 0.1  # of a spike of the input in a time step
 RULES = "DiehlCook(), PairSTDP(), TripletSTDP()"
+EQUATIONS = ("pre_traces", "post_traces", "at_pre", "at_post", "on_pre", "on_post")
 CLOCKS = {"t", "dt", "t_in_timesteps", "i", "j", "N", "lastspike", "not_refractory"}
 
 
@@ -49,6 +53,15 @@ def check_rule(rule: Any) -> None:
                 f"circuit learns by spikes, so give {RULES}"
             )
     checks.satisfies("plasticity", rule, SpikeRule, RULES)
+    for name in EQUATIONS:
+        example = "Brian2's code, such as 'x += 1', or an empty string"
+        checks.instance(
+            f"{name} of {type(rule).__name__}", getattr(rule, name), str, example
+        )
+    example = "a dict of the values of the names in its code"
+    checks.instance("the rule's parameters", rule.parameters, Mapping, example)
+    w_max, total = checks.number("w_max", rule.w_max), rule.total
+    check_bounds(w_max, None if total is None else checks.number("total", total))
     with ambient.one_at_a_time:
         ambient.load_brian2()
     with ambient.brian2_errors():
@@ -59,6 +72,13 @@ def check_rule(rule: Any) -> None:
             f"{type(rule).__name__} has a trace or parameter named {', '.join(taken)}, "
             "which are names of the network: choose others"
         )
+
+
+def described_rule(rule: SpikeRule | None) -> dict[str, Any]:
+    """Return the class, the settings and the equations of a rule."""
+    if rule is None:
+        return {"name": "none"}
+    return described(rule) | {name: getattr(rule, name) for name in EQUATIONS}
 
 
 def _taken() -> set[str]:

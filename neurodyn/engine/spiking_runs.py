@@ -6,6 +6,7 @@ goes on after the last image, and where runs end has no influence on the result.
 """
 
 import json
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -143,7 +144,7 @@ def _differing(theirs: Any, ours: Any, name: str = "") -> tuple[str, Any, Any] |
     """Return name and values of the first setting that differs, or None."""
     if not (isinstance(theirs, dict) and isinstance(ours, dict)):
         return None if theirs == ours else (name, theirs, ours)
-    for key in {**ours, **theirs}:
+    for key in sorted({*ours, *theirs}, key=lambda key: (key != "name", key)):
         inner = f"{name}.{key}" if name else key
         if found := _differing(theirs.get(key), ours.get(key), inner):
             return found
@@ -168,7 +169,8 @@ def restored(path: Path, settings: dict[str, Any]) -> tuple[State, int, int]:
     theirs = json.loads(saved.attrs["settings"])
     ours = json.loads(traces.as_json(settings))
     if different := _differing(theirs, ours):
-        name, there, here = different
+        name, *values = different
+        there, here = (textwrap.shorten(str(value), 60) for value in values)
         raise ValueError(
             f"{path} is of a network with {name} = {there}, this one has {here}: give the "
             "network the same settings"

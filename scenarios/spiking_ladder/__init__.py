@@ -28,10 +28,10 @@ from scenarios.support.trials import Source
 
 PROTOCOL = (
     "{data}; non-negative weights trained by ranking from raw pixels, rows of norm 1. "
-    "Spiking circuit of Diehl & Cook (2015), θ = 40 mV, each image from rest for 350 ms. "
-    "Winners and changes: {units} units, {shown} test images. Transfer: {many} units, one "
-    "shared I cell, labels from {labelled} training images; settings chosen on images held "
-    "out of training."
+    "Spiking circuit of Diehl & Cook (2015), each image from rest for 350 ms. Winners and "
+    "changes: {units} units, θ = 40 mV, {shown} test images. Transfer: {many} units, θ = "
+    "{theta:g} mV, one shared I cell, labels from {labelled} training images; θ and the "
+    "scale of weights were chosen on images held out of training."
 )
 
 
@@ -81,6 +81,7 @@ def main(config: Config) -> xr.Dataset:
             units=sizes["Winners"].weights.num_units,
             shown=sizes["Winners"].num_images,
             many=transfer.weights.num_units,
+            theta=transfer.theta_mv,
             labelled=transfer.labelled,
         ),
     )
@@ -127,6 +128,7 @@ def trials(config: Config, source: Source) -> list[Part]:
                 num_images=min(num_test, 10_000),
                 labelled=500 if quick else num_train,
                 circuit=SpikingInhibition(num_inh=1),
+                theta_mv=53.0,
                 backend=backend,
             )
             for network in (LEARNED, RANDOM)

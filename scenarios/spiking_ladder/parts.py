@@ -20,6 +20,7 @@ from scenarios.support import spikes
 
 # Each image alone, from rest, and once: what a knob changes is not made up for by repeats.
 ALONE = PoissonPresentation(rest_ms=0.0, reset=True, raise_hz=0.0, max_rate_hz=63.75)
+REPEATED = replace(ALONE, raise_hz=31.875, max_rate_hz=191.25)
 # Values of a knob; the others are at those of `base`.
 KNOBS: dict[str, tuple[float, ...]] = {
     "rate_hz": (8.0, 16.0, 32.0, 63.75, 127.5, 190.0),
@@ -146,7 +147,7 @@ class Changes(Part):
         network = spiking(
             learned,
             circuit=SpikingInhibition(),
-            stimulus=replace(ALONE, raise_hz=31.875, max_rate_hz=191.25),
+            stimulus=REPEATED,
             rule=neurodyn.DiehlCook(total=None),
             backend=self.backend,
             seed=self.weights.seed,
@@ -206,6 +207,8 @@ class Transfer(Part):
     labelled: int
     """Number of training images from which cells, and the linear readout, get labels."""
     circuit: SpikingInhibition
+    theta_mv: float
+    """θ of all cells [mV]."""
 
     def compute(self, learned: xr.Dataset) -> xr.Dataset:
         """Return the accuracy by each readout, and of the same weights in `fastpath`."""
@@ -213,7 +216,8 @@ class Transfer(Part):
         network = spiking(
             learned,
             circuit=self.circuit,
-            stimulus=replace(ALONE, raise_hz=31.875, max_rate_hz=191.25),
+            stimulus=REPEATED,
+            theta_mv=self.theta_mv,
             backend=self.backend,
             seed=self.weights.seed,
         )

@@ -119,6 +119,7 @@ def spiking(
     rule: neurodyn.DiehlCook | None = None,
     backend: str,
     seed: int,
+    theta_mv: float = THETA_MV,
 ) -> neurodyn.SpikingNetwork:
     """Return the spiking network with these weights, scaled to a largest drive of DRIVE."""
     scaled = learned["weights"].values * DRIVE / float(learned["largest_drive"])
@@ -129,7 +130,7 @@ def spiking(
         scaled,
         plasticity=rule,
         stimulus=stimulus,
-        theta_mv=THETA_MV,
+        theta_mv=theta_mv,
         backend=backend,
         seed=seed,
     )

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from neurodyn import PoissonPresentation, SpikeRecording, SpikingInhibition, SpikingNetwork
+from neurodyn import (
+    PoissonPresentation,
+    SpikeRecording,
+    SpikingInhibition,
+    SpikingNetwork,
+    spiking,
+    stimulus,
+)
 from neurodyn.engine import poisson, random
 from tests.neurodyn.spiking_reference import trains
 
@@ -131,17 +138,17 @@ PIXELS = np.array([[1.0, 0.5, 0.0, 0.3], [0.2, 0.9, 1.0, 0.0], [0.6, 0.6, 0.6, 0
 @pytest.mark.parametrize("seed", [2**40 + 5, pytest.param(0, marks=pytest.mark.slow)])
 def test_spikes_are_those_of_the_uniform_numbers(seed):
     """In each phase: of each image in its order, by its number among all."""
-    built = network(np.full((1, 4), 9.0), seed=seed)
+    built = network(np.full((1, 4), 9.0), seed=seed, image_ms=30.0)
     found = {}
     order = [2, 0, 0]
     for phase, first in (("train", 0), ("observe", 0), ("train", 3), ("test", 0)):
         show = getattr(built, phase)
         traces = show(PIXELS, order=order, recording=SPIKES, progress=False)
         expected = [
-            (number * 110 + 10 + step, pixel)
+            (number * 70 + 10 + step, pixel)
             for number, image in enumerate(order)
             for step, pixel in by_hand(
-                PIXELS[image], 100, CHANCE, phase=phase, number=first + number, seed=seed
+                PIXELS[image], 60, CHANCE, phase=phase, number=first + number, seed=seed
             )
         ]
         assert trains(traces, "input") == expected
@@ -212,5 +219,15 @@ def test_refuses_too_many_rises():
         "Hz: at most 60 are possible, so give a larger raise_hz",
     ):
         PoissonPresentation(raise_hz=0.1)
-    with pytest.raises(ValueError, match=r"there are 1.275e\+302 rises of 1e-300 Hz: at"):
+    with pytest.raises(ValueError, match=r"there are 1e\+09 rises of 1e-300 Hz: at"):
         PoissonPresentation(raise_hz=1e-300)
+
+
+def test_random_weights_and_epochs():
+    weights = spiking.random_weights(50, 40, largest=0.3, seed=2)
+    assert weights.shape == (50, 40)
+    assert 0.003 <= weights.min() < 0.0035 < 0.3025 < weights.max() < 0.303
+    assert weights.mean() == pytest.approx(0.153, abs=0.006)
+    np.testing.assert_array_equal(weights, spiking.random_weights(50, 40, seed=2))
+    assert (weights != spiking.random_weights(50, 40, seed=3)).all()
+    assert len(stimulus.epochs(5, 2, seed=0)) == 10

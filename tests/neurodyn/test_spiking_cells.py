@@ -47,7 +47,7 @@ def trained(circuit, weights, images, stimulus, *, backend="numpy", seed=0):
     [
         ("numpy", "own", True),
         pytest.param("numpy", "shared", True, marks=pytest.mark.slow),
-        ("numpy", "matrices", False),
+        pytest.param("numpy", "matrices", False, marks=pytest.mark.slow),
         *(
             pytest.param(backend, *case, marks=pytest.mark.slow)
             for backend in ("cython", "cpp")
@@ -71,7 +71,7 @@ def test_a_network_fires_as_the_equations_say(backend, name, reset):
 
 
 def test_weights_and_thresholds_are_frozen_while_it_observes():
-    circuit, stimulus = CIRCUITS["shared"], shown()
+    circuit, stimulus = CIRCUITS["matrices"], shown()
     rule = PairSTDP(a_plus=0.5, a_minus=0.5, w_max=2.0)
     network = SpikingNetwork(
         circuit, WEIGHTS, plasticity=rule, stimulus=stimulus, backend="numpy"
@@ -173,15 +173,15 @@ def test_conductances_decay_and_move_the_potential(driven):
 NOISY = SpikingInhibition(tau_exc_ms=20.0, num_inh=2, noise_mv=1.0, noise_tau_ms=5.0)
 
 
-def noisy(kind, phase, numbers, *, reset):
+def noisy(kind, phase, numbers, *, shows, reset):
     """Return potentials (time, cell) without input, and the noise at the end, by hand.
 
-    Of two cells, which do not fire, so that images are shown twice, for 10 steps each.
+    Of two cells, which do not fire, so that images are shown `shows` times, for 10 steps.
     """
     how = noise.parameters(sd=1.0, tau_ms=5.0, dt_ms=0.5)
     place = *random.seeds(7).values(), poisson.population_number(phase, kind), np.arange(2)
     v, x, found = np.full(2, -65.0), None, []
-    for number, attempt in itertools.product(numbers, range(2)):
+    for number, attempt in itertools.product(numbers, range(shows)):
         shown = 64 * number + attempt
         if reset or x is None:
             x = noise.standard_normal(*place, shown, 0, 0)
@@ -206,7 +206,8 @@ def noisy(kind, phase, numbers, *, reset):
 )
 def test_noise_is_that_of_the_phase_the_image_and_the_attempt(phase, reset):
     """From rest it starts anew; otherwise it goes on, also in a further training."""
-    rates = {"rate_hz": 150.0, "raise_hz": 50.0, "max_rate_hz": 200.0, "min_spikes": 1}
+    shows = 2 if reset else 1
+    rates = {"rate_hz": 150.0, "raise_hz": 50.0 * (shows - 1), "min_spikes": 1}
     built = SpikingNetwork(
         NOISY,
         np.zeros((2, 1)),
@@ -218,10 +219,10 @@ def test_noise_is_that_of_the_phase_the_image_and_the_attempt(phase, reset):
         getattr(built, phase)(images, recording=EVERYTHING, progress=False)["potential"]
         for images in np.zeros((2, 1, 1) if phase == "train" else (1, 2, 1))
     ]
-    expected, _ = noisy("exc", phase, range(2), reset=reset)
+    expected, _ = noisy("exc", phase, range(2), shows=shows, reset=reset)
     np.testing.assert_allclose(np.concatenate(found), expected, rtol=0, atol=1e-12)
     if phase == "train":
-        _, x = noisy("inh", phase, range(2), reset=reset)
+        _, x = noisy("inh", phase, range(2), shows=shows, reset=reset)
         np.testing.assert_allclose(built._state["inh", "x"], x, rtol=0, atol=1e-12)
 
 

@@ -79,7 +79,7 @@ def test_trials_may_be_added(dataset):
 
 
 def test_unknown_traces_are_refused():
-    with pytest.raises(ValueError, match="unknown trace 'voltage': give one of activity, f"):
+    with pytest.raises(ValueError, match="unknown trace 'voltage': give one of activity"):
         traces.assemble({"voltage": np.ones(3)}, COORDS, **ABOUT)
 
 
