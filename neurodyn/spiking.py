@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SpikingNetwork", "random_weights"]
 
-# Images of one run, of which a program has a table: few sizes, so that few are compiled.
-ROWS = (16, 128, 1024)
+ROWS = 1024  # most images of one run, of which a network has a table
 WEIGHTS, THETA = (FEEDFORWARD, "W"), ("exc", "theta")
 
 
@@ -227,7 +226,7 @@ class SpikingNetwork:
         path = None if out is None else checks.path("out", out)
         show = checks.flag("progress", progress)
         with usual_errors(), ExitStack() as stack:
-            layout = self._layout(phase, recording, copies, len(indices))
+            layout = self._layout(phase, recording, copies)
             writer = None
             if path is not None:
                 writer = stack.enter_context(traces.Writer(path))
@@ -362,10 +361,7 @@ class SpikingNetwork:
             "batch_size": copies,
         }
 
-    def _layout(
-        self, phase: str, recording: SpikeRecording, copies: int, number: int
-    ) -> Layout:
-        per_copy = -(-number // copies)
+    def _layout(self, phase: str, recording: SpikeRecording, copies: int) -> Layout:
         trains = phase == "train"
         return Layout(
             circuit=self._circuit,
@@ -375,7 +371,7 @@ class SpikingNetwork:
             num_units=self._shape[0],
             num_pixels=self._shape[1],
             copies=copies,
-            rows=next((rows for rows in ROWS if rows >= per_copy), ROWS[-1]),
+            rows=max(1, ROWS // copies),
             spikes=recording.spikes,
             samples_ms=recording.samples_ms,
             backend=self._backend,

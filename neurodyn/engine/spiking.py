@@ -63,7 +63,7 @@ class Layout:
     @property
     def key(self) -> tuple[Any, ...]:
         """What differs between the networks of one `SpikingNetwork`."""
-        return self.adapts, self.copies, self.rows, self.spikes, self.samples_ms
+        return self.adapts, self.copies, self.spikes, self.samples_ms
 
     @property
     def timeline(self) -> Timeline:
@@ -174,43 +174,47 @@ class Network:
         offset, last
             Number of images of each copy before these, and of all its images.
         first_number, first_slot
-            Number of images, and of presentations, before this phase: for random numbers.
+            Number of images, and of presentations, of earlier trainings.
         """
         layout, built = self.layout, self.built
-        table = np.zeros((layout.copies, layout.rows, layout.num_pixels))
-        table[:, : images.shape[1]] = images
-        words = random.seeds(seed)
         values: dict[tuple[str, str], Any] = {name: 0 for name in self.states}
-        values |= dict(state)
-        values |= layout.circuit.parameters(
-            built.timeline, layout.num_units, copies=layout.copies
-        )
+        values |= dict(state) | self._parameters(first_number, first_slot, phase, seed)
+        values |= {("presenter", "offset"): offset, ("presenter", "last"): last}
         if not layout.adapts:
             values = {key: values[key] for key in values if key[1] not in ONLY_ADAPTIVE}
+        with self.session.active():
+            lookup = built.pixels.namespace["table"]
+            table = np.zeros(lookup.values.shape)
+            shape = layout.copies, layout.rows, layout.num_pixels
+            table[: shape[0] * shape[1]].reshape(shape)[:, : images.shape[1]] = images
+            given: dict[Any, Any] = {lookup: table}
+            for (name, variable), value in values.items():
+                group = built.named(name)
+                given[group, variable] = _with_unit(group, variable, value)
+            steps = num_slots * built.timeline.period_steps
+            seconds = self._run(given, _duration(built.timeline, steps), report)
+            end = self._state(steps)
+            return end, self._slots(end, num_slots, seconds)
+
+    def _parameters(
+        self, first_number: int, first_slot: int, phase: str, seed: int
+    ) -> dict[tuple[str, str], Any]:
+        """Return the values of everything that does not evolve, but for the images."""
+        layout, circuit = self.layout, self.built.circuit
+        timeline, words = self.built.timeline, random.seeds(seed)
+        values = layout.circuit.parameters(timeline, layout.num_units, copies=layout.copies)
         chooser = poisson.parameters(layout.stimulus, layout.dt_ms)
-        chooser |= {"offset": offset, "last": last, "first_number": first_number}
+        chooser["first_number"] = first_number
         values |= {("presenter", name): value for name, value in chooser.items()}
         seeded = words | {"phase": poisson.phase_number(phase)}
         values |= {("pixels", name): value for name, value in seeded.items()}
-        for group in built.circuit.noisy:
+        for group in circuit.noisy:
             number = poisson.population_number(phase, group.name)
             noise = words | {"first_presentation": first_slot, "population": number}
             values |= {(group.name, name): value for name, value in noise.items()}
         if layout.rule and layout.rule.total is not None:
             values[FEEDFORWARD, "total_weight"] = layout.rule.total
-        with self.session.active():
-            lookup = built.pixels.namespace["table"]
-            padded = np.zeros(lookup.values.shape)
-            padded[: layout.copies * layout.rows] = table.reshape(-1, layout.num_pixels)
-            given: dict[Any, Any] = {lookup: padded}
-            for (group, name), value in values.items():
-                given[built.named(group), name] = _with_unit(
-                    built.named(group), name, value
-                )
-            steps = num_slots * built.timeline.period_steps
-            seconds = self._run(given, _duration(built.timeline, steps), report)
-            end = self._state(steps)
-            return end, self._slots(end, num_slots, seconds)
+        return values
 
     def _state(self, steps: int) -> dict[tuple[str, str], Any]:
         """Return the state after a run of some steps, with times from its end."""

@@ -10,14 +10,17 @@ from scipy import sparse
 from neurodyn import (
     Continuous,
     DaleInhibition,
+    DiehlCook,
     Gated,
     Homeostatic,
     KrotovHopfield,
     LateralInhibition,
+    PoissonPresentation,
     Presentation,
     Recording,
+    SpikingInhibition,
 )
-from neurodyn.engine import backends, cuda, execute, spec
+from neurodyn.engine import backends, cuda, execute, spec, spiking
 
 BETWEEN = np.random.default_rng(5).random((6, 6)) * (1 - np.eye(6))
 
@@ -195,6 +198,40 @@ def test_source_is_generated_without_a_gpu(name, machine, monkeypatch):
     assert "-std=c++17" in makefile
     assert "-arch=sm_90" in makefile
     assert (b2.get_device(), [b2.prefs[name] for name in names]) == before
+
+
+@unclosed_files
+def test_the_source_of_spiking_cells_is_generated_without_a_gpu(machine):
+    layout = spiking.Layout(
+        circuit=SpikingInhibition(noise_mv=1.0),
+        rule=DiehlCook(total=5.0),
+        adapts=True,
+        stimulus=PoissonPresentation(),
+        num_units=5,
+        num_pixels=9,
+        copies=1,
+        rows=16,
+        spikes=("exc", "input"),
+        samples_ms=1.0,
+        backend=backends.Backend(name="cuda"),
+        dt_ms=0.5,
+    )
+    with backends.activated("cuda", folder=machine / "source", make=False) as compiler:
+        compiler(spiking.build(layout).objects)
+    kernels = sorted((machine / "source/code_objects").glob("*.cu"))
+    names = {path.name.split("_codeobject")[0] for path in kernels}
+    cells = ("stateupdater", "spike_thresholder", "spike_resetter", "run_regularly")
+    assert {
+        f"{group}_{part}" for group in ("exc", "inh", "pixels") for part in cells
+    } <= names
+    synapses = {"feedforward_pre", "feedforward_post", "exc_to_inh_pre", "inh_to_exc_pre"}
+    assert synapses | {"counter_pre", "feedforward_run_regularly_1"} <= names
+    assert {"presenter_run_regularly", "exc_spikes_monitor", "count_monitor"} <= names
+    uses = [path.name for path in kernels if "neurodyn_uniform(" in path.read_text()]
+    assert {name.split("_codeobject")[0] for name in uses} >= {
+        "pixels_run_regularly",
+        "pixels_spike_resetter",
+    }
 
 
 @unclosed_files

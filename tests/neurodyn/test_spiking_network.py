@@ -315,9 +315,15 @@ def test_snapshots_are_those_of_shorter_trainings(whole):
     np.testing.assert_array_equal(built.weights, whole[0].weights)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", [{}, {"circuit": NOISY, "reset": True}])
-@pytest.mark.parametrize("backend", ["cython", "cpp"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param("cython", marks=pytest.mark.slow),
+        pytest.param("cpp", marks=pytest.mark.slow),
+        pytest.param("cuda", marks=pytest.mark.gpu),
+    ],
+)
 def test_backends_agree(backend, case):
     """Spikes are the same; the rest but for rounding."""
     expected = train(network(**case), recording=EVERYTHING)
