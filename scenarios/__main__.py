@@ -12,7 +12,6 @@ GROUPS = {
         "hysteresis",
         "dale_oscillations",
         "dale_learns",
-        "diehl_cook",
     ),
     "training": (
         "hidden_size",
@@ -20,6 +19,7 @@ GROUPS = {
         "multilayer",
         "deep",
         "inhibition_learns",
+        "diehl_cook",
         "dale_training",
         "faces",
     ),

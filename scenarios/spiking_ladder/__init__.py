@@ -26,6 +26,7 @@ from scenarios.support.checks import check_counts
 from scenarios.support.study import Study
 from scenarios.support.trials import Source
 
+LABELLED_QUICK = 500
 PROTOCOL = (
     "{data}; non-negative weights trained by ranking from raw pixels, rows of norm 1. "
     "Spiking circuit of Diehl & Cook (2015), each image from rest for 350 ms. Winners and "
@@ -126,7 +127,7 @@ def trials(config: Config, source: Source) -> list[Part]:
             Transfer(
                 weights=weights(network, many, seed, 3.0),
                 num_images=min(num_test, 10_000),
-                labelled=500 if quick else num_train,
+                labelled=LABELLED_QUICK if quick else num_train,
                 circuit=SpikingInhibition(num_inh=1),
                 theta_mv=53.0,
                 backend=backend,

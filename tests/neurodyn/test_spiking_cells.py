@@ -49,9 +49,8 @@ def trained(circuit, weights, images, stimulus, *, backend="numpy", seed=0):
         pytest.param("numpy", "shared", True, marks=pytest.mark.slow),
         pytest.param("numpy", "matrices", False, marks=pytest.mark.slow),
         *(
-            pytest.param(backend, *case, marks=pytest.mark.slow)
-            for backend in ("cython", "cpp")
-            for case in (("own", True), ("matrices", False))
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("cpp", "own", True), ("cython", "matrices", False))
         ),
     ],
 )

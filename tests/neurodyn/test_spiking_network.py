@@ -228,9 +228,14 @@ def test_cells_that_are_refractory_stay_so_in_the_network_that_continues(whole, 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* presentations had no spike")
 @pytest.mark.usefixtures("one_by_one")
-@pytest.mark.parametrize("num_runs", [2, 5, 11])
 @pytest.mark.parametrize(
-    "case", [{}, {"circuit": NOISY}, {"circuit": NOISY, "reset": True}]
+    ("case", "num_runs"),
+    [
+        ({}, 2),
+        ({}, 11),
+        ({"circuit": NOISY}, 5),
+        ({"circuit": NOISY, "reset": True}, 11),
+    ],
 )
 def test_a_training_may_be_interrupted_anywhere(case, num_runs, tmp_path, monkeypatch):
     order = [*range(5), *range(5), *range(3)]
@@ -315,13 +320,13 @@ def test_snapshots_are_those_of_shorter_trainings(whole):
     np.testing.assert_array_equal(built.weights, whole[0].weights)
 
 
-@pytest.mark.parametrize("case", [{}, {"circuit": NOISY, "reset": True}])
 @pytest.mark.parametrize(
-    "backend",
+    ("backend", "case"),
     [
-        pytest.param("cython", marks=pytest.mark.slow),
-        pytest.param("cpp", marks=pytest.mark.slow),
-        pytest.param("cuda", marks=pytest.mark.gpu),
+        pytest.param("cython", {}, marks=pytest.mark.slow),
+        pytest.param("cpp", {"circuit": NOISY, "reset": True}, marks=pytest.mark.slow),
+        pytest.param("cuda", {}, marks=pytest.mark.gpu),
+        pytest.param("cuda", {"circuit": NOISY, "reset": True}, marks=pytest.mark.gpu),
     ],
 )
 def test_backends_agree(backend, case):
