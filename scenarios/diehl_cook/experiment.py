@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -12,7 +11,7 @@ import neurodyn
 from fastpath.runs import storage
 from neurodyn.spiking import random_weights
 from scenarios.support import grid, settings
-from scenarios.support.spikes import scored, silence_expected
+from scenarios.support.spikes import rates, scored, silence_expected
 from scenarios.support.trials import Network
 
 type Matrix = NDArray[np.float64]
@@ -149,9 +148,3 @@ class Spiking(Network):
         if (file := self.file("")) is not None and file.exists():
             network.restore(file)
         return network
-
-
-def rates(images: torch.Tensor) -> Matrix:
-    """Return images (image, pixel) as input rates from 0 to 1."""
-    flat = images.cpu().double().flatten(1).numpy()
-    return flat / 255

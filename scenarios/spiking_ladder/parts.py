@@ -15,8 +15,9 @@ import neurodyn
 from fastpath.competition import Equilibrium, Ranking
 from neurodyn import SpikingInhibition, equilibrium
 from neurodyn.stimulus import PoissonPresentation
-from scenarios.spiking_ladder.weights import Matrix, Weights, rates, spiking
+from scenarios.spiking_ladder.weights import Matrix, Weights, spiking
 from scenarios.support import spikes
+from scenarios.support.spikes import rates
 
 # Each image alone, from rest, and once: what a knob changes is not made up for by repeats.
 ALONE = PoissonPresentation(rest_ms=0.0, reset=True, raise_hz=0.0, max_rate_hz=63.75)

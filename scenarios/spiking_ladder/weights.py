@@ -15,6 +15,7 @@ from fastpath.data.preprocess import Preprocess
 from fastpath.experiment import Split
 from fastpath.layers import DenseSettings
 from fastpath.layers.constraints import same_sign
+from scenarios.support.spikes import rates
 from scenarios.support.trials import Source
 
 type Matrix = NDArray[np.float64]
@@ -97,12 +98,6 @@ class Weights:
                 "fastpath_accuracy": 100 - errors[f"{split.scored_on}_error"],
             }
         )
-
-
-def rates(images: torch.Tensor) -> Matrix:
-    """Return images (image, pixel) as input rates from 0 to 1."""
-    flat = images.cpu().double().flatten(1).numpy()
-    return flat / 255
 
 
 def of_unit_norm(weights: NDArray[np.floating]) -> Matrix:

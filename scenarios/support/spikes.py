@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 import xarray as xr
 from numpy.typing import NDArray
 from sklearn.linear_model import RidgeClassifier
@@ -22,6 +23,12 @@ type Counts = NDArray[np.integer[Any]]
 READOUTS = ("vote", "weighted vote", "linear")
 STRENGTHS = (30.0, 300.0, 3000.0, 30_000.0)  # of the ridge, to choose from
 HELD_OUT = 5  # one in so many labelled images chooses it
+
+
+def rates(images: torch.Tensor) -> NDArray[np.float64]:
+    """Return images (image, pixel) as input rates from 0 to 1."""
+    flat = images.cpu().double().flatten(1).numpy()
+    return flat / 255
 
 
 @contextmanager
