@@ -39,8 +39,8 @@ class SpikingNetwork:
     thresholds frozen: to find out what cells respond to, and to classify. In all three,
     each image is shown again at a higher rate if it causes too few spikes.
 
-    Results depend on the seed and on the arguments, on nothing else: not on the backend,
-    nor on where a training is interrupted and continued, nor on `batch_size`.
+    Results depend on the seed and on the arguments: not on where a training is interrupted
+    and continued, nor on `batch_size`, and on the backend by rounding only.
     """
 
     def __init__(

@@ -25,11 +25,9 @@ from fastpath.layers import DenseSettings
 from fastpath.readout import Readout
 from fastpath.runs import storage
 from fastpath.training.loop import Training
-from neurodyn import PoissonPresentation
 from scenarios import (
     dale_learns,
     dale_training,
-    diehl_cook,
     faces,
     hebbian_first_layer,
     hidden_size,
@@ -43,16 +41,13 @@ from scenarios.ladder.mimic import Mimic
 from scenarios.ladder.one_step import OneStep
 from scenarios.ladder.training import BackProp, Circuit, FullScale, OneByOne
 from scenarios.support import study, trials
-from tests import deep_learners
+from tests import deep_learners, spiking_learners
 from tests.watching import CLASSES, SIDE, Learner, Results, given, images, numbers
 
 UNITS = SIDE * SIDE  # as many as pixels: layers one above the other are of one shape
 CENTRED = Preprocess(subtract_mean=True, unit_norm=True)
 TRAINING = Training(epochs=2, batch_size=44, lr=0.1)
 READOUT = Readout(epochs=2, batch_size=44, power=2.0, lr=0.05)
-BRIEF = PoissonPresentation(
-    image_ms=6.0, rest_ms=0.0, reset=True, rate_hz=90.0, max_rate_hz=90.0, min_spikes=0
-)
 BACKPROP = Backprop(epochs=2, batch_size=44, lr=1e-2)
 
 
@@ -192,14 +187,7 @@ def networks() -> dict[str, Learner]:
                     inhibition_learns.Config(**quick, backend="numpy"), source
                 )[::3]
             ],
-            "diehl_cook": [
-                replace(trial, seen=(8, 12), labelled=9, stimulus=BRIEF, dt_ms=1.0)
-                for trial in diehl_cook.trials(
-                    diehl_cook.Config(**quick | {"units": (4,)}, backend="numpy"),
-                    source,
-                    None,
-                )
-            ],
+            "diehl_cook": spiking_learners.networks(source),
         }
     return {
         f"{study}: {trial.network}": network(trial)

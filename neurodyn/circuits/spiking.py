@@ -43,7 +43,8 @@ from neurodyn.circuits.base import Trace
 from neurodyn.engine.timeline import Timeline
 
 CELL = """
-dv/dt = ((v_rest - v) + noise*mV + g_exc*(e_exc - v) + g_inh*(e_inh - v))/tau : volt (unless refractory)
+dv/dt = ((v_rest - v) + noise*mV + g_exc*(e_exc - v) + g_inh*(e_inh - v))/tau : volt \
+(unless refractory)
 dg_exc/dt = -g_exc/tau_g_exc : 1
 dg_inh/dt = -g_inh/tau_g_inh : 1
 excitation = g_exc*(e_exc - v) : volt
@@ -58,7 +59,7 @@ tau : second (shared, constant)
 tau_g_exc : second (shared, constant)
 tau_g_inh : second (shared, constant)
 refractory_steps : integer (shared, constant)
-"""  # noqa: E501
+"""
 COUNT = """
 count : integer
 """

@@ -230,12 +230,7 @@ def test_cells_that_are_refractory_stay_so_in_the_network_that_continues(whole, 
 @pytest.mark.usefixtures("one_by_one")
 @pytest.mark.parametrize(
     ("case", "num_runs"),
-    [
-        ({}, 2),
-        ({}, 11),
-        ({"circuit": NOISY}, 5),
-        ({"circuit": NOISY, "reset": True}, 11),
-    ],
+    [({}, 2), ({}, 11), ({"circuit": NOISY}, 5), ({"circuit": NOISY, "reset": True}, 11)],
 )
 def test_a_training_may_be_interrupted_anywhere(case, num_runs, tmp_path, monkeypatch):
     order = [*range(5), *range(5), *range(3)]
