@@ -10,19 +10,17 @@ with thresholds that adapt.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import xarray as xr
 
 import neurodyn
 from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
-from neurodyn.flags import refuse_without_effect
 from scenarios.diehl_cook.experiment import RANDOM, STDP, Spiking
 from scenarios.diehl_cook.figure import draw, movie, table
 from scenarios.support import study
 from scenarios.support.checks import check_counts
-from scenarios.support.study import Study
+from scenarios.support.study import CircuitStudy
 from scenarios.support.trials import Source
 
 PER_PIXEL = 0.1  # mean weight of a cell, as the published sum of 78 for 784 pixels
@@ -36,36 +34,28 @@ PROTOCOL = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Study):
+class Config(CircuitStudy):
     """Which networks to train. Results already on record are plotted too."""
 
-    data: str | None = None
-    """Images, by name or path [mnist; quick: digits]."""
+    usual_data = "mnist"
+
     units: tuple[int, ...] | None = None
     """Numbers of E cells [100 400; quick: 50]."""
     passes: int | None = None
-    """Number of passes over the training images [3; quick: 1]."""
-    backend: Literal["numpy", "cython", "cpp"] | None = None
-    """Backend of Brian2 on the CPU [cpp]."""
+    """Number of passes over the training images [3; quick, and below 400 units: 1]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_counts(self, "units", "passes")
-        if self.device == "cuda":
-            refuse_without_effect(
-                self, ["backend"], why="with --device cuda, where Brian2 runs on the GPU"
-            )
-
-    @property
-    def sets(self) -> tuple[str, ...]:
-        """The data set."""
-        usual = "digits" if self.quick else "mnist"
-        return (usual if self.data is None else self.data,)
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Numbers of E cells."""
         return self.units or ((50,) if self.quick else (100, 400))
+
+    def passes_of(self, num_units: int) -> int:
+        """Return the number of passes: few cells have learned what they can in one."""
+        return self.passes or (1 if self.quick or num_units < 400 else 3)
 
 
 def main(config: Config) -> xr.Dataset:
@@ -102,15 +92,19 @@ def trials(config: Config, source: Source, folder: Path | None) -> list[Spiking]
     """Return the networks; a training that is stopped goes on from files in `folder`."""
     images = source.load()
     number, pixels = len(images.x_train), images.x_train[0].size
-    passes = config.passes or (1 if config.quick else 3)
-    first = (400,) if config.quick else (2000, 20_000)
+    first = 400 if config.quick else 20_000
     # With 64 pixels in place of 784, each one counts for more.
     rule = neurodyn.DiehlCook(total=PER_PIXEL * pixels)
     stimulus = neurodyn.PoissonPresentation()
     if config.quick:
         rule = neurodyn.DiehlCook(total=3 * PER_PIXEL * pixels, eta_post=0.05)
         stimulus = neurodyn.PoissonPresentation(rate_hz=127.5)
-    early = tuple(seen for seen in first if seen < number)
+
+    def seen(num_units: int) -> tuple[int, ...]:
+        passes = range(1, 1 + config.passes_of(num_units))
+        early = (first,) if first < number else ()
+        return (*early, *(number * each for each in passes))
+
     return [
         Spiking(
             network=name,
@@ -125,7 +119,7 @@ def trials(config: Config, source: Source, folder: Path | None) -> list[Spiking]
             rule=rule if name == STDP else None,
             stimulus=stimulus,
             seen=(
-                (*early, *(number * (1 + each) for each in range(passes)))
+                seen(num_units)
                 if name == STDP
                 else (min(number, 400 if config.quick else 10_000),)
             ),

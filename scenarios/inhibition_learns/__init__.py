@@ -12,18 +12,16 @@ as well, all cells end with the same field.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import xarray as xr
 
 from fastpath.data import datasets
 from fastpath.data.preprocess import Preprocess
-from neurodyn.flags import refuse_without_effect
 from scenarios.inhibition_learns.circuits import EXCHANGE, POOLED, Fields
 from scenarios.inhibition_learns.figure import draw, table
 from scenarios.support import study
 from scenarios.support.checks import check_counts
-from scenarios.support.study import Study
+from scenarios.support.study import CircuitStudy
 from scenarios.support.trials import Source
 
 # Synapses that learn, by network. POOLED has no inhibitory cells of its own.
@@ -47,33 +45,21 @@ PROTOCOL = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Study):
+class Config(CircuitStudy):
     """Which circuits to simulate. Results already on record are plotted too."""
 
-    data: str | None = None
-    """Images, by name or path [cifar10; quick: digits]."""
+    usual_data = "cifar10"
+
     units: int | None = None
     """Number of E cells, four times that of I cells [80; quick: 20]."""
     presentations: int | None = None
     """Number of patches that circuits learn from [40000; quick: 100]."""
-    backend: Literal["numpy", "cython", "cpp"] | None = None
-    """Backend of Brian2 on the CPU [cpp; quick: cython]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_counts(self, "units", "presentations")
         if self.num_units < 8:
             raise ValueError(f"units is {self.units}: at least 8 are needed, for 2 I cells")
-        if self.device == "cuda":
-            refuse_without_effect(
-                self, ["backend"], why="with --device cuda, where Brian2 runs on the GPU"
-            )
-
-    @property
-    def sets(self) -> tuple[str, ...]:
-        """The data set."""
-        usual = "digits" if self.quick else "cifar10"
-        return (usual if self.data is None else self.data,)
 
     @property
     def num_units(self) -> int:

@@ -11,22 +11,20 @@ Puts the same non-negative weights into the spiking and the rate circuit, and as
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import xarray as xr
 
 from fastpath.data import datasets
 from neurodyn import SpikingInhibition
-from neurodyn.flags import refuse_without_effect
 from scenarios.spiking_ladder.figure import draw, table
 from scenarios.spiking_ladder.parts import Changes, Cost, Part, Transfer, Winners
 from scenarios.spiking_ladder.weights import LEARNED, RANDOM, Weights
 from scenarios.support import study
 from scenarios.support.checks import check_counts
-from scenarios.support.study import Study
+from scenarios.support.study import CircuitStudy
 from scenarios.support.trials import Source
 
-LABELLED_QUICK = 500
+LABELLED, LABELLED_QUICK = 20_000, 500  # training images from which cells get labels
 PROTOCOL = (
     "{data}; non-negative weights trained by ranking from raw pixels, rows of norm 1. "
     "Spiking circuit of Diehl & Cook (2015), each image from rest for 350 ms. Winners and "
@@ -37,31 +35,19 @@ PROTOCOL = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Study):
+class Config(CircuitStudy):
     """Which parts to compute. Results already on record are plotted too."""
 
-    data: str | None = None
-    """Images, by name or path [mnist; quick: digits]."""
+    usual_data = "mnist"
+
     units: int | None = None
     """Number of units where winners, changes and cost are compared [100; quick: 20]."""
     many: int | None = None
     """Number of units of the transfer [2000; quick: 50]."""
-    backend: Literal["numpy", "cython", "cpp"] | None = None
-    """Backend of Brian2 on the CPU [cpp]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_counts(self, "units", "many")
-        if self.device == "cuda":
-            refuse_without_effect(
-                self, ["backend"], why="with --device cuda, where Brian2 runs on the GPU"
-            )
-
-    @property
-    def sets(self) -> tuple[str, ...]:
-        """The data set."""
-        usual = "digits" if self.quick else "mnist"
-        return (usual if self.data is None else self.data,)
 
 
 def main(config: Config) -> xr.Dataset:
@@ -127,7 +113,7 @@ def trials(config: Config, source: Source) -> list[Part]:
             Transfer(
                 weights=weights(network, many, seed, 3.0),
                 num_images=min(num_test, 10_000),
-                labelled=LABELLED_QUICK if quick else num_train,
+                labelled=min(num_train, LABELLED_QUICK if quick else LABELLED),
                 circuit=SpikingInhibition(num_inh=1),
                 theta_mv=53.0,
                 backend=backend,

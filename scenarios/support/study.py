@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import matplotlib.pyplot as plt
 import xarray as xr
@@ -15,6 +15,7 @@ from fastpath import fonts
 from fastpath.compute import Compute
 from fastpath.runs import storage
 from neurodyn import traces
+from neurodyn.flags import refuse_without_effect
 from scenarios.support import grid, records
 from scenarios.support.checks import check_counts, check_sharing
 from scenarios.support.command import command
@@ -63,6 +64,32 @@ class Study:
         if num_units > 2000:
             return range(1)
         return range(2 if self.quick else 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitStudy(Study):
+    """Settings of studies that simulate circuits on one data set."""
+
+    usual_data: ClassVar[str]
+    """The data set of the full preset."""
+
+    data: str | None = None
+    """Images, by name or path [those of the figure; quick: digits]."""
+    backend: Literal["numpy", "cython", "cpp"] | None = None
+    """Backend of Brian2 on the CPU [cpp; for very small circuits cython]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.device == "cuda":
+            refuse_without_effect(
+                self, ["backend"], why="with --device cuda, where Brian2 runs on the GPU"
+            )
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The data set."""
+        usual = "digits" if self.quick else self.usual_data
+        return (usual if self.data is None else self.data,)
 
 
 @dataclass(frozen=True)
