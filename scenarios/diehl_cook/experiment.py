@@ -91,7 +91,8 @@ class Spiking(Network):
                 "input_spikes": float(traces["input_spikes"].sum()),
                 "synaptic_events": float(traces["synaptic_events"].sum()),
             }
-        fields = np.round(network.weights[: self.fields], 2)  # which compresses well
+        # Numbers of few binary digits compress well.
+        fields = np.round(128 * network.weights[: self.fields]) / 128
         return xr.Dataset(
             {**found, "fields": (("cell", "pixel"), fields.astype(np.float32))},
             coords={"seen": network.num_trained},
