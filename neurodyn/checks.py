@@ -226,12 +226,13 @@ def rates(name: str, value: Any) -> NDArray[np.float64]:
 def indices(name: str, value: Any) -> NDArray[np.intp]:
     """Return a list of whole numbers as indices; ValueError if it is not one."""
     array = _plain(name, value, "a list of whole numbers")
-    if array.dtype.kind == "b" or array.size == 0 or array.ndim != 1 or (array % 1).any():
-        raise ValueError(
-            f"{name} has shape {array.shape} and type {array.dtype}: a list of whole "
-            "numbers is needed"
-        )
-    return array.astype(np.intp)
+    given = f"shape {array.shape} and type {array.dtype}"
+    if array.dtype.kind != "b" and array.size and array.ndim == 1:
+        whole = np.isfinite(array) & (array == np.floor(array)) & (abs(array) < 2**53)
+        if whole.all():
+            return array.astype(np.intp)
+        given = f"{array[~whole][0]:g}"
+    raise ValueError(f"{name} has {given}: a list of whole numbers is needed, 1 or more")
 
 
 def positive(name: str, value: Values, what: str = "it") -> None:

@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import checks
 from neurodyn.circuits.spiking import SpikingInhibition, random_weights
-from neurodyn.engine import backends, spiking_checks, spiking_runs, spiking_traces
+from neurodyn.engine import (
+    backends,
+    spiking_checks,
+    spiking_rules,
+    spiking_runs,
+    spiking_traces,
+)
 from neurodyn.engine.ambient import usual_errors
 from neurodyn.engine.backends import Backend
 from neurodyn.engine.random import seeds
@@ -87,7 +93,7 @@ class SpikingNetwork:
         self._stimulus.steps(self._dt_ms)
         circuit.check_step(self._dt_ms)
         with usual_errors():
-            spiking_checks.check_rule(plasticity)
+            spiking_rules.check_rule(plasticity)
         self._circuit, self._rule = circuit, plasticity
         how = backend if isinstance(backend, Backend) else Backend(name=backend)
         self._backend = Backend(
@@ -146,9 +152,11 @@ class SpikingNetwork:
             What to record besides counts.
         checkpoint
             File to `save` the network to, every 20 s or so. A network that was restored
-            from it continues with `order[network.num_trained:]`, to the same end.
+            from it continues to the same end with `order[n:]`, where n is `num_trained`,
+            less what it was before this training.
         out, progress
-            netCDF file to write traces to as they are computed; whether to show progress.
+            netCDF file to write traces to as they are computed, in place of an earlier one;
+            whether to show progress.
 
         Returns
         -------
@@ -214,6 +222,8 @@ class SpikingNetwork:
 
         if checkpoint is not None:
             traces.check_writable(checkpoint)
+        if phase != "train":
+            spiking_checks.check_decayed(self._circuit, self.theta_mv)
         recording = SpikeRecording() if recording is None else recording
         checks.instance("recording", recording, SpikeRecording, "SpikeRecording()")
         bank = spiking_checks.images(images, self._shape[1], self._stimulus, self._dt_ms)
@@ -223,7 +233,9 @@ class SpikingNetwork:
         spiking_checks.check_recording(
             recording, self._stimulus, self._dt_ms, phase, len(indices), self._shape
         )
+        copies = min(copies, len(indices))
         path = None if out is None else checks.path("out", out)
+        spiking_checks.check_files(path, checkpoint)
         show = checks.flag("progress", progress)
         with usual_errors(), ExitStack() as stack:
             layout = self._layout(phase, recording, copies)
@@ -250,7 +262,9 @@ class SpikingNetwork:
                 found.add(slots, finished, self.weights, self.theta_mv)
                 advance(finished)
             result = found.end()
-        self._warn_of_silence(found)
+        silent = found.silent()
+        spiking_checks.warn_of_silence(silent, len(indices), self._stimulus)
+        spiking_checks.warn_of_decay(self._circuit, self.theta_mv)
         if result is None:
             assert path is not None
             return traces.open_lazily(path)
@@ -288,20 +302,11 @@ class SpikingNetwork:
 
     def _advance_to(self, state: State, num_slots: int, num_finished: int) -> None:
         """Keep a state of training, to go on from."""
+        spiking_rules.check_learned(state[WEIGHTS], self._rule)
         unfinished = not spiking_runs.is_finished(state, self._stimulus)[0]
         self._state = state | spiking_runs.waiting(state if unfinished else None)
         self._num_slots += num_slots
         self._num_trained += num_finished
-
-    def _warn_of_silence(self, found: "spiking_traces.Collected") -> None:
-        silent = found.silent()
-        if len(silent):
-            listed = ", ".join(map(str, silent[:10])) + ", ..." * (len(silent) > 10)
-            checks.warn(
-                f"{len(silent)} of {len(found.order)} presentations had no spike of an E "
-                f"cell even at the highest rate ({self._stimulus.max_rate_hz:g} Hz): "
-                f"numbers {listed}. Raise the weights or rates, or leave dark images out"
-            )
 
     def save(self, path: Path | str) -> None:
         """Write weights, θ and the whole state to a netCDF file, whole or not at all.
@@ -328,7 +333,10 @@ class SpikingNetwork:
             If the file is missing or damaged, or of a network with other settings.
         """
         self._state, self._num_trained, self._num_slots = spiking_runs.restored(
-            checks.path("path", path), self._settings
+            checks.path("path", path),
+            self._settings,
+            sizes=spiking_runs.sizes(self._circuit, *self._shape),
+            needed=(WEIGHTS, THETA, *spiking_runs.waiting(None)),
         )
 
     def close(self) -> None:
@@ -342,7 +350,7 @@ class SpikingNetwork:
         """All settings on which the course of training depends, and the sizes."""
         return {
             "circuit": described(self._circuit),
-            "plasticity": spiking_checks.described_rule(self._rule),
+            "plasticity": spiking_rules.described_rule(self._rule),
             "stimulus": described(self._stimulus),
             "num_units": self._shape[0],
             "num_pixels": self._shape[1],

@@ -144,7 +144,8 @@ class PoissonPresentation(Presentation):
     A presentation is `rest_ms` without input, then `image_ms` in which each pixel fires at
     random, at a rate in proportion to its value. An image to which the E cells answer with
     fewer than `min_spikes` spikes is shown again, at a higher rate. Defaults: Diehl & Cook
-    2015. (There the rest follows the image; what the cells go through is the same.)
+    2015. (There the rest follows the image, which is the same for cells, and rates may rise
+    without end.)
 
     In each time step dt a pixel fires with probability rate·dt, at most once: the intervals
     between its spikes have the mean 1/rate, and a coefficient of variation of
@@ -190,6 +191,11 @@ class PoissonPresentation(Presentation):
                 f"there are {self.last_attempt:.6g} rises of {self.raise_hz:g} Hz: at most "
                 f"{MOST_ATTEMPTS} are possible, so give a larger raise_hz"
             )
+
+    @property
+    def highest_hz(self) -> float:
+        """Highest rate at which a pixel of value 1 fires [Hz], up to `max_rate_hz`."""
+        return self.rate_hz + self.last_attempt * self.raise_hz
 
     @property
     def last_attempt(self) -> int:

@@ -61,6 +61,7 @@ COORDS = {
     "spike_unit": Trace(("spike",), "cell in its population"),
     "spike_population": Trace(("spike",), "population: input, exc or inh"),
     "spike_image": Trace(("spike",), "presentation in which the spike was fired"),
+    "spike_attempt": Trace(("spike",), "how often the rate had been raised then"),
 }
 OTHER_DIMS = ("epoch", "trial")
 COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}

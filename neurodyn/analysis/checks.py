@@ -47,6 +47,7 @@ def need_aligned(first: xr.DataArray, second: xr.DataArray, *dims: str) -> None:
 
 def need_dims(array: xr.DataArray, *dims: str) -> None:
     """Refuse an array that lacks one of the dims, or has no values along it."""
+    need_labels(array, *dims)
     if missing := [dim for dim in dims if dim not in array.dims]:
         raise ValueError(
             f"the array has dims {array.dims}, {', '.join(missing)} is needed too"
@@ -54,6 +55,16 @@ def need_dims(array: xr.DataArray, *dims: str) -> None:
     if empty := [dim for dim in dims if not array.sizes[dim]]:
         raise ValueError(
             f"the array has no values along {', '.join(empty)}: give at least 1"
+        )
+
+
+def need_labels(array: xr.DataArray, *dims: str) -> None:
+    """Refuse what is not an xarray array with named dims."""
+    if not isinstance(array, xr.DataArray):
+        listed = ", ".join(repr(dim) for dim in dims)
+        raise ValueError(
+            f"the array is a {type(array).__name__}, without names of its dims: give a "
+            f"trace, or xr.DataArray(array, dims=[{listed}])"
         )
 
 
@@ -79,6 +90,7 @@ def counted(array: xr.DataArray, *dims: str) -> xr.DataArray:
 
 def need_spikes(spikes: xr.DataArray) -> None:
     """Refuse arrays that are not spike times [ms] with the three coordinates."""
+    need_labels(spikes, "spike")
     if spikes.dims != ("spike",):
         raise ValueError(
             f"the array has dims {spikes.dims}: spike times with the dim spike are needed, "

@@ -5,7 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurodyn.analysis.checks import counted, less_mean, named
-from neurodyn.checks import positive
+from neurodyn.checks import positive, time_ms
 
 
 def firing_rate(counts: xr.DataArray, *, duration_ms: float) -> xr.DataArray:
@@ -24,6 +24,7 @@ def firing_rate(counts: xr.DataArray, *, duration_ms: float) -> xr.DataArray:
         If a dim is missing, a count is negative, infinite or not whole, or the duration is
         not positive.
     """
+    duration_ms = time_ms("duration_ms", duration_ms)
     positive("duration_ms", duration_ms)
     rate = counted(counts, "image", "unit") * 1000 / duration_ms
     return named(rate, "firing_rate", "Hz", "firing rate of the cell")

@@ -2,8 +2,8 @@
 
 Spike times [ms] since the start of the run have the dim `spike` and, for each spike, the
 coordinates `spike_unit` (number of the cell in its population), `spike_population` (such as
-exc) and `spike_image` (presentation). Take one population of several by
-`spikes[spikes.spike_population == "exc"]`.
+exc) and `spike_image` (presentation). Where images were shown again, `spike_attempt` counts
+how often. Take one population of several by `spikes[spikes.spike_population == "exc"]`.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurodyn.analysis.checks import named, need_spikes
-from neurodyn.checks import at_least_one, positive
+from neurodyn.checks import at_least_one, positive, time_ms, whole
 from neurodyn.times import is_multiple, multiples
 
 type Window = Literal["gaussian", "flat"]
@@ -60,7 +60,9 @@ def smooth_rate(
         are of a cell beyond `num_cells`; if the run is not a whole number of time steps, a
         time is not positive or the window is unknown.
     """
-    _need_cells(spikes, num_cells)
+    num_cells = _need_cells(spikes, num_cells)
+    duration_ms, dt_ms = time_ms("duration_ms", duration_ms), time_ms("dt_ms", dt_ms)
+    width_ms = time_ms("width_ms", width_ms)
     times = {"duration_ms": duration_ms, "dt_ms": dt_ms, "width_ms": width_ms}
     for name, length in times.items():
         positive(name, length)
@@ -79,11 +81,16 @@ def smooth_rate(
 def inter_spike_intervals(spikes: xr.DataArray) -> xr.DataArray:
     """Return the times between successive spikes of each cell, within a presentation [ms].
 
+    An image that was shown again has several presentations, told apart by the coordinate
+    `spike_attempt`. Select the last ones, as in counts, by
+    `spikes[spikes.spike_attempt == attempts[spikes.spike_image]]`.
+
     Returns
     -------
     DataArray
         (interval), ordered by population, cell and time, with the coordinates
-        `interval_unit`, `interval_population` and `interval_image`.
+        `interval_unit`, `interval_population`, `interval_image`, and `interval_attempt` if
+        the spikes have it.
 
     Raises
     ------
@@ -91,7 +98,10 @@ def inter_spike_intervals(spikes: xr.DataArray) -> xr.DataArray:
         If the spikes lack a coordinate, have other dims, or a time is not finite.
     """
     need_spikes(spikes)
-    keys = {name: spikes[f"spike_{name}"].values for name in ("image", "unit")}
+    names = ["image", "unit"]
+    if "spike_attempt" in spikes.coords:
+        names.insert(0, "attempt")
+    keys = {name: spikes[f"spike_{name}"].values for name in names}
     keys["population"] = spikes["spike_population"].values.astype(str)  # not objects
     order = np.lexsort((spikes.values, *keys.values()))  # by the last key first
     times = spikes.values[order]
@@ -127,7 +137,7 @@ def cv(spikes: xr.DataArray, *, num_cells: int) -> xr.DataArray:
         If the spikes are of several populations or of a cell beyond `num_cells`, or as
         `inter_spike_intervals`.
     """
-    _need_cells(spikes, num_cells)
+    num_cells = _need_cells(spikes, num_cells)
     intervals = inter_spike_intervals(spikes)
     cell = intervals["interval_unit"].values.astype(int)
 
@@ -144,9 +154,10 @@ def cv(spikes: xr.DataArray, *, num_cells: int) -> xr.DataArray:
     return named(result, "cv", "1", "coefficient of variation of inter-spike intervals")
 
 
-def _need_cells(spikes: xr.DataArray, num_cells: int) -> None:
-    """Refuse spikes of several populations, or of cells beyond `num_cells`."""
+def _need_cells(spikes: xr.DataArray, num_cells: int) -> int:
+    """Return the number of cells; refuse spikes of several populations, or of others."""
     need_spikes(spikes)
+    num_cells = whole("num_cells", num_cells)
     at_least_one("num_cells", num_cells)
     populations = np.unique(spikes["spike_population"].values)
     if len(populations) > 1:
@@ -160,6 +171,7 @@ def _need_cells(spikes: xr.DataArray, num_cells: int) -> None:
             f"num_cells is {num_cells}, the spikes are of cells {cells.min()} to "
             f"{cells.max()}: give the size of the population; cells are numbered from 0"
         )
+    return num_cells
 
 
 def _per_step(spikes: xr.DataArray, *, duration_ms: float, dt_ms: float) -> NDArray:

@@ -7,6 +7,7 @@ Each cell gets the class of images to which it responds most, from training imag
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from neurodyn.analysis.checks import (
     counted,
@@ -15,12 +16,18 @@ from neurodyn.analysis.checks import (
     need_aligned,
     need_dims,
     need_finite,
+    need_labels,
 )
-from neurodyn.checks import at_least_one
+from neurodyn.checks import at_least_one, whole
+
+MOST_CLASSES = 10_000  # more would be numbers of another kind
 
 
 def class_responses(
-    counts: xr.DataArray, labels: xr.DataArray, *, num_classes: int | None = None
+    counts: xr.DataArray,
+    labels: xr.DataArray | ArrayLike,
+    *,
+    num_classes: int | None = None,
 ) -> xr.DataArray:
     """Return the mean spike count of each cell for the images of each class.
 
@@ -29,7 +36,7 @@ def class_responses(
     counts
         Spikes of each cell in each presentation (image, unit).
     labels
-        Class of each image (image), an integer from 0.
+        Class of each image (image), an integer from 0; a plain array is in their order.
     num_classes
         Number of classes, by default the largest label + 1.
 
@@ -45,6 +52,8 @@ def class_responses(
         integers from 0 below `num_classes`, or are of other images.
     """
     counts = _counts(counts)
+    labels = _of_images(labels, counts)
+    num_classes = None if num_classes is None else _number(num_classes)
     _need_classes(labels, "labels", "image", smallest=0, num_classes=num_classes)
     need_aligned(counts, labels, "image")
     member = labels == _classes(num_classes or int(labels.max()) + 1)
@@ -144,7 +153,7 @@ def weighted_vote(counts: xr.DataArray, responses: xr.DataArray) -> xr.DataArray
 
 
 def confusion_matrix(
-    labels: xr.DataArray, predicted: xr.DataArray, *, num_classes: int
+    labels: xr.DataArray | ArrayLike, predicted: xr.DataArray, *, num_classes: int
 ) -> xr.DataArray:
     """Return how many images of each class were predicted to be of each class.
 
@@ -153,7 +162,7 @@ def confusion_matrix(
     Parameters
     ----------
     labels
-        Class of each image (image), an integer from 0.
+        Class of each image (image), an integer from 0; a plain array is in their order.
     predicted
         Predicted class (image), −1 for none, of `vote` or `weighted_vote`.
 
@@ -168,7 +177,9 @@ def confusion_matrix(
         If there are other dims, or the classes are not integers below `num_classes`, from 0
         (labels) or −1 (predicted).
     """
-    at_least_one("num_classes", num_classes)
+    num_classes = _number(num_classes)
+    need_dims(predicted, "image")
+    labels = _of_images(labels, predicted)
     for values, name, smallest in ((labels, "labels", 0), (predicted, "predicted", -1)):
         _need_classes(values, name, "image", smallest=smallest, num_classes=num_classes)
     need_aligned(labels, predicted, "image")
@@ -189,6 +200,30 @@ def _elect(counts: xr.DataArray, assigned: xr.DataArray) -> xr.DataArray:
     votes = total / member.sum("unit").clip(min=1)
     winner = votes.argmax("class").where(votes.max("class") > 0, -1)
     return named(winner, "vote", "1", "predicted class, −1 if no cell with a vote fires")
+
+
+def _of_images(labels: xr.DataArray | ArrayLike, other: xr.DataArray) -> xr.DataArray:
+    """Return labels (image), those of a plain array with the images of another array."""
+    if isinstance(labels, xr.DataArray):
+        return labels
+    values = np.asarray(labels)
+    if values.shape != (other.sizes["image"],):
+        raise ValueError(
+            f"labels have shape {values.shape}: ({other.sizes['image']},) is needed, the "
+            "class of each image"
+        )
+    return xr.DataArray(values, dims="image").assign_coords(
+        {"image": other["image"]} if "image" in other.coords else {}
+    )
+
+
+def _number(num_classes: int) -> int:
+    """Return the number of classes; ValueError if there are none, or too many."""
+    num_classes = whole("num_classes", num_classes)
+    at_least_one("num_classes", num_classes, "class is needed")
+    if num_classes > MOST_CLASSES:
+        raise ValueError(f"num_classes is {num_classes}: up to {MOST_CLASSES} are possible")
+    return num_classes
 
 
 def _classes(number: int) -> xr.DataArray:
@@ -224,6 +259,7 @@ def _need_classes(
     num_classes: int | None = None,
 ) -> None:
     """Refuse classes that are not integers (dim) from `smallest`, below `num_classes`."""
+    need_labels(values, dim)
     if values.dims != (dim,) or not np.issubdtype(values.dtype, np.integer):
         raise ValueError(
             f"{name} have dims {values.dims} and type {values.dtype}: give an integer for "
@@ -231,8 +267,9 @@ def _need_classes(
         )
     need_dims(values, dim)
     low, high = int(values.min()), int(values.max())
-    if low < smallest or (num_classes is not None and high >= num_classes):
-        allowed = "on" if num_classes is None else f"to {num_classes - 1}"
+    largest = (MOST_CLASSES if num_classes is None else num_classes) - 1
+    if low < smallest or high > largest:
+        allowed = f"to {largest}"
         raise ValueError(
             f"{name} go from {low} to {high}: classes are numbered from {smallest} "
             f"{allowed} here, so number them anew or give another num_classes"

@@ -91,6 +91,8 @@ SPIKE = f"""
 drawn += 1
 next_step += 1 + {DRAW}
 """
+# Names in the code of pixels besides those of PIXELS.
+NAMES = {"period_steps", "rest_steps", "num_pixels", "never", "uniform", "table", "entry"}
 ATTEMPTS = 64  # more than there are at one image
 PHASES = ("train", "observe", "test")
 FIRST_PHASE = 16  # larger than the number of any population (`circuits.noise`)

@@ -51,7 +51,7 @@ def checked(
         if name != FEEDFORWARD:
             example = "Brian2's expression, such as 'r_pre*(r_post - W)'"
             instance(f"the change of {type(rule).__name__}", rule.change, str, example)
-            _check_names(rule, "parameters", rule.parameters, RECURRENT_NAMES)
+            check_names(rule, "parameters", rule.parameters, RECURRENT_NAMES)
     feedforward = rules.pop(FEEDFORWARD, None)
     if feedforward is not None:
         _check_feedforward(feedforward, circuit)
@@ -76,12 +76,14 @@ def _is_feedforward(name: str, rule: Any) -> bool:
     return False
 
 
-def _check_names(rule: Rule, what: str, values: Any, taken: set[str]) -> None:
+def check_names(rule: Any, what: str, values: Any, taken: set[str]) -> None:
     """Refuse parameters or states of a rule that the engine would not use as they are."""
     kind = type(rule).__name__
     if not isinstance(values, Mapping):
         raise ValueError(f"{what} of {kind} is {values!r}: a mapping by name is needed")
     for name, value in values.items():
+        if not isinstance(name, str):
+            raise ValueError(f"{what} of {kind} has the name {name!r}: give a string")
         if name in taken:
             raise ValueError(
                 f"{what} of {kind} has the name '{name}', which the engine uses itself: "
@@ -97,8 +99,8 @@ def _check_names(rule: Rule, what: str, values: Any, taken: set[str]) -> None:
 
 
 def _check_feedforward(rule: FeedforwardRule, circuit: Circuit) -> None:
-    _check_names(rule, "parameters", rule.parameters, FEEDFORWARD_NAMES)
-    _check_names(rule, "states", rule.states, FEEDFORWARD_NAMES)
+    check_names(rule, "parameters", rule.parameters, FEEDFORWARD_NAMES)
+    check_names(rule, "states", rule.states, FEEDFORWARD_NAMES)
     if not isinstance(rule.decay, str) or not rule.decay.strip():
         raise ValueError(
             f"the decay of {type(rule).__name__} is {rule.decay!r}: Brian2's expression is "

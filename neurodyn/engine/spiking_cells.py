@@ -40,6 +40,8 @@ PRESENTED = """
 population : integer (shared, constant)
 presented : integer (linked)
 """
+# Names in the code of cells besides those of their equations.
+NAMES = {"normal", "num_cells", "period_steps", "running"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,33 +1,19 @@
 """Checks of what a spiking network is given, before anything is built."""
 
 import math
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurodyn import checks, times
-from neurodyn.circuits.spiking import (
-    ADAPTIVE_THETA,
-    CELL,
-    COUNT,
-    TOTAL,
-    SpikingInhibition,
-)
-from neurodyn.engine import ambient
-from neurodyn.engine.poisson import PIXELS
-from neurodyn.engine.spec import described
-from neurodyn.engine.spiking_cells import names_of
-from neurodyn.plasticity.bounds import check_bounds
-from neurodyn.plasticity.protocols import FeedforwardRule, RecurrentRule, SpikeRule
+from neurodyn.circuits.spiking import SpikingInhibition
+from neurodyn.plasticity.protocols import SpikeRule
 from neurodyn.recording import SpikeRecording
 from neurodyn.stimulus import PoissonPresentation
 
 LARGEST_CHANCE = 0.1  # of a spike of the input in a time step
-RULES = "DiehlCook(), PairSTDP(), TripletSTDP()"
-EQUATIONS = ("pre_traces", "post_traces", "at_pre", "at_post", "on_pre", "on_post")
-CLOCKS = {"t", "dt", "t_in_timesteps", "i", "j", "N", "lastspike", "not_refractory"}
 
 
 def check_circuit(circuit: Any) -> None:
@@ -39,54 +25,6 @@ def check_circuit(circuit: Any) -> None:
             f"{example}, or run it with neurodyn.simulate"
         )
     checks.instance("circuit", circuit, SpikingInhibition, example)
-
-
-def check_rule(rule: Any) -> None:
-    """Refuse a rule of rates, and one whose names are those of the cells."""
-    if rule is None:
-        return
-    checks.instance("plasticity", rule, object, RULES)
-    for protocol in (FeedforwardRule, RecurrentRule):
-        if not checks.lacking(rule, protocol):
-            raise ValueError(
-                f"plasticity is a {type(rule).__name__}, a rule of rates: a spiking "
-                f"circuit learns by spikes, so give {RULES}"
-            )
-    checks.satisfies("plasticity", rule, SpikeRule, RULES)
-    for name in EQUATIONS:
-        example = "Brian2's code, such as 'x += 1', or an empty string"
-        checks.instance(
-            f"{name} of {type(rule).__name__}", getattr(rule, name), str, example
-        )
-    example = "a dict of the values of the names in its code"
-    checks.instance("the rule's parameters", rule.parameters, Mapping, example)
-    w_max, total = checks.number("w_max", rule.w_max), rule.total
-    check_bounds(w_max, None if total is None else checks.number("total", total))
-    with ambient.one_at_a_time:
-        ambient.load_brian2()
-    with ambient.brian2_errors():
-        traces = {*names_of(rule.pre_traces), *names_of(rule.post_traces)}
-    names = traces | set(rule.parameters)
-    if taken := sorted(names & _taken()):
-        raise ValueError(
-            f"{type(rule).__name__} has a trace or parameter named {', '.join(taken)}, "
-            "which are names of the network: choose others"
-        )
-
-
-def described_rule(rule: SpikeRule | None) -> dict[str, Any]:
-    """Return the class, the settings and the equations of a rule."""
-    if rule is None:
-        return {"name": "none"}
-    return described(rule) | {name: getattr(rule, name) for name in EQUATIONS}
-
-
-def _taken() -> set[str]:
-    """Return the names of cells, pixels and synapses."""
-    import brian2 as b2
-
-    equations = (CELL, COUNT, TOTAL, ADAPTIVE_THETA, PIXELS)
-    return {name for text in equations for name in b2.Equations(text).names} | CLOCKS
 
 
 def weights(circuit: SpikingInhibition, given: ArrayLike, rule: Any) -> NDArray[np.float64]:
@@ -156,13 +94,15 @@ def images(
             f"the smallest pixel is {bank.min():g}: pixels fire at rates in proportion to "
             "their values, so give images of 0 or more (not centred)"
         )
-    highest = bank.max() * stimulus.max_rate_hz
+    highest = bank.max() * stimulus.highest_hz
     if highest * dt_ms / 1000 > LARGEST_CHANCE * (1 + 1e-9):
+        shorter = f"give dt_ms up to {1000 * LARGEST_CHANCE / highest:.3g}"
         raise ValueError(
-            f"pixels fire at up to {highest:g} Hz (value {bank.max():g} times max_rate_hz "
-            f"{stimulus.max_rate_hz:g}), {highest * dt_ms / 1000:.3g} spikes in a time "
-            f"step of {dt_ms:g} ms: at most {LARGEST_CHANCE:g} are allowed, so give dt_ms "
-            f"up to {1000 * LARGEST_CHANCE / highest:.3g}, or lower rates"
+            f"pixels fire at up to {highest:g} Hz (value {bank.max():g} times "
+            f"{stimulus.highest_hz:g} Hz), {highest * dt_ms / 1000:.3g} spikes in a time "
+            f"step of {dt_ms:g} ms: at most {LARGEST_CHANCE:g} are allowed, so "
+            + ("divide images by 255" if bank.max() > 100 else shorter)
+            + ", or lower the rates"
         )
     return bank
 
@@ -177,6 +117,48 @@ def theta_mv(given: ArrayLike, num_units: int) -> NDArray[np.float64]:
             "one for each unit"
         )
     return np.broadcast_to(theta, num_units)
+
+
+def check_decayed(circuit: SpikingInhibition, theta: NDArray[np.float64]) -> None:
+    """Refuse θ (unit) [mV] that has decayed until cells fire without input."""
+    silent_below = max(circuit.rest_exc_mv, circuit.reset_exc_mv)
+    firing = circuit.threshold_exc_mv + theta <= silent_below
+    if firing.any():
+        raise ValueError(
+            f"θ of {np.count_nonzero(firing)} of {theta.size} cells has decayed, the "
+            f"lowest to {theta.min():.3g} mV: they fire without input, so give a longer "
+            f"tau_theta_ms (it is {circuit.tau_theta_ms:g}) or a higher threshold_exc_mv"
+        )
+
+
+def warn_of_decay(circuit: SpikingInhibition, theta: NDArray[np.float64]) -> None:
+    """Warn of θ that `check_decayed` refuses."""
+    try:
+        check_decayed(circuit, theta)
+    except ValueError as error:
+        checks.warn(str(error))
+
+
+def warn_of_silence(
+    silent: NDArray[np.intp], number: int, stimulus: PoissonPresentation
+) -> None:
+    """Warn of presentations to which no E cell fired."""
+    if len(silent):
+        listed = ", ".join(map(str, silent[:10])) + ", ..." * (len(silent) > 10)
+        checks.warn(
+            f"{len(silent)} of {number} presentations had no spike of an E cell even at "
+            f"the highest rate ({stimulus.highest_hz:g} Hz): numbers {listed}. Raise the "
+            "weights or rates, or leave dark images out"
+        )
+
+
+def check_files(out: Path | None, checkpoint: Path | None) -> None:
+    """Refuse one file for traces and network."""
+    if out is not None and checkpoint is not None and out.resolve() == checkpoint.resolve():
+        raise ValueError(
+            f"checkpoint and out are both {out}: give them different files, one for the "
+            "network and one for the traces"
+        )
 
 
 def check_copies(
@@ -207,7 +189,14 @@ def check_recording(
     """Refuse recordings that do not fit the time step or the phase, or are too large."""
     size = 0.0
     if recording.samples_ms is not None:
-        times.steps("samples_ms", recording.samples_ms, dt_ms)
+        stride = times.steps("samples_ms", recording.samples_ms, dt_ms)
+        _, period = stimulus.steps(dt_ms)
+        if period % stride:  # or samples would depend on where the simulation is cut
+            raise ValueError(
+                f"samples_ms is {recording.samples_ms:g}, which does not divide the "
+                f"{stimulus.period_ms:g} ms from one image to the next: give an interval "
+                "that does"
+            )
         samples = num_images * stimulus.period_ms / recording.samples_ms
         size += 3 * samples * shape[0] * 8
     if recording.weights_every is not None:

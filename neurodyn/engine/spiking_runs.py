@@ -8,13 +8,15 @@ goes on after the last image, and where runs end has no influence on the result.
 import json
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodyn.circuits.spiking import SpikingInhibition
+from neurodyn.plasticity.protocols import FEEDFORWARD
 from neurodyn.stimulus import PoissonPresentation
 
 if TYPE_CHECKING:
@@ -140,6 +142,17 @@ def save(
     netcdf.save(path, xr.Dataset(variables, attrs=attrs), {})
 
 
+def sizes(circuit: SpikingInhibition, num_units: int, num_pixels: int) -> dict[str, int]:
+    """Return the number of cells or synapses of each object with a state."""
+    return {
+        "exc": num_units,
+        "inh": circuit.num_inhibitory(num_units),
+        "pixels": num_pixels,
+        "presenter": 1,
+        FEEDFORWARD: num_units * num_pixels,
+    }
+
+
 def _differing(theirs: Any, ours: Any, name: str = "") -> tuple[str, Any, Any] | None:
     """Return name and values of the first setting that differs, or None."""
     if not (isinstance(theirs, dict) and isinstance(ours, dict)):
@@ -151,8 +164,22 @@ def _differing(theirs: Any, ours: Any, name: str = "") -> tuple[str, Any, Any] |
     return None
 
 
-def restored(path: Path, settings: dict[str, Any]) -> tuple[State, int, int]:
+def restored(
+    path: Path,
+    settings: dict[str, Any],
+    *,
+    sizes: Mapping[str, int],
+    needed: Iterable[tuple[str, str]],
+) -> tuple[State, int, int]:
     """Return (state, num_trained, num_slots) that `save` wrote.
+
+    Parameters
+    ----------
+    settings
+        Settings of the network, which must be those in the file.
+    sizes, needed
+        Number of cells or synapses of each object, and the variables that have one value
+        for each of them; those of others may have one for all.
 
     Raises
     ------
@@ -180,4 +207,22 @@ def restored(path: Path, settings: dict[str, Any]) -> tuple[State, int, int]:
         for variable in map(str, saved)
         for group, _, name in [variable.partition(".")]
     }
-    return state, int(saved.attrs["num_trained"]), int(saved.attrs["num_slots"])
+    counts = [saved.attrs.get(name, -1) for name in ("num_trained", "num_slots")]
+    wrong = [
+        ".".join(key)
+        for key in needed
+        if key not in state or state[key].size != sizes[key[0]]
+    ]
+    wrong += [
+        f"{group}.{name}"
+        for (group, name), value in state.items()
+        if value.size not in (1, sizes.get(group))
+        or not np.isfinite(value).all()
+        or (name == "W" and value.min() < 0)
+    ]
+    if wrong or min(counts) < 0:
+        raise ValueError(
+            f"{path} is damaged: {', '.join(wrong) or 'the number of images'} is missing, "
+            "or not as `save` writes it"
+        )
+    return state, int(counts[0]), int(counts[1])

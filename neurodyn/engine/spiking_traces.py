@@ -167,7 +167,14 @@ def _spikes(layout: Layout, parts: Sequence[tuple[int, Slots]]) -> dict[str, NDA
     """
     _, period = layout.stimulus.steps(layout.dt_ms)
     found: dict[str, list[NDArray[Any]]] = {
-        name: [] for name in ("spikes", "spike_unit", "spike_population", "spike_image")
+        name: []
+        for name in (
+            "spikes",
+            "spike_unit",
+            "spike_population",
+            "spike_image",
+            "spike_attempt",
+        )
     }
     for before, slots in parts:
         steps = [step for step, _ in slots.spikes.values()]
@@ -179,6 +186,7 @@ def _spikes(layout: Layout, parts: Sequence[tuple[int, Slots]]) -> dict[str, NDA
         found["spike_unit"].append(unit[order])
         found["spike_population"].append(names.astype(object)[order])
         found["spike_image"].append(slots.position[step // period, 0])
+        found["spike_attempt"].append(slots.attempt[step // period, 0])
     return {name: np.concatenate(each) for name, each in found.items()}
 
 

@@ -6,9 +6,9 @@ set to 1 by a spike and decay exponentially.
     at a spike of the sender      W ← W − η_pre y
     at a spike of the receiver    W ← W + η_post x z     (z before this spike)
 
-so that a synapse is strengthened in the order post, pre, post: a reduced triplet rule. W
-stays between 0 and w_max, and the sum of the weights into a cell is restored before each
-presentation, so that synapses of one cell compete.
+so that a synapse is strengthened in the order post, pre, post: a reduced triplet rule. Each
+change is clipped to 0 and w_max. The sum of the weights into a cell is restored before each
+presentation, so that synapses of one cell compete; it may lift weights above w_max.
 
 Source: P. U. Diehl & M. Cook, Front. Comput. Neurosci. 9:99 (2015), as in the authors'
 code; J.-P. Pfister & W. Gerstner, J. Neurosci. 26:9673 (2006) for triplets.

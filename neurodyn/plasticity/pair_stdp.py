@@ -81,7 +81,10 @@ class PairSTDP:
     @property
     def on_post(self) -> str:
         """Potentiation, at a spike of the receiver."""
-        return f"W = clip(W + a_plus*x_pre{_power('(w_max - W)', self.mu)}, 0, w_max)"
+        room = "(w_max - W)"
+        if 0 < self.mu < 1:  # W above w_max, after scaling to `total`, would give NaN
+            room = "clip(w_max - W, 0, w_max)"
+        return f"W = clip(W + a_plus*x_pre{_power(room, self.mu)}, 0, w_max)"
 
     @property
     def parameters(self) -> dict[str, object]:

@@ -57,6 +57,10 @@ def test_firing_rate_is_the_count_over_the_time():
     result = analysis.firing_rate(COUNTS, duration_ms=250.0)
     np.testing.assert_array_equal(result, COUNTS * 4.0)
     np.testing.assert_array_equal(result["unit"], [3, 5, 7, 9])
+    import brian2 as b2
+
+    second = analysis.firing_rate(COUNTS, duration_ms=0.25 * b2.second)
+    np.testing.assert_array_equal(second, result)
     turned = analysis.firing_rate(COUNTS.transpose(), duration_ms=250.0)
     xr.testing.assert_identical(turned.transpose(), result)
 

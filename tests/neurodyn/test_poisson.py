@@ -176,7 +176,7 @@ def test_an_image_is_shown_again_at_a_higher_rate_until_it_causes_enough_spikes(
     """A dark one up to the highest rate, with a warning that names it."""
     built = network(np.array([[4.0, 1.0, 3.0, 2.0]]), **RAISED, min_spikes=3)
     bank, order = np.vstack([PIXELS, np.zeros(4)]), [0, 1, 3, 0, 1]
-    message = r"1 of 5 .* highest rate \(175 Hz\): numbers 2. Raise the weights or rates"
+    message = r"1 of 5 .* highest rate \(170 Hz\): numbers 2. Raise the weights or rates"
     with pytest.warns(UserWarning, match=message) as caught:
         traces = built.observe(bank, order=order, recording=SPIKES, progress=False)
     assert caught[0].filename.endswith("test_poisson.py")

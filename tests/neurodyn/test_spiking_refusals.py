@@ -171,9 +171,9 @@ LARGE = SpikeRecording(samples_ms=0.5, weights_every=1, limit_gib=1e-6)
         ),
         (
             {"images": np.full((1, 4), 2.0)},
-            r"pixels fire at up to 382.5 Hz \(value 2 times max_rate_hz 191.25\), 0.191 "
-            "spikes in a time step of 0.5 ms: at most 0.1 are allowed, so give dt_ms up to "
-            "0.261, or lower rates",
+            r"pixels fire at up to 382.5 Hz \(value 2 times 191.25 Hz\), 0.191 spikes in a "
+            "time step of 0.5 ms: at most 0.1 are allowed, so give dt_ms up to 0.261, or "
+            "lower the rates",
         ),
         ({"order": [4]}, "order names 1 images that the bank does not have .* it has 2"),
         ({"recording": 3}, r"recording is 3: give SpikeRecording\(\)"),

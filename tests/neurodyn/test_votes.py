@@ -46,6 +46,41 @@ def first_largest(scores):
     return scores.index(max(scores)) if max(scores) > 0 else -1
 
 
+def test_labels_may_be_a_plain_array():
+    named = analysis.class_responses(COUNTS, LABELS)
+    for labels in (LABELS.values, LABELS.values.tolist()):
+        plain = analysis.class_responses(COUNTS, labels)
+        xr.testing.assert_identical(plain, named)
+    predicted = of_images([0, 0, 1, 2, -1])
+    xr.testing.assert_identical(
+        analysis.confusion_matrix(LABELS.values, predicted, num_classes=3),
+        analysis.confusion_matrix(LABELS, predicted, num_classes=3),
+    )
+    with pytest.raises(
+        ValueError, match=r"labels have shape \(2,\): \(5,\) is needed, the"
+    ):
+        analysis.class_responses(COUNTS, [0, 1])
+    with pytest.raises(ValueError, match=r"labels go from 0 to 100000.* from 0 to 9999"):
+        analysis.class_responses(COUNTS, [0, 1, 2, 3, 10**9])
+    with pytest.raises(ValueError, match="num_classes is 0: at least 1 class is needed"):
+        analysis.class_responses(COUNTS, LABELS, num_classes=0)
+    with pytest.raises(ValueError, match=r"num_classes is 2\.5: a whole number is needed"):
+        analysis.confusion_matrix(LABELS, predicted, num_classes=2.5)
+
+
+def test_arrays_without_named_dims_are_refused():
+    message = "the array is a ndarray, without names of its dims: give a trace, or xr.Dat"
+    for analyse in (
+        lambda: analysis.class_responses(COUNTS.values, LABELS),
+        lambda: analysis.assign_labels(COUNTS.values),
+        lambda: analysis.vote(COUNTS, LABELS.values),
+        lambda: analysis.firing_rate(COUNTS.values, duration_ms=1.0),
+        lambda: analysis.inter_spike_intervals(np.ones(3)),
+    ):
+        with pytest.raises(ValueError, match=message):
+            analyse()
+
+
 def test_responses_are_mean_counts_by_hand():
     responses = analysis.class_responses(COUNTS, LABELS, num_classes=4)
     nan = np.nan
@@ -262,7 +297,9 @@ def test_labels_that_do_not_fit_are_refused(labels, message):
 
 
 def test_labels_are_numbered_from_zero_without_a_number_of_classes_too():
-    with pytest.raises(ValueError, match="go from -1 to 1: classes are numbered from 0 on"):
+    with pytest.raises(
+        ValueError, match="go from -1 to 1: classes are numbered from 0 to 9999"
+    ):
         analysis.class_responses(COUNTS, LABELS - 1)
 
 
@@ -274,7 +311,7 @@ def test_labels_are_numbered_from_zero_without_a_number_of_classes_too():
             "assigned have dims .* type float64: give an integer for each unit",
         ),
         (ASSIGNED.expand_dims("trial"), r"assigned have dims \('trial', 'unit'\)"),
-        (ASSIGNED - 1, "assigned go from -2 to 1: classes are numbered from -1 on"),
+        (ASSIGNED - 1, "assigned go from -2 to 1: classes are numbered from -1 to 9999"),
         (ASSIGNED[:4], r"differ along unit \(5 and 4 values\)"),
         (ASSIGNED[::-1], "both must have the same, in the same order"),
     ],
