@@ -266,5 +266,8 @@ def test_the_page_about_spiking_cells_runs(tmp_path, monkeypatch):
     names = {"__name__": "spiking"}
     for number, code in enumerate(blocks("spiking.md")):
         exec(compile(code, f"spiking.md, example {number}", "exec"), names)
-    assert names["again"].num_trained == 40
+    network, again = names["network"], names["again"]
+    assert again.num_trained == 30 + 60
+    network.train(names["x_train"][:30], order=names["order"][20:], progress=False)
+    assert (again.weights == network.weights).all()
     assert names["predicted"].sizes == {"image": 20}
