@@ -54,9 +54,9 @@ def spiking_step(units: int, *, phase: str, backend: str) -> dict[str, Any]:
     seconds = traces.attrs["run_seconds"] / (shown * period)
     per_step = float(traces["input_spikes"].sum()) / (shown * period)
     changed = phase == "train"
-    # Of one step there are too few bytes to measure: the time of those of many steps.
-    bytes_of_100 = int(100 * per_step * units * 8 * (2 if changed else 1))
-    least = floor(bytes_of_100, changed=changed) / 100
+    # Of one step there are too few bytes to measure: a share of the time of all weights.
+    whole = floor(NUM_PIXELS * units * 8 * (2 if changed else 1), changed=changed)
+    least = whole * per_step / NUM_PIXELS
     events = float(traces["synaptic_events"].sum()) / (shown * period)
     return {
         "form": phase,

@@ -21,6 +21,8 @@ LABELS = {
     "noise_mv": "noise of cells [mV]",
 }
 DEFAULTS = {"rate_hz": 63.75, "image_ms": 350.0, "w_ie": 17.0, "noise_mv": 0.0}
+LEVELS = ["spiking, STDP", "spiking, frozen", "circuit, T = 100 τ"]
+LEVELS += ["equilibrium", "ranking"]  # from the lowest level
 SHARES = {FIRST: "C0", TOP_3: "C2", MOST: "C1"}
 
 
@@ -89,27 +91,23 @@ def costs(result: xr.Dataset) -> list[str]:
     lines = [f"{'level':<30}{'ms per image':>20}"]
     return lines + [
         f"{level:<30}{float(at['level_ms'].sel(level=level).mean()):>20.3g}"
-        for level in at["level"].values
+        for level in LEVELS
     ]
 
 
 def draw(result: xr.Dataset) -> Figure:
     """Draw who fires first, what is learned, and accuracy."""
     knobs = [knob for knob in KNOBS if f"{knob} {KNOBS[knob][0]:g}" in settings(result)]
-    figure, axes = plt.subplots(
-        2, max(3, len(knobs)), figsize=(15, 7.2), layout="constrained", squeeze=False
-    )
-    for ax, knob in zip(axes[0], knobs, strict=False):
-        draw_knob(ax, result, knob)
-    for ax in axes[0][len(knobs) :]:
-        ax.axis("off")
-    axes[0, 0].set_ylabel("share of images: the cell\nof the largest drive")
-    axes[0, 0].legend(fontsize=8)
-    draw_changes(axes[1, 0], result)
-    draw_transfer(axes[1, 1], result)
-    draw_costs(axes[1, 2], result)
-    for ax in axes[1, 3:]:
-        ax.axis("off")
+    figure = plt.figure(figsize=(15, 7.2), layout="constrained")
+    upper, lower = figure.add_gridspec(2, 1)
+    for knob, place in zip(knobs, upper.subgridspec(1, len(knobs)), strict=True):
+        draw_knob(figure.add_subplot(place), result, knob)
+    first = figure.axes[0]
+    first.set_ylabel("share of images: the cell\nof the largest drive")
+    first.legend(fontsize=8)
+    parts = (draw_changes, draw_transfer, draw_costs)
+    for draw_part, place in zip(parts, lower.subgridspec(1, 3), strict=True):
+        draw_part(figure.add_subplot(place), result)
     study.caption(figure, result)
     return figure
 
@@ -133,7 +131,9 @@ def draw_knob(ax: Axes, result: xr.Dataset, knob: str) -> None:
     else:
         ax.set_xscale("symlog", linthresh=1)
         ax.set_xlim(left=-0.1)
-    ax.set_ylim(0, 1)
+    ax.set_xticks(KNOBS[knob], [f"{value:.4g}" for value in KNOBS[knob]], fontsize=8)
+    ax.xaxis.minorticks_off()
+    ax.set_ylim(0, 1.02)
     ax.set_xlabel(LABELS[knob])
 
 
@@ -156,7 +156,8 @@ def draw_changes(ax: Axes, result: xr.Dataset) -> None:
     ax.bar([0], [0], color="0.6", label="of shuffled images")
     ax.set_xticks(place, rules)
     ax.set_ylabel("cosine with ΔW of eq. 3")
-    ax.legend(fontsize=8)
+    ax.set_ylim(top=1)
+    ax.legend(fontsize=8, loc="upper left")
 
 
 def draw_transfer(ax: Axes, result: xr.Dataset) -> None:
@@ -172,17 +173,18 @@ def draw_transfer(ax: Axes, result: xr.Dataset) -> None:
             np.arange(len(names)) + shift, means, 0.38, yerr=sds, color=color, label=label
         )
     ax.set_xticks(np.arange(len(names)), names)
-    ax.set_ylim(0, 100)
+    ax.set_ylim(0, 118)
+    ax.set_yticks(range(0, 101, 20))
     ax.set_ylabel("test accuracy [%]")
-    ax.legend(fontsize=8, loc="lower right")
+    ax.legend(fontsize=8, loc="upper right", ncols=2)
 
 
 def draw_costs(ax: Axes, result: xr.Dataset) -> None:
     """Draw the time of each level for an image."""
     at = part(result, "Cost", LEARNED, "level_ms")
-    values = at["level_ms"].mean("seed")
-    ax.barh(np.arange(values.sizes["level"]), values, color="C0")
-    ax.set_yticks(np.arange(values.sizes["level"]), list(at["level"].values))
+    values = at["level_ms"].mean("seed").sel(level=LEVELS)
+    ax.barh(np.arange(len(LEVELS)), values, color="C0")
+    ax.set_yticks(np.arange(len(LEVELS)), LEVELS)
     ax.invert_yaxis()
     ax.set_xscale("log")
     ax.set_xlabel("ms per image")
