@@ -29,8 +29,9 @@ PROTOCOL = (
     "{data}; non-negative weights trained by ranking from raw pixels, rows of norm 1. "
     "Spiking circuit of Diehl & Cook (2015), each image from rest for 350 ms. Winners and "
     "changes: {units} units, θ = 40 mV, {shown} test images. Transfer: {many} units, θ = "
-    "{theta:g} mV, one shared I cell, labels from {labelled} training images; θ and the "
-    "scale of weights were chosen on images held out of training."
+    "{theta:g} mV, one shared I cell, images with fewer than 5 spikes shown again at a "
+    "higher rate, labels from {labelled} training images; θ and the scale of weights were "
+    "chosen on images held out of training."
 )
 
 

@@ -46,7 +46,7 @@ def winners(result: xr.Dataset) -> list[str]:
     names = (*SHARES, "spikes per image")
     lines = [
         f"{'share of images: cell of the largest drive':<44}"
-        + "".join(f"{name[-18:]:>22}" for name in names)
+        + "".join(f"{name[-19:]:>22}" for name in names)
     ]
     for setting in at["setting"].values:
         values = (entry(at[name].sel(setting=setting).values) for name in names)
@@ -100,14 +100,15 @@ def draw(result: xr.Dataset) -> Figure:
     knobs = [knob for knob in KNOBS if f"{knob} {KNOBS[knob][0]:g}" in settings(result)]
     figure = plt.figure(figsize=(15, 7.2), layout="constrained")
     upper, lower = figure.add_gridspec(2, 1)
-    for knob, place in zip(knobs, upper.subgridspec(1, len(knobs)), strict=True):
-        draw_knob(figure.add_subplot(place), result, knob)
+    places = upper.subgridspec(1, len(knobs))
+    for column, knob in enumerate(knobs):
+        draw_knob(figure.add_subplot(places[0, column]), result, knob)
     first = figure.axes[0]
     first.set_ylabel("share of images: the cell\nof the largest drive")
     first.legend(fontsize=8)
-    parts = (draw_changes, draw_transfer, draw_costs)
-    for draw_part, place in zip(parts, lower.subgridspec(1, 3), strict=True):
-        draw_part(figure.add_subplot(place), result)
+    places = lower.subgridspec(1, 3)
+    for column, draw_part in enumerate((draw_changes, draw_transfer, draw_costs)):
+        draw_part(figure.add_subplot(places[0, column]), result)
     study.caption(figure, result)
     return figure
 

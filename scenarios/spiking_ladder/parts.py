@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -277,12 +277,22 @@ class Cost(Part):
                 traces = run(images, progress=False)
             found[f"spiking, {name}"] = traces.attrs["run_seconds"]
             network.close()
-        begin = time.perf_counter()
-        drive = images @ weights.T
-        equilibrium.settle(drive, w_inh=0.9)
-        found["equilibrium"] = time.perf_counter() - begin
-        begin = time.perf_counter()
-        RANKING(torch.from_numpy(images @ weights.T))
-        found["ranking"] = time.perf_counter() - begin
+        found["equilibrium"] = median_seconds(
+            lambda: equilibrium.settle(images @ weights.T, w_inh=0.9)
+        )
+        found["ranking"] = median_seconds(
+            lambda: RANKING(torch.from_numpy(images @ weights.T))
+        )
         ms = [1e3 * seconds / len(images) for seconds in found.values()]
         return xr.Dataset({"level_ms": ("level", ms)}, coords={"level": list(found)})
+
+
+def median_seconds(call: Callable[[], Any], *, repeats: int = 11) -> float:
+    """Return the median time of some calls, after a first one."""
+    call()
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - begin)
+    return float(np.median(seconds))
