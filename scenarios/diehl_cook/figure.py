@@ -19,6 +19,12 @@ from scenarios.support.statistics import entry
 
 COLORS = dict(zip(READOUTS, ("C0", "C2", "C1"), strict=True))
 CELLS = "E cells"
+# Of the sizes of networks, from the smallest.
+STYLES = (
+    {STDP: "--s", RANDOM: "x"},
+    {STDP: "-o", RANDOM: "+"},
+    {STDP: "-.d", RANDOM: "*"},
+)
 
 
 def last(result: xr.Dataset, name: str) -> xr.DataArray:
@@ -60,7 +66,8 @@ def costs(result: xr.Dataset) -> list[str]:
         shown, seconds = one["presentations"].values, one["train_seconds"].values
         lines.append(
             f"{units} {CELLS}: {entry(1e3 * seconds / shown)} ms for each presentation in "
-            f"training, {entry(one['synaptic_events'].values / shown)} synaptic events, "
+            f"training, {entry(1e-3 * one['synaptic_events'].values / shown)} thousand "
+            "synaptic events, "
             f"{entry(one['spikes'].values / shown)} spikes"
         )
     return lines
@@ -98,34 +105,32 @@ def side(fields: xr.DataArray) -> tuple[int, int]:
 
 
 def draw_accuracy(ax: Axes, result: xr.Dataset) -> None:
-    """Draw accuracy against the number of images seen; controls as lines."""
-    for units, style in zip(result["num_units"].values, ("--", "-", "-."), strict=False):
-        at = result.sel(num_units=units)
-        for name in READOUTS:
-            values = at["accuracy"].sel(network=STDP, readout=name)
-            values = values.dropna("seen", how="all")
-            mean = values.mean("seed")
-            label = f"{name}, {units} {CELLS}"
-            spread = values.std("seed", ddof=min(1, values.sizes["seed"] - 1))
-            ax.errorbar(
-                mean["seen"],
-                mean,
-                spread,
-                fmt=f"{style}o",
-                color=COLORS[name],
-                label=label,
-                ms=4,
-            )
-            if RANDOM in result["network"]:
-                random = last(at.sel(network=RANDOM), "accuracy").sel(readout=name)
-                ax.axhline(
-                    float(random.mean()), color=COLORS[name], ls=":", lw=1, alpha=0.7
+    """Draw accuracy against the number of images seen, with that of random weights."""
+    for units, style in zip(result["num_units"].values, STYLES, strict=False):
+        for network in (STDP, RANDOM):
+            if network not in result["network"]:
+                continue
+            at = result["accuracy"].sel(num_units=units, network=network)
+            for name in READOUTS:
+                values = at.sel(readout=name).dropna("seen", how="all")
+                values = values.dropna("seed", how="all")
+                ax.errorbar(
+                    values["seen"],
+                    values.mean("seed"),
+                    values.std("seed", ddof=min(1, values.sizes["seed"] - 1)),
+                    fmt=style[network],
+                    color=COLORS[name],
+                    label=f"{name}, {units} {CELLS}" if network == STDP else None,
+                    ms=5,
                 )
+    seen = [int(number) for number in result["seen"].values]
     ax.set_xscale("log")
+    ax.set_xticks(seen, [f"{number:,}" for number in seen], rotation=30, fontsize=8)
+    ax.xaxis.minorticks_off()
     ax.set_xlabel("training images seen")
     ax.set_ylabel("test accuracy [%]")
-    ax.set_title("accuracy; dotted: random weights")
-    ax.legend(fontsize=8)
+    ax.set_title("accuracy; × and +: random weights")
+    ax.legend(fontsize=8, handlelength=4)
 
 
 def movie(result: xr.Dataset, path: Path) -> Path:
