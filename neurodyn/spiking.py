@@ -264,7 +264,8 @@ class SpikingNetwork:
             result = found.end()
         silent = found.silent()
         spiking_checks.warn_of_silence(silent, len(indices), self._stimulus)
-        spiking_checks.warn_of_decay(self._circuit, self.theta_mv)
+        if phase == "train":
+            spiking_checks.warn_of_decay(self._circuit, self.theta_mv)
         if result is None:
             assert path is not None
             return traces.open_lazily(path)

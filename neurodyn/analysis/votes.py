@@ -269,8 +269,7 @@ def _need_classes(
     low, high = int(values.min()), int(values.max())
     largest = (MOST_CLASSES if num_classes is None else num_classes) - 1
     if low < smallest or high > largest:
-        allowed = f"to {largest}"
         raise ValueError(
             f"{name} go from {low} to {high}: classes are numbered from {smallest} "
-            f"{allowed} here, so number them anew or give another num_classes"
+            f"to {largest} here, so number them anew or give another num_classes"
         )
