@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 OLDEST = (12, 0)
 USUAL_FOLDER = "/usr/local/cuda"
@@ -177,6 +178,19 @@ def preferences(directory: str) -> Iterator[None]:
     finally:
         for name, value in before.items():
             b2.prefs[name] = value
+
+
+def use_own_clocks(device: Any) -> None:
+    """Let synapses that spikes act through count the steps of their own clock.
+
+    brian2cuda counts those of `defaultclock`, which is missing from a program that has
+    other clocks only.
+    """
+    for code_object in device.code_objects.values():
+        source = getattr(code_object.code, "cu_file", "")
+        if "defaultclock." in source:
+            own = f"{code_object.owner.clock.name}."
+            code_object.code.cu_file = source.replace("defaultclock.", own)
 
 
 def _nvcc() -> Path | None:

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurodyn.engine import ambient, programs
+from neurodyn.engine import ambient, cuda, programs
 from neurodyn.engine.runtime import Report, Run
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def built(
     ]
     _read_duration_when_run(device)
     _sort_settings(device)
+    if backend == "cuda":
+        cuda.use_own_clocks(device)
     try:
         device.build(directory=directory, compile=make, run=False)
     except (RuntimeError, OSError) as error:

@@ -120,7 +120,7 @@ PROGRAMS = {
     ),
     "reduced": (LateralInhibition(noise=0.1), {"feedforward": REDUCED}),
     "every synapse": (
-        LateralInhibition(p=3.0, input_sign=1, w_inh=BETWEEN),
+        LateralInhibition(p=3.0, input_sign=1, noise=0.1, w_inh=BETWEEN),
         {
             "feedforward": KrotovHopfield(p=3.0, timing=Gated(last_ms=10.0)),
             "lateral": Homeostatic(),
@@ -141,7 +141,7 @@ def program(name, folder, *, make, monkeypatch):
     circuit, rules = PROGRAMS[name]
     recording = Recording(weights_every=2 if rules else None, norms=bool(rules))
     if make:
-        recording = Recording(activity_ms=None)
+        recording = Recording(activity_ms=None, norms=bool(rules))
     monkeypatch.setattr(backends, "resolve", lambda backend: backend)  # without a GPU
     num_units = 600 if name == "subtotals" else 6
     weights = rng.random((num_units, 7))
@@ -200,8 +200,8 @@ def test_source_is_generated_without_a_gpu(name, machine, monkeypatch):
     assert (b2.get_device(), [b2.prefs[name] for name in names]) == before
 
 
-@unclosed_files
-def test_the_source_of_spiking_cells_is_generated_without_a_gpu(machine):
+def spiking_program(folder):
+    """Write the program of a spiking network that learns, with noise and all records."""
     layout = spiking.Layout(
         circuit=SpikingInhibition(noise_mv=1.0),
         rule=DiehlCook(total=5.0),
@@ -216,9 +216,14 @@ def test_the_source_of_spiking_cells_is_generated_without_a_gpu(machine):
         backend=backends.Backend(name="cuda"),
         dt_ms=0.5,
     )
-    with backends.activated("cuda", folder=machine / "source", make=False) as compiler:
+    with backends.activated("cuda", folder=folder, make=False) as compiler:
         compiler(spiking.build(layout).objects)
-    kernels = sorted((machine / "source/code_objects").glob("*.cu"))
+    return sorted((folder / "code_objects").glob("*.cu"))
+
+
+@unclosed_files
+def test_the_source_of_spiking_cells_is_generated_without_a_gpu(machine):
+    kernels = spiking_program(machine / "source")
     names = {path.name.split("_codeobject")[0] for path in kernels}
     cells = ("stateupdater", "spike_thresholder", "spike_resetter", "run_regularly")
     assert {
@@ -232,37 +237,44 @@ def test_the_source_of_spiking_cells_is_generated_without_a_gpu(machine):
         "pixels_run_regularly",
         "pixels_spike_resetter",
     }
+    # There is only one clock of time steps, and it has another name.
+    assert not [path.name for path in kernels if "defaultclock." in path.read_text()]
+
+
+needs_nvcc = pytest.mark.skipif(
+    shutil.which("nvcc") is None, reason="no CUDA toolkit: nvcc is not on the PATH"
+)
 
 
 @unclosed_files
 @pytest.mark.slow
-@pytest.mark.skipif(
-    shutil.which("nvcc") is None, reason="no CUDA toolkit: nvcc is not on the PATH"
-)
+@needs_nvcc
+def test_synapses_of_spiking_cells_compile(tmp_path):
+    """And the resetter of pixels, which draws random numbers."""
+    names = ("feedforward_pre", "feedforward_post", "pixels_spike_resetter")
+    chosen = [path for path in spiking_program(tmp_path) if path.name.startswith(names)]
+    targets = [f"code_objects/{path.stem}.o" for path in chosen if "push" not in path.name]
+    assert len(targets) == len(names)
+    subprocess.run(["make", "-j2", *targets], cwd=tmp_path, check=True)
+
+
+@unclosed_files
+@pytest.mark.slow
+@needs_nvcc
 def test_the_source_compiles_and_links(tmp_path, monkeypatch):
-    """Minutes on two cores; the program starts, and finds no GPU if there is none."""
-    program("reduced", tmp_path, make=True, monkeypatch=monkeypatch)
-    started = subprocess.run([tmp_path / "main"], capture_output=True, cwd=tmp_path)
-    assert b"error while loading shared libraries" not in started.stderr
+    """Minutes on two cores; the program starts, and finds no GPU if there is none.
 
-
-@unclosed_files
-@pytest.mark.slow
-@pytest.mark.skipif(
-    shutil.which("nvcc") is None, reason="no CUDA toolkit: nvcc is not on the PATH"
-)
-def test_the_kernels_of_rows_compile(tmp_path, monkeypatch):
-    """Of sums over senders and over pixels, and of updates by rows of both kinds."""
-    program("every synapse", tmp_path, make=False, monkeypatch=monkeypatch)
+    It has noise, sums over senders and over pixels, and updates by rows of both kinds.
+    """
+    program("every synapse", tmp_path, make=True, monkeypatch=monkeypatch)
     sources = sorted((tmp_path / "code_objects").glob("*.cu"))
-    chosen = [path for path in sources if "_columns =" in path.read_text()]
-    names = {path.name.split("_codeobject")[0] for path in chosen}
-    assert names == {
+    by_rows = [path for path in sources if "_columns =" in path.read_text()]
+    assert {path.name.split("_codeobject")[0] for path in by_rows} == {
         "feedforward_run_regularly",
         "feedforward_summed_variable_I_post",
         "feedforward_summed_variable_norm_p_post",
         "lateral_run_regularly",
         "lateral_summed_variable_inhibition_post",
     }
-    targets = [f"code_objects/{path.stem}.o" for path in chosen]
-    subprocess.run(["make", "-j2", *targets], cwd=tmp_path, check=True)
+    started = subprocess.run([tmp_path / "main"], capture_output=True, cwd=tmp_path)
+    assert b"error while loading shared libraries" not in started.stderr
