@@ -198,8 +198,9 @@ def test_inputs_of_dales_law_are_not_negative(tmp_path):
 
 @pytest.mark.slow
 def test_dale_main_draws_and_tells(tmp_path, capsys):
+    settings = {"units": 10, "data": few_digits(tmp_path, "few.npz")}
     with figures_saved() as figures:
-        result = dale_training.main(small_study(dale_training, tmp_path, units=10))
+        result = dale_training.main(small_study(dale_training, tmp_path, **settings))
     shown = capsys.readouterr().out
     assert "80/20 by unit (not Dale)" in shown
     assert (tmp_path / "run" / "dale_training_quick.png").exists()

@@ -13,7 +13,7 @@ from scenarios.spiking_ladder import parts
 from scenarios.spiking_ladder.parts import Changes, Cost, Transfer, Winners
 from scenarios.support import spikes
 from scenarios.support.trials import Source
-from tests.helpers import figures_saved, small_study
+from tests.helpers import few_digits, figures_saved, small_study
 
 DIGITS = Source.of("digits", None)
 
@@ -205,7 +205,8 @@ def test_the_ladder_in_small(tmp_path, monkeypatch):
     short(monkeypatch)
     monkeypatch.setitem(parts.KNOBS, "w_ie", (0.0, 17.0))
     monkeypatch.setattr(spiking_ladder, "LABELLED_QUICK", 20)
-    settings = {"units": 6, "many": 8, "backend": "numpy"}
+    data = few_digits(tmp_path, "few.npz")
+    settings = {"units": 6, "many": 8, "backend": "numpy", "data": data}
     with figures_saved() as figures:
         spiking_ladder.main(small_study(spiking_ladder, tmp_path, **settings))
     (figure,) = figures

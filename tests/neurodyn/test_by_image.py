@@ -53,7 +53,8 @@ def learned(given):
 
 def test_one_time_course_is_selected_and_drawn(given):
     images, weights = given
-    found = neurodyn.simulate(LateralInhibition(w_inh=0.7), images, weights)
+    quick = {"backend": "numpy", "dt_ms": 1.0}
+    found = neurodyn.simulate(LateralInhibition(w_inh=0.7), images, weights, **quick)
     drawn = found.activity.sel(image=0).plot.line(x="time")
     assert len(drawn) == NUM_UNITS
     time = np.arange(1.0, 1001.0)  # by default, an image is shown for 1 s

@@ -42,6 +42,11 @@ CASES = {
 }
 
 EACH = ("Diehl and Cook", "between", "triplet")
+SLOW = {  # compiling takes 10 s and more
+    "numpy": [name for name in CASES if name not in EACH],
+    "cpp": CASES,
+    "cython": EACH,
+}
 
 
 def shown(*, reset=False, **settings):
@@ -65,8 +70,8 @@ def trained(rule, *, circuit=OWN, weights=WEIGHTS, images=IMAGES, stimulus, **se
         *(("numpy", name) for name in EACH),
         *(
             pytest.param(backend, name, marks=pytest.mark.slow)
-            for backend, name in itertools.product(("numpy", "cython", "cpp"), CASES)
-            if (backend == "numpy") != (name in EACH)  # compiling takes 10 s and more
+            for backend, names in SLOW.items()
+            for name in names
         ),
     ],
 )
