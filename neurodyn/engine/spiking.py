@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from neurodyn.plasticity.protocols import SpikeRule
 
 # At the start of each presentation, in this order. A cell without weights stays without.
-SUM_FROM_0 = "total = 0"
-SUM = "total_post += W"
+SUM = """
+total_weight : 1 (shared, constant)
+total_post = W : 1 (summed)
+"""
 SCALE = "W *= total_weight/(total_post + 1e-300)"
 COUNT_ALL = "fired_post += 1"
 SAMPLED = {"potential": "v", "excitation": "excitation", "inhibition": "inhibition"}
@@ -324,7 +326,7 @@ def build(layout: Layout) -> Built:
     feedforward = b2.Synapses(
         pixels,
         circuit.exc,
-        SYNAPSE + ("total_weight : 1 (shared, constant)" if scaled else ""),
+        SYNAPSE + (SUM if scaled else ""),
         on_pre=EXCITES + (f"\n{rule.on_pre}" if rule else ""),
         **changes,
         clock=timeline.steps,
@@ -337,8 +339,9 @@ def build(layout: Layout) -> Built:
     first = f"(i//{layout.num_pixels})*{layout.num_units}"
     feedforward.connect(j=f"k for k in range({first}, {first} + {layout.num_units})")
     if scaled:
-        circuit.exc.run_regularly(SUM_FROM_0, **start, order=0)
-        feedforward.run_regularly(SUM, **start, order=1)
+        summing = feedforward.summed_updaters["total_post"]
+        summing._clock = timeline.presentations  # it has that of its target, at each step
+        summing.when, summing.order = "start", 1
         feedforward.run_regularly(SCALE, **start, order=2)
     counter = b2.Synapses(
         circuit.exc, chooser, on_pre=COUNT_ALL, clock=timeline.steps, name="counter"

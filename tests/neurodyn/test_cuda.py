@@ -1,5 +1,6 @@
 """CUDA: what is found and said without it, what is generated, compiled, run with it."""
 
+import re
 import shutil
 import subprocess
 
@@ -164,6 +165,12 @@ def program(name, folder, *, make, monkeypatch):
     return sorted(path.stem for path in folder.glob("code_objects/*.cu"))
 
 
+def racing(sources):
+    """Return kernels in which synapses write to the same cell without an atomic sum."""
+    write = re.compile(r"\[_(pre|post)synaptic_idx\] = ")
+    return [path.name for path in sources if write.search(path.read_text())]
+
+
 # brian2cuda leaves it to Python to close the files that it writes.
 unclosed_files = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -179,6 +186,7 @@ def test_source_is_generated_without_a_gpu(name, machine, monkeypatch):
     names = ("codegen.cpp.extra_compile_args_gcc", "codegen.cpp.extra_link_args")
     before = b2.get_device(), [b2.prefs[name] for name in names]
     kernels = program(name, machine / "source", make=False, monkeypatch=monkeypatch)
+    assert not racing((machine / "source/code_objects").glob("*.cu"))
     expected = ["hidden_stateupdater", "feedforward_summed_variable_I_post"]
     circuit, rules = PROGRAMS[name]
     gains = name in ("settled", "some synapses", "every synapse")
@@ -230,8 +238,9 @@ def test_the_source_of_spiking_cells_is_generated_without_a_gpu(machine):
         f"{group}_{part}" for group in ("exc", "inh", "pixels") for part in cells
     } <= names
     synapses = {"feedforward_pre", "feedforward_post", "exc_to_inh_pre", "inh_to_exc_pre"}
-    assert synapses | {"counter_pre", "feedforward_run_regularly_1"} <= names
+    assert synapses | {"counter_pre", "feedforward_run_regularly"} <= names
     assert {"presenter_run_regularly", "exc_spikes_monitor", "count_monitor"} <= names
+    assert "feedforward_summed_variable_total_post" in names
     uses = [path.name for path in kernels if "neurodyn_uniform(" in path.read_text()]
     assert {name.split("_codeobject")[0] for name in uses} >= {
         "pixels_run_regularly",
@@ -239,6 +248,7 @@ def test_the_source_of_spiking_cells_is_generated_without_a_gpu(machine):
     }
     # There is only one clock of time steps, and it has another name.
     assert not [path.name for path in kernels if "defaultclock." in path.read_text()]
+    assert not racing(kernels)
 
 
 needs_nvcc = pytest.mark.skipif(
