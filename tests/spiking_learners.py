@@ -17,5 +17,5 @@ def networks(source: Source) -> list[Spiking]:
     config = diehl_cook.Config(preset="quick", units=(4,), seeds=1, backend="numpy")
     return [
         replace(trial, seen=(8, 12), labelled=9, stimulus=BRIEF, dt_ms=1.0)
-        for trial in diehl_cook.trials(config, source, None)
+        for trial in diehl_cook.trials(config, source)
     ]

@@ -90,7 +90,7 @@ def main(config: Config) -> xr.Dataset:
     return result
 
 
-def trials(config: Config, source: Source, folder: Path | None) -> list[Spiking]:
+def trials(config: Config, source: Source, folder: Path | None = None) -> list[Spiking]:
     """Return the networks; a training that is stopped goes on from files in `folder`."""
     images = source.load()
     number, pixels = len(images.x_train), images.x_train[0].size
