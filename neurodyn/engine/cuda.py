@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 OLDEST = (12, 0)
+WRITES_TO_CELLS = re.compile(r"\[_(pre|post)synaptic_idx\] = ")
 USUAL_FOLDER = "/usr/local/cuda"
 ASSUMED_CAPABILITY = "9.0"  # to generate and compile code on a machine without a GPU
 
@@ -180,16 +181,28 @@ def preferences(directory: str) -> Iterator[None]:
             b2.prefs[name] = value
 
 
-def use_own_clocks(device: Any) -> None:
-    """Let synapses that spikes act through count the steps of their own clock.
+def mend(device: Any) -> None:
+    """Mend the code that brian2cuda has generated; it is not written yet.
 
-    brian2cuda counts those of `defaultclock`, which is missing from a program that has
-    other clocks only.
+    Where spikes act through synapses, brian2cuda counts the steps of `defaultclock`, which
+    is missing from a program that has other clocks only.
+
+    Raises
+    ------
+    ValueError
+        If code that runs for all synapses writes to the cells that they connect: brian2cuda
+        lets several write to a cell at once, and all but one are lost.
     """
     for code_object in device.code_objects.values():
-        source = getattr(code_object.code, "cu_file", "")
+        source, owner = getattr(code_object.code, "cu_file", ""), code_object.owner
+        if code_object.template_name == "stateupdate" and WRITES_TO_CELLS.search(source):
+            name = code_object.name.removesuffix("_codeobject")
+            raise ValueError(
+                f"backend 'cuda' cannot run '{name}': many synapses would write to a cell "
+                "at once; let them sum a variable instead, as 'total_post = W : 1 (summed)'"
+            )
         if "defaultclock." in source:
-            own = f"{code_object.owner.clock.name}."
+            own = f"{owner.clock.name}."
             code_object.code.cu_file = source.replace("defaultclock.", own)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from neurodyn.plasticity.protocols import SpikeRule
 
 # At the start of each presentation, in this order. A cell without weights stays without.
+# The sum is not `total_post += W`, which on CUDA would lose all but one at a time.
 SUM = """
 total_weight : 1 (shared, constant)
 total_post = W : 1 (summed)

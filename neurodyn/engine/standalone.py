@@ -66,7 +66,7 @@ def built(
     _read_duration_when_run(device)
     _sort_settings(device)
     if backend == "cuda":
-        cuda.use_own_clocks(device)
+        cuda.mend(device)
     try:
         device.build(directory=directory, compile=make, run=False)
     except (RuntimeError, OSError) as error:

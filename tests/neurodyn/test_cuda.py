@@ -1,6 +1,5 @@
 """CUDA: what is found and said without it, what is generated, compiled, run with it."""
 
-import re
 import shutil
 import subprocess
 
@@ -165,12 +164,6 @@ def program(name, folder, *, make, monkeypatch):
     return sorted(path.stem for path in folder.glob("code_objects/*.cu"))
 
 
-def racing(sources):
-    """Return kernels in which synapses write to the same cell without an atomic sum."""
-    write = re.compile(r"\[_(pre|post)synaptic_idx\] = ")
-    return [path.name for path in sources if write.search(path.read_text())]
-
-
 # brian2cuda leaves it to Python to close the files that it writes.
 unclosed_files = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -186,7 +179,6 @@ def test_source_is_generated_without_a_gpu(name, machine, monkeypatch):
     names = ("codegen.cpp.extra_compile_args_gcc", "codegen.cpp.extra_link_args")
     before = b2.get_device(), [b2.prefs[name] for name in names]
     kernels = program(name, machine / "source", make=False, monkeypatch=monkeypatch)
-    assert not racing((machine / "source/code_objects").glob("*.cu"))
     expected = ["hidden_stateupdater", "feedforward_summed_variable_I_post"]
     circuit, rules = PROGRAMS[name]
     gains = name in ("settled", "some synapses", "every synapse")
@@ -248,7 +240,20 @@ def test_the_source_of_spiking_cells_is_generated_without_a_gpu(machine):
     }
     # There is only one clock of time steps, and it has another name.
     assert not [path.name for path in kernels if "defaultclock." in path.read_text()]
-    assert not racing(kernels)
+
+
+@unclosed_files
+def test_synapses_that_write_to_cells_at_once_are_refused(machine):
+    import brian2 as b2
+
+    said = r"'total_run_regularly': many synapses would .* sum a variable"
+    with backends.activated("cuda", folder=machine / "source", make=False) as compiler:
+        cells = b2.NeuronGroup(3, "total : 1", name="cells")
+        synapses = b2.Synapses(cells, cells, "W : 1", name="total")
+        synapses.connect()
+        synapses.run_regularly("total_post += W", dt=1 * b2.ms)
+        with pytest.raises(ValueError, match=said):
+            compiler([cells, synapses])
 
 
 needs_nvcc = pytest.mark.skipif(
