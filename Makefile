@@ -26,7 +26,7 @@ test: .venv/ready
 	$(PYTHON) -m pytest -n auto
 
 slow: .venv/ready
-	$(PYTHON) -m pytest -n auto -m "slow and not gpu"
+	$(PYTHON) -m pytest -n auto --dist worksteal -m "slow and not gpu"
 
 lint: .venv/ready
 	.venv/bin/ruff check .

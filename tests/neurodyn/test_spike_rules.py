@@ -44,8 +44,8 @@ CASES = {
 EACH = ("Diehl and Cook", "between", "triplet")
 SLOW = {  # compiling takes 10 s and more
     "numpy": [name for name in CASES if name not in EACH],
-    "cpp": CASES,
     "cython": EACH,
+    "cpp": EACH,
 }
 
 
