@@ -23,7 +23,7 @@ demo: .venv/ready
 	$(PYTHON) -m scenarios.quickstart --overwrite
 
 test: .venv/ready
-	$(PYTHON) -m pytest -n auto
+	$(PYTHON) -m pytest -n auto --dist worksteal
 
 slow: .venv/ready
 	$(PYTHON) -m pytest -n auto --dist worksteal -m "slow and not gpu"

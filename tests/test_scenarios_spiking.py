@@ -41,7 +41,8 @@ def test_a_training_scores_keeps_fields_and_counts(tmp_path):
     assert result["confusion"].sum(("label", "predicted")).values.tolist() == [7, 7]
 
 
-@pytest.mark.parametrize("stopped", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", [0, 1])
 def test_a_stopped_training_goes_on_to_the_same_end(tmp_path, monkeypatch, stopped):
     whole = small_network(STDP, fields=4).compute()
     trial = small_network(STDP, folder=tmp_path, fields=4)
