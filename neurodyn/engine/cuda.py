@@ -194,7 +194,7 @@ def mend(device: Any) -> None:
         lets several write to a cell at once, and all but one are lost.
     """
     for code_object in device.code_objects.values():
-        source, owner = getattr(code_object.code, "cu_file", ""), code_object.owner
+        source = getattr(code_object.code, "cu_file", "")
         if code_object.template_name == "stateupdate" and WRITES_TO_CELLS.search(source):
             name = code_object.name.removesuffix("_codeobject")
             raise ValueError(
@@ -202,7 +202,7 @@ def mend(device: Any) -> None:
                 "at once; let them sum a variable instead, as 'total_post = W : 1 (summed)'"
             )
         if "defaultclock." in source:
-            own = f"{owner.clock.name}."
+            own = f"{code_object.owner.clock.name}."
             code_object.code.cu_file = source.replace("defaultclock.", own)
 
 

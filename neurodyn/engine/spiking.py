@@ -301,7 +301,6 @@ def build(layout: Layout) -> Built:
     import brian2 as b2
 
     timeline, rule = layout.timeline, layout.rule
-    start: dict[str, Any] = {"clock": timeline.presentations, "when": "start"}
     names = namespace_of(rule, timeline)
     chooser = poisson.presenter(timeline, copies=layout.copies, rows=layout.rows)
     circuit = spiking_cells.build(
@@ -341,9 +340,11 @@ def build(layout: Layout) -> Built:
     feedforward.connect(j=f"k for k in range({first}, {first} + {layout.num_units})")
     if scaled:
         summing = feedforward.summed_updaters["total_post"]
-        summing._clock = timeline.presentations  # it has that of its target, at each step
+        summing._clock = timeline.presentations  # not its target's, which ticks each step
         summing.when, summing.order = "start", 1
-        feedforward.run_regularly(SCALE, **start, order=2)
+        feedforward.run_regularly(
+            SCALE, clock=timeline.presentations, when="start", order=2
+        )
     counter = b2.Synapses(
         circuit.exc, chooser, on_pre=COUNT_ALL, clock=timeline.steps, name="counter"
     )
@@ -370,14 +371,9 @@ def _monitors(
     import brian2 as b2
 
     def states(group: Any, variable: str, clock: Any, name: str) -> Any:
+        settings: dict[str, Any] = {"record": True, "when": "before_start", "order": 2}
         return b2.StateMonitor(
-            group,
-            variable,
-            record=True,
-            clock=clock,
-            when="before_start",
-            order=2,
-            name=f"{name}_monitor",
+            group, variable, clock=clock, name=f"{name}_monitor", **settings
         )
 
     found = {

@@ -1,6 +1,7 @@
 """The table, the figure and the animation of `diehl_cook`."""
 
 import math
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from scenarios.support.statistics import entry
 
 COLORS = dict(zip(READOUTS, ("C0", "C2", "C1"), strict=True))
 CELLS = "E cells"
-# Of the sizes of networks, from the smallest.
+# Of the sizes of networks, from the smallest; a fourth one looks like the first.
 STYLES = (
     {STDP: "--s", RANDOM: "x"},
     {STDP: "-o", RANDOM: "+"},
@@ -106,7 +107,7 @@ def side(fields: xr.DataArray) -> tuple[int, int]:
 
 def draw_accuracy(ax: Axes, result: xr.Dataset) -> None:
     """Draw accuracy against the number of images seen, with that of random weights."""
-    for units, style in zip(result["num_units"].values, STYLES, strict=False):
+    for units, style in zip(result["num_units"].values, cycle(STYLES), strict=False):
         for network in (STDP, RANDOM):
             if network not in result["network"]:
                 continue
@@ -129,7 +130,7 @@ def draw_accuracy(ax: Axes, result: xr.Dataset) -> None:
     ax.xaxis.minorticks_off()
     ax.set_xlabel("training images seen")
     ax.set_ylabel("test accuracy [%]")
-    ax.set_title("accuracy; × and +: random weights")
+    ax.set_title("accuracy; without lines: random weights")
     ax.legend(fontsize=8, handlelength=4)
 
 
