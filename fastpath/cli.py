@@ -1,4 +1,4 @@
-"""The command `fastpath`: train, resume, evaluate, predict, plot, backprop, export.
+"""The command `fastpath`: train, search, resume, evaluate, predict, plot, backprop, export.
 
 The work of each sub-command is in `fastpath.commands`.
 """

@@ -1,7 +1,7 @@
 """One experiment: a data set, a layer trained without labels, its readout.
 
 The test set is scored once, when all settings are decided. Settings are compared on a
-validation split of the training set; such an experiment does not use the test set at all.
+validation split of the training set, without the test set.
 """
 
 import functools
@@ -262,8 +262,12 @@ def finish(
     readout: Readout,
     generator: torch.Generator,
     progress: bool = True,
+    on_epoch_end: OnEpochEnd | None = None,
 ) -> Trained:
-    """Train and score the readout of a trained layer; add its epochs to the history."""
+    """Train and score the readout of a trained layer; add its epochs to the history.
+
+    `on_epoch_end` is that of `readout.fit`.
+    """
     split.check_classes(num_classes)
     log = ReadoutLog()
     (head, errors), seconds = timed(
@@ -276,6 +280,7 @@ def finish(
             generator=generator,
             progress=progress,
             log=log,
+            on_epoch_end=on_epoch_end,
         )
     )
     metrics = {

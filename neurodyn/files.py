@@ -16,6 +16,7 @@ try:
     import fcntl
 except ImportError:  # Windows has no such locks
     fcntl = None
+HAS_LOCKS = fcntl is not None
 
 
 def part_of(path: Path, ending: str = "") -> Path:
@@ -33,7 +34,7 @@ def kept(part: Path) -> Iterator[None]:
     while True:
         with part.open("xb") as file:
             try:
-                _lock(file)
+                lock(file)
             except BlockingIOError:
                 continue
             except OSError:  # some network file systems have no locks
@@ -49,11 +50,18 @@ def tidy(folder: Path, name: str | None = None) -> None:
     for part in folder.glob(f".{pattern}.*.part*"):
         # A locked part is still being written.
         with suppress(OSError), part.open("rb") as file:
-            _lock(file)
+            lock(file)
             part.unlink()
 
 
-def _lock(file: BinaryIO | int, *, wait: bool = False) -> None:
+def lock(file: BinaryIO | int, *, wait: bool = False) -> None:
+    """Lock a file until it is closed, or its process ends; a no-op without such locks.
+
+    Raises
+    ------
+    BlockingIOError
+        If another has locked it, and `wait` is False.
+    """
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
@@ -68,11 +76,11 @@ def turn(path: Path, waiting: str) -> Iterator[tuple[BinaryIO, bool]]:
     with path.open("a+b") as file:
         waited = False
         try:
-            _lock(file)
+            lock(file)
         except BlockingIOError:
             waited = True
             print(waiting, file=sys.stderr)
-            _lock(file, wait=True)
+            lock(file, wait=True)
         except OSError:  # some network file systems have no locks
             pass
         file.seek(0)
@@ -92,7 +100,7 @@ def held(folder: Path) -> Iterator[bool]:
     try:
         ours = True
         try:
-            _lock(opened)
+            lock(opened)
         except BlockingIOError:
             ours = False
         except OSError:  # some network file systems

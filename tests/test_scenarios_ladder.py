@@ -10,6 +10,7 @@ import pytest
 import torch
 import xarray as xr
 
+from fastpath import cluster
 from scenarios import ladder
 from scenarios.ladder import answers, plan, study
 from scenarios.ladder.config import QUICK, chosen
@@ -341,7 +342,7 @@ def test_mistakes_get_one_line(tmp_path, monkeypatch, capsys, arguments, said):
 
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr(grid, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 1)
     with (
         pytest.raises(ValueError, match="no dask scheduler answers"),
         grid.sharing(0, "tcp://127.0.0.1:9"),

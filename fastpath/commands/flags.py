@@ -41,6 +41,9 @@ class Train(Saving, Compute):
     control: Literal["random", "orthogonal", "patches", "kmeans", "backprop"] | None = None
     """The same network with other weights: as they start, orthogonal, whitened training
     patches, their k-means clusters, or trained end to end with labels [as they learn]."""
+    set: tuple[str, ...] = ()
+    """Settings without a flag, as NAME=VALUE, such as layer.stages.2.num_units=48: names
+    are those of config.json, stages are numbered from 1."""
     overwrite: bool = False
     """Replace a run that the folder already holds."""
     seed: int = 0
@@ -229,6 +232,53 @@ class Export(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Search(Compute):
+    """Search settings of `fastpath train` for the smallest error on held-out images.
+
+    A search that was interrupted goes on where it was: give the same --out, with the same
+    settings or without any. The same command in another terminal, or with --storage on
+    another machine, is one more worker. The test set is used by --final only.
+    """
+
+    settings: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Settings: NAME=LOW:HIGH, NAME=LOW:HIGH:log or NAME=A,B,C are searched, NAME=VALUE is
+    fixed. Names are those of the flags of `fastpath train`, such as lr or preset, or of its
+    --set, such as layer.stages.2.num_units [as before]."""
+    data: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Data set, named as in `fastpath train`; with several --data, the error is the mean
+    over them [as before]."""
+    out: Path
+    """Folder of the search: its journal, table and figures."""
+    storage: str | None = None
+    """Another journal file, or URL of a database, such as
+    postgresql://user:password@host/database [journal.log in the folder]."""
+    name: str | None = None
+    """Name of the search in its storage [that of the folder]."""
+    seeds: int | None = None
+    """Seeds with which each choice of settings is trained [as before; 1]."""
+    validation: int | None = None
+    """Training images held out of each data set, to score on [as before; a sixth]."""
+    prune: tyro.conf.DisallowNone[bool | None] = None
+    """Stop trainings that are in the worst quarter after 25 % of their epochs, or in the
+    worse half after 50 %, and settings that are worse on several data sets and seeds
+    (Wilcoxon test, p < 0.1) [as before; yes]."""
+    seed: int | None = None
+    """Seed of the proposals [as before; 0]."""
+    trials: int | None = None
+    """Number of trials in all, those of before included [100, or without limit if --hours
+    is given]."""
+    hours: float | None = None
+    """Hours after which no further trial begins."""
+    workers: int = 1
+    """Processes that compute trials on this machine."""
+    scheduler: str | None = None
+    """Address of a running dask scheduler whose workers compute the trials (host:port)."""
+    final: bool = False
+    """Train with the best settings and with the defaults, three seeds each, on all training
+    images; score them on the test set, once."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Presets:
     """List the presets of `fastpath train`, or print the settings of one."""
 
@@ -239,6 +289,7 @@ class Presets:
 type Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Presets, tyro.conf.subcommand("presets")]
+    | Annotated[Search, tyro.conf.subcommand("search")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]

@@ -1,7 +1,8 @@
 """`fastpath train`: settings, checks, and the steps shared with `fastpath resume`."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fastpath.data.defaults import defaults_for, source_of_defaults
 from fastpath.layers import DenseSettings
 from fastpath.readout import LOSSES
 from fastpath.runs import storage
+from fastpath.runs.changes import with_set
 from fastpath.runs.config import RunConfig, of_preset
 from fastpath.runs.execute import execute, save
 from fastpath.training import distributed, tensorboard
@@ -49,6 +51,7 @@ def configured(command: Train, origin: str, num_images: int | None = None) -> Ru
         readout=replace(config.readout, **{n: v for n, v in head.items() if v is not None}),
         snapshots=RunConfig.snapshots if command.snapshots is None else command.snapshots,
     )
+    config = with_set(config, command.set)
     if command.control is None:
         return config
     control = control_of(config, command.control)
@@ -156,22 +159,13 @@ def train(command: Train) -> None:
     device = command.ready()
     if command.tensorboard:
         tensorboard.check_installed()
-    if command.units is not None:
-        checks.count("units", command.units)
+    check_alone(command)
     checks.seed("seed", command.seed)
     data = data_of(command)
-    if command.preset is not None:
-        why, instead = "with --preset, which says what learns", "leave out --preset"
-        refuse_without_effect(command, OF_LAYER, why=why, instead=instead)
     datasets.check_root(command, data)
     images = datasets.load(data, command.data_root)
-    num_images = len(images.x_train) - command.validation
-    config = configured(command, images.origin, num_images if num_images > 0 else None)
+    config = checked(command, images.origin, len(images.x_train) - command.validation)
     refuse_flags_without_effect(command, config)
-    if isinstance(config.competition, Rule) and config.training.epochs:
-        config.competition.check(config.layer.num_units)
-    if command.batch_size is not None:
-        checked_size(command.batch_size, num_images)
     team = distributed.join(device)
     if team is None or team.is_main:
         storage.prepare(command.out, overwrite=command.overwrite)
@@ -183,8 +177,44 @@ def train(command: Train) -> None:
         print(chosen)
 
 
-def refuse_flags_without_effect(command: Train, config: RunConfig) -> None:
-    """Raise ValueError if a given flag has no effect together with the others."""
+def check_alone(command: Train) -> None:
+    """Raise ValueError for settings that are wrong for any data set."""
+    if command.units is not None:
+        checks.count("units", command.units)
+    if command.preset is not None:
+        why, instead = "with --preset, which says what learns", "leave out --preset"
+        refuse_without_effect(command, OF_LAYER, why=why, instead=instead)
+
+
+def checked(command: Train, origin: str, num_images: int) -> RunConfig:
+    """Return the configuration of a run on so many training images of a data set.
+
+    Raises
+    ------
+    ValueError
+        If a setting has a value that is not allowed, alone or together with the others.
+    """
+    config = configured(command, origin, num_images if num_images > 0 else None)
+    if isinstance(config.competition, Rule) and config.training.epochs:
+        config.competition.check(config.layer.num_units)
+    if command.batch_size is not None:
+        checked_size(command.batch_size, num_images)
+    return config
+
+
+@dataclass(frozen=True)
+class Ineffective:
+    """Settings that have no effect together with the others."""
+
+    names: Sequence[str]
+    why: str
+    """The end of a sentence, such as "with --epochs 0"."""
+    instead: str = ""
+    """What would make them effective."""
+
+
+def ineffective(command: Train, config: RunConfig) -> Iterator[Ineffective]:
+    """Yield the settings that would have no effect, whether they were given or not."""
     if not config.training.epochs:
         without = (*OF_LEARNING, *("snapshots",) * bool(command.snapshots))
         given, state = "--epochs 0", "random"
@@ -193,32 +223,35 @@ def refuse_flags_without_effect(command: Train, config: RunConfig) -> None:
         if config.backprop is not None:
             kept = "epochs", "batch_size", "lr"
             without = tuple(name for name in without if name not in kept)
-        why = f"with {given}, where weights stay {state}"
-        refuse_without_effect(command, without, why=why)
+        yield Ineffective(without, f"with {given}, where weights stay {state}")
     chosen, rule = command.competition or RANKING, config.competition
     settings = {name: {f.name for f in fields(other)} for name, other in KINDS.items()}
     for other, names in settings.items():
-        refuse_without_effect(
-            command,
+        yield Ineffective(
             sorted(names - settings[chosen]),
-            why=f"with --competition {chosen}",
-            instead=f"give --competition {other}",
+            f"with --competition {chosen}",
+            f"give --competition {other}",
         )
     if isinstance(rule, Ranking | RunnersUp) and not rule.delta:
-        refuse_without_effect(command, ["k"], why="with --delta 0, where nothing unlearns")
+        yield Ineffective(["k"], "with --delta 0, where nothing unlearns")
     if isinstance(rule, Soft) and not rule.anti:
         why = "with --competition soft, where nothing unlearns"
-        refuse_without_effect(command, ["delta"], why=why, instead="give --anti too")
+        yield Ineffective(["delta"], why, "give --anti too")
     loss = config.readout.loss
     for other in LOSSES.keys() - {loss}:
         without_effect = {*LOSSES[other].settings} - {*LOSSES[loss].settings}
         is_default = ", the default here" * (command.head_loss is None)
-        refuse_without_effect(
-            command,
+        yield Ineffective(
             sorted(HEAD_FLAGS[name] for name in without_effect if name in HEAD_FLAGS),
-            why=f"with --head-loss {loss}" + is_default,
-            instead=f"give --head-loss {other}",
+            f"with --head-loss {loss}" + is_default,
+            f"give --head-loss {other}",
         )
+
+
+def refuse_flags_without_effect(command: Train, config: RunConfig) -> None:
+    """Raise ValueError if a given flag has no effect together with the others."""
+    for each in ineffective(command, config):
+        refuse_without_effect(command, each.names, why=each.why, instead=each.instead)
 
 
 def checkpoints_of(saving: Saving, folder: Path, *, restart: bool = False) -> Checkpoints:

@@ -13,6 +13,7 @@ from fastpath.commands.flags import (
     Plot,
     Predict,
     Resume,
+    Search,
     Train,
 )
 from fastpath.runs import storage
@@ -46,6 +47,8 @@ def _saved_so_far(command: Any, before: dict[Path, Any]) -> str:
                 return f"go on from its last checkpoint by `fastpath resume {folder}`"
             if folder / storage.METRICS in written:
                 return f"the run is finished, and saved to {folder}"
+        case Search() if written:
+            return "finished trials are kept: go on by the same command"
         case Backprop() if written:
             return f"the run is finished, and saved to {command.out}"
         case Plot() | Export() | Predict() if written:
@@ -58,6 +61,8 @@ def _files(command: Any) -> dict[Path, Any]:
     match command:
         case Train(out=folder) | Resume(run=folder):
             paths = [folder / name for name in (storage.CHECKPOINT, storage.METRICS)]
+        case Search(out=folder):
+            paths = [folder]
         case Plot(out=folder):
             paths = [(folder or command.run) / name for name in storage.PICTURES]
         case Backprop(out=Path() as folder):

@@ -1,6 +1,7 @@
 """Execute a run, save it to its folder, and open an interrupted run to resume it."""
 
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,14 @@ from fastpath.baselines.stacks import backprop_stack
 from fastpath.compute import Compute, check_memory
 from fastpath.data.datasets import Images
 from fastpath.experiment import Trained
+from fastpath.kernels import Name
 from fastpath.layers import StackSettings, field_shape
+from fastpath.readout import OnEpochEnd
 from fastpath.runs import storage
 from fastpath.runs.config import RunConfig
 from fastpath.runs.folder import LOCAL, head_tensors, of_layer, write
 from fastpath.training import tensorboard
+from fastpath.training.callbacks import Callback
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.distributed import Team
 from fastpath.training.snapshots import Snapshots, snapshot_moments
@@ -49,14 +53,9 @@ def execute(
         The processes that share the work.
     """
     device = compute.ready()
-    of_layer(config.layer, images.shape)  # before it costs anything
     if device.type == "cuda":
         _check_device_memory(config, images, device)
-    generator = torch.Generator().manual_seed(config.seed)
-    split = experiment.split(
-        images, validation=config.validation, generator=generator, device=device
-    )
-    split.check_classes(len(images.classes))
+    split, generator = begin(config, images, device)
     num_epochs = config.training.epochs
     if isinstance(config.layer, StackSettings):
         num_epochs = config.layer.num_epochs(num_epochs)
@@ -64,44 +63,99 @@ def execute(
     snapshots = Snapshots(snapshot_moments(config.snapshots, num_epochs, batches))
     fields = field_shape(config.layer, images.shape)
     with closing(TensorBoard(checkpoints.folder, fields, snapshots)) as board:
-        layer, preprocess, history = experiment.learn_features(
+        trained = learn(
+            config,
             split,
-            layer=config.layer,
-            competition=config.competition,
-            training=config.training,
-            preprocess=config.preprocess,
-            readout=config.readout,
+            num_classes=len(images.classes),
             generator=generator,
+            kernels=compute.kernels,
             checkpoints=replace(checkpoints, config=identity(config, images, compute)),
             callbacks=[snapshots, *[board] * config.tensorboard],
             team=team,
-            kernels=compute.kernels,
         )
-        if team is not None:
-            team.leave()
-            if not team.is_main:
-                return None
-        if config.backprop is not None:
-            backprop_stack(
-                layer,
-                split,
-                num_classes=len(images.classes),
-                backprop=config.backprop,
-                preprocess=preprocess,
-                generator=generator,
-            )
-        trained = experiment.finish(
-            layer,
-            preprocess,
-            history,
-            split,
-            num_classes=len(images.classes),
-            readout=config.readout,
-            generator=generator,
-        )
+        if trained is None:
+            return None
         if config.tensorboard:
             board.finish(trained.history, trained.metrics)
     return replace(trained, snapshots=snapshots.as_dataset() if snapshots.kept else None)
+
+
+def begin(
+    config: RunConfig, images: Images, device: torch.device
+) -> tuple[experiment.Split, torch.Generator]:
+    """Return the images of a run, to learn from and to score on, and its random numbers.
+
+    Raises
+    ------
+    ValueError
+        If the layer cannot see such images, or no image is left to learn from.
+    """
+    of_layer(config.layer, images.shape)  # before it costs anything
+    generator = torch.Generator().manual_seed(config.seed)
+    split = experiment.split(
+        images, validation=config.validation, generator=generator, device=device
+    )
+    split.check_classes(len(images.classes))
+    return split, generator
+
+
+@isolated(grad=False, numpy=True)
+def learn(
+    config: RunConfig,
+    split: experiment.Split,
+    *,
+    num_classes: int,
+    generator: torch.Generator,
+    kernels: Name | None = None,
+    checkpoints: Checkpoints | None = None,
+    callbacks: Sequence[Callback] = (),
+    team: Team | None = None,
+    progress: bool = True,
+    on_readout_epoch: OnEpochEnd | None = None,
+) -> Trained | None:
+    """Train the layer of a run and its readout, and score it; write nothing.
+
+    In a team of processes only the main process gets the result; the others get None.
+    """
+    layer, preprocess, history = experiment.learn_features(
+        split,
+        layer=config.layer,
+        competition=config.competition,
+        training=config.training,
+        preprocess=config.preprocess,
+        readout=config.readout,
+        generator=generator,
+        progress=progress,
+        checkpoints=checkpoints,
+        callbacks=callbacks,
+        team=team,
+        kernels=kernels,
+    )
+    if team is not None:
+        team.leave()
+        if not team.is_main:
+            return None
+    if config.backprop is not None:
+        backprop_stack(
+            layer,
+            split,
+            num_classes=num_classes,
+            backprop=config.backprop,
+            preprocess=preprocess,
+            generator=generator,
+            progress=progress,
+        )
+    return experiment.finish(
+        layer,
+        preprocess,
+        history,
+        split,
+        num_classes=num_classes,
+        readout=config.readout,
+        generator=generator,
+        progress=progress,
+        on_epoch_end=on_readout_epoch,
+    )
 
 
 def _check_device_memory(config: RunConfig, images: Images, device: torch.device) -> None:

@@ -5,22 +5,26 @@ data set and the versions of the packages. They name the file of its result. A s
 was interrupted or extended computes only the trials without a file.
 """
 
+import functools
 import re
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 import xarray as xr
 
+from fastpath import cluster
 from fastpath.runs import storage
 from neurodyn.progress import duration
 from scenarios.support import hardware, settings
 
-ANSWER_SECONDS = 10  # timeout of the connection to a dask scheduler
+if TYPE_CHECKING:
+    from distributed import Client
+
 # By this, dask lets its workers return large blocks of memory to the system as soon as they
 # are freed. Each mini-batch then waits for new pages: 1.6 times the time of a step of
 # back-propagation.
@@ -137,9 +141,8 @@ def in_turn(tasks: Sequence[Task]) -> Iterator[tuple[int, xr.Dataset]]:
 def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
     """Yield a function that computes trials in local processes or on a dask cluster.
 
-    Workers of a cluster need these packages, and the data sets under the same path. Only
-    this process writes files. Start workers with `dask worker HOST:PORT --nthreads 1
-    --preload brian2`: Brian2 can be imported in a process's main thread only.
+    Only this process writes files. See `fastpath.cluster` for what a cluster needs, and
+    what happens to lost workers.
 
     Raises
     ------
@@ -148,38 +151,14 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
     """
     if not workers and scheduler is None:
         yield in_turn
-        return
-    try:
-        import dask
-        from distributed import Client, LocalCluster, as_completed
-    except ImportError as error:
-        raise ValueError(
-            "sharing trials needs dask.distributed: pip install 'neurodyn[cluster]'"
-        ) from error
-
-    def share(tasks: Sequence[Task]) -> Iterator[tuple[int, xr.Dataset]]:
-        futures: dict[Any, int] = {
-            client.submit(compute, trial, needed, pure=False): index
-            for index, (trial, needed) in enumerate(tasks)
-        }
-        try:
-            for future in as_completed(futures, loop=client.loop):
-                yield futures[future], future.result()
-        finally:
-            client.cancel(list(futures))
-
-    if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout=ANSWER_SECONDS, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"no dask scheduler answers at {scheduler} ({error}): start one with "
-                "`dask scheduler`, and `dask worker HOST:PORT --nthreads 1 --preload "
-                "brian2`"
-            ) from error
-        with client:
-            yield share
+    elif scheduler is not None:
+        with cluster.connected(scheduler) as client:
+            yield functools.partial(_on_cluster, client)
     else:
+        cluster.check_installed()
+        import dask
+        from distributed import Client, LocalCluster
+
         with (
             dask.config.set({MEMORY_AT_ONCE: None}),
             LocalCluster(
@@ -188,10 +167,25 @@ def sharing(workers: int, scheduler: str | None) -> Iterator[Share]:
                 dashboard_address=":0",  # any free port: studies may run side by side
                 scheduler_kwargs={"dashboard": False},
                 preload=["brian2"],
-            ) as cluster,
-            Client(cluster, set_as_default=False) as client,
+            ) as local,
+            Client(local, set_as_default=False) as client,
         ):
-            yield share
+            yield functools.partial(_on_cluster, client)
+
+
+def _on_cluster(
+    client: "Client", tasks: Sequence[Task]
+) -> Iterator[tuple[int, xr.Dataset]]:
+    """Compute the trials on the workers of a cluster that have their data sets."""
+    sources = [getattr(trial, "source", None) for trial, _ in tasks]
+    check = functools.partial(_load, list(dict.fromkeys(filter(None, sources))))
+    return cluster.computed(client, compute, tasks, check=check)
+
+
+def _load(sources: Sequence[Any]) -> None:
+    """Raise ValueError if a data set is missing on this worker."""
+    for source in sources:
+        source.load()
 
 
 def stacked(trials: Sequence[Trial], results: Sequence[xr.Dataset]) -> xr.Dataset:

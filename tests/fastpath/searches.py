@@ -1,0 +1,39 @@
+"""What the tests of `fastpath search` share: small searches on the digits."""
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+from fastpath.compute import Compute
+from fastpath.search.objective import Objective
+from fastpath.search.stores import JOURNAL
+from fastpath.search.study import Search
+
+SETTINGS = ("units=10", "lr=0.01:1:log", "delta=0:0.6", "epochs=2", "head_epochs=1")
+SMALL = ("--data", "digits", *SETTINGS)
+
+
+def search(folder: Path, *settings: str, **changes: Any) -> Search:
+    """Return a search on the digits whose journal is in a folder."""
+    of_objective = {"data": ("digits",), "settings": settings or SETTINGS}
+    for name in ("data", "seeds", "prune", "validation"):
+        if name in changes:
+            of_objective[name] = changes.pop(name)
+    given: dict[str, Any] = {"storage": str(folder / JOURNAL), "name": "test", "trials": 8}
+    compute = Compute(threads=1)
+    return Search(
+        objective=Objective(**of_objective), **{"compute": compute} | given | changes
+    )
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of the table of a search."""
+    with (folder / "trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def bowl(params: dict[str, Any]) -> float:
+    """Return a made-up error, smallest at lr = 0.1 and delta = 0.2."""
+    lr, delta = params.get("lr", 0.03), params.get("delta", 0.4)
+    return 2 + math.log10(lr / 0.1) ** 2 + 10 * (delta - 0.2) ** 2

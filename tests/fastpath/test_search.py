@@ -1,0 +1,388 @@
+"""A search: what it proposes, computes once, stops early, keeps, and scores at its end."""
+
+import json
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+from sklearn.linear_model import RidgeClassifier
+
+from fastpath import cluster
+from fastpath.cli import main
+from fastpath.search import objective as objectives
+from fastpath.search import probes, work
+from fastpath.search.sampling import DistinctTPE
+from fastpath.search.space import Space
+from fastpath.search.stores import Journal, opened
+from fastpath.search.study import ERRORS, PROBES, REASON, begin, whole_trials
+from fastpath.search.work import Worker
+from tests.fastpath.searches import SMALL, bowl, search, table
+from tests.helpers import refused
+
+
+def quickly(monkeypatch, error=lambda params, data, seed: bowl(params)):
+    """Replace training by a function of the settings; return the calls."""
+    calls = []
+
+    def found(self, params, instance, compute, probe):
+        calls.append((dict(params), instance))
+        return error(params, *instance)
+
+    monkeypatch.setattr(objectives.Objective, "error", found)
+    return calls
+
+
+def trials_of(given):
+    store = opened(given.storage)
+    return optuna.load_study(study_name=given.name, storage=store.storage).trials
+
+
+def run(given):
+    lines = []
+    work.work(given, lines.append)
+    return trials_of(given), lines
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    out = tmp_path_factory.mktemp("searches") / "digits"
+    main(["search", *SMALL, "--out", str(out), "--trials", "8", "--no-prune"])
+    return out
+
+
+def test_a_search_trains_and_scores_each_choice(done, tmp_path, capsys):
+    rows = table(done)
+    assert [row["note"] for row in rows] == ["the defaults", *[""] * 7]
+    assert {row["state"] for row in rows} == {"complete"}
+    row = rows[3]
+    assert float(row["error"]) == float(row["digits/0"])
+    flags = ["--units", "10", "--epochs", "2", "--head-epochs", "1", "--seed", "0"]
+    given = ["--lr", row["lr"], "--delta", row["delta"], "--validation", "249"]
+    main(
+        ["train", "--data", "digits", *flags, *given, "--out", str(tmp_path / "run")]
+    )  # the same error by the command
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["validation_error"] == float(row["error"])
+
+
+def test_the_figures_and_the_page_show_the_trials(done):
+    for name in ("history", "importances", "slices", "parallel"):
+        image = matplotlib.image.imread(done / f"{name}.png")
+        assert image.std() > 0.05
+    page = (done / "search.html").read_text()
+    assert page.count('class="plotly-graph-div"') == 4
+    assert "error on held-out images [%]" in page
+
+
+def test_a_search_goes_on_where_it_was(tmp_path, monkeypatch):
+    quickly(monkeypatch)
+    whole, _ = run(search(tmp_path / "whole", trials=14))
+    for trials in (5, 14):
+        parts, lines = run(search(tmp_path / "parts", trials=trials))
+    assert len(lines) == 9
+    assert [t.params for t in parts] == [t.params for t in whole]
+    assert [t.value for t in parts] == [t.value for t in whole]
+    other, _ = run(search(tmp_path / "other", trials=14, seed=1))
+    assert [t.params for t in other] != [t.params for t in whole]
+
+
+def test_the_estimator_is_better_than_chance(tmp_path, monkeypatch):
+    quickly(monkeypatch)
+    trials, _ = run(search(tmp_path, trials=30))
+    values = [trial.value for trial in trials[1:]]
+    assert np.median(values[-15:]) < np.median(values[:10])
+    assert whole_trials(
+        optuna.load_study(
+            study_name="test", storage=opened(search(tmp_path).storage).storage
+        )
+    )[0].value == min(t.value for t in trials)
+
+
+def test_equal_settings_are_computed_once(tmp_path, monkeypatch):
+    calls = quickly(monkeypatch)
+    settings = ("units=10", "k=2,3", "delta=0.2,0.4", "epochs=2", "head_epochs=1")
+    trials, _ = run(search(tmp_path, *settings, trials=50))
+    # The defaults are k = 2 and delta = 0.4, one of the four.
+    assert len(calls) == len(trials) == 4
+    settings = ("units=10", "competition=ranking,soft", "temperature=1,2", "epochs=2")
+    trials, _ = run(search(tmp_path / "2", *settings, trials=50))
+    assert len(calls) == 4 + 3  # by the ranking, temperature changes nothing
+
+
+def test_settings_that_cannot_be_trained_count_as_bad_ones(tmp_path, monkeypatch):
+    quickly(monkeypatch)
+    settings = ("units=4:12", "k=2:12", "delta=0.1,0.3", "epochs=2", "head_epochs=1")
+
+    def error(self, params, instance, compute, probe):
+        _, config = self.run(params, objectives.load("digits", None), "digits", seed=0)
+        return float(config.competition.k)
+
+    monkeypatch.setattr(objectives.Objective, "error", error)
+    trials, lines = run(search(tmp_path, *settings, trials=25))
+    without = [trial for trial in trials if REASON in trial.user_attrs]
+    assert without
+    for trial in without:
+        assert trial.params["k"] > trial.params["units"]
+        assert trial.state == TrialState.PRUNED
+        assert "units" in trial.user_attrs[REASON]
+    assert sum("no error (" in line for line in lines) == len(without)
+
+
+def test_worse_trainings_are_stopped(tmp_path, monkeypatch):
+    seen = []
+
+    def error(self, params, instance, compute, probe):
+        value = bowl(params)
+        for percent in (25, 50):
+            probe(*instance, percent, value + 3)
+            seen.append(percent)
+        return value
+
+    monkeypatch.setattr(objectives.Objective, "error", error)
+    trials, _ = run(search(tmp_path, trials=30))
+    complete = [
+        [t for t in trials[:i] if t.state == TrialState.COMPLETE] for i in range(30)
+    ]
+    for trial, before in zip(trials, complete, strict=True):
+        early = bowl(trial.params) + 3
+        others = [t.user_attrs[PROBES]["digits/0"]["25"] for t in before]
+        enough = len(others) >= work.PROBED
+        at_25 = enough and early > np.quantile(others, 0.75)
+        at_50 = enough and early > np.quantile(others, 0.5)
+        assert (trial.state == TrialState.PRUNED) == (at_25 or at_50)
+        assert list(trial.intermediate_values) == ([25] if at_25 else [25, 50])
+    assert 5 < sum(t.state == TrialState.PRUNED for t in trials) < 25
+
+
+def test_settings_that_are_worse_on_several_seeds_are_stopped(tmp_path, monkeypatch):
+    calls = quickly(monkeypatch, lambda params, data, seed: bowl(params) + seed)
+    trials, lines = run(search(tmp_path, trials=25, seeds=8))
+    stopped = [t for t in trials if "stopped" in t.user_attrs]
+    assert len(stopped) > 5
+    assert len(calls) < 25 * 8
+    for trial in stopped:
+        assert trial.user_attrs["stopped"] == len(trial.user_attrs[ERRORS]) < 8
+        # The estimate, from the same seeds of the best trial, is exact here.
+        assert trial.value == pytest.approx(bowl(trial.params) + 3.5, rel=1e-12)
+    best = min(trials, key=lambda trial: trial.value)
+    assert best not in stopped
+    assert sum("of 8 trainings" in line for line in lines) == len(stopped)
+
+
+def test_a_trial_that_is_interrupted_is_queued_again(tmp_path, monkeypatch):
+    calls = quickly(monkeypatch)
+    error = objectives.Objective.error
+    failing = {3: KeyboardInterrupt, 6: MemoryError}
+
+    def interrupted(*args):
+        if stop := failing.pop(len(calls), None):
+            raise stop
+        return error(*args)
+
+    monkeypatch.setattr(objectives.Objective, "error", interrupted)
+    given = search(tmp_path, trials=9)
+    for expected in (KeyboardInterrupt, MemoryError):
+        with pytest.raises(expected):
+            run(given)
+    trials, _ = run(given)
+    failed = [t for t in trials if t.state == TrialState.FAIL]
+    assert len(failed) == 2
+    computed = [t.params for t in trials if t.state == TrialState.COMPLETE]
+    assert len(computed) == 9
+    assert all(trial.params in computed for trial in failed)
+    assert len(calls) == 9
+
+
+def test_the_trial_of_a_dead_worker_is_queued_again(tmp_path, monkeypatch):
+    calls = quickly(monkeypatch)
+    given = search(tmp_path, trials=6)
+    run(search(tmp_path, trials=2))
+    store = opened(given.storage)
+    lost = optuna.load_study(study_name="test", storage=store.storage).ask(
+        given.objective.space.searched
+    )
+    assert isinstance(store, Journal)
+    for worker in (None, "killed"):  # before and after it gave its name
+        if worker is not None:
+            lost.set_user_attr("worker", worker)
+        assert not store.alive(trials_of(given)[lost.number])
+    trials, _ = run(given)
+    assert trials[lost.number].state == TrialState.FAIL
+    again = [t for t in trials if t.user_attrs.get("again") == lost.number]
+    assert [t.params for t in again] == [lost.params]
+    assert again[0].state == TrialState.COMPLETE
+    assert len(calls) == 6
+
+
+def test_settings_that_kill_their_workers_are_given_up(tmp_path, monkeypatch):
+    quickly(monkeypatch)
+    given = search(tmp_path, trials=4)
+    run(search(tmp_path, trials=2))
+    store = opened(given.storage)
+    study = optuna.load_study(study_name="test", storage=store.storage)
+    lost = study.ask(given.objective.space.searched)
+    for killed in (1, 2, 3):
+        store.queue_lost(study)
+        waiting = study.get_trials(states=(TrialState.WAITING,))
+        assert [t.user_attrs["killed"] for t in waiting] == [killed] * (killed < 3)
+        if waiting:
+            assert study.ask(given.objective.space.searched).params == lost.params
+    trials, _ = run(given)
+    assert sum(t.state == TrialState.FAIL for t in trials) == 3
+    assert lost.params not in [t.params for t in trials if t.value is not None]
+
+
+def test_a_living_worker_keeps_its_trial(tmp_path, monkeypatch):
+    quickly(monkeypatch)
+    given = search(tmp_path, trials=3)
+    worker = Worker(given)
+    seen = []
+
+    def error(self, params, instance, compute, probe):
+        store = opened(given.storage)
+        [mine] = [t for t in trials_of(given) if t.state == TrialState.RUNNING]
+        seen.append(store.alive(mine))
+        store.queue_lost(optuna.load_study(study_name="test", storage=store.storage))
+        return 1.0
+
+    monkeypatch.setattr(objectives.Objective, "error", error)
+    while worker.step(print):
+        pass
+    assert seen == [True] * 3
+    assert {t.state for t in trials_of(given)} == {TrialState.COMPLETE}
+
+
+def test_a_line_that_is_not_whole_is_removed(tmp_path, monkeypatch):
+    quickly(monkeypatch)
+    run(search(tmp_path, trials=3))
+    path = Path(search(tmp_path).storage)
+    before = path.read_bytes()
+    path.write_bytes(before + b'{"op_code": 4, "worker')
+    trials, _ = run(search(tmp_path, trials=5))
+    assert sum(t.state == TrialState.COMPLETE for t in trials) == 5
+    assert path.read_bytes().startswith(before + b"{")
+    for line in path.read_bytes().splitlines():
+        json.loads(line)
+
+
+def test_the_proposals_are_those_of_optuna(tmp_path, monkeypatch):
+    quickly(monkeypatch)
+    run(search(tmp_path, trials=15))
+    given = search(tmp_path)
+    study = optuna.load_study(study_name="test", storage=opened(given.storage).storage)
+    space: Space = given.objective.space
+    sampler = DistinctTPE(space, seed=0, is_taken=lambda *_: False)
+    trial = optuna.trial.create_trial(state=TrialState.RUNNING)
+    trial.number = 15
+    monkeypatch.setattr(optuna.storages.JournalStorage, "set_trial_system_attr", print)
+    found = sampler.sample_relative(study, trial, dict(space.searched))
+    theirs = optuna.samplers.TPESampler(seed=sampler._seed_of(15, 0))
+    assert found == theirs.sample_relative(study, trial, dict(space.searched))
+    assert found.keys() == space.searched.keys()
+
+
+@pytest.mark.parametrize("shape", [(60, 10), (30, 50)])
+def test_the_ridge_classifier_is_that_of_scikit_learn(shape):
+    generator = torch.Generator().manual_seed(0)
+    x, more = (torch.rand(n, shape[1], generator=generator) for n in (shape[0], 200))
+    y = torch.randint(4, (shape[0],), generator=generator)
+    centred = (x - x.mean(dim=0)).double()
+    size = min(shape)
+    penalty = probes.RIDGE * float(centred.square().sum()) / size
+    theirs = RidgeClassifier(alpha=penalty).fit(x.double().numpy(), y.numpy())
+    mine = probes.ridge(x, y, more, num_classes=4)
+    assert np.array_equal(mine.numpy(), theirs.predict(more.double().numpy()))
+
+
+def test_early_errors_are_those_of_the_features_then(tmp_path):
+    given = search(tmp_path, "units=10", "lr=0.1:1", "epochs=8", "head_epochs=2")
+    seen = []
+    params = {"lr": 0.3}
+    args = params, ("digits", 0), given.compute, lambda *told: seen.append(told)
+    given.objective.error(*args)
+    assert [told[:3] for told in seen] == [("digits", 0, 25), ("digits", 0, 50)]
+    assert all(0 < told[3] < 95 for told in seen)
+    assert probes.due(1, 3) == 25
+    assert [probes.due(epoch, 8) for epoch in range(1, 9)] == [
+        *(None, 25, None, 50),
+        *[None] * 4,
+    ]
+    assert [probes.due(1, 1), probes.due(1, 2)] == [None, 25]
+
+
+def test_the_test_set_is_looked_at_once(done, capsys, monkeypatch):
+    main(["search", "--out", str(done), "--final"])
+    said = capsys.readouterr().out
+    result = json.loads((done / "final.json").read_text())
+    rows = [row for row in table(done) if row["state"] == "complete"]
+    best = min(rows, key=lambda row: float(row["error"]))
+    assert result["trial"] == int(best["trial"])
+    for role in ("best", "defaults"):
+        errors = result["test_error"][role]["digits"]
+        assert len(errors) == 3
+        for seed, error in enumerate(errors):
+            folder = done / "final" / f"{role}-digits-{seed}"
+            config = json.loads((folder / "config.json").read_text())
+            assert config["validation"] == 0
+            assert config["seed"] == seed
+            assert json.loads((folder / "metrics.json").read_text())["test_error"] == error
+        assert f"{np.mean(errors):.2f} ± {np.std(errors, ddof=1):.2f}" in said
+    config = json.loads((done / "final" / "best-digits-0" / "config.json").read_text())
+    if best["lr"]:
+        assert config["training"]["lr"] == float(best["lr"])
+    monkeypatch.setattr("fastpath.search.final._train", None)
+    main(["search", "--out", str(done), "--final"])
+    assert capsys.readouterr().out == said
+    assert "was scored on the test set" in refused(capsys, "search", "--out", done)
+
+
+def test_mistakes_of_a_search_are_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(objectives, "DRAWS", 2)
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 1)
+    out = tmp_path / "search"
+    begun = ("search", *SMALL, "--out", out, "--trials", 1)
+    assert "there is no search in" in refused(capsys, "search", "--out", out)
+    assert "no trial of the search 'search' is complete" in refused(
+        capsys, "search", *SMALL, "--out", out, "--final"
+    )
+    main(list(map(str, begun)))
+    capsys.readouterr()
+    other = refused(capsys, *begun[:-2], "--seeds", 2)
+    assert "holds a search of other settings under the name 'search'" in other
+    assert "seeds (1 there, 2 here)" in other
+    assert "holds no search 'anders' (there are search)" in refused(
+        capsys, "search", "--out", out, "--name", "anders"
+    )
+    for flags, message in (
+        (("--trials", 0), "trials is 0"),
+        (("--hours", -1), "hours is -1.0"),
+        (("--hours", "inf"), "hours is inf"),
+        (("--workers", 0), "workers is 0"),
+        (("--workers", 2, "--scheduler", "x:1"), "give one of them"),
+        (("--final", "--trials", 3), "--trials 3 has no effect with --final"),
+        (("--scheduler", "127.0.0.1:9"), "no dask scheduler answers at 127.0.0.1:9"),
+        (("--storage", "postgresql://127.0.0.1:9/x"), "does not answer"),
+        (("--storage", "nosuch://x"), "does not answer"),
+        (("--data", "mnits"), "Did you mean 'mnist'"),
+    ):
+        assert message in refused(capsys, "search", *SMALL, "--out", out, *flags)
+    damaged = tmp_path / "damaged.log"
+    damaged.write_text("nothing\nof a journal\n")
+    assert "no journal of Optuna" in refused(
+        capsys, "search", *SMALL, "--out", out, "--storage", damaged
+    )
+
+
+def test_another_study_in_the_same_journal(tmp_path, monkeypatch):
+    quickly(monkeypatch)
+    for name in ("one", "two"):
+        run(search(tmp_path, trials=2, name=name))
+    store = opened(search(tmp_path).storage)
+    optuna.create_study(study_name="foreign", storage=store.storage)
+    monkeypatch.setattr("fastpath.search.study.PAUSE", 0.0)
+    with pytest.raises(ValueError, match="is none of fastpath"):
+        begin(search(tmp_path, name="foreign"), store)

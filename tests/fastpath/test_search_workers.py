@@ -1,0 +1,287 @@
+"""Searches by several processes, of which some are killed: nothing is lost or done twice.
+
+The workers are real: processes of this machine, a PostgreSQL server, a dask cluster.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from fastpath.search.stores import JOURNAL, opened
+from tests.fastpath.searches import table
+from tests.helpers import refused
+
+pytestmark = pytest.mark.slow
+SETTINGS = ("units=10", "lr=0.01:1:log", "delta=0:0.6", "epochs=2", "head_epochs=1")
+POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
+FASTPATH = (sys.executable, "-m", "fastpath")
+
+
+def started(*args: object, **more: object) -> subprocess.Popen:
+    """Start `fastpath search` on the digits, in a group of processes of its own."""
+    return subprocess.Popen(
+        [*FASTPATH, "search", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        **more,
+    )
+
+
+def new(out: Path, *args: object, epochs: int = 2) -> list[object]:
+    settings = [s if s != "epochs=2" else f"epochs={epochs}" for s in SETTINGS]
+    return [*settings, "--data", "digits", "--out", out, "--no-prune", *args]
+
+
+def trials_of(storage: str, name: str) -> list[optuna.trial.FrozenTrial]:
+    with closing(opened(storage)) as store:
+        study = optuna.load_study(study_name=name, storage=store.storage)
+        return study.get_trials(deepcopy=False)
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "this takes too long"
+        time.sleep(0.05)
+
+
+def running(storage: str, name: str, number: int = 1) -> bool:
+    try:
+        trials = trials_of(storage, name)
+    except (KeyError, ValueError):
+        return False
+    done = sum(t.state == TrialState.COMPLETE for t in trials)
+    return done > 1 and sum(t.state == TrialState.RUNNING for t in trials) >= number
+
+
+def workers_of(process: subprocess.Popen) -> list[int]:
+    """Return the worker processes of a search, not the helper of multiprocessing."""
+    tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [
+        int(pid)
+        for pid in tasks
+        if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+
+
+def check_whole(trials: list[optuna.trial.FrozenTrial], number: int) -> None:
+    """Check that so many trials are computed, once each, and that none was lost."""
+    complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    assert len(complete) == number
+    keys = [t.user_attrs["key"] for t in complete]
+    assert len(set(keys)) == number
+    lost = [t for t in trials if t.state == TrialState.FAIL]
+    done = [t.params for t in complete]
+    assert all(t.params in done for t in lost if len(t.params) == 2)
+    assert not [t for t in trials if t.state in (TrialState.RUNNING, TrialState.WAITING)]
+
+
+def test_one_of_two_workers_is_killed(tmp_path):
+    out = tmp_path / "search"
+    process = started(*new(out, "--workers", 2, "--trials", 12, epochs=400))
+    wait_for(lambda: running(str(out / JOURNAL), "search", 2))
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert said.count("a worker was killed (signal 9); its trial is queued again") == 1
+    trials = trials_of(str(out / JOURNAL), "search")
+    check_whole(trials, 12)
+    assert sum(t.state == TrialState.FAIL for t in trials) == 1
+    assert len(table(out)) == 13
+
+
+def test_all_are_killed_and_the_search_goes_on(tmp_path):
+    out = tmp_path / "search"
+    process = started(*new(out, "--workers", 2, "--trials", 30, epochs=400))
+    wait_for(lambda: running(str(out / JOURNAL), "search", 2))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = trials_of(str(out / JOURNAL), "search")
+    lost = [t for t in before if t.state == TrialState.RUNNING]
+    done = sum(t.state == TrialState.COMPLETE for t in before)
+    assert 1 <= len(lost) <= 2
+    again = started("--out", out, "--trials", done + 4)
+    said, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    trials = trials_of(str(out / JOURNAL), "search")
+    check_whole(trials, done + 4)
+    numbers = {t.user_attrs.get("again") for t in trials}
+    assert {t.number for t in lost} <= numbers
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_search_that_is_stopped_ends_its_workers(tmp_path, number):
+    out = tmp_path / "search"
+    process = started(*new(out, "--workers", 2, "--trials", 30, epochs=400))
+    wait_for(lambda: running(str(out / JOURNAL), "search", 2))
+    workers = workers_of(process)
+    os.kill(process.pid, number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "finished trials are kept: go on by the same command" in said
+    assert "Traceback" not in said
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    trials = trials_of(str(out / JOURNAL), "search")
+    assert not [t for t in trials if t.state == TrialState.RUNNING]
+    assert sum(t.state == TrialState.WAITING for t in trials) == 2
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    """Start a PostgreSQL server on loopback; yield the URL of its database."""
+    if not POSTGRES:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    [tools] = POSTGRES
+    folder = tmp_path_factory.mktemp("postgres")
+    # The server refuses to run as root.
+    user = [] if os.getuid() else ["setpriv", "--reuid=postgres", "--clear-groups"]
+    if user:
+        if shutil.which("setpriv") is None:
+            pytest.skip("PostgreSQL does not run as root, and there is no setpriv")
+        for each in (folder, *list(folder.parents)[:2]):
+            each.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    port, data = free_port(), folder / "data"
+
+    def call(*command: object) -> None:
+        subprocess.run(
+            [*user, *map(str, command)], check=True, capture_output=True, cwd=folder
+        )
+
+    call(tools / "initdb", "-D", data, "-U", "me", "-A", "trust", "--no-sync")
+    settings = (
+        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+    )
+    call(tools / "pg_ctl", "-D", data, "-w", "-o", settings, "-l", folder / "log", "start")
+    try:
+        yield f"postgresql+psycopg://me@127.0.0.1:{port}/postgres"
+    finally:
+        call(tools / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+
+
+def test_workers_share_a_postgresql_server(tmp_path, postgres):
+    flags = ["--storage", postgres, "--name", "shared", "--trials", 12]
+    first, second = (started(*new(tmp_path / str(i), *flags, epochs=400)) for i in range(2))
+    wait_for(lambda: running(postgres, "shared", 2))
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    said, _ = second.communicate(timeout=150)
+    assert second.returncode == 0, said
+    trials = trials_of(postgres, "shared")
+    check_whole(trials, 12)
+    assert sum("again" in t.user_attrs for t in trials) == 1
+    other = refused_in(tmp_path / "3", *flags, "--seed", 5)
+    assert "holds a search of other settings under the name 'shared'" in other
+    assert postgres in other
+
+
+def refused_in(out: Path, *args: object) -> str:
+    process = started(*new(out, *args))
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, said
+    return said
+
+
+def test_a_password_is_not_printed(tmp_path, capsys):
+    url = f"postgresql+psycopg://me:secret@127.0.0.1:{free_port()}/postgres"
+    said = refused(capsys, "search", *new(tmp_path / "x", "--storage", url))
+    assert "does not answer" in said
+    assert "secret" not in said
+
+
+@contextmanager
+def dask(*command: object, **environment: str) -> Iterator[subprocess.Popen]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dask", *map(str, command), "--no-dashboard"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ | environment,
+    )
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def a_cluster(*environments: dict[str, str]):
+    """Start a scheduler, and a worker for each environment; yield address and processes."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    where = ("--host", "127.0.0.1", "--port", port)
+    with dask("scheduler", *where) as scheduler:
+        workers = [
+            dask("worker", address, "--nthreads", 1, **environment)
+            for environment in environments
+        ]
+        processes = [worker.__enter__() for worker in workers]
+        try:
+            yield address, scheduler, processes
+        finally:
+            for worker in workers:
+                worker.__exit__(None, None, None)
+
+
+def test_a_worker_of_a_cluster_is_killed(tmp_path):
+    out = tmp_path / "search"
+    with a_cluster({}, {}) as (address, _, workers):
+        flags = ["--scheduler", address, "--trials", 12]
+        process = started(*new(out, *flags, epochs=400))
+        wait_for(lambda: running(str(out / JOURNAL), "search", 2))
+        os.killpg(workers[0].pid, signal.SIGKILL)
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert said.count("was lost; another worker does its work") == 1
+    check_whole(trials_of(str(out / JOURNAL), "search"), 12)
+
+
+def test_a_scheduler_that_goes_away(tmp_path):
+    out = tmp_path / "search"
+    with a_cluster({}) as (address, scheduler, _):
+        process = started(*new(out, "--scheduler", address, "--trials", 50, epochs=400))
+        wait_for(lambda: running(str(out / JOURNAL), "search"))
+        os.killpg(scheduler.pid, signal.SIGKILL)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, said
+    assert "the dask scheduler is gone" in said
+    assert "Traceback" not in said
+    done = len(trials_of(str(out / JOURNAL), "search"))
+    again = started("--out", out, "--trials", done + 2)
+    said, _ = again.communicate(timeout=60)
+    assert again.returncode == 0, said
+    check_whole(trials_of(str(out / JOURNAL), "search"), done + 2)
+
+
+def test_a_worker_without_the_data_gets_no_work(tmp_path, data_root):
+    empty = {"NEURODYN_DATA": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    flags = ["units=10", "lr=0.1:1", "epochs=1", "head_epochs=1", "--data", "mnist"]
+    whole = {"NEURODYN_DATA": str(data_root)}
+    for environments, code in (((empty, whole), 0), ((empty,), 2)):
+        out = tmp_path / f"search{code}"
+        with a_cluster(*environments) as (address, _, _):
+            process = started(*flags, "--out", out, "--scheduler", address, "--trials", 3)
+            said, _ = process.communicate(timeout=120)
+        assert process.returncode == code, said
+        assert said.count("gets no work: cannot read 'mnist'") == 1
+    assert "none of the 1 workers can compute this" in said
