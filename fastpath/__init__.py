@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from fastpath.baselines import Backprop
     from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
+    from fastpath.data.augment import Augment
     from fastpath.data.datasets import load
     from fastpath.data.images import Images
     from fastpath.data.preprocess import Preprocess
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from fastpath.training.loop import Training
 
 __all__ = [
+    "Augment",
     "Backprop",
     "BackpropNetwork",
     "CompetingUnits",
@@ -39,6 +41,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Augment": "data.augment",
     "Backprop": "baselines",
     "BackpropNetwork": "estimators",
     "CompetingUnits": "estimators",

@@ -4,7 +4,6 @@ The test set is scored once, when all settings are decided. Settings are compare
 validation split of the training set, without the test set.
 """
 
-import functools
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,18 +13,21 @@ from typing import Any
 
 import torch
 import xarray as xr
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from fastpath import checks
 from fastpath.ambient import isolated
 from fastpath.competition import Competition
 from fastpath.compute import check_memory
-from fastpath.data import datasets
+from fastpath.data.augment import Augment
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
+from fastpath.data.splits import Split as Split
+from fastpath.data.splits import split as split
 from fastpath.kernels import Name
 from fastpath.layers import Encoder, Layer, LayerSettings
 from fastpath.readout import (
+    Changing,
     Features,
     LinearHead,
     OnEpochEnd,
@@ -44,82 +46,6 @@ from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.distributed import Team
 from fastpath.training.history import ReadoutLog
 from fastpath.training.loop import Training, train
-
-
-@dataclass(frozen=True)
-class Split:
-    """The images to learn from, and the images to score on."""
-
-    x_train: Num[Tensor, "train *shape"]
-    y_train: Int[Tensor, " train"]
-    x_eval: Num[Tensor, "eval *shape"]
-    y_eval: Int[Tensor, " eval"]
-    scored_on: str
-    """"test" or "validation"."""
-
-    def __post_init__(self) -> None:
-        checks.fields(self, x_train=_images, x_eval=_images)
-        for part in ("train", "eval"):
-            number = len(getattr(self, f"x_{part}"))
-            labels = functools.partial(checks.labels, num_images=number)
-            checks.fields(self, **{f"y_{part}": labels})
-        if self.x_train[0].numel() != self.x_eval[0].numel():
-            raise ValueError(
-                f"images to learn from are {tuple(self.x_train.shape[1:])}, those to score "
-                f"on {tuple(self.x_eval.shape[1:])}: they must have one size"
-            )
-
-    def check_classes(self, num_classes: int) -> None:
-        """Raise ValueError if a label is not below `num_classes`, or memory too small."""
-        num_classes = checks.count("num_classes", num_classes)
-        for name, y in (("y_train", self.y_train), ("y_eval", self.y_eval)):
-            checks.labels(name, y, num_images=len(y), num_classes=num_classes)
-        check_memory(
-            {f"confusion of {num_classes} classes": 8 * num_classes**2},
-            "leave out the classes without images",
-            self.y_eval.device,
-        )
-
-
-def _images(name: str, x: Tensor) -> Num[Tensor, "image *shape"]:
-    return checks.images(name, x).detach()
-
-
-@isolated(grad=False)
-def split(
-    images: datasets.Images,
-    *,
-    validation: int,
-    generator: torch.Generator,
-    device: torch.device | str = "cpu",
-) -> Split:
-    """Return the images to learn from and to score on.
-
-    The images to score on are the test set, or, if `validation` is not 0, that many random
-    images taken from the training set.
-
-    Raises
-    ------
-    ValueError
-        If the validation split leaves no image to learn from.
-    """
-    images = checks.instance("images", images, datasets.Images)
-    validation = checks.whole("validation", validation)
-    generator = checks.generator(generator)
-    if not 0 <= validation < len(images.x_train):
-        raise ValueError(
-            f"validation is {validation}: 0 (score on the test set) or fewer than the "
-            f"{len(images.x_train)} training images is needed"
-        )
-    x, y, x_eval, y_eval = (
-        checks.tensor(name, getattr(images, name)) for name in datasets.ARRAYS
-    )
-    if validation:
-        order = torch.randperm(len(x), generator=generator)
-        held_out, rest = order[:validation], order[validation:]
-        x, y, x_eval, y_eval = x[rest], y[rest], x[held_out], y[held_out]
-    tensors = (tensor.to(device) for tensor in (x, y, x_eval, y_eval))
-    return Split(*tensors, scored_on="validation" if validation else "test")
 
 
 @dataclass(frozen=True)
@@ -151,6 +77,7 @@ def learn(
     training: Training,
     preprocess: Preprocess,
     readout: Readout,
+    augment: Augment | None = None,
     generator: torch.Generator,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
@@ -158,10 +85,10 @@ def learn(
 ) -> Trained:
     """Train a layer without labels, then its readout; score it once.
 
-    All random numbers (initial weights, order of the images in training and in the readout)
-    come from `generator`. The same seed gives the same result on the same machine with the
-    same number of threads. With `checkpoints`, repeating an interrupted call continues from
-    its last checkpoint, to the same result.
+    All random numbers (initial weights, order and augmentation of the images in training
+    and in the readout) come from `generator`. The same seed gives the same result on the
+    same machine with the same number of threads. With `checkpoints`, repeating an
+    interrupted call continues from its last checkpoint, to the same result.
 
     Raises
     ------
@@ -177,6 +104,7 @@ def learn(
         training=training,
         preprocess=preprocess,
         readout=readout,
+        augment=augment,
         generator=generator,
         progress=progress,
         checkpoints=checkpoints,
@@ -189,6 +117,7 @@ def learn(
         split,
         num_classes=num_classes,
         readout=readout,
+        augment=augment,
         generator=generator,
         progress=progress,
     )
@@ -203,6 +132,7 @@ def learn_features(
     training: Training,
     preprocess: Preprocess,
     readout: Readout | None = None,
+    augment: Augment | None = None,
     generator: torch.Generator,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
@@ -224,8 +154,13 @@ def learn_features(
     _check_settings(split, layer=layer, training=training, preprocess=preprocess)
     x = split.x_train
     preprocess.check(x)
+    needed = needed_memory(layer, x.shape[1:], batch_size=training.batch_size)
+    augment = checks.optional("augment", augment, Augment)
+    if augment is not None and augment.changes:
+        augment.check(x)
+        needed["changed images"] = x.nbytes
     check_memory(
-        needed_memory(layer, x.shape[1:], batch_size=training.batch_size),
+        needed,
         "lower the number of units or the batch size",
         x.device,
     )
@@ -233,7 +168,7 @@ def learn_features(
     learner = layer.start(
         x.shape[1:], generator=generator, device=x.device, kernels=kernels
     )
-    if readout is not None:
+    if readout is not None and (augment is None or not augment.of("readout")):
         readout = checks.instance("readout", readout, Readout)
         check_room(learner, x, readout, num_features=layer.num_features(x.shape[1:]))
     history = train(
@@ -243,6 +178,7 @@ def learn_features(
         training=training,
         preprocess=fitted,
         generator=generator,
+        augment=augment,
         progress=progress,
         checkpoints=checkpoints,
         callbacks=callbacks,
@@ -260,6 +196,7 @@ def finish(
     *,
     num_classes: int,
     readout: Readout,
+    augment: Augment | None = None,
     generator: torch.Generator,
     progress: bool = True,
     on_epoch_end: OnEpochEnd | None = None,
@@ -277,6 +214,7 @@ def finish(
             split,
             num_classes=num_classes,
             readout=readout,
+            augment=augment,
             generator=generator,
             progress=progress,
             log=log,
@@ -345,6 +283,7 @@ def read_out(
     *,
     num_classes: int,
     readout: Readout,
+    augment: Augment | None = None,
     generator: torch.Generator,
     progress: bool = True,
     log: ReadoutLog | None = None,
@@ -357,7 +296,7 @@ def read_out(
     """
     _check_settings(split, readout=readout)
     log = ReadoutLog() if log is None else log
-    x = features(layer, split.x_train, preprocess, readout)
+    x = features(layer, split.x_train, preprocess, readout, augment)
     head = fit(
         x,
         split.y_train,
@@ -383,12 +322,17 @@ def features(
     x: Num[Tensor, "image *shape"],
     preprocess: FittedPreprocess,
     readout: Readout,
+    augment: Augment | None = None,
 ) -> Float[Tensor, "image feature"] | Features:
     """Return the features of images, for repeated use by a readout.
 
     They are held in memory or in a file, or computed each time they are used: see
-    `readout.storage`. With `Readout.flips`, those of the mirror images come with them.
+    `readout.storage`. With `Readout.flips`, those of the mirror images come with them. With
+    an `augment` of use for the readout, each epoch computes those of changed images.
     """
+    augment = checks.optional("augment", augment, Augment)
+    if augment is not None and augment.of("readout"):
+        return Changing(layer, x, preprocess, readout, augment)
     return hold(Streamed(layer, x, preprocess, readout, mirrored=readout.flips))
 
 

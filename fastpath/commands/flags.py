@@ -94,6 +94,32 @@ class Train(Saving, Compute):
     unit_norm: bool | None = None
     """Scale images to unit norm in training; the readout always does so [by data set]."""
 
+    augment_use: Literal["features", "readout", "both"] | None = None
+    """Training that sees randomly changed images: of the features, of the readout, or both.
+    Scored images are never changed [both]."""
+    augment_flip: float | None = None
+    """Probability of the mirror image [0]."""
+    augment_crop: int | None = None
+    """Largest shift in pixels: a random crop of the image padded by so many [0]."""
+    augment_affine: float | None = None
+    """Probability of a rotation, zoom and shear [1]."""
+    augment_rotate: float | None = None
+    """Largest rotation, in degrees [0]."""
+    augment_zoom: float | None = None
+    """Largest enlargement: the factor is 1 / (1 + ZOOM) to 1 + ZOOM [0]."""
+    augment_shear: float | None = None
+    """Largest shift of a row, as a share of its distance from the centre [0]."""
+    augment_jitter: float | None = None
+    """Probability of other contrast and brightness [1]."""
+    augment_contrast: float | None = None
+    """Largest relative change of contrast [0]."""
+    augment_brightness: float | None = None
+    """Largest change of brightness, as a share of white [0]."""
+    augment_erase: float | None = None
+    """Probability that a square is erased [0]."""
+    augment_erase_size: float | None = None
+    """Side of that square, as a share of the image's [0.5]."""
+
     head_epochs: int | None = None
     """Number of epochs of the readout [by data set]."""
     head_lr: float | None = None

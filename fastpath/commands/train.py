@@ -1,6 +1,6 @@
 """`fastpath train`: settings, checks, and the steps shared with `fastpath resume`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from fastpath.commands.report import report
 from fastpath.competition import KINDS, Ranking, Rule, RunnersUp, Soft
 from fastpath.compute import Compute
 from fastpath.data import datasets
+from fastpath.data.augment import Augment
 from fastpath.data.defaults import defaults_for, source_of_defaults
 from fastpath.layers import DenseSettings
 from fastpath.readout import LOSSES
@@ -43,12 +44,12 @@ def configured(command: Train, origin: str, num_images: int | None = None) -> Ru
         size = min(training.batch_size, num_images)
         training = replace(training, batch_size=size)
     steps = "subtract_mean", "center_images", "unit_norm"
-    head = {name: getattr(command, flag) for name, flag in HEAD_FLAGS.items()}
     config = replace(
         config,
         training=training,
         preprocess=changed(config.preprocess, command, *steps),
-        readout=replace(config.readout, **{n: v for n, v in head.items() if v is not None}),
+        readout=_renamed(config.readout, command, HEAD_FLAGS),
+        augment=_renamed(config.augment, command, AUGMENT_FLAGS),
         snapshots=RunConfig.snapshots if command.snapshots is None else command.snapshots,
     )
     config = with_set(config, command.set)
@@ -133,6 +134,7 @@ HEAD_FLAGS = {
     "flips": "head_flips",
     "power": "power",
 }
+AUGMENT_FLAGS = {field.name: f"augment_{field.name}" for field in fields(Augment)}
 # The flags of what learns, which a preset decides.
 OF_LAYER = (
     *("units", "p", "competition"),
@@ -152,6 +154,14 @@ def changed[Settings: Any](settings: Settings, command: object, *names: str) -> 
     return replace(
         settings, **{name: value for name, value in values.items() if value is not None}
     )
+
+
+def _renamed[Settings: Any](
+    settings: Settings, command: Train, flags: Mapping[str, str]
+) -> Settings:
+    """Return settings with the values of flags of other names, where these are given."""
+    values = {name: getattr(command, flag) for name, flag in flags.items()}
+    return replace(settings, **{n: v for n, v in values.items() if v is not None})
 
 
 def train(command: Train) -> None:

@@ -49,6 +49,7 @@ def load_model(folder: Path | str) -> CompetingUnits | BackpropNetwork:
             training=settings.training,
             preprocessing=settings.preprocess,
             readout=settings.readout,
+            augment=settings.augment if settings.augment.changes else None,
             layer=None if is_plain else settings.layer,
             seed=settings.seed,
         )
@@ -56,6 +57,7 @@ def load_model(folder: Path | str) -> CompetingUnits | BackpropNetwork:
         model.layer_settings_, model.layer_ = settings.layer, run.layer
         model.competition_ = settings.competition
         model.training_, model.readout_ = settings.training, settings.readout
+        model.augment_ = settings.augment
     model.history_ = storage.load_dataset(folder / storage.HISTORY)
     model._take(run)
     return model

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from fastpath import checks, experiment, module, readout
 from fastpath.ambient import isolated
 from fastpath.competition import Competition
+from fastpath.data.augment import Augment
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.estimators.base import ImageClassifier
 from fastpath.experiment import Split
@@ -38,6 +39,8 @@ class CompetingUnits(ImageClassifier):
         `Preprocess()`: steps from images to the inputs of the units.
     readout
         `Readout()`: features and training of the readout.
+    augment
+        `Augment()`: random changes of the training images, which must be uint8 [none].
     layer
         Settings of another layer (`fastpath.layers`), instead of `num_units` and `p`.
     seed
@@ -81,6 +84,7 @@ class CompetingUnits(ImageClassifier):
         training: Training | None = None,
         preprocessing: Preprocess | None = None,
         readout: Readout | None = None,
+        augment: Augment | None = None,
         layer: LayerSettings | None = None,
         seed: int = 0,
         device: str = "cpu",
@@ -94,6 +98,7 @@ class CompetingUnits(ImageClassifier):
         self.training = training
         self.preprocessing = preprocessing
         self.readout = readout
+        self.augment = augment
         self.layer = layer
         self.seed = seed
         self.device = device
@@ -124,6 +129,8 @@ class CompetingUnits(ImageClassifier):
             p = defaults.p if self.p is None else self.p
             settings = DenseSettings(num_units=self.num_units, p=p)
         self.layer_settings_ = checks.instance("layer", settings, LayerSettings)
+        augment = Augment() if self.augment is None else self.augment
+        self.augment_ = checks.instance("augment", augment, Augment)
         self.competition_ = (
             defaults.competition if self.competition is None else self.competition
         )
@@ -134,6 +141,7 @@ class CompetingUnits(ImageClassifier):
             training=self.training_,
             preprocess=self._steps(defaults.preprocess),
             readout=self.readout_ if len(self.classes_) else None,
+            augment=self.augment_,
             generator=generator,
             progress=self.verbose,
             kernels=self.kernels,
@@ -158,7 +166,9 @@ class CompetingUnits(ImageClassifier):
         generator: torch.Generator,
     ) -> None:
         log = ReadoutLog()
-        x = experiment.features(layer, split.x_train, preprocess, self.readout_)
+        x = experiment.features(
+            layer, split.x_train, preprocess, self.readout_, self.augment_
+        )
         head = readout.fit(
             x,
             split.y_train,
@@ -199,6 +209,7 @@ class CompetingUnits(ImageClassifier):
             training=self.training_,
             preprocess=self.preprocess_.steps,
             readout=self.readout_,
+            augment=self.augment_,
             snapshots=0,
         )
         return {"kind": LOCAL, **config.as_json()}

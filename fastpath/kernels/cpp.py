@@ -1,5 +1,7 @@
 """The learning step in C++, on one CPU core: `step.cpp`, built once and cached.
 
+`augment.cpp` is built with it.
+
 The shared library goes to the user's cache folder, under a name made of its source, the
 compiler and the processor; without a compiler, or where that folder cannot be written,
 `why_not` says so and `pytorch` serves. The library is plain C functions on pointers:
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Int32, UInt8
 from torch import Tensor
 
 from fastpath.competition import (
@@ -35,6 +37,7 @@ from fastpath.plasticity import Normalize, step_size
 from neurodyn import compiled
 
 SOURCE = Path(__file__).with_name("step.cpp")
+AUGMENT = SOURCE.with_name("augment.cpp")
 HEADERS = SOURCE.with_name("soft.hpp"), SOURCE.with_name("apply.hpp")
 # Without -fno-trapping-math a comparison keeps a loop from being vectorized. It changes no
 # value, only when the flags of floating-point errors are set, which nothing reads.
@@ -81,7 +84,7 @@ def _library() -> ctypes.CDLL | str:
 
 
 def _cached(compiler: str) -> Path:
-    sources = (source.read_text() for source in (SOURCE, *HEADERS))
+    sources = (source.read_text() for source in (SOURCE, AUGMENT, *HEADERS))
     name = compiled.digest(*sources, compiled.version([compiler]), *FLAGS)[:16]
     return compiled.folder("kernels") / f"step-{name}.so"
 
@@ -92,7 +95,7 @@ def _build(compiler: str, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as folder:
         part = Path(folder) / path.name
         subprocess.run(
-            [compiler, *FLAGS, str(SOURCE), "-o", str(part)],
+            [compiler, *FLAGS, str(SOURCE), str(AUGMENT), "-o", str(part)],
             capture_output=True,
             text=True,
             check=True,
@@ -106,7 +109,23 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
         for dtype in DTYPES.values():
             function = getattr(library, f"{name}_{dtype}")
             function.restype, function.argtypes = result, arguments
+    library.augment.restype = None
+    library.augment.argtypes = [POINTER, POINTER, INT, INT, INT, INT, POINTER]
     return library
+
+
+def augment(
+    x: UInt8[Tensor, "image *shape"],
+    draws: Int32[Tensor, "image 12"],
+    out: UInt8[Tensor, "image *shape"],
+) -> None:
+    """Change images as drawn (`data.augment`), into `out`; all three are contiguous."""
+    library = _library()
+    assert not isinstance(library, str), library  # `why_not` was asked
+    number, height, width, *channels = x.shape
+    pointers = x.data_ptr(), draws.data_ptr()
+    size = number, height, width, *(channels or [1])
+    library.augment(*pointers, *size, out.data_ptr())
 
 
 class CppKernels:

@@ -14,7 +14,7 @@ import importlib.util
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Int32, UInt8
 from torch import Tensor
 
 from fastpath.competition import (
@@ -227,6 +227,22 @@ class TritonKernels:
             held = torch.empty(size, dtype=dtype, device=self._device)
             self._buffers[name, size] = held
         return held
+
+
+def augment(
+    x: UInt8[Tensor, "image *shape"],
+    draws: Int32[Tensor, "image 12"],
+    out: UInt8[Tensor, "image *shape"],
+) -> None:
+    """Change images as drawn (`data.augment`), into `out`; all three are contiguous."""
+    from fastpath.kernels import triton_kernels
+
+    height, width, *channels = x.shape[1:]
+    size = height, width, *(channels or [1])
+    constants = {"PIXELS": _block(x[0].numel())}
+    with torch.cuda.device(x.device if x.is_cuda else -1):
+        kernel: Any = triton_kernels.augment[(len(x),)]
+        kernel(x, draws, out, *size, **constants, **_options(constants))
 
 
 def _options(constants: dict[str, Any]) -> dict[str, Any]:

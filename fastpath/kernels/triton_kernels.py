@@ -303,3 +303,44 @@ def apply(
             tl.store(
                 signed_powers + unit * num_pixels + pixel, signed_power(w, p), mask=here
             )
+
+
+@triton.jit
+@no_type_check
+def corner(image, row, column, channel, height, width, channels, here):
+    """Return the pixels of an image at rows and columns, 0 beyond its edges."""
+    inside = here & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    at = (row * width + column) * channels + channel
+    return tl.load(image + at, mask=inside, other=0).to(tl.int32)
+
+
+@triton.jit
+@no_type_check
+def augment(x, draws, out, height, width, channels, PIXELS: tl.constexpr):
+    """Change image b as draws[b] says: see `data.augment.Augment.draw`.
+
+    The integers are those of `augment.cpp`, so both give the same bits.
+    """
+    b = tl.program_id(0).to(tl.int64)
+    size = height * width * channels
+    image, drawn = x + b * size, draws + 12 * b
+    at = tl.arange(0, PIXELS)
+    here = at < size
+    channel, pixel = at % channels, at // channels
+    row, column = pixel // width, pixel % width
+    y = tl.load(drawn) * row + tl.load(drawn + 1) * column + tl.load(drawn + 2)
+    x_ = tl.load(drawn + 3) * row + tl.load(drawn + 4) * column + tl.load(drawn + 5)
+    top, left, fy, fx = y >> 16, x_ >> 16, (y >> 8) & 255, (x_ >> 8) & 255
+    p = corner(image, top, left, channel, height, width, channels, here)
+    q = corner(image, top, left + 1, channel, height, width, channels, here)
+    r = corner(image, top + 1, left, channel, height, width, channels, here)
+    s = corner(image, top + 1, left + 1, channel, height, width, channels, here)
+    upper, lower = (256 - fx) * p + fx * q, (256 - fx) * r + fx * s
+    value = ((256 - fy) * upper + fy * lower + 32768) >> 16
+    mean = tl.sum(tl.where(here, value, 0)) // size
+    gain, offset = tl.load(drawn + 10), tl.load(drawn + 11)
+    value = (((value - mean) * gain + 128) >> 8) + mean + offset
+    value = tl.minimum(tl.maximum(value, 0), 255)
+    erased = (row >= tl.load(drawn + 6)) & (row < tl.load(drawn + 7))
+    erased &= (column >= tl.load(drawn + 8)) & (column < tl.load(drawn + 9))
+    tl.store(out + b * size + at, tl.where(erased, 0, value).to(tl.uint8), mask=here)

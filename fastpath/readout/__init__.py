@@ -10,6 +10,7 @@ author's advice for reproducing the published error.
 """
 
 from fastpath.losses import LOSSES as LOSSES
+from fastpath.readout.changing import Changing as Changing
 from fastpath.readout.fitting import OnEpochEnd as OnEpochEnd
 from fastpath.readout.fitting import fit as fit
 from fastpath.readout.head import LinearHead as LinearHead

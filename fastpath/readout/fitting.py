@@ -12,6 +12,7 @@ from fastpath import checks
 from fastpath.ambient import adam, isolated
 from fastpath.compute import enough_threads
 from fastpath.losses import LOSSES
+from fastpath.readout.changing import Changing
 from fastpath.readout.dropout import Dropout
 from fastpath.readout.head import LinearHead
 from fastpath.readout.scalings import SCALINGS
@@ -104,8 +105,13 @@ def _shown(
 ) -> Iterator[Callable[[Int[Tensor, " batch"]], Float[Tensor, "batch unit"]]]:
     """Yield for each epoch the function from a mini-batch of images to their features.
 
-    With `Readout.flips` some are those of the mirror images, drawn anew for each epoch.
+    With `Readout.flips` some are those of the mirror images, drawn anew for each epoch. If
+    the features are `Changing`, all are those of changed images.
     """
+    if isinstance(x, Changing):
+        draws = _another(generator, torch.device("cpu"))
+        while True:
+            yield x.epoch(draws)
     if not readout.flips:
         while True:
             yield x.__getitem__

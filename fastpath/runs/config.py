@@ -10,6 +10,7 @@ from typing import Any
 from fastpath import __version__, checks, competition, layers, plasticity
 from fastpath.baselines.end_to_end import Backprop
 from fastpath.competition import Competition, Ranking
+from fastpath.data.augment import Augment
 from fastpath.data.preprocess import Preprocess
 from fastpath.layers import LayerSettings, stages
 from fastpath.presets import Preset
@@ -26,11 +27,13 @@ LISTS: dict[str, dict[str, Any]] = {
     "plasticity": plasticity.KINDS,
     "stages": stages.KINDS,
 }
+NO_AUGMENT = Augment()
 OF_RUN = ("layer", "competition")
 SETTINGS: dict[str, Any] = {
     "training": Training,
     "preprocess": Preprocess,
     "readout": Readout,
+    "augment": Augment,
 }
 
 
@@ -46,6 +49,8 @@ class RunConfig:
     training: Training
     preprocess: Preprocess
     readout: Readout
+    augment: Augment = NO_AUGMENT
+    """Random changes of training images; by default none."""
     snapshots: int = 25
     """Number of snapshots of the receptive fields: see `snapshot_moments`."""
     tensorboard: bool = False
@@ -61,6 +66,17 @@ class RunConfig:
         check_number(self.snapshots)
         checks.instance("training", self.training, Training)
         checks.instance("readout", self.readout, Readout)
+        checks.instance("augment", self.augment, Augment)
+        if self.augment.of("readout") and self.readout.flips:
+            raise ValueError(
+                "the readout is trained on mirror images, and on images that augmentation "
+                "changes: leave out flips, and set the flip of the augmentation"
+            )
+        if self.backprop is not None and self.augment.of("features"):
+            raise ValueError(
+                "augmentation of the features has no effect with back-propagation: leave "
+                "it out, or use it for the readout only"
+            )
         checks.optional("backprop", self.backprop, Backprop)
         # A file holds only their class names and fields, which must suffice to read them.
         for name in OF_RUN:
@@ -86,6 +102,8 @@ class RunConfig:
         ValueError
             If the settings are those of another version, or have values not allowed.
         """
+        if values.get("augment") is None:  # written by an older version
+            values = {**values, "augment": asdict(NO_AUGMENT)}
         entries: dict[str, Any] = {n: v for n, v in values.items() if n != "fastpath"}
         check_names(entries, {"": cls}, path, values.get("fastpath"))
         listed = {name: class_of(name, entries[name], path) for name in OF_RUN}

@@ -15,6 +15,7 @@ from fastpath import checks
 from fastpath.ambient import isolated
 from fastpath.competition import Competition
 from fastpath.compute import enough_threads
+from fastpath.data.augment import Augment, Augmented
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.layers import Deep, Layer
 from fastpath.plasticity import Normalize, annealed, check_normalize
@@ -81,6 +82,7 @@ def train(
     training: Training,
     preprocess: FittedPreprocess,
     generator: torch.Generator,
+    augment: Augment | None = None,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
     callbacks: Sequence[Callback] = (),
@@ -94,6 +96,9 @@ def train(
 
     Parameters
     ----------
+    augment
+        Random changes of the images, drawn from `generator` for each epoch, if they are of
+        use for the features.
     checkpoints
         When the state is saved; it always is at the end. If their folder holds a
         checkpoint already, training continues from it, to the same weights bit for bit.
@@ -124,6 +129,9 @@ def train(
     x, preprocess = x.contiguous(), preprocess.to(layer.weights.dtype)
     generator = checks.generator(generator)
     checkpoints = checks.optional("checkpoints", checkpoints, Checkpoints)
+    augment = checks.optional("augment", augment, Augment)
+    augment = None if augment is None else augment.of("features")
+    augmented = None if augment is None else Augmented(augment, x)
     training = _with_whole_batches(checks.instance("training", training, Training), len(x))
     is_main = team is None or team.is_main
     callbacks = _checked(callbacks)
@@ -154,8 +162,9 @@ def train(
         ) as advance,
     ):
         end_batch = functools.partial(_end_batch, state, told)
+        shown = x if augmented is None else augmented.images
         run_epoch = _epoch(
-            layer, x, competition, training, preprocess, team, advance, end_batch
+            layer, shown, competition, training, preprocess, team, advance, end_batch
         )
         first = state.epoch
         for epoch in range(first, num_epochs):
@@ -165,6 +174,8 @@ def train(
             begin(beginning[epoch])
             log.begin_epoch()
             lr = annealed(training.lr, epoch=of_phase, num_epochs=length)
+            if augmented is not None:
+                augmented.change(generator)
             run_epoch(phase, torch.randperm(len(x), generator=generator), lr)
             log.add(lr)
             state.epoch, state.batch = epoch + 1, 0

@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from fastpath.competition import Equilibrium, Ranking, RunnersUp, Soft
+from fastpath.data import augment
+from fastpath.data.augment import Augment
 from fastpath.data.preprocess import FittedPreprocess, Preprocess
 from fastpath.kernels import Changes, Learners, triton
 from fastpath.kernels.pytorch import PyTorchKernels
@@ -292,6 +294,27 @@ class LeastLearns:
 
     def __call__(self, drive):
         return torch.zeros_like(drive).scatter_(1, drive.argmin(1, keepdim=True), 1.0)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (9, 7, 3), (8, 8, 2)], ids=str)
+def test_images_are_changed_to_the_same_bits(shape):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(256, (20, *shape), generator=generator).to(torch.uint8)
+    policy = Augment(
+        flip=0.5,
+        crop=3,
+        rotate=40,
+        zoom=0.4,
+        shear=0.3,
+        contrast=0.5,
+        brightness=0.3,
+        erase=0.5,
+    )
+    draws = policy.draw(20, shape, generator)
+    found, expected = torch.empty_like(x), torch.empty_like(x)
+    triton.augment(x, draws, found)
+    augment._by_pytorch(x, draws, expected)
+    assert torch.equal(found, expected)
 
 
 class OwnRanking(LeastLearns, Ranking):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,9 +21,15 @@ from tests.fastpath import worker
 ROOT = Path(__file__).parents[2]
 
 
-def torchrun(processes: int, *args: str, module: str = "fastpath") -> subprocess.Popen:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "1"]
-    where = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+def torchrun(
+    processes: int,
+    *args: str,
+    module: str = "fastpath",
+    nodes: int = 1,
+    endpoint: str = "localhost:0",
+) -> subprocess.Popen:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(nodes)]
+    where = ["--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint]
     count = ["--nproc-per-node", str(processes)]
     return subprocess.Popen(
         [*launcher, *where, *count, "-m", "--", module, *args],
@@ -93,6 +100,28 @@ def test_the_first_of_a_team_keeps_what_one_process_does(tmp_path):
     # Sums in another order, then rounded to 11 bits.
     xr.testing.assert_allclose(ours, alone, rtol=2e-3, atol=1e-4)
     assert len([*(tmp_path / "team" / "tensorboard").iterdir()]) == 1
+
+
+@pytest.mark.slow
+def test_two_nodes_train_what_one_process_does(tmp_path):
+    """Two agents of torchrun meet at a rendezvous, as on two machines."""
+    flags = [*QUICK, "--epochs", "4", "--augment-crop", "1"]
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        endpoint = f"127.0.0.1:{found.getsockname()[1]}"
+    command = ("train", *flags, "--out", str(tmp_path / "team"))
+    nodes = [torchrun(1, *command, nodes=2, endpoint=endpoint) for _ in range(2)]
+    said = [node.communicate(timeout=300) for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    # One of the two reports and saves.
+    assert sorted("saved to" in out for out, _ in said) == [False, True]
+    main(["train", *flags, "--out", str(tmp_path / "alone")])
+    ours, alone = (
+        storage.load_tensors(tmp_path / name / storage.WEIGHTS)["weights"]
+        for name in ("team", "alone")
+    )
+    # Equal bits measured, of weights up to 3.7; drives of a share may be rounded otherwise.
+    torch.testing.assert_close(ours, alone, rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow

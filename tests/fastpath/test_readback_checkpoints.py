@@ -17,7 +17,7 @@ from tests.helpers import refused
             "unknown here: training.momentum; m",
         ),
         (lambda c: c["training"].pop("lr"), "unknown here: none; missing: training.lr. It"),
-        (lambda c: c.update(augment=True), "unknown here: augment"),
+        (lambda c: c.update(teachers=True), "unknown here: teachers"),
         (lambda c: c["layer"].pop("num_units"), "missing: layer.num_units"),
         (lambda c: c["competition"].update(q=1), "unknown here: competition.q"),
         (

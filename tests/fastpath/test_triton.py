@@ -36,6 +36,7 @@ POINTERS = {
     torch.float32: "*fp32",
     torch.float64: "*fp64",
     torch.int64: "*i64",
+    torch.int32: "*i32",
     torch.uint8: "*u8",
 }
 
@@ -127,6 +128,21 @@ def test_every_kernel_compiles(
     for name, constants, ptx in built:
         if constants.get("p") != 5.5:  # a float32 power is taken in float64
             assert not arithmetic.search(ptx), (name, constants)
+
+
+@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="interpreted")
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3)], ids=str)
+def test_the_kernel_that_changes_images_compiles(shape, tmp_path, monkeypatch):
+    from fastpath.kernels import triton_kernels
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    x = torch.empty(60_000, *shape, dtype=torch.uint8, device="meta")
+    draws = torch.empty(60_000, 12, dtype=torch.int32, device="meta")
+    compiling = Compiling(torch.float32)
+    size = triton.next_power_of_2(x[0].numel())
+    compiling._launch(triton_kernels.augment, (1,), x, draws, x, *shape, PIXELS=size)
+    [(_, _, ptx)] = compiling.compiled
+    assert not re.search(r"\.f(32|64)\b", ptx)  # whole numbers only
 
 
 def test_it_says_why_it_cannot_serve(monkeypatch):
