@@ -284,6 +284,9 @@ class Search(Compute):
     """Seeds with which each choice of settings is trained [as before; 1]."""
     validation: int | None = None
     """Training images held out of each data set, to score on [as before; a sixth]."""
+    score: Literal["labels", "rotation"] | None = None
+    """labels: the error of the readout. rotation: that of a readout which tells by which
+    angle the images were rotated, without labels [as before; labels]."""
     prune: tyro.conf.DisallowNone[bool | None] = None
     """Stop trainings that are in the worst quarter after 25 % of their epochs, or in the
     worse half after 50 %, and settings that are worse on several data sets and seeds

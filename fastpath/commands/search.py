@@ -15,7 +15,7 @@ from fastpath.data import datasets
 from fastpath.runs import storage
 from neurodyn.flags import refuse_without_effect
 
-OF_SEARCH = ("seeds", "validation", "prune", "seed")
+OF_SEARCH = ("seeds", "validation", "score", "prune", "seed")
 TRIALS = 100
 
 

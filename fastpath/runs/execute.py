@@ -104,6 +104,7 @@ def learn(
     config: RunConfig,
     split: experiment.Split,
     *,
+    scored: experiment.Split | None = None,
     num_classes: int,
     generator: torch.Generator,
     kernels: Name | None = None,
@@ -115,7 +116,8 @@ def learn(
 ) -> Trained | None:
     """Train the layer of a run and its readout, and score it; write nothing.
 
-    In a team of processes only the main process gets the result; the others get None.
+    The readout learns from `scored` and is scored on it [the same images as the layer]. In
+    a team of processes only the main process gets the result; the others get None.
     """
     layer, preprocess, history = experiment.learn_features(
         split,
@@ -150,7 +152,7 @@ def learn(
         layer,
         preprocess,
         history,
-        split,
+        split if scored is None else scored,
         num_classes=num_classes,
         readout=config.readout,
         augment=config.augment,

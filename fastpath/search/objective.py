@@ -20,6 +20,7 @@ from fastpath.data.images import Images
 from fastpath.runs.config import RunConfig
 from fastpath.runs.execute import begin, learn
 from fastpath.search.probes import Probes
+from fastpath.search.rotations import ANGLES, rotated
 from fastpath.search.space import Space, Value
 
 HELD_OUT = 6  # one of so many training images is held out, by default
@@ -43,11 +44,15 @@ class Objective:
     the choice of those held out."""
     validation: int | None = None
     """Training images held out of each data set [a sixth]."""
+    score: str = "labels"
+    """"labels": the error of the readout; "rotation": that of a readout which tells by what
+    angle images were rotated, for which no label is used: see `rotations`."""
     prune: bool = True
     """Stop trainings that are clearly worse than others."""
 
     def __post_init__(self) -> None:
-        checks.fields(self, seeds=checks.count, prune=checks.flag)
+        score = checks.one_of("labels", "rotation")
+        checks.fields(self, seeds=checks.count, prune=checks.flag, score=score)
         if not self.data:
             raise ValueError("there is no data set: give --data")
         if len(set(self.data)) < len(self.data):
@@ -57,7 +62,14 @@ class Objective:
         object.__setattr__(self, "data", tuple(map(datasets.located, self.data)))
         # In one order, on which the proposals of the sampler depend.
         object.__setattr__(self, "settings", tuple(sorted(self.settings)))
-        self.space  # noqa: B018  settings that are wrong are refused here
+        names = {*self.space.fixed, *self.space.searched}
+        changed = {name for name in names if name.startswith("augment_")}
+        use = self.space.fixed.get("augment_use")
+        if self.score == "rotation" and changed and use != "features":
+            raise ValueError(
+                "the readout that tells rotations learns from images as they are: give "
+                "augment_use=features"
+            )
 
     @functools.cached_property
     def space(self) -> Space:
@@ -129,6 +141,11 @@ class Objective:
         check_alone(command)
         number = len(images.x_train) - held_out
         config = checked(command, images.origin, number)
+        if self.score == "rotation" and config.backprop is not None:
+            raise ValueError(
+                "back-propagation learns from labels, and --score rotation is for searches "
+                "without: leave control=backprop out"
+            )
         without = {name for each in ineffective(command, config) for name in each.names}
         without -= {"snapshots"}
         if any(getattr(command, name) is not None for name in without):
@@ -172,16 +189,21 @@ class Objective:
         device = compute.ready()
         _, config = self.run(params, images, data, seed=seed)
         split, generator = begin(config, images, device)
+        by_label = self.score == "labels"
+        scored = split if by_label else rotated(split)
+        num_classes = len(images.classes) if by_label else ANGLES
         probes = Probes(
             config,
             split,
-            num_classes=len(images.classes),
+            scored=scored,
+            num_classes=num_classes,
             report=lambda percent, error: probe(data, seed, percent, error),
         )
         trained = learn(
             config,
             split,
-            num_classes=len(images.classes),
+            scored=scored,
+            num_classes=num_classes,
             generator=generator,
             kernels=compute.kernels,
             callbacks=[probes] if self.prune else [],

@@ -27,6 +27,15 @@ class Probes(Callback):
     The epochs are those of the layer, and the error that of a ridge classifier of its
     features. A stack cannot be read before its end, so there the epochs and the error are
     those of the readout.
+
+    Parameters
+    ----------
+    config, split
+        The run, and the images that its layer learns from.
+    scored
+        The images and labels that the readout learns from and is scored on.
+    report
+        Called with the percentage of the epochs that are done, and the error.
     """
 
     def __init__(
@@ -34,10 +43,12 @@ class Probes(Callback):
         config: RunConfig,
         split: Split,
         *,
+        scored: Split,
         num_classes: int,
         report: Callable[[int, float], None],
     ) -> None:
-        self._config, self._split, self._report = config, split, report
+        self._config, self._split, self._report = config, scored, report
+        self._x_train = split.x_train
         self._num_classes = num_classes
         self._layer: Encoder | None = None
         self._preprocess: FittedPreprocess | None = None
@@ -45,17 +56,20 @@ class Probes(Callback):
     def on_train_begin(self, progress: Progress) -> None:
         """Note the layer."""
         self._layer = progress.layer
-        self._preprocess = self._config.preprocess.fit(self._split.x_train)
+        self._preprocess = self._config.preprocess.fit(self._x_train)
 
     def on_epoch_end(self, progress: Progress) -> None:
         """Report the error of a ridge classifier of the features, if it is time."""
         percent = due(progress.epoch, self._config.training.epochs)
         if percent is None or isinstance(progress.layer, Deep):
             return
+        split = self._split
+        some = _spread(len(split.x_train)), _spread(len(split.x_eval))
         learned, scored = (
-            self._features(x[:MOST]) for x in (self._split.x_train, self._split.x_eval)
+            self._features(x[index])
+            for x, index in zip((split.x_train, split.x_eval), some, strict=True)
         )
-        labels, answers = self._split.y_train[:MOST], self._split.y_eval[:MOST]
+        labels, answers = split.y_train[some[0]], split.y_eval[some[1]]
         said = ridge(learned, labels, scored, num_classes=self._num_classes)
         self._report(percent, 100 * float((said != answers).double().mean()))
 
@@ -64,8 +78,9 @@ class Probes(Callback):
         percent = due(epoch, self._config.readout.epochs)
         if percent is None or not isinstance(self._layer, Deep):
             return
-        features, labels = self._streamed(self._split.x_eval[:MOST]), self._split.y_eval
-        self._report(percent, readout.error(head, features, labels[:MOST]))
+        some = _spread(len(self._split.x_eval))
+        features = self._streamed(self._split.x_eval[some])
+        self._report(percent, readout.error(head, features, self._split.y_eval[some]))
 
     def _features(self, x: Tensor) -> Float[Tensor, "image feature"]:
         return torch.cat(list(self._streamed(x).blocks()))
@@ -74,6 +89,11 @@ class Probes(Callback):
         assert self._layer is not None
         assert self._preprocess is not None
         return Streamed(self._layer, x, self._preprocess, self._config.readout)
+
+
+def _spread(number: int) -> slice:
+    """Return a slice that takes at most `MOST` images, from all parts of a set."""
+    return slice(None, None, math.ceil(number / MOST))
 
 
 def due(epoch: int, num_epochs: int) -> int | None:

@@ -17,7 +17,7 @@ SMALL = ("--data", "digits", *SETTINGS)
 def search(folder: Path, *settings: str, **changes: Any) -> Search:
     """Return a search on the digits whose journal is in a folder."""
     of_objective = {"data": ("digits",), "settings": settings or SETTINGS}
-    for name in ("data", "seeds", "prune", "validation"):
+    for name in ("data", "seeds", "prune", "score", "validation"):
         if name in changes:
             of_objective[name] = changes.pop(name)
     given: dict[str, Any] = {"storage": str(folder / JOURNAL), "name": "test", "trials": 8}

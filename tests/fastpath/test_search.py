@@ -1,6 +1,7 @@
 """A search: what it proposes, computes once, stops early, keeps, and scores at its end."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
@@ -13,8 +14,11 @@ from sklearn.linear_model import RidgeClassifier
 
 from fastpath import cluster
 from fastpath.cli import main
+from fastpath.compute import Compute
+from fastpath.experiment import Split
 from fastpath.search import objective as objectives
 from fastpath.search import probes, work
+from fastpath.search.rotations import rotated
 from fastpath.search.sampling import DistinctTPE
 from fastpath.search.space import Space
 from fastpath.search.stores import Journal, opened
@@ -312,6 +316,39 @@ def test_early_errors_are_those_of_the_features_then(tmp_path):
         *[None] * 4,
     ]
     assert [probes.due(1, 1), probes.due(1, 2)] == [None, 25]
+
+
+def test_a_search_by_rotations_uses_no_labels(tmp_path, monkeypatch):
+    settings = ("units=10", "augment_use=features", "augment_crop=0:2", "epochs=8")
+    given = search(tmp_path, *settings, score="rotation").objective
+    told, errors = [], []
+    digits = objectives.load("digits", None)
+    shuffled = np.random.default_rng(0).permutation(digits.y_train)
+    for labels in (digits.y_train, shuffled):
+        changed = replace(digits, y_train=labels)
+        monkeypatch.setattr(objectives, "load", lambda *_, of=changed: of)
+        told.append([])
+        params = {"augment_crop": 1}
+        args = params, ("digits", 0), Compute(threads=1), lambda *t: told[-1].append(t)
+        errors.append(given.error(*args))
+    assert errors[0] == errors[1]
+    assert told[0] == told[1]
+    assert len(told[0]) == 2
+    assert 5 < errors[0] < 70  # chance: 75
+
+
+def test_images_are_shown_at_four_angles():
+    x = torch.arange(2 * 3 * 3).view(2, 3, 3).to(torch.uint8)
+    split = Split(x, torch.zeros(2).long(), x[:1], torch.zeros(1).long(), "validation")
+    found = rotated(split)
+    assert found.y_train.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    for image, label in zip(found.x_train.numpy(), found.y_train.tolist(), strict=True):
+        originals = [np.rot90(each, label) for each in x.numpy()]
+        assert any(np.array_equal(image, each) for each in originals)
+    assert len(found.x_eval) == 4
+    oblong = Split(x[:, :2], split.y_train, x[:1, :2], split.y_eval, "validation")
+    with pytest.raises(ValueError, match="they must be square"):
+        rotated(oblong)
 
 
 def test_the_test_set_is_looked_at_once(done, capsys, monkeypatch):

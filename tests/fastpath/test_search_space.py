@@ -121,6 +121,18 @@ def test_settings_that_cannot_work_are_refused_before_the_search(settings, messa
         objective(*settings).check(None)
 
 
+def test_a_search_without_labels_augments_the_features_only():
+    with pytest.raises(ValueError, match="give augment_use=features"):
+        objective("augment_crop=0:2", score="rotation")
+    objective("augment_crop=0:2", "augment_use=features", score="rotation")
+    with pytest.raises(ValueError, match="back-propagation learns from labels"):
+        Objective(
+            data=("digits",),
+            settings=("preset=softhebb-mnist", "control=backprop", "head_lr=0.1:1"),
+            score="rotation",
+        ).check(None)
+
+
 def test_the_numbers_of_held_out_images():
     assert objective("lr=0.1:1").held_out(DIGITS) == len(DIGITS.x_train) // 6
     for wrong in (len(DIGITS.x_train), 10**6):
