@@ -22,6 +22,8 @@ GROUPS = {
         "diehl_cook",
         "dale_training",
         "faces",
+        "joint_search",
+        "augmentation",
     ),
     "both": ("quickstart", "ladder", "spiking_ladder", "bench"),
 }

@@ -137,21 +137,12 @@ class Objective:
         held_out = 0 if test else self.held_out(images)
         place: dict[str, Any] = {"data": data, "seed": seed, "validation": held_out}
         place["snapshots"] = None if test else 0
-        command = self.space.command(params, **place)
-        check_alone(command)
-        number = len(images.x_train) - held_out
-        config = checked(command, images.origin, number)
+        command, config = effective(self.space.command(params, **place), images)
         if self.score == "rotation" and config.backprop is not None:
             raise ValueError(
                 "back-propagation learns from labels, and --score rotation is for searches "
                 "without: leave control=backprop out"
             )
-        without = {name for each in ineffective(command, config) for name in each.names}
-        without -= {"snapshots"}
-        if any(getattr(command, name) is not None for name in without):
-            none: dict[str, Any] = dict.fromkeys(without)
-            command = replace(command, **none)
-            config = checked(command, images.origin, number)
         return command, config
 
     def key(self, params: Params, root: Path | None) -> str:
@@ -215,6 +206,26 @@ class Objective:
         if not math.isfinite(error):
             raise ValueError("the training diverged: the error is not finite")
         return error
+
+
+def effective(command: Train, images: Images) -> tuple[Train, RunConfig]:
+    """Return a command without the settings that have no effect, and its configuration.
+
+    Raises
+    ------
+    ValueError
+        If the settings do not fit together, or not to the images.
+    """
+    check_alone(command)
+    number = len(images.x_train) - command.validation
+    config = checked(command, images.origin, number)
+    without = {name for each in ineffective(command, config) for name in each.names}
+    without -= {"snapshots"}
+    if any(getattr(command, name) is not None for name in without):
+        none: dict[str, Any] = dict.fromkeys(without)
+        command = replace(command, **none)
+        config = checked(command, images.origin, number)
+    return command, config
 
 
 @functools.lru_cache(maxsize=4)

@@ -40,11 +40,11 @@ class Space:
     searched: Mapping[str, BaseDistribution]
 
     @classmethod
-    def parsed(cls, texts: Sequence[str]) -> "Space":
+    def parsed(cls, texts: Sequence[str], *, fixed_only: bool = False) -> "Space":
         """Return the settings that texts such as "lr=0.01:1:log" describe.
 
         Names are those of the flags of `fastpath train`, or, with dots, those of its flag
-        --set.
+        --set. Unless `fixed_only` is set, one at least is a range or a list.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class Space:
                 searched[name] = found_here
             else:
                 fixed[name] = found_here
-        if not searched:
+        if not searched and not fixed_only:
             raise ValueError(
                 f"there is nothing to search: give a range or a list, as {SHAPES}"
             )

@@ -6,12 +6,9 @@ The workers are real: processes of this machine, a PostgreSQL server, a dask clu
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -19,6 +16,7 @@ import pytest
 from optuna.trial import TrialState
 
 from fastpath.search.stores import JOURNAL, opened
+from tests.clusters import a_cluster, free_port, wait_for
 from tests.fastpath.searches import table
 from tests.helpers import refused
 
@@ -49,13 +47,6 @@ def trials_of(storage: str, name: str) -> list[optuna.trial.FrozenTrial]:
     with closing(opened(storage)) as store:
         study = optuna.load_study(study_name=name, storage=store.storage)
         return study.get_trials(deepcopy=False)
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "this takes too long"
-        time.sleep(0.05)
 
 
 def running(storage: str, name: str, number: int = 1) -> bool:
@@ -139,12 +130,6 @@ def test_a_search_that_is_stopped_ends_its_workers(tmp_path, number):
     assert sum(t.state == TrialState.WAITING for t in trials) == 2
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory):
     """Start a PostgreSQL server on loopback; yield the URL of its database."""
@@ -206,41 +191,6 @@ def test_a_password_is_not_printed(tmp_path, capsys):
     said = refused(capsys, "search", *new(tmp_path / "x", "--storage", url))
     assert "does not answer" in said
     assert "secret" not in said
-
-
-@contextmanager
-def dask(*command: object, **environment: str) -> Iterator[subprocess.Popen]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dask", *map(str, command), "--no-dashboard"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=os.environ | environment,
-    )
-    try:
-        yield process
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-@contextmanager
-def a_cluster(*environments: dict[str, str]):
-    """Start a scheduler, and a worker for each environment; yield address and processes."""
-    port = free_port()
-    address = f"127.0.0.1:{port}"
-    where = ("--host", "127.0.0.1", "--port", port)
-    with dask("scheduler", *where) as scheduler:
-        workers = [
-            dask("worker", address, "--nthreads", 1, **environment)
-            for environment in environments
-        ]
-        processes = [worker.__enter__() for worker in workers]
-        try:
-            yield address, scheduler, processes
-        finally:
-            for worker in workers:
-                worker.__exit__(None, None, None)
 
 
 def test_a_worker_of_a_cluster_is_killed(tmp_path):

@@ -1,0 +1,156 @@
+"""Does augmentation help local learning, and can a policy be learned without labels?
+
+Searches a policy of random changes for the training of the features, scored by how well
+features tell the rotation of an image (no labels), or by the error on held-out images; and
+a policy for the training of the readout alone, the control. Then it trains with each policy
+on all training images, 3 seeds, and scores the test set.
+"""
+
+from dataclasses import dataclass
+
+import xarray as xr
+
+from fastpath.data import datasets
+from fastpath.search.objective import Objective
+from scenarios.augmentation.figure import draw, table
+from scenarios.support import study
+from scenarios.support.checks import check_counts
+from scenarios.support.searches import Found, Tuned, as_texts, found
+from scenarios.support.study import Study
+from scenarios.support.trials import Network, Source
+
+SPACE = (
+    *(
+        "augment_flip=0:0.5",
+        "augment_crop=0:4",
+        "augment_affine=0:1",
+        "augment_rotate=0:30",
+    ),
+    *("augment_zoom=0:0.3", "augment_shear=0:0.3", "augment_jitter=0:1"),
+    *("augment_contrast=0:0.5", "augment_brightness=0:0.3", "augment_erase=0:1"),
+    "augment_erase_size=0.1:0.5",
+)
+QUICK_SPACE = ("augment_crop=0:1", "augment_rotate=0:20")
+# A search of each data set: by what it is scored, and which training it augments.
+WITHOUT_LABELS, LABELS, OF_READOUT = "rotation", "labels", "labels, readout"
+SEARCHES = {
+    WITHOUT_LABELS: ("rotation", "features"),
+    LABELS: ("labels", "features"),
+    OF_READOUT: ("labels", "readout"),
+}
+PROTOCOL = (
+    "Test error of the last epoch, default settings. Policies by Optuna's multivariate TPE "
+    "on a sixth of the training images, held out, one seed, in brackets by what they were "
+    "scored: how well a readout tells four rotations, or the error. The test set was used "
+    "once, for this figure."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Study):
+    """How much to search. Searches and networks on record are not computed again."""
+
+    data: tuple[str, ...] | None = None
+    """Data sets, by name or path [mnist fashion_mnist cifar10; quick: digits]."""
+    units: int | None = None
+    """Number of hidden units [500; quick: 20]."""
+    trials: int | None = None
+    """Trials of each search [40; quick: 4]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_counts(self, "units", "trials")
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The data sets."""
+        usual = ("digits",) if self.quick else ("mnist", "fashion_mnist", "cifar10")
+        return self.data or usual
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Settings of all networks."""
+        units = self.units or (20 if self.quick else 500)
+        few = ("epochs=2", "head_epochs=2") if self.quick else ()
+        return (f"units={units}", *few)
+
+
+def main(config: Config) -> xr.Dataset:
+    """Search policies, train what is missing, print the table, draw the figure."""
+    datasets.check_root(config, *config.sets)
+    where = study.paths(config, "augmentation")
+    sources = [Source.of(path, config.data_root) for path in config.sets]
+    results = {source.label: policies(config, where, source) for source in sources}
+    result = study.filled(
+        config,
+        where,
+        [t for source in sources for t in networks(config, source, results[source.label])],
+        title="Augmentation of the features, of the readout, of both",
+        protocol=PROTOCOL,
+    )
+    print(table(result, results))
+    study.save(draw(result), where.figure)
+    print(f"wrote {where.record} and {where.figure}")
+    return result
+
+
+def policies(config: Config, where: study.Paths, source: Source) -> dict[str, Found]:
+    """Return what each search of a data set found, by its name in `SEARCHES`."""
+    space = QUICK_SPACE if config.quick else SPACE
+    trials = config.trials or (4 if config.quick else 40)
+    return {
+        name: found(
+            config,
+            where,
+            f"{source.label} by {name}",
+            Objective(
+                data=(source.path,),
+                settings=(*space, *config.settings, f"augment_use={use}"),
+                score=score,
+            ),
+            trials=trials,
+        )
+        for name, (score, use) in SEARCHES.items()
+    }
+
+
+def networks(config: Config, source: Source, results: dict[str, Found]) -> list[Network]:
+    """Return the networks of a data set: for each policy, what it augments, and seed."""
+
+    def policy(name: str, use: str) -> tuple[str, ...]:
+        best = {**results[name]["best"], "augment_use": use}
+        return tuple(t for t in as_texts(best) if t.startswith("augment_"))
+
+    chosen = {
+        "none": (),
+        "features (rotation)": policy(WITHOUT_LABELS, "features"),
+        "features (labels)": policy(LABELS, "features"),
+        "readout (labels)": policy(OF_READOUT, "readout"),
+        "both (rotation)": policy(WITHOUT_LABELS, "both"),
+        "both (labels)": policy(LABELS, "both"),
+        "random weights, none": ("control=random",),
+        "random weights, readout (labels)": (
+            "control=random",
+            *policy(OF_READOUT, "readout"),
+        ),
+    }
+    num_units = int(config.settings[0].partition("=")[2])
+    return [
+        Tuned(
+            network=name,
+            source=source,
+            num_units=num_units,
+            seed=seed,
+            settings=(*settings, *_fitting(config.settings, name)),
+            device=config.device,
+        )
+        for name, settings in chosen.items()
+        for seed in config.seeds_of(num_units)
+    ]
+
+
+def _fitting(settings: tuple[str, ...], network: str) -> tuple[str, ...]:
+    """Return the settings that random weights have too: not the epochs of learning."""
+    if not network.startswith("random"):
+        return settings
+    return tuple(text for text in settings if not text.startswith("epochs="))

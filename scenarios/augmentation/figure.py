@@ -1,0 +1,77 @@
+"""The table and the figure of `augmentation`."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from scenarios.support import study
+from scenarios.support.searches import Found
+from scenarios.support.statistics import entry
+
+# The networks and their colours: what is augmented, and by what its policy was scored.
+COLORS = {
+    "none": "0.2",
+    "features (rotation)": "C0",
+    "features (labels)": "C9",
+    "readout (labels)": "C1",
+    "both (rotation)": "C4",
+    "both (labels)": "C6",
+    "random weights, none": "0.6",
+    "random weights, readout (labels)": "0.8",
+}
+
+
+def table(result: xr.Dataset, found: Mapping[str, Mapping[str, Found]]) -> str:
+    """Return tables of errors in percent (mean ± sd), and of the policies found."""
+    sets = [str(name) for name in result["data"].values]
+    lines = []
+    for name, title in (("error", "test error"), ("train_error", "training error")):
+        lines.append(f"{title + ' [%]':<34}" + "".join(f"{data:>17}" for data in sets))
+        for network in COLORS:
+            if network not in result["network"]:
+                continue
+            values = result[name].sel(network=network).max("num_units")
+            entries = [entry(values.sel(data=data).values) for data in sets]
+            lines.append(f"{network:<34}" + "".join(f"{text:>17}" for text in entries))
+        lines.append("")
+    for data, policies in found.items():
+        for name, each in policies.items():
+            policy = ", ".join(
+                f"{key.removeprefix('augment_')} {value:.2g}"
+                for key, value in each["best"].items()
+                if key.startswith("augment_") and not isinstance(value, str)
+            )
+            held_out = f"{each['error']:.2f} % held-out, without {each['defaults']:.2f} %"
+            lines.append(f"{data} by {name}: {held_out}; {policy}")
+    return "\n".join(lines)
+
+
+def draw(result: xr.Dataset) -> Figure:
+    """Draw test errors, and open circles for training errors, a panel a data set."""
+    sets = [str(name) for name in result["data"].values]
+    figure, axes = plt.subplots(
+        1,
+        len(sets),
+        figsize=(1.5 + 3.2 * len(sets), 4.6),
+        squeeze=False,
+        layout="constrained",
+    )
+    networks = [name for name in COLORS if name in result["network"]]
+    for ax, data in zip(axes[0], sets, strict=True):
+        for y, network in enumerate(networks):
+            here = result.sel(data=data, network=network).max("num_units")
+            error, color = here["error"], COLORS[network]
+            ax.errorbar(error.mean(), y, xerr=error.std(ddof=1), fmt="o", color=color, ms=7)
+            ax.plot(error, np.full(error.size, y), "|", color=color, ms=9)
+            ax.plot(here["train_error"].mean(), y, "o", mfc="w", mec=color, ms=6)
+        base = result["error"].sel(data=data, network="none").max("num_units").mean()
+        ax.axvline(float(base), color="0.2", lw=0.8, ls=":")
+        ax.set_yticks(range(len(networks)), networks if ax is axes[0, 0] else [])
+        ax.invert_yaxis()
+        ax.set_title(data)
+        ax.set_xlabel("error [%]: test (filled), training (open)")
+    study.caption(figure, result)
+    return figure

@@ -1,0 +1,142 @@
+"""Searches of a study: each is run once, and what it found is kept beside the record."""
+
+import json
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+
+from fastpath.compute import Compute
+from fastpath.data.preprocess import Preprocess
+from fastpath.runs import storage
+from fastpath.runs.execute import begin, learn
+from fastpath.search import cluster, crew, report, stores, study, work
+from fastpath.search.objective import Objective, effective
+from fastpath.search.space import Space
+from fastpath.search.study import Search
+from scenarios.support.study import Paths, Study
+from scenarios.support.trials import Network, scored
+
+NOT_USED = Preprocess()
+type Found = dict[str, Any]  # what a search found: see `_found`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned(Network):
+    """A network of `fastpath train`, its settings given as text, such as "lr=0.1"."""
+
+    settings: tuple[str, ...]
+    """Settings that differ from the defaults of the data set: see `Space`."""
+    preprocess: Preprocess = field(default=NOT_USED, metadata={"neutral": NOT_USED})
+    """Not used: preprocessing is among the settings."""
+
+    def compute(self) -> xr.Dataset:
+        """Return the errors of the network."""
+        images = self.source.load()
+        command = Space.parsed(self.settings, fixed_only=True).command(
+            {}, data=self.source.path, seed=self.seed, validation=self.validation
+        )
+        _, config = effective(command, images)
+        split, generator = begin(config, images, torch.device(self.device))
+        trained = learn(
+            config,
+            split,
+            num_classes=len(images.classes),
+            generator=generator,
+            progress=False,
+        )
+        assert trained is not None
+        seconds = trained.metrics["train_seconds"]
+        return scored(trained.metrics, split, learn_seconds=seconds)
+
+
+def record_of(where: Paths) -> Path:
+    """Return the file of what the searches of a study found."""
+    return where.record.with_name(f"{where.record.stem}_searches.json")
+
+
+def found(
+    config: Study, where: Paths, name: str, objective: Objective, *, trials: int
+) -> Found:
+    """Return what a search found: on record, or computed now and recorded.
+
+    An interrupted search goes on where it was.
+    """
+    before = [where.committed.with_name(f"{where.committed.stem}_searches.json")]
+    files = [record_of(where), *before]
+    described = _described(objective, trials)
+    for file in files:
+        known = json.loads(file.read_text()) if file.exists() else {}
+        if known.get(name, {}).get("search") == described:
+            return known[name]
+    folder = where.trials.parent / "searches" / name
+    search = Search(
+        objective=objective,
+        storage=str(folder / stores.JOURNAL),
+        name=name,
+        trials=trials,
+        compute=Compute(device=config.device, threads=1, data_root=config.data_root),
+    )
+    print(f"search {name}: {trials} trials")
+    if config.scheduler is not None:
+        cluster.work_on(search, config.scheduler)
+    elif config.workers > 1:
+        crew.work_together(search, config.workers)
+    else:
+        work.work(search)
+    with closing(stores.opened(search.storage)) as store:
+        begun = study.begin(search, store)
+        with study.quiet(store):
+            result = {"search": described, **_found(search, begun)}
+        print(report.write(search, begun, store, folder))
+    file = record_of(where)
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    storage.save_json(file, known | {name: result})
+    return result
+
+
+def _described(objective: Objective, trials: int) -> dict[str, Any]:
+    values = {name: getattr(objective, name) for name in ("seeds", "score", "validation")}
+    sets = {"data": [Path(path).stem for path in objective.data]}
+    return {**sets, "settings": list(objective.settings), "trials": trials, **values}
+
+
+def _found(search: Search, begun: Any) -> Found:
+    """Return settings and held-out errors of the best trial and the defaults.
+
+    Also how important each setting was, the number of complete trials, and hours of one
+    core.
+    """
+    trials = study.whole_trials(begun)
+    defaults = next(trial for trial in trials if trial.user_attrs.get(stores.DEFAULTS))
+    searched = list(search.objective.space.searched)
+    complete = [trial for trial in trials if trial.params]
+    important = {}
+    if len(complete) >= report.LEAST:
+        important = report.importances(begun, searched)
+    seconds = [t.duration.total_seconds() for t in begun.trials if t.duration is not None]
+    return {
+        "best": {**search.objective.space.fixed, **trials[0].params},
+        "error": trials[0].value,
+        "errors": trials[0].user_attrs[study.ERRORS],
+        "defaults": defaults.value,
+        "importances": important,
+        "complete": len(trials),
+        "core_hours": sum(seconds) / 3600,
+    }
+
+
+def as_texts(params: dict[str, Any]) -> tuple[str, ...]:
+    """Return found settings as text, sorted by name; numbers have six digits."""
+    return tuple(
+        f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={_text(value)}"
+        for name, value in sorted(params.items())
+    )
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
