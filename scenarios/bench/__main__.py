@@ -13,7 +13,15 @@ from fastpath import checks
 from fastpath.runs import storage
 from neurodyn.flags import refuse_without_effect
 from scenarios import bench
-from scenarios.bench import baseline, circuit, convolution, cuda, learning, spiking
+from scenarios.bench import (
+    augmentation,
+    baseline,
+    circuit,
+    convolution,
+    cuda,
+    learning,
+    spiking,
+)
 from scenarios.support import hardware
 from scenarios.support.command import command
 
@@ -125,6 +133,9 @@ def on_cpu(config: Config) -> dict[str, list[dict[str, Any]]]:
             learning.threads(shape, units) for shape, units in sizes if shape == "mnist"
         ],
     }
+    tables["augmentation"] = [
+        row for shape, units in sizes for row in augmentation.measure(shape, units)
+    ]
     if config.convolutions:
         tables["convolution"] = convolution.measure()
     if steps := STEPS if config.steps is None else config.steps:
