@@ -3,11 +3,13 @@
 The workers are real: processes of this machine, a PostgreSQL server, a dask cluster.
 """
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from fastpath.cli import main
 from fastpath.search.stores import JOURNAL, opened
 from tests.clusters import a_cluster, free_port, wait_for
 from tests.fastpath.searches import table
@@ -235,3 +238,33 @@ def test_a_worker_without_the_data_gets_no_work(tmp_path, data_root):
         assert process.returncode == code, said
         assert said.count("gets no work: cannot read 'mnist'") == 1
     assert "none of the 1 workers can compute this" in said
+
+
+def test_the_dashboard_shows_the_same_study(tmp_path):
+    out, port = tmp_path / "search", free_port()
+    main(list(map(str, ["search", *new(out, "--trials", 4)])))
+    command = Path(sys.executable).with_name("optuna-dashboard")
+    process = subprocess.Popen(
+        [command, out / JOURNAL, "--host", "127.0.0.1", "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}/api/studies"
+        wait_for(lambda: answered(url))
+        [study] = answered(url)["study_summaries"]
+        assert study["study_name"] == "search"
+        shown = answered(f"{url}/{study['study_id']}?after=0")["trials"]
+        rows = table(out)
+        assert [each["values"][0] for each in shown] == [float(r["error"]) for r in rows]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answered(url: str) -> dict:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return json.load(answer)
+    except OSError:
+        return {}
