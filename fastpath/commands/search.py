@@ -30,7 +30,7 @@ def search(command: Command) -> None:
     _check(command)
     command.ready()
     storage.check_writable(command.out)
-    where = command.storage or str(command.out / stores.JOURNAL)
+    where = command.storage or str(command.out.resolve() / stores.JOURNAL)
     if "://" not in where and not command.settings and not Path(where).exists():
         raise ValueError(
             f"there is no search in {command.out}: begin one by giving --data and the "
@@ -83,12 +83,18 @@ def _asked(command: Command, where: str, store: Any) -> Any:
     given: dict[str, Any] = {
         name: value for name in OF_SEARCH if (value := getattr(command, name)) is not None
     }
-    if command.data or command.settings:
+    if bool(command.data) != bool(command.settings):
+        missing = "a setting to search" if command.data else "--data"
+        raise ValueError(
+            f"{missing} is not given: give data sets and settings both to begin a search, "
+            "or neither to go on with one"
+        )
+    if command.data:
         given |= {"data": command.data, "settings": command.settings}
     else:
         kept = study.found(store, name)
         names = ("data", "settings", *OF_SEARCH)
-        before = {each: kept[each] for each in names}
+        before = {each: kept[each] for each in names if each in kept}
         given = before | given
     seed = checks.seed("seed", given.pop("seed", 0))
     data, settings = (tuple(given.pop(each)) for each in ("data", "settings"))

@@ -15,6 +15,7 @@ from fastpath.compute import Compute
 from fastpath.data import datasets
 from fastpath.data.augment import Augment
 from fastpath.data.defaults import defaults_for, source_of_defaults
+from fastpath.data.preprocess import Preprocess
 from fastpath.layers import DenseSettings
 from fastpath.readout import LOSSES
 from fastpath.runs import storage
@@ -24,7 +25,7 @@ from fastpath.runs.execute import execute, save
 from fastpath.training import distributed, tensorboard
 from fastpath.training.checkpointing import Checkpoints
 from fastpath.training.loop import checked_size
-from neurodyn.flags import refuse_without_effect
+from neurodyn.flags import as_flag, refuse_without_effect
 
 RANKING = "ranking"  # the default competition
 UNITS = 2000
@@ -148,6 +149,18 @@ OF_LEARNING = (
 )
 
 
+# The flags of settings by their names in config.json.
+FLAG_OF = {
+    "layer.num_units": "units",
+    "layer.p": "p",
+    **{f"competition.{f.name}": f.name for kind in KINDS.values() for f in fields(kind)},
+    **{f"training.{name}": name for name in ("epochs", "batch_size", "lr", "normalize")},
+    **{f"preprocess.{field.name}": field.name for field in fields(Preprocess)},
+    **{f"readout.{name}": flag for name, flag in HEAD_FLAGS.items()},
+    **{f"augment.{name}": flag for name, flag in AUGMENT_FLAGS.items()},
+}
+
+
 def changed[Settings: Any](settings: Settings, command: object, *names: str) -> Settings:
     """Return settings with the values of the command's flags, where these are given."""
     values = {name: getattr(command, name) for name in names}
@@ -194,6 +207,14 @@ def check_alone(command: Train) -> None:
     if command.preset is not None:
         why, instead = "with --preset, which says what learns", "leave out --preset"
         refuse_without_effect(command, OF_LAYER, why=why, instead=instead)
+    for change in command.set:
+        name = change.partition("=")[0]
+        flag = FLAG_OF.get(name)
+        if flag is not None and not (command.preset and flag in OF_LAYER):
+            raise ValueError(
+                f"{name} is the setting {as_flag(flag, None).split()[0]}: give it by this "
+                "name"
+            )
 
 
 def checked(command: Train, origin: str, num_images: int) -> RunConfig:
@@ -247,6 +268,7 @@ def ineffective(command: Train, config: RunConfig) -> Iterator[Ineffective]:
     if isinstance(rule, Soft) and not rule.anti:
         why = "with --competition soft, where nothing unlearns"
         yield Ineffective(["delta"], why, "give --anti too")
+    yield from _ineffective_augmentation(config)
     loss = config.readout.loss
     for other in LOSSES.keys() - {loss}:
         without_effect = {*LOSSES[other].settings} - {*LOSSES[loss].settings}
@@ -256,6 +278,34 @@ def ineffective(command: Train, config: RunConfig) -> Iterator[Ineffective]:
             f"with --head-loss {loss}" + is_default,
             f"give --head-loss {other}",
         )
+
+
+def _ineffective_augmentation(config: RunConfig) -> Iterator[Ineffective]:
+    """Yield the settings of augmentation that would have no effect."""
+    policy = config.augment
+    if not (policy.rotate or policy.zoom or policy.shear):
+        why, instead = "without a rotation, zoom or shear", "give --augment-rotate 10"
+        yield Ineffective(["augment_affine"], why, instead)
+    elif not policy.affine:
+        why = "with --augment-affine 0"
+        yield Ineffective([f"augment_{n}" for n in ("rotate", "zoom", "shear")], why)
+    if not (policy.contrast or policy.brightness):
+        why, instead = "without other contrast or brightness", "give --augment-contrast 0.2"
+        yield Ineffective(["augment_jitter"], why, instead)
+    elif not policy.jitter:
+        why = "with --augment-jitter 0"
+        yield Ineffective(["augment_contrast", "augment_brightness"], why)
+    if not policy.erase:
+        why, instead = "where nothing is erased", "give --augment-erase 0.5"
+        yield Ineffective(["augment_erase_size"], why, instead)
+    elif not policy.erase_size:
+        yield Ineffective(["augment_erase"], "with --augment-erase-size 0")
+    if not policy.changes:
+        why, instead = "where no image is changed", "give --augment-crop 2"
+        yield Ineffective(["augment_use"], why, instead)
+    elif not config.training.epochs and policy.use == "features":
+        why, instead = "where weights stay as they start", "give --augment-use readout"
+        yield Ineffective([*AUGMENT_FLAGS.values()], why, instead)
 
 
 def refuse_flags_without_effect(command: Train, config: RunConfig) -> None:

@@ -20,7 +20,8 @@ from fastpath import checks
 from fastpath.ambient import isolated
 
 ONE = 1 << 16  # in coordinates
-MOST = 4096  # pixels of a side, so that coordinates fit into 32 bits
+MOST = 1024  # pixels of a side; coordinates fit into 32 bits up to the limits below
+MOST_DEGREES, MOST_ZOOM, MOST_SHEAR = 180, 3, 2
 MOST_OF_PROGRAM = 1 << 16  # pixels, times channels, of an image that Triton changes
 BLOCK = 2048  # images that PyTorch changes at a time, and a thread of C++
 COLUMNS = 12  # of draws: see `Augment.draw`
@@ -43,15 +44,17 @@ class Augment:
     affine: float | int = 1.0
     """Probability of a rotation, zoom and shear."""
     rotate: float | int = 0.0
-    """Largest rotation to either side, in degrees."""
+    """Largest rotation to either side, in degrees, up to 180."""
     zoom: float | int = 0.0
-    """Largest enlargement: the factor is 1 / (1 + zoom) to 1 + zoom, log-uniform."""
+    """Largest enlargement: the factor is 1 / (1 + zoom) to 1 + zoom, log-uniform; up to
+    3."""
     shear: float | int = 0.0
-    """Largest horizontal shift of a row, as a share of its distance from the centre."""
+    """Largest horizontal shift of a row, as a share of its distance from the centre, up to
+    2."""
     jitter: float | int = 1.0
     """Probability of other contrast and brightness."""
     contrast: float | int = 0.0
-    """Largest relative change of the differences from the image's mean, below 1."""
+    """Largest relative change of the differences from the image's mean, up to 1."""
     brightness: float | int = 0.0
     """Largest change of brightness, as a share of white."""
     erase: float | int = 0.0
@@ -64,9 +67,9 @@ class Augment:
             self,
             use=checks.one_of("features", "readout", "both"),
             crop=functools.partial(checks.count, least=0),
-            rotate=checks.not_negative,
-            zoom=checks.not_negative,
-            shear=checks.not_negative,
+            rotate=functools.partial(_up_to, MOST_DEGREES),
+            zoom=functools.partial(_up_to, MOST_ZOOM),
+            shear=functools.partial(_up_to, MOST_SHEAR),
             brightness=_share,
             contrast=_share,
             erase_size=_share,
@@ -91,7 +94,8 @@ class Augment:
             raise ValueError(
                 f"the images to augment are {x.dtype} of shape {tuple(x.shape)}: uint8 of "
                 "shape (image, height, width) or (image, height, width, channel) is "
-                f"needed, at most {MOST} pixels wide and high; or leave augmentation out"
+                f"needed, at most {MOST} pixels wide and high; or leave augmentation out. "
+                "For floats in [0, 1]: (255 * x).round().to(torch.uint8)"
             )
         if self.crop >= min(x.shape[1:3]):
             raise ValueError(
@@ -156,11 +160,14 @@ class Augment:
         return [edge * erased for edge in edges]
 
 
-def _share(name: str, value: Any) -> float | int:
+def _up_to(most: int, name: str, value: Any) -> float | int:
     found = checks.number(name, value)
-    if not 0 <= found <= 1:
-        raise ValueError(f"{name} is {found}: from 0 to 1 is needed")
+    if not 0 <= found <= most:
+        raise ValueError(f"{name} is {found}: from 0 to {most} is needed")
     return found
+
+
+_share = functools.partial(_up_to, 1)
 
 
 class Augmented:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fastpath import checks
 from fastpath.runs.config import OF_RUN, SETTINGS, RunConfig
 
 ROOTS = (*OF_RUN, *SETTINGS)  # the groups of settings that can be changed
@@ -24,6 +23,9 @@ def with_set(config: RunConfig, changes: Sequence[str]) -> RunConfig:
     if not changes:
         return config
     values = json.loads(json.dumps(config.as_json()))
+    names = [change.partition("=")[0] for change in changes]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]} is set twice: give one value")
     for change in changes:
         name, found, text = change.partition("=")
         if not found:
@@ -49,8 +51,8 @@ def _key(inner: Any, parts: Sequence[str], i: int) -> Any:
     if not isinstance(inner, dict):
         above = ".".join(parts[:i])
         raise ValueError(
-            f"there is no setting '{name}': {above} is {checks.quoted(inner)}, which has "
-            "no settings of its own"
+            f"there is no setting '{name}': {above} is {inner!r}, which has no settings of "
+            "its own"
         )
     # The name of a class decides which settings there are.
     settings = [key for key in inner if key != "name"]
@@ -65,8 +67,9 @@ def unknown(name: str, i: int, allowed: Sequence[str]) -> ValueError:
     hint = ""
     for near in difflib.get_close_matches(parts[i], allowed, n=1):
         hint = f" Did you mean '{'.'.join([*parts[:i], near, *parts[i + 1 :]])}'?"
+    listed = ", ".join(allowed) or "its settings, for it has none"
     return ValueError(
-        f"there is no setting '{name}': '{parts[i]}' is none of {', '.join(allowed)}.{hint}"
+        f"there is no setting '{name}': '{parts[i]}' is none of {listed}.{hint}"
     )
 
 

@@ -4,16 +4,18 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from multiprocessing.context import SpawnProcess
 
 from fastpath.compute import num_cores
-from fastpath.search.study import Search
+from fastpath.search.stores import opened
+from fastpath.search.study import Search, begin
 from fastpath.search.work import work
 from neurodyn import exits
 
 LOOK = 0.2  # seconds between looks at the processes
+STOPPED = 128  # the exit code of a worker that a signal ended in order, or above
 RESTARTS = 20  # of killed workers, after which something else is wrong
 
 
@@ -27,6 +29,8 @@ def work_together(search: Search, workers: int) -> None:
     """
     threads = search.compute.threads or max(1, num_cores() // workers)
     share = replace(search, compute=replace(search.compute, threads=threads))
+    with closing(opened(search.storage)) as store:
+        begin(search, store)
     restarts, refused = 0, 0
     with _crew() as crew:
         for _ in range(workers):
@@ -38,7 +42,7 @@ def work_together(search: Search, workers: int) -> None:
                 process.join()
                 code = process.exitcode or 0
                 if code >= 0:
-                    refused += code != 0
+                    refused += 0 < code < STOPPED  # the others go on without one stopped
                     continue
                 print(
                     f"fastpath: a worker was killed (signal {-code}); its trial is queued "
@@ -68,7 +72,7 @@ def _worker(search: Search) -> None:
         end.left = lambda: "finished trials are kept"
         from fastpath.ambient import isolated
 
-        isolated(grad=False, numpy=True)(work)(search, _say)
+        isolated(grad=False, numpy=True)(work)(search, _say, create=False)
 
 
 def _say(line: str) -> None:

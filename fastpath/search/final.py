@@ -51,9 +51,11 @@ def score(search: Search, study: optuna.Study, store: Store, folder: Path) -> st
         number = study.user_attrs.get(TESTED, trials[0].number)
         best = study.get_trials(deepcopy=False)[number]
         study.set_user_attr(TESTED, number)
+    roles = {BEST: best.params, DEFAULTS: {}}
+    if not best.params:
+        del roles[BEST]
     results = {
-        role: _scored(search, role, params, folder)
-        for role, params in ((BEST, best.params), (DEFAULTS, {}))
+        role: _scored(search, role, params, folder) for role, params in roles.items()
     }
     result = {"trial": number, "settings": best.params, "test_error": results}
     storage.save_json(folder / RESULT, result)
@@ -65,15 +67,27 @@ def _scored(
 ) -> dict[str, list[float]]:
     """Return the test errors of settings for each data set, a number for each seed."""
     errors: dict[str, list[float]] = {}
-    for data in search.objective.data:
+    for data, label in labels(search.objective.data).items():
         for seed in range(SEEDS):
-            out = folder / "final" / f"{role}-{Path(data).stem}-{seed}"
+            out = folder / "final" / f"{role}-{label}-{seed}"
             metrics = out / storage.METRICS
             if not metrics.exists():
                 _train(search, params, data, seed, out)
             error = json.loads(metrics.read_text())["test_error"]
-            errors.setdefault(Path(data).stem, []).append(error)
+            errors.setdefault(label, []).append(error)
     return errors
+
+
+def labels(data: Sequence[str]) -> dict[str, str]:
+    """Return a short name of each data set; those of the same file name are numbered."""
+    found: dict[str, str] = {}
+    for path in data:
+        stem = label = Path(path).stem
+        number = 2
+        while label in found.values():
+            label, number = f"{stem}-{number}", number + 1
+        found[path] = label
+    return found
 
 
 def _train(
@@ -93,12 +107,16 @@ def _train(
 def table(result: Mapping[str, Any]) -> str:
     """Return a table of test errors, a line for the best settings and the defaults."""
     errors = result["test_error"]
-    sets = list(errors[BEST])
+    sets = list(errors[DEFAULTS])
     wide = len(sets) > 1
     head = [*sets, *["mean"] * wide]
     lines = [f"test error [%], mean ± sd of {SEEDS} seeds:"]
     lines += [f"{'':<18}" + "".join(f"{name:>18}" for name in head)]
-    for role, label in ((BEST, f"best, trial {result['trial']}"), (DEFAULTS, DEFAULTS)):
+    names = {BEST: f"best, trial {result['trial']}", DEFAULTS: DEFAULTS}
+    if BEST not in errors:
+        names[DEFAULTS] = "best: the defaults"
+    for role in errors:
+        label = names[role]
         columns: list[Sequence[float]] = [errors[role][name] for name in sets]
         if wide:
             columns += [np.mean(columns, axis=0).tolist()]

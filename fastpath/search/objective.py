@@ -11,16 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fastpath import checks
 from fastpath.commands.flags import Train
 from fastpath.commands.train import check_alone, checked, ineffective
 from fastpath.compute import Compute
 from fastpath.data import datasets
+from fastpath.data.augment import Augment
 from fastpath.data.images import Images
 from fastpath.runs.config import RunConfig
 from fastpath.runs.execute import begin, learn
 from fastpath.search.probes import Probes
-from fastpath.search.rotations import ANGLES, rotated
+from fastpath.search.rotations import ANGLES, check_square, rotated
 from fastpath.search.space import Space, Value
 
 HELD_OUT = 6  # one of so many training images is held out, by default
@@ -62,14 +65,7 @@ class Objective:
         object.__setattr__(self, "data", tuple(map(datasets.located, self.data)))
         # In one order, on which the proposals of the sampler depend.
         object.__setattr__(self, "settings", tuple(sorted(self.settings)))
-        names = {*self.space.fixed, *self.space.searched}
-        changed = {name for name in names if name.startswith("augment_")}
-        use = self.space.fixed.get("augment_use")
-        if self.score == "rotation" and changed and use != "features":
-            raise ValueError(
-                "the readout that tells rotations learns from images as they are: give "
-                "augment_use=features"
-            )
+        self.space  # noqa: B018  settings that are wrong are refused here
 
     @functools.cached_property
     def space(self) -> Space:
@@ -88,35 +84,53 @@ class Objective:
         return len(images.x_train) // HELD_OUT
 
     def check(self, root: Path | None) -> None:
-        """Raise ValueError unless the data sets are there, and the settings fit them.
+        """Raise ValueError unless the data sets are there, and settings fit them.
 
-        All values are tried one by one, and random settings together.
+        Tried are the ends of each range and the entries of each list, one by one, and
+        random settings. Some may be refused: only if all are, the search is.
         """
-        for data in self.data:
-            images = load(data, root)
-            if not 0 < self.held_out(images) < len(images.x_train):
-                raise ValueError(
-                    f"validation is {self.validation}: 1 to {len(images.x_train) - 1} of "
-                    f"the training images of '{images.name}' can be held out"
-                )
-        has_effect, error = set(), None
-        drawn = self.space.drawn(DRAWS)
-        allowed = 0
-        for params in drawn:
+        images = {data: load(data, root) for data in self.data}
+        for each in images.values():
+            self._check_images(each)
+        has_effect, refused, allowed = set(), None, False
+        for params in (*self.space.ends(), *self.space.drawn(DRAWS)):
             try:
-                for data in self.data:
-                    command, _ = self.run(params, load(data, root), data, seed=0)
-                    has_effect |= {*_given(command)}
-                allowed += 1
-            except ValueError as refused:
-                error = refused
-        if not allowed and error is not None:
-            raise ValueError(f"none of the settings can be trained: {error}") from error
+                runs = [self.run(params, images[data], data, seed=0) for data in self.data]
+            except ValueError as error:
+                refused = error
+                continue
+            allowed = True
+            for data, (command, config) in zip(self.data, runs, strict=True):
+                has_effect |= {*_given(command)}
+                self._check_augmentation(config.augment, images[data])
+        if not allowed and refused is not None:
+            raise ValueError(f"none of the settings can be trained: {refused}") from refused
         given = {*self.space.fixed, *self.space.searched}
         if without := sorted(given - has_effect):
+            have, them = ("has", "it") if len(without) == 1 else ("have", "them")
             raise ValueError(
-                f"{', '.join(without)} has no effect with any of the other settings: leave "
-                "it out"
+                f"{', '.join(without)} {have} no effect with any of the other settings: "
+                f"leave {them} out"
+            )
+
+    def _check_images(self, images: Images) -> None:
+        """Raise ValueError unless images can be held out, and scored."""
+        if not 0 < self.held_out(images) < len(images.x_train):
+            raise ValueError(
+                f"validation is {self.validation}: 1 to {len(images.x_train) - 1} of the "
+                f"training images of '{images.name}' can be held out"
+            )
+        if self.score == "rotation":
+            check_square(images.shape)
+
+    def _check_augmentation(self, policy: Augment, images: Images) -> None:
+        """Raise ValueError unless a policy fits the images, and what is scored."""
+        if policy.changes:
+            policy.check(torch.from_numpy(images.x_train[:1]))
+        if self.score == "rotation" and policy.of("readout"):
+            raise ValueError(
+                "the readout that tells rotations learns from images as they are: give "
+                "augment_use=features"
             )
 
     def run(

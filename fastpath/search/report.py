@@ -3,6 +3,8 @@
 import csv
 import html
 import io
+import shlex
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from fastpath.search.study import (
     ERRORS,
     REASON,
     REPEATED,
+    STOPPED,
     Search,
     quiet,
     whole_trials,
@@ -28,6 +31,7 @@ from neurodyn.files import whole
 TABLE, PAGE = "trials.csv", "search.html"
 ERROR = "error on held-out images [%]"
 ZOOMED = ("history.png", "slices.png")
+WIDE = ("slices.png", "parallel.png")
 LEAST = 4  # trials with settings, below which figures show nothing
 
 
@@ -37,25 +41,25 @@ def write(search: Search, study: optuna.Study, store: Store, folder: Path) -> st
         trials = study.get_trials(deepcopy=False)
         _save(folder / TABLE, _table(search, trials))
         searched = list(search.objective.space.searched)
-        complete = [t for t in trials if t.state == TrialState.COMPLETE and t.params]
+        complete = [t for t in whole_trials(study) if t.params]
         drawn = []
         if len(complete) >= LEAST:
+            warnings.simplefilter("ignore")  # `quiet` restores the filters
             drawn = [*_draw(study, searched, folder), _page(study, searched, folder)]
         lines = [_counts(trials), *_best(study)]
         lines += [f"saved {TABLE}{''.join(f', {name}' for name in drawn)} to {folder}"]
-        where = f"'{search.storage}'" if "://" in search.storage else search.storage
-        lines += [f"look at it by: optuna-dashboard {where}"]
+        lines += [f"look at it by: optuna-dashboard {shlex.quote(store.name)}"]
     return "\n".join(lines)
 
 
 def _counts(trials: list[FrozenTrial]) -> str:
     """Return how many trials ended in which way."""
     counts = {
-        "complete": sum(t.state == TrialState.COMPLETE for t in trials),
-        "stopped early": sum(
-            t.state == TrialState.PRUNED and REASON not in t.user_attrs for t in trials
+        "complete": sum(
+            t.state == TrialState.COMPLETE and STOPPED not in t.user_attrs for t in trials
         ),
-        "without an error": sum(REASON in t.user_attrs for t in trials),
+        "stopped early": sum(STOPPED in t.user_attrs for t in trials),
+        "that could not be trained": sum(REASON in t.user_attrs for t in trials),
         "repeated": sum(REPEATED in t.user_attrs for t in trials),
         "lost and queued again": sum(
             t.state == TrialState.FAIL and REPEATED not in t.user_attrs for t in trials
@@ -92,7 +96,7 @@ def _table(search: Search, trials: list[FrozenTrial]) -> bytes:
     rows.writerow(["trial", "state", "error", "seconds", *searched, *instances, "note"])
     for trial in trials:
         attrs = trial.user_attrs
-        note = attrs.get(REASON, "")
+        note = attrs.get(REASON) or attrs.get(STOPPED, "")
         if REPEATED in attrs:
             note = f"equal to trial {attrs[REPEATED]}"
         elif attrs.get(DEFAULTS):
@@ -139,7 +143,8 @@ def _draw(study: optuna.Study, searched: list[str], folder: Path) -> list[str]:
                 above = len(settled.trials) - len(near.trials)
                 if name != "importances.png" and above:
                     axes[0].set_title(f"without {above} worse trials", fontsize=9)
-                axes[0].figure.set_size_inches(max(6.4, 2.4 * len(axes)), 4.8)
+                width = max(6.4, 1.6 * len(searched)) if name in WIDE else 6.4
+                axes[0].figure.set_size_inches(width, 4.8)
                 with whole(folder / name) as part:
                     axes[0].figure.savefig(part, dpi=110, format="png", bbox_inches="tight")
             finally:
@@ -153,8 +158,8 @@ def _settled(study: optuna.Study, most: float = np.inf) -> optuna.Study:
     The defaults are left out: they would be drawn as settings of their own.
     """
     copy = optuna.create_study()
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    copy.add_trials([t for t in trials if t.params and (t.value or 0.0) <= most])
+    trials = [t for t in whole_trials(study) if t.params and (t.value or 0.0) <= most]
+    copy.add_trials(sorted(trials, key=lambda trial: trial.number))
     return copy
 
 

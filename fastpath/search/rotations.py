@@ -25,15 +25,19 @@ def rotated(split: Split) -> Split:
     ValueError
         If the images are not square.
     """
-    shape = tuple(split.x_train.shape[1:])
-    if len(shape) < 2 or shape[0] != shape[1]:
-        raise ValueError(
-            f"the images are {shape}: to be scored by rotations, they must be square; "
-            "score them by labels"
-        )
+    check_square(tuple(split.x_train.shape[1:]))
     x_train, y_train = _at_all_angles(split.x_train[:LEARNED])
     x_eval, y_eval = _at_all_angles(split.x_eval[:SCORED])
     return replace(split, x_train=x_train, y_train=y_train, x_eval=x_eval, y_eval=y_eval)
+
+
+def check_square(shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless images are square, and of more than one pixel."""
+    if len(shape) < 2 or not 1 < shape[0] == shape[1]:
+        raise ValueError(
+            f"the images are {shape}: to be scored by rotations, they must be square, and "
+            "of more than one pixel; score them by labels"
+        )
 
 
 def _at_all_angles(

@@ -10,6 +10,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial
 
 from fastpath.search.space import Space
+from fastpath.search.stores import index_of
 
 TRIES = 20  # of new settings, before those of a finite space are listed
 
@@ -18,7 +19,7 @@ class DistinctTPE(BaseSampler):
     """Optuna's tree-structured Parzen estimator, seeded for each trial, without repeats.
 
     A storage does not keep the state of a sampler. Seeded by the seed of the search and the
-    number of the trial, it proposes the same settings to the same history, in whichever
+    index of the trial, it proposes the same settings to the same history, in whichever
     process, also after an interruption.
 
     Parameters
@@ -61,7 +62,7 @@ class DistinctTPE(BaseSampler):
         varied = {n: each for n, each in search_space.items() if not each.single()}
         params: dict[str, Any] = {}
         for attempt in range(TRIES):
-            tpe = TPESampler(seed=self._seed_of(trial.number, attempt))
+            tpe = TPESampler(seed=self._seed_of(study, trial, attempt))
             params = tpe.sample_relative(study, trial, varied)
             for name, each in search_space.items():
                 if name not in params:  # the first trials are random
@@ -82,9 +83,10 @@ class DistinctTPE(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Return the value of a setting that `sample_relative` left out: of none."""
-        tpe = TPESampler(seed=self._seed_of(trial.number, 0))
+        tpe = TPESampler(seed=self._seed_of(study, trial, 0))
         return tpe.sample_independent(study, trial, param_name, param_distribution)
 
-    def _seed_of(self, number: int, attempt: int) -> int:
-        text = f"{self._seed} {number} {attempt}".encode()
+    def _seed_of(self, study: optuna.Study, trial: FrozenTrial, attempt: int) -> int:
+        index = index_of(trial.number, study.get_trials(deepcopy=False))
+        text = f"{self._seed} {index} {attempt}".encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:4])

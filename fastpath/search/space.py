@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import json
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ HINTS = get_type_hints(Train)
 NAMES = tuple(f.name for f in fields(Train) if f.name not in OF_PLACE)
 SHAPES = "NAME=VALUE, NAME=A,B,C, NAME=LOW:HIGH or NAME=LOW:HIGH:log"
 
-type Value = str | int | float | bool
+type Value = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,18 @@ class Space:
         for chosen in itertools.product(*values):
             yield dict(zip(self.searched, chosen, strict=True))
 
+    def ends(self) -> Iterator[dict[str, Value]]:
+        """Yield each end of a range and each entry of a list, the others at their default.
+
+        Also all lower ends and all upper ends together.
+        """
+        ends = {name: _ends(each) for name, each in self.searched.items()}
+        for name, values in ends.items():
+            for value in values:
+                yield {name: value}
+        for which in (0, -1):
+            yield {name: values[which] for name, values in ends.items()}
+
     def drawn(self, number: int) -> Iterator[dict[str, Value]]:
         """Yield random settings, the same in each call."""
         numbers = random.Random(0)
@@ -115,10 +128,11 @@ def _checked(name: str) -> str:
             f"{name} is no setting to search: it does not say what is trained. Give it as "
             f"a flag, if the search has one (fastpath search --help)"
         )
-    near = difflib.get_close_matches(flag, NAMES, n=1, cutoff=0)[0]
+    near = difflib.get_close_matches(flag, NAMES, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
     raise ValueError(
-        f"there is no setting '{name}': did you mean {near}? There are {', '.join(NAMES)}; "
-        "and those of config.json, such as layer.stages.2.num_units"
+        f"there is no setting '{name}': {hint}There are {', '.join(NAMES)}; and those of "
+        "config.json without a flag, such as layer.stages.2.num_units"
     )
 
 
@@ -149,19 +163,22 @@ def _distribution(name: str, text: str) -> BaseDistribution | Value:
 def _value(name: str, text: str) -> Any:
     """Return a value of a setting from its text, in the type of its flag."""
     if "." in name:
-        return value_of(text)
+        value = value_of(text)
+        if isinstance(value, list | dict) or (_is_number(value) and _is_too_large(value)):
+            raise ValueError(f"{name} is {text}: one finite number, or a word, is needed")
+        return value
     kinds = [each for each in get_args(HINTS[name]) if each is not type(None)]
     kind = kinds[0]
     if get_origin(kind) is Literal:
         allowed: Sequence[Any] = get_args(kind)
     elif kind is bool:
-        allowed = ("true", "false")
+        allowed, text = ("true", "false"), text.lower()
     else:
         try:
             value = kind(text)
         except ValueError:
             value = math.nan
-        if kind is not str and not math.isfinite(value):
+        if kind is not str and _is_too_large(value):
             what = "a whole number" if kind is int else "a number"
             raise ValueError(f"{name} is {text!r}: {what} is needed")
         return value
@@ -181,17 +198,24 @@ def _suggested(trial: optuna.Trial, name: str, each: BaseDistribution) -> Any:
     raise TypeError(each)
 
 
+def _is_too_large(value: float | int) -> bool:
+    """Return whether a number is not finite, or a whole number of more than 63 bits."""
+    return abs(value) >= 2**63 if isinstance(value, int) else not math.isfinite(value)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _text(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _size(each: BaseDistribution) -> int | None:
     if isinstance(each, FloatDistribution):
         return None
+    if isinstance(each, IntDistribution):
+        return each.high - each.low + 1
     return len(_values(each))
 
 
@@ -202,7 +226,16 @@ def _values(each: BaseDistribution) -> Sequence[Any]:
     return range(each.low, each.high + 1)
 
 
+def _ends(each: BaseDistribution) -> Sequence[Any]:
+    if isinstance(each, CategoricalDistribution):
+        return each.choices
+    assert isinstance(each, IntDistribution | FloatDistribution)
+    return each.low, each.high
+
+
 def _draw(each: BaseDistribution, numbers: random.Random) -> Any:
+    if isinstance(each, IntDistribution):
+        return numbers.randint(each.low, each.high)
     if not isinstance(each, FloatDistribution):
         return numbers.choice(_values(each))
     if each.log:

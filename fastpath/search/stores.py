@@ -6,7 +6,9 @@ writes the time every few seconds, and is taken for dead when that time is old. 
 another worker marks the trial as failed and queues its settings again.
 """
 
+import atexit
 import os
+import re
 import secrets
 import threading
 import warnings
@@ -20,6 +22,8 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from neurodyn import files
 
@@ -28,6 +32,8 @@ WORKER = "worker"  # the attribute of a trial that names its worker
 DEFAULTS = "defaults"  # the attribute of the trial with the default settings
 LOSSES = "killed"  # the attribute that counts the workers killed during a trial
 MOST_KILLED = 3
+AGAIN = "again"  # the attribute of a repeated trial: the number of the one that was lost
+INDEX = "index"  # the attribute that counts trials, but for those repeated
 HEARTBEAT = 5  # seconds between the signs of life of a worker, in a database
 GRACE = 30  # seconds without one after which a worker is dead
 ANSWER = 10  # seconds until a database must answer
@@ -70,8 +76,8 @@ class Store(Protocol):
         ...
 
 
-def opened(where: str) -> Store:
-    """Open a storage: the path of a journal file, or a URL.
+def opened(where: str, *, create: bool = True) -> Store:
+    """Open a storage: the path of a journal file, created if it may be, or a URL.
 
     Raises
     ------
@@ -79,14 +85,28 @@ def opened(where: str) -> Store:
         If a database does not answer or its driver is not installed, or the journal is
         damaged or cannot be written.
     """
-    return Database(where) if "://" in where else Journal(Path(where))
+    if "://" in where:
+        return Database(where)
+    if scheme := re.match(r"([a-z]\w+(\+\w+)?):/", where):
+        raise ValueError(
+            f"the storage {where} is no URL: {scheme[1]}:// is needed, such as "
+            "sqlite:///search.db"
+        )
+    return Journal(Path(where), create=create)
 
 
 class Journal:
     """A journal: a file to which all workers append, on one machine or a shared disk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool = True) -> None:
         self._path = path
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} is no file: a journal is one; choose another")
+        if not create and not path.exists():
+            raise ValueError(
+                f"{path} is not there: the journal of a search must lie on a disk that all "
+                "workers share; else give --storage a database"
+            )
         if not files.HAS_LOCKS:
             raise ValueError(
                 f"{path} cannot be shared safely, for this system has no locks on files: "
@@ -157,8 +177,10 @@ def _identity(path: Path) -> str:
     if key not in _names or not (_workers(path) / _names[key]).exists():
         _workers(path).mkdir(exist_ok=True)
         _names[key] = secrets.token_hex(8)
+        file = _workers(path) / _names[key]
         # Never closed: the lock ends with the process, however it ends.
-        files.lock(os.open(_workers(path) / _names[key], os.O_CREAT | os.O_RDWR))
+        files.lock(os.open(file, os.O_CREAT | os.O_RDWR))
+        atexit.register(file.unlink, missing_ok=True)
     return _names[key]
 
 
@@ -191,6 +213,10 @@ def _locked(path: Path, *, wait: bool) -> Iterator[None]:
         os.close(descriptor)
 
 
+class Lost(Exception):
+    """The journal of a running search is no longer what it was."""
+
+
 class _Lock:
     """The lock of a journal, which the system releases when its holder is killed.
 
@@ -203,6 +229,7 @@ class _Lock:
         self._lock_path = path.with_name(f"{path.name}.lock")
         self._threads = threading.Lock()
         self._descriptor = -1
+        self._size = 0  # of the journal, which only grows
 
     def acquire(self) -> bool:
         """Wait for the lock; Optuna calls this before it appends."""
@@ -210,7 +237,11 @@ class _Lock:
         try:
             self._descriptor = os.open(self._lock_path, os.O_CREAT | os.O_RDWR)
             files.lock(self._descriptor, wait=True)
+            size = self._path.stat().st_size if self._path.exists() else -1
+            if size < self._size:
+                raise Lost(f"{self._path} was removed or cut during the search")
             _remove_torn_line(self._path)
+            self._size = self._path.stat().st_size
         except BaseException:
             self.release()
             raise
@@ -250,6 +281,11 @@ class Database:
         self._name = url
         try:
             self._name = _without_password(url)
+            if make_url(url).database in (None, "", ":memory:") and "sqlite" in url:
+                raise ValueError(
+                    f"the storage {url} is lost when the command ends: name a file, as in "
+                    "sqlite:///search.db"
+                )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)  # the heartbeats
                 self._storage = RDBStorage(
@@ -259,10 +295,17 @@ class Database:
                     grace_period=GRACE,
                     heartbeat_stale_trial_callback=queue_again,
                 )
+        except ValueError:
+            raise
+        except (NoSuchModuleError, ArgumentError) as error:
+            raise ValueError(
+                f"the storage {self._name} is of no known database: give the path of a "
+                "journal, or postgresql+psycopg://..., mysql+pymysql://..., sqlite:///..."
+            ) from error
         except ImportError as error:
             raise ValueError(
                 f"the storage {self._name} needs a driver that is not installed ({error}): "
-                "for PostgreSQL, pip install 'psycopg[binary]'"
+                "install it, for PostgreSQL by pip install 'psycopg[binary]'"
             ) from error
         except Exception as error:  # each database raises classes of its own
             raise no_answer(self._name, error) from error
@@ -323,12 +366,25 @@ def queue_again(study: optuna.Study, trial: FrozenTrial, *, killed: bool = True)
     """
     losses = trial.user_attrs.get(LOSSES, 0) + killed
     if losses < MOST_KILLED:
-        kept = {LOSSES: losses, "again": trial.number}
-        if DEFAULTS in trial.user_attrs:
-            kept[DEFAULTS] = True
+        kept = {LOSSES: losses, AGAIN: trial.number}
+        kept |= {n: trial.user_attrs[n] for n in (DEFAULTS, INDEX) if n in trial.user_attrs}
         study.enqueue_trial(trial.params, user_attrs=kept)
     with suppress(UpdateFinishedTrialError, ValueError):
         study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def is_given_up(trial: FrozenTrial, trials: list[FrozenTrial]) -> bool:
+    """Return whether the settings of a trial have killed too many workers."""
+    return (
+        trial.state == TrialState.FAIL
+        and trial.user_attrs.get(LOSSES, 0) >= MOST_KILLED - 1
+        and not any(each.user_attrs.get(AGAIN) == trial.number for each in trials)
+    )
+
+
+def index_of(number: int, trials: list[FrozenTrial]) -> int:
+    """Return the index that a new trial of a number gets: repeated ones do not count."""
+    return number - sum(AGAIN in each.user_attrs for each in trials[:number])
 
 
 def no_answer(name: str, error: BaseException) -> ValueError:
@@ -341,8 +397,6 @@ def no_answer(name: str, error: BaseException) -> ValueError:
 
 
 def _without_password(url: str) -> str:
-    from sqlalchemy.engine import make_url
-
     return make_url(url).render_as_string(hide_password=True)
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fastpath.compute import Compute
 from fastpath.search.objective import Objective, digests
-from fastpath.search.stores import DEFAULTS, Store, no_answer
+from fastpath.search.stores import DEFAULTS, Lost, Store, no_answer
 
 # Attributes of a study, and of a trial.
 SEARCH, TESTED = "search", "tested"
@@ -51,14 +51,16 @@ class Search:
         return {**asdict(self.objective), "seed": self.seed, "images": images}
 
 
-def begin(search: Search, store: Store) -> optuna.Study:
-    """Create the study of a search, or load it to go on with it.
+def begin(search: Search, store: Store, *, create: bool = True) -> optuna.Study:
+    """Create the study of a search if it may be, or load it to go on with it.
 
     Raises
     ------
     ValueError
-        If the study under this name is of another search.
+        If the study under this name is of another search, or there is none.
     """
+    if not create:
+        found(store, search.name)
     described = json.loads(json.dumps(search.described()))
     with quiet(store), store.turn():
         study = _created(search, store, described)
@@ -118,7 +120,7 @@ def _check_same(
 ) -> None:
     """Raise ValueError, naming what differs, unless a study is of the search given."""
     differ = [
-        f"{key} ({_short(kept.get(key))} there, {_short(given.get(key))} here)"
+        f"{key} ({_short(kept, key)} there, {_short(given, key)} here)"
         for key in sorted(kept.keys() | given.keys())
         if kept.get(key) != given.get(key)
     ]
@@ -130,7 +132,10 @@ def _check_same(
         )
 
 
-def _short(value: Any) -> str:
+def _short(values: Mapping[str, Any], key: str) -> str:
+    value = values.get(key)
+    if value is None:
+        return "by default"
     text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -153,6 +158,15 @@ def quiet(store: Store) -> Iterator[None]:
             warnings.filterwarnings("ignore", message="Heartbeat of storage")
             # Of importances of few trials; the figures say how many there were.
             warnings.filterwarnings("ignore", message="Some regimes for parameter")
+            # A setting of which all trials that are drawn have the same value.
+            warnings.filterwarnings("ignore", message="Attempting to set identical")
             yield
     except (StorageInternalError, SQLAlchemyError) as error:
         raise no_answer(store.name, error.__cause__ or error) from error
+    except (Lost, json.JSONDecodeError, FileNotFoundError) as error:
+        if isinstance(error, FileNotFoundError) and error.filename != store.name:
+            raise
+        raise ValueError(
+            f"the journal {store.name} is damaged ({error}): begin another search under "
+            "another --out, or remove what is no line of JSON"
+        ) from error

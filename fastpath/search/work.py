@@ -2,6 +2,7 @@
 
 import functools
 import multiprocessing
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -16,7 +17,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from fastpath.search.objective import Objective, mean, name_of
 from fastpath.search.sampling import DistinctTPE
-from fastpath.search.stores import DEFAULTS, opened, queue_again
+from fastpath.search.stores import (
+    DEFAULTS,
+    INDEX,
+    index_of,
+    is_given_up,
+    opened,
+    queue_again,
+)
 from fastpath.search.study import (
     ERRORS,
     KEY,
@@ -24,6 +32,7 @@ from fastpath.search.study import (
     REASON,
     REPEATED,
     STOPPED,
+    TESTED,
     Search,
     begin,
     quiet,
@@ -37,6 +46,7 @@ PROBED = 5  # complete trials that must have been probed before another is stopp
 WORSE_THAN = {25: 0.75, 50: 0.5}
 P_VALUE = 0.1  # of the Wilcoxon test below which a trial is stopped
 COMPUTED = (TrialState.COMPLETE, TrialState.PRUNED)
+TAKEN = (*COMPUTED, TrialState.RUNNING)
 SMALL = 1000  # settings that a space may have for all of them to be listed
 REPEATS = 50  # trials in a row that repeat others, after which none is left
 WAIT = 0.5  # seconds between looks at trials that others are computing
@@ -44,17 +54,17 @@ WAIT = 0.5  # seconds between looks at trials that others are computing
 type Say = Callable[[str], object]
 
 
-def work(search: Search, say: Say = print) -> None:
+def work(search: Search, say: Say = print, *, create: bool = True) -> None:
     """Compute trials until the search has all of them, or its time is over.
 
-    A trial that is interrupted is queued again.
+    A trial that is interrupted is queued again. The study is created if it may be.
 
     Raises
     ------
     ValueError
         If the storage or the images are not there, or no longer.
     """
-    with closing(Worker(search)) as worker:
+    with closing(Worker(search, create=create)) as worker:
         while worker.step(say):
             pass
 
@@ -62,9 +72,9 @@ def work(search: Search, say: Say = print) -> None:
 class Worker:
     """A worker of a search: its storage, open, and its study."""
 
-    def __init__(self, search: Search) -> None:
-        self._search, self._store = search, opened(search.storage)
-        self._study = begin(search, self._store)
+    def __init__(self, search: Search, *, create: bool = True) -> None:
+        self._search, self._store = search, opened(search.storage, create=create)
+        self._study = begin(search, self._store, create=create)
         with quiet(self._store):
             self._study.pruner = WilcoxonPruner(p_threshold=P_VALUE)
         self._study.sampler = DistinctTPE(
@@ -90,21 +100,20 @@ class Worker:
 
     def _step(self, say: Say) -> bool:
         with self._store.turn():
+            if TESTED in self._study.user_attrs:
+                say("the test set was looked at: the search is over")
+                return False
             self._store.queue_lost(self._study)
             computed, running = self._progress()
             if self._is_enough(computed):
                 return False
-            if not self._is_enough(computed + running):
-                trial = self._study.ask()
-                at_work = self._store.working(trial)
-                params = self._params(trial)
-                key = self._key(params)
-                trial.set_user_attr(KEY, key)
-            else:
-                trial = None  # another worker may die, and leave a trial
-        if trial is None:
+            # While all that is left is being computed, another worker may die, and leave a
+            # trial.
+            asked = None if self._is_enough(computed + running) else self._ask()
+        if asked is None:
             time.sleep(WAIT)
             return True
+        trial, params, key, at_work = asked
         with at_work, self._queued_again(trial):
             if equal := self._equal(key, before=trial.number):
                 trial.set_user_attr(REPEATED, equal[0].number)
@@ -112,6 +121,17 @@ class Worker:
             else:
                 self._compute(trial, params, say)
         return True
+
+    def _ask(self) -> tuple[optuna.Trial, dict[str, Any], str, Any]:
+        """Return the next trial, its settings and their key, and a sign of life."""
+        trial = self._study.ask()
+        at_work = self._store.working(trial)
+        params = self._params(trial)
+        key = self._key(params)
+        trial.set_user_attr(KEY, key)
+        if INDEX not in trial.user_attrs:
+            trial.set_user_attr(INDEX, index_of(trial.number, self._trials()))
+        return trial, params, key, at_work
 
     def _params(self, trial: optuna.Trial) -> dict[str, Any]:
         """Return the settings of a trial; the first one has none, but the defaults."""
@@ -138,19 +158,24 @@ class Worker:
         last = trials[-REPEATS:]
         if len(last) == REPEATS and all(REPEATED in each.user_attrs for each in last):
             return True
-        under_way = self._trials(*COMPUTED, TrialState.RUNNING)
+        under_way = [t for t in trials if t.state in TAKEN or is_given_up(t, trials)]
         taken = {trial.user_attrs.get(KEY) for trial in under_way}
         keys = _all_keys(self._search.objective, self._search.compute.data_root)
         return keys is not None and keys <= taken
 
     def _equal(self, key: str, before: int | None = None) -> list[FrozenTrial]:
-        """Return the trials with the same runs, computed or being computed."""
+        """Return the trials with the same runs: computed, being computed or given up."""
+        trials = self._trials()
+        same = (trial for trial in trials if trial.user_attrs.get(KEY) == key)
         return [
             trial
-            for trial in self._trials(*COMPUTED, TrialState.RUNNING)
-            if trial.user_attrs.get(KEY) == key
-            and (before is None or trial.number < before)
-            and (trial.state in COMPUTED or self._store.alive(trial))
+            for trial in same
+            if (before is None or trial.number < before)
+            and (
+                trial.state in COMPUTED
+                or (trial.state == TrialState.RUNNING and self._store.alive(trial))
+                or is_given_up(trial, trials)
+            )
         ]
 
     @contextmanager
@@ -168,13 +193,16 @@ class Worker:
         try:
             error, stopped = self._error(trial, params)
         except TrialPruned as pruned:
+            trial.set_user_attr(STOPPED, str(pruned))
             self._study.tell(trial, state=TrialState.PRUNED)
             outcome = str(pruned)
         except ValueError as refused:  # the settings do not fit, or diverge
             reason = " ".join(str(refused).split())
             trial.set_user_attr(REASON, reason)
             self._study.tell(trial, state=TrialState.PRUNED)
-            outcome = f"no error ({reason[:60]})"
+            if trial.user_attrs.get(DEFAULTS):
+                raise ValueError(f"the defaults cannot be trained: {reason}") from refused
+            outcome = f"not trained: {textwrap.shorten(reason, 60, placeholder=' ...')}"
         else:
             self._study.tell(trial, error)
             outcome = stopped or f"{error:.2f} %"
@@ -185,8 +213,8 @@ class Worker:
         objective = self._search.objective
         instances = objective.instances
         errors: dict[str, float] = {}
-        probe = functools.partial(self._probe, trial, params, {})
-        for instance in objective.order(trial.number):
+        probe = functools.partial(self._probe, trial, params, errors, {})
+        for instance in objective.order(trial.user_attrs[INDEX]):
             error = objective.error(params, instance, self._search.compute, probe)
             errors[name_of(instance)] = error
             trial.set_user_attr(ERRORS, errors)
@@ -198,15 +226,17 @@ class Worker:
             best = self._study.best_trial.user_attrs[ERRORS]
             worse = mean({name: errors[name] - best[name] for name in errors})
             if worse > 0:
-                trial.set_user_attr(STOPPED, len(errors))
                 share = f"stopped after {len(errors)} of {len(instances)} trainings"
-                return mean(best) + worse, f"{share} ({worse:.2f} % worse)"
+                stopped = f"{share} ({worse:.2f} % worse)"
+                trial.set_user_attr(STOPPED, stopped)
+                return mean(best) + worse, stopped
         return mean(errors), ""
 
     def _probe(
         self,
         trial: optuna.Trial,
         params: dict[str, Any],
+        errors: dict[str, float],
         probes: dict[str, dict[str, float]],
         data: str,
         seed: int,
@@ -220,8 +250,9 @@ class Worker:
         if len(self._search.objective.instances) == 1:
             trial.report(error, percent)
         others = self._probed(instance, percent)
-        # The defaults, with which the others are compared, are never stopped.
-        if not params or len(others) < PROBED:
+        # The defaults, with which the others are compared, are never stopped. Of several
+        # trainings only the first is: else each would add its chance of a false alarm.
+        if not params or errors or len(others) < PROBED:
             return
         if error > np.quantile(others, WORSE_THAN[percent]):
             raise TrialPruned(f"stopped at {percent} % ({error:.2f} %)")

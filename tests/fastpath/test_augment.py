@@ -319,10 +319,12 @@ WRONG = [
     ({"flip": 1.5}, "flip is 1.5: from 0 to 1 is needed"),
     ({"flip": -0.1}, "from 0 to 1 is needed"),
     ({"crop": -1}, "crop is -1: at least 0 is needed"),
-    ({"rotate": -5.0}, "rotate is -5.0: it must be 0 or more"),
-    ({"zoom": float("inf")}, "zoom is inf"),
+    ({"rotate": -5.0}, "rotate is -5.0: from 0 to 180 is needed"),
+    ({"zoom": float("inf")}, "zoom is inf: from 0 to 3 is needed"),
+    ({"shear": 2.5}, "shear is 2.5: from 0 to 2 is needed"),
     ({"contrast": 2.0}, "contrast is 2.0: from 0 to 1 is needed"),
     ({"use": "test"}, "use is 'test': give one of 'features', 'readout', 'both'"),
+    ({"erase": float("nan")}, "erase is nan: from 0 to 1 is needed"),
 ]
 
 
@@ -330,6 +332,42 @@ WRONG = [
 def test_policies_that_are_none_are_refused(settings, message, capsys, tmp_path):
     with pytest.raises(ValueError, match=re.escape(message)):
         Augment(**settings)
+
+
+WITHOUT_EFFECT = [
+    (["--augment-erase-size", 0.3], "--augment-erase-size 0.3 has no effect where nothing"),
+    (["--augment-affine", 0.5], "has no effect without a rotation, zoom or shear"),
+    (
+        ["--augment-affine", 0, "--augment-zoom", 0.1],
+        "has no effect with --augment-affine 0",
+    ),
+    (["--augment-jitter", 0.5], "has no effect without other contrast or brightness"),
+    (["--augment-use", "features"], "has no effect where no image is changed"),
+    (["--augment-erase", 1, "--augment-erase-size", 0], "with --augment-erase-size 0"),
+    (
+        ["--control", "random", "--augment-crop", 1, "--augment-use", "features"],
+        "have no effect where weights stay as they start",
+    ),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), WITHOUT_EFFECT)
+def test_settings_without_effect_are_refused(flags, message, capsys, tmp_path):
+    command = ["train", "--data", "digits", "--out", tmp_path / "run"]
+    assert message in refused(capsys, *command, *flags)
+
+
+def test_the_largest_changes_do_not_overflow():
+    side = module.MOST
+    policy = Augment(
+        rotate=module.MOST_DEGREES, zoom=module.MOST_ZOOM, shear=module.MOST_SHEAR
+    )
+    draws = drawn(policy, 2000, (side, side)).numpy().astype(np.int64)
+    row, column = np.meshgrid([0, side - 1], [0, side - 1])
+    for a, b, c in ((0, 1, 2), (3, 4, 5)):
+        parts = draws[:, a, None, None] * row, draws[:, b, None, None] * column
+        for total in (*parts, sum(parts), sum(parts) + draws[:, c, None, None]):
+            assert np.abs(total).max() < 2**31
 
 
 def test_images_that_cannot_be_changed_are_refused(tmp_path, capsys):

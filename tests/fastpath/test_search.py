@@ -16,8 +16,8 @@ from fastpath import cluster
 from fastpath.cli import main
 from fastpath.compute import Compute
 from fastpath.experiment import Split
+from fastpath.search import final, probes, stores, work
 from fastpath.search import objective as objectives
-from fastpath.search import probes, work
 from fastpath.search.rotations import rotated
 from fastpath.search.sampling import DistinctTPE
 from fastpath.search.space import Space
@@ -133,7 +133,7 @@ def test_settings_that_cannot_be_trained_count_as_bad_ones(tmp_path, monkeypatch
         assert trial.params["k"] > trial.params["units"]
         assert trial.state == TrialState.PRUNED
         assert "units" in trial.user_attrs[REASON]
-    assert sum("no error (" in line for line in lines) == len(without)
+    assert sum("not trained: " in line for line in lines) == len(without)
 
 
 def test_worse_trainings_are_stopped(tmp_path, monkeypatch):
@@ -169,7 +169,9 @@ def test_settings_that_are_worse_on_several_seeds_are_stopped(tmp_path, monkeypa
     assert len(stopped) > 5
     assert len(calls) < 25 * 8
     for trial in stopped:
-        assert trial.user_attrs["stopped"] == len(trial.user_attrs[ERRORS]) < 8
+        done = len(trial.user_attrs[ERRORS])
+        assert f"stopped after {done} of 8 trainings" in trial.user_attrs["stopped"]
+        assert done < 8
         # The estimate, from the same seeds of the best trial, is exact here.
         assert trial.value == pytest.approx(bowl(trial.params) + 3.5, rel=1e-12)
     best = min(trials, key=lambda trial: trial.value)
@@ -193,6 +195,12 @@ def test_a_trial_that_is_interrupted_is_queued_again(tmp_path, monkeypatch):
         with pytest.raises(expected):
             run(given)
     trials, _ = run(given)
+    # It ends with the trials of a search that was not interrupted.
+    whole, _ = run(search(tmp_path / "whole", trials=9))
+    assert sorted(str(t.params) for t in whole) == sorted(
+        str(t.params) for t in trials if t.state == TrialState.COMPLETE
+    )
+    del calls[9:]
     failed = [t for t in trials if t.state == TrialState.FAIL]
     assert len(failed) == 2
     computed = [t.params for t in trials if t.state == TrialState.COMPLETE]
@@ -240,6 +248,84 @@ def test_settings_that_kill_their_workers_are_given_up(tmp_path, monkeypatch):
     assert lost.params not in [t.params for t in trials if t.value is not None]
 
 
+def test_settings_that_are_given_up_are_not_proposed_again(tmp_path, monkeypatch):
+    settings = ("units=10", "k=2,3", "epochs=2", "head_epochs=1")
+    killed = []
+
+    def error(self, params, instance, compute, probe):
+        if params.get("k") == 3:
+            killed.append(params)
+            raise KeyboardInterrupt
+        return 1.0
+
+    monkeypatch.setattr(objectives.Objective, "error", error)
+    monkeypatch.setattr(
+        work,
+        "queue_again",
+        lambda study, trial, killed: stores.queue_again(study, trial, killed=True),
+    )
+    given = search(tmp_path, *settings, trials=9)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            run(given)
+    trials, _ = run(given)
+    assert len(killed) == 3
+    assert sum(t.state == TrialState.COMPLETE for t in trials) == 1  # k = 2, the defaults
+
+
+def test_the_end_of_a_search_ends_its_workers(tmp_path, monkeypatch):
+    quickly(monkeypatch)
+    given = search(tmp_path, trials=9)
+    worker, lines = Worker(given), []
+    assert worker.step(lines.append)
+    study = optuna.load_study(study_name="test", storage=opened(given.storage).storage)
+    study.set_user_attr("tested", 0)
+    assert not worker.step(lines.append)
+    assert lines[-1] == "the test set was looked at: the search is over"
+    assert len(trials_of(given)) == 1
+
+
+def test_defaults_that_cannot_be_trained_end_the_search(tmp_path, monkeypatch):
+    def error(*_):
+        raise ValueError("the weights diverge")
+
+    monkeypatch.setattr(objectives.Objective, "error", error)
+    with pytest.raises(ValueError, match="the defaults cannot be trained: the weights"):
+        run(search(tmp_path))
+
+
+def test_a_journal_that_is_lost_or_damaged_during_a_search(tmp_path, monkeypatch):
+    quickly(monkeypatch)
+    given = search(tmp_path)
+    for change, message in (
+        (lambda path: path.unlink(), "is damaged .*No such file"),
+        (lambda path: path.write_text(""), "was removed or cut during the search"),
+        (lambda path: path.write_text(path.read_text() + "no\n{}\n"), "is damaged"),
+    ):
+        path = Path(given.storage)
+        path.unlink(missing_ok=True)
+        worker = Worker(given)
+        worker.step(print)
+        change(path)
+        with pytest.raises(ValueError, match=message):
+            worker.step(print)
+
+
+def test_the_workers_of_a_search_create_none(tmp_path):
+    given = search(tmp_path)
+    with pytest.raises(ValueError, match="must lie on a disk that all workers share"):
+        Worker(given, create=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_sets_of_one_file_name_have_names_of_their_own():
+    assert final.labels(("a/x.npz", "b/x.npz", "digits")) == {
+        "a/x.npz": "x",
+        "b/x.npz": "x-2",
+        "digits": "digits",
+    }
+
+
 def test_a_living_worker_keeps_its_trial(tmp_path, monkeypatch):
     quickly(monkeypatch)
     given = search(tmp_path, trials=3)
@@ -284,7 +370,7 @@ def test_the_proposals_are_those_of_optuna(tmp_path, monkeypatch):
     trial.number = 15
     monkeypatch.setattr(optuna.storages.JournalStorage, "set_trial_system_attr", print)
     found = sampler.sample_relative(study, trial, dict(space.searched))
-    theirs = optuna.samplers.TPESampler(seed=sampler._seed_of(15, 0))
+    theirs = optuna.samplers.TPESampler(seed=sampler._seed_of(study, trial, 0))
     assert found == theirs.sample_relative(study, trial, dict(space.searched))
     assert found.keys() == space.searched.keys()
 
@@ -391,6 +477,9 @@ def test_mistakes_of_a_search_are_one_line(tmp_path, capsys, monkeypatch):
     other = refused(capsys, *begun[:-2], "--seeds", 2)
     assert "holds a search of other settings under the name 'search'" in other
     assert "seeds (1 there, 2 here)" in other
+    half = ("search", "--out", out)
+    assert "a setting to search is not given" in refused(capsys, *half, "--data", "digits")
+    assert "--data is not given" in refused(capsys, *half, "lr=0.1:1")
     assert "holds no search 'anders' (there are search)" in refused(
         capsys, "search", "--out", out, "--name", "anders"
     )
@@ -403,7 +492,10 @@ def test_mistakes_of_a_search_are_one_line(tmp_path, capsys, monkeypatch):
         (("--final", "--trials", 3), "--trials 3 has no effect with --final"),
         (("--scheduler", "127.0.0.1:9"), "no dask scheduler answers at 127.0.0.1:9"),
         (("--storage", "postgresql://127.0.0.1:9/x"), "does not answer"),
-        (("--storage", "nosuch://x"), "does not answer"),
+        (("--storage", "nosuch://x"), "is of no known database"),
+        (("--storage", "sqlite://"), "is lost when the command ends"),
+        (("--storage", "sqlite:/x.db"), "sqlite:// is needed"),
+        (("--storage", "/dev/null"), "is no file: a journal is one"),
         (("--data", "mnits"), "Did you mean 'mnist'"),
     ):
         assert message in refused(capsys, "search", *SMALL, "--out", out, *flags)

@@ -27,10 +27,10 @@ def test_ranges_lists_and_single_values():
         (
             *("units=20", "lr=0.01:1:log", "p=2:3", "k=2:7", "batch-size=50:200:log"),
             *("competition=ranking,soft", "anti=true,false", "head_dropout=0,0.5"),
-            *("layer.num_units=10:20", "readout.beta=0.5:2", "readout.loss=tanh"),
+            *("layer.stages.2.num_units=10:20", "readout.beta=0.5:2", "readout.x=null"),
         )
     )
-    assert space.fixed == {"units": 20, "readout.loss": "tanh"}
+    assert space.fixed == {"units": 20, "readout.x": None}
     assert space.searched == {
         "lr": FloatDistribution(0.01, 1, log=True),
         "p": FloatDistribution(2, 3),
@@ -39,7 +39,7 @@ def test_ranges_lists_and_single_values():
         "competition": CategoricalDistribution(("ranking", "soft")),
         "anti": CategoricalDistribution((True, False)),
         "head_dropout": CategoricalDistribution((0.0, 0.5)),
-        "layer.num_units": IntDistribution(10, 20),
+        "layer.stages.2.num_units": IntDistribution(10, 20),
         "readout.beta": FloatDistribution(0.5, 2),
     }
     assert space.size is None
@@ -67,6 +67,11 @@ def test_settings_become_those_of_the_command():
 REFUSED = [
     ("lrr=0.1:1", "there is no setting 'lrr': did you mean lr?"),
     ("learning_rate=0.1:1", "there is no setting 'learning_rate'"),
+    ("data.x=1,2", "there is no setting 'data.x': There are preset"),
+    ("units=1:99999999999999999999", "units is '99999999999999999999'"),
+    ("readout.beta=1:Infinity", "one finite number, or a word, is needed"),
+    ("readout.beta=NaN:1", "one finite number, or a word, is needed"),
+    ("readout.beta=[1],[2]", "one finite number, or a word, is needed"),
     ("seed=0:3", "seed is no setting to search"),
     ("out=a,b", "out is no setting to search"),
     ("lr=1:0.1", "lr=1:0.1 is inverted: LOW must be below HIGH"),
@@ -92,6 +97,11 @@ def test_what_is_no_setting_is_refused(text, message):
         Space.parsed((text, "delta=0:1"))
 
 
+def test_some_of_the_settings_may_be_impossible():
+    objective("k=2:500", "units=10").check(None)
+    objective("batch_size=1:10000000000").check(None)
+
+
 def test_settings_are_given_once_and_some_are_searched():
     with pytest.raises(ValueError, match="lr is given twice"):
         Space.parsed(("lr=0.1:1", "lr=0.2,0.3"))
@@ -112,6 +122,11 @@ CHECKED = [
     (("preset=kh-mnist", "delta=0:1"), "with --preset, which says what learns"),
     (("preset=kh-mnits", "lr=0.1:1"), "did you mean kh-mnist"),
     (("batch_size=5000:6000",), "batch_size is .* only 1249 images"),
+    (("augment_erase_size=0:1",), "augment_erase_size has no effect with any"),
+    (("augment_affine=0:1", "augment_use=both,features"), "have no effect with any"),
+    (("augment_crop=0:9",), "crop is 9, but images have"),
+    (("training.lr=0.1:0.2",), "training.lr is the setting --lr: give it by this name"),
+    (("augment.flip=0:1",), "augment.flip is the setting --augment-flip"),
 ]
 
 
@@ -122,9 +137,10 @@ def test_settings_that_cannot_work_are_refused_before_the_search(settings, messa
 
 
 def test_a_search_without_labels_augments_the_features_only():
-    with pytest.raises(ValueError, match="give augment_use=features"):
-        objective("augment_crop=0:2", score="rotation")
-    objective("augment_crop=0:2", "augment_use=features", score="rotation")
+    for settings in (("augment_crop=0:2",), ("augment_crop=1", "lr=0.1:1")):
+        with pytest.raises(ValueError, match="give augment_use=features"):
+            objective(*settings, score="rotation").check(None)
+    objective("augment_crop=0:2", "augment_use=features", score="rotation").check(None)
     with pytest.raises(ValueError, match="back-propagation learns from labels"):
         Objective(
             data=("digits",),
