@@ -288,9 +288,9 @@ class Search(Compute):
     """labels: the error of the readout. rotation: that of a readout which tells by which
     angle the images were rotated, without labels [as before; labels]."""
     prune: tyro.conf.DisallowNone[bool | None] = None
-    """Stop a training that is in the worst quarter after 25 % of its epochs, or in the worse
-    half after 50 %; and settings that are worse on several data sets and seeds (Wilcoxon
-    test, p < 0.1) [as before; yes]."""
+    """Stop a training that is in the worst quarter after 25 % of its epochs, or in the
+    worse half after 50 %; and settings that are worse on several data sets and seeds
+    (Wilcoxon test, p < 0.1) [as before; yes]."""
     seed: int | None = None
     """Seed of the proposals [as before; 0]."""
     trials: int | None = None

@@ -8,12 +8,14 @@ another worker marks the trial as failed and queues its settings again.
 
 import atexit
 import os
+import platform
 import re
 import secrets
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -331,18 +333,28 @@ class Database:
     def queue_lost(self, study: optuna.Study) -> None:
         """Mark the trials of dead workers as failed, and queue their settings again."""
         optuna.storages.fail_stale_trials(study)
+        # That leaves out those without any sign of life: who died just after asking.
+        before = datetime.now() - timedelta(seconds=GRACE)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            begun = trial.datetime_start
+            if WORKER not in trial.user_attrs and begun is not None and begun < before:
+                queue_again(study, trial)
+
+    def working(self, trial: optuna.Trial) -> Any:
+        """Write the time, and return a context in which it is written again and again."""
+        self._storage.record_heartbeat(trial._trial_id)
+        trial.set_user_attr(WORKER, f"{platform.node()} {os.getpid()}")
+        return self._beating(trial)
 
     @contextmanager
-    def working(self, trial: optuna.Trial) -> Iterator[None]:
+    def _beating(self, trial: optuna.Trial) -> Iterator[None]:
         """Write the time every few seconds, in a thread."""
         over = threading.Event()
 
         def beat() -> None:
-            while True:
+            while not over.wait(HEARTBEAT):
                 with suppress(Exception):  # the next one may get through
                     self._storage.record_heartbeat(trial._trial_id)
-                if over.wait(HEARTBEAT):
-                    return
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
