@@ -25,7 +25,8 @@ def search(command: Command) -> None:
         raise ValueError(
             "a search needs Optuna, which is not installed: pip install 'neurodyn[search]'"
         )
-    from fastpath.search import cluster, crew, final, report, stores, study, work
+    from fastpath.search import final, report, stores, study
+    from fastpath.search.run import run
 
     _check(command)
     command.ready()
@@ -44,12 +45,7 @@ def search(command: Command) -> None:
             print(final.score(asked, begun, store, command.out))
             return
         final.check_open(begun)
-        if command.scheduler is not None:
-            cluster.work_on(asked, command.scheduler)
-        elif command.workers > 1:
-            crew.work_together(asked, command.workers)
-        else:
-            work.work(asked)
+        run(asked, workers=command.workers, scheduler=command.scheduler)
         print(report.write(asked, begun, store, command.out))
 
 

@@ -125,12 +125,13 @@ class Worker:
     def _ask(self) -> tuple[optuna.Trial, dict[str, Any], str, Any]:
         """Return the next trial, its settings and their key, and a sign of life."""
         trial = self._study.ask()
-        at_work = self._store.working(trial)
-        params = self._params(trial)
-        key = self._key(params)
-        trial.set_user_attr(KEY, key)
-        if INDEX not in trial.user_attrs:
-            trial.set_user_attr(INDEX, index_of(trial.number, self._trials()))
+        with self._queued_again(trial):
+            at_work = self._store.working(trial)
+            params = self._params(trial)
+            key = self._key(params)
+            trial.set_user_attr(KEY, key)
+            if INDEX not in trial.user_attrs:
+                trial.set_user_attr(INDEX, index_of(trial.number, self._trials()))
         return trial, params, key, at_work
 
     def _params(self, trial: optuna.Trial) -> dict[str, Any]:

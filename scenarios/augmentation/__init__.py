@@ -14,9 +14,7 @@ from fastpath.data import datasets
 from fastpath.search.objective import Objective
 from scenarios.augmentation.figure import draw, table
 from scenarios.support import study
-from scenarios.support.checks import check_counts
-from scenarios.support.searches import Found, Tuned, as_texts, found
-from scenarios.support.study import Study
+from scenarios.support.searches import Found, SearchStudy, Tuned, as_texts, found
 from scenarios.support.trials import Network, Source
 
 SPACE = (
@@ -47,32 +45,17 @@ PROTOCOL = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Study):
+class Config(SearchStudy):
     """How much to search. Searches and networks on record are not computed again."""
 
-    data: tuple[str, ...] | None = None
-    """Data sets, by name or path [mnist fashion_mnist cifar10; quick: digits]."""
-    units: int | None = None
-    """Number of hidden units [500; quick: 20]."""
-    trials: int | None = None
-    """Trials of each search [40; quick: 4]."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_counts(self, "units", "trials")
-
-    @property
-    def sets(self) -> tuple[str, ...]:
-        """The data sets."""
-        usual = ("digits",) if self.quick else ("mnist", "fashion_mnist", "cifar10")
-        return self.data or usual
+    usual_sets = ("mnist", "fashion_mnist", "cifar10")
+    usual_trials = (40, 4)
 
     @property
     def settings(self) -> tuple[str, ...]:
         """Settings of all networks."""
-        units = self.units or (20 if self.quick else 500)
         few = ("epochs=2", "head_epochs=2") if self.quick else ()
-        return (f"units={units}", *few)
+        return (f"units={self.num_units}", *few)
 
 
 def main(config: Config) -> xr.Dataset:
@@ -97,7 +80,6 @@ def main(config: Config) -> xr.Dataset:
 def policies(config: Config, where: study.Paths, source: Source) -> dict[str, Found]:
     """Return what each search of a data set found, by its name in `SEARCHES`."""
     space = QUICK_SPACE if config.quick else SPACE
-    trials = config.trials or (4 if config.quick else 40)
     return {
         name: found(
             config,
@@ -108,7 +90,6 @@ def policies(config: Config, where: study.Paths, source: Source) -> dict[str, Fo
                 settings=(*space, *config.settings, f"augment_use={use}"),
                 score=score,
             ),
-            trials=trials,
         )
         for name, (score, use) in SEARCHES.items()
     }
@@ -134,18 +115,17 @@ def networks(config: Config, source: Source, results: dict[str, Found]) -> list[
             *policy(OF_READOUT, "readout"),
         ),
     }
-    num_units = int(config.settings[0].partition("=")[2])
     return [
         Tuned(
             network=name,
             source=source,
-            num_units=num_units,
+            num_units=config.num_units,
             seed=seed,
             settings=(*settings, *_fitting(config.settings, name)),
             device=config.device,
         )
         for name, settings in chosen.items()
-        for seed in config.seeds_of(num_units)
+        for seed in config.seeds_of(config.num_units)
     ]
 
 

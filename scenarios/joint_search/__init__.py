@@ -15,9 +15,7 @@ from fastpath.data.defaults import defaults_for
 from fastpath.search.objective import Objective
 from scenarios.joint_search.figure import draw, table
 from scenarios.support import searches, study
-from scenarios.support.checks import check_counts
-from scenarios.support.searches import Tuned, as_texts, found
-from scenarios.support.study import Study
+from scenarios.support.searches import SearchStudy, Tuned, as_texts, found
 from scenarios.support.trials import EndToEnd, Network, Source
 
 JOINT = "all at once"
@@ -44,30 +42,11 @@ PROTOCOL = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Study):
+class Config(SearchStudy):
     """How much to search. Searches and networks on record are not computed again."""
 
-    data: tuple[str, ...] | None = None
-    """Data sets, by name or path [cifar100 mnist fashion_mnist; quick: digits]."""
-    units: int | None = None
-    """Number of hidden units [500; quick: 20]."""
-    trials: int | None = None
-    """Trials of each search [60; quick: 5]."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_counts(self, "units", "trials")
-
-    @property
-    def sets(self) -> tuple[str, ...]:
-        """The data sets."""
-        usual = ("digits",) if self.quick else ("cifar100", "mnist", "fashion_mnist")
-        return self.data or usual
-
-    @property
-    def num_units(self) -> int:
-        """Number of hidden units."""
-        return self.units or (20 if self.quick else 500)
+    usual_sets = ("cifar100", "mnist", "fashion_mnist")
+    usual_trials = (60, 5)
 
 
 def main(config: Config) -> xr.Dataset:
@@ -92,16 +71,13 @@ def main(config: Config) -> xr.Dataset:
 def search(config: Config, where: study.Paths) -> dict[str, searches.Found]:
     """Return what each search found, by the name of its data set, or `JOINT`."""
     space = (*(QUICK_SPACE if config.quick else SPACE), f"units={config.num_units}")
-    trials = config.trials or (5 if config.quick else 60)
     asked: dict[str, tuple[str, ...]] = {
         Source.of(path, config.data_root).label: (path,) for path in config.sets
     }
     if len(config.sets) > 1:
         asked[JOINT] = config.sets
     return {
-        name: found(
-            config, where, name, Objective(data=data, settings=space), trials=trials
-        )
+        name: found(config, where, name, Objective(data=data, settings=space))
         for name, data in asked.items()
     }
 

@@ -4,7 +4,7 @@ import json
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import xarray as xr
@@ -13,15 +13,53 @@ from fastpath.compute import Compute
 from fastpath.data.preprocess import Preprocess
 from fastpath.runs import storage
 from fastpath.runs.execute import begin, learn
-from fastpath.search import cluster, crew, report, stores, study, work
+from fastpath.search import report, stores, study
 from fastpath.search.objective import Objective, effective
+from fastpath.search.run import run
 from fastpath.search.space import Space
 from fastpath.search.study import Search
+from scenarios.support.checks import check_counts
 from scenarios.support.study import Paths, Study
 from scenarios.support.trials import Network, scored
 
 NOT_USED = Preprocess()
 type Found = dict[str, Any]  # what a search found: see `_found`
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchStudy(Study):
+    """How much to search. Searches and networks on record are not computed again."""
+
+    usual_sets: ClassVar[tuple[str, ...]]
+    """The data sets of the full preset."""
+    usual_trials: ClassVar[tuple[int, int]]
+    """Trials of each search, of the full and the quick preset."""
+
+    data: tuple[str, ...] | None = None
+    """Data sets, by name or path [those of the figure; quick: digits]."""
+    units: int | None = None
+    """Number of hidden units [500; quick: 20]."""
+    trials: int | None = None
+    """Trials of each search [those of the figure; quick: a few]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_counts(self, "units", "trials")
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The data sets."""
+        return self.data or (("digits",) if self.quick else self.usual_sets)
+
+    @property
+    def num_units(self) -> int:
+        """Number of hidden units."""
+        return self.units or (20 if self.quick else 500)
+
+    @property
+    def num_trials(self) -> int:
+        """Trials of each search."""
+        return self.trials or self.usual_trials[self.quick]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +96,14 @@ def record_of(where: Paths) -> Path:
     return where.record.with_name(f"{where.record.stem}_searches.json")
 
 
-def found(
-    config: Study, where: Paths, name: str, objective: Objective, *, trials: int
-) -> Found:
+def found(config: SearchStudy, where: Paths, name: str, objective: Objective) -> Found:
     """Return what a search found: on record, or computed now and recorded.
 
     An interrupted search goes on where it was.
     """
     before = [where.committed.with_name(f"{where.committed.stem}_searches.json")]
     files = [record_of(where), *before]
-    described = _described(objective, trials)
+    described = _described(objective, config.num_trials)
     for file in files:
         known = json.loads(file.read_text()) if file.exists() else {}
         if known.get(name, {}).get("search") == described:
@@ -77,16 +113,11 @@ def found(
         objective=objective,
         storage=str(folder / stores.JOURNAL),
         name=name,
-        trials=trials,
+        trials=config.num_trials,
         compute=Compute(device=config.device, threads=1, data_root=config.data_root),
     )
-    print(f"search {name}: {trials} trials")
-    if config.scheduler is not None:
-        cluster.work_on(search, config.scheduler)
-    elif config.workers > 1:
-        crew.work_together(search, config.workers)
-    else:
-        work.work(search)
+    print(f"search {name}: {config.num_trials} trials")
+    run(search, workers=config.workers, scheduler=config.scheduler)
     with closing(stores.opened(search.storage)) as store:
         begun = study.begin(search, store)
         with study.quiet(store):

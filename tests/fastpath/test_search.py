@@ -273,6 +273,29 @@ def test_settings_that_are_given_up_are_not_proposed_again(tmp_path, monkeypatch
     assert sum(t.state == TrialState.COMPLETE for t in trials) == 1  # k = 2, the defaults
 
 
+def test_a_mistake_just_after_asking_leaves_no_trial_behind(tmp_path, monkeypatch):
+    quickly(monkeypatch)
+    given = search(tmp_path, trials=3)
+    run(search(tmp_path, trials=1))
+    worker, key = Worker(given), objectives.Objective.key
+    failing = [ValueError("the images are gone")] * 30  # the sampler asks for keys, too
+
+    def fails(*args):
+        if failing and any(t.state == TrialState.RUNNING for t in trials_of(given)):
+            raise failing.pop()
+        return key(*args)
+
+    monkeypatch.setattr(objectives.Objective, "key", fails)
+    with pytest.raises(ValueError, match="the images are gone"):
+        worker.step(print)
+    failing.clear()
+    while worker.step(print):
+        pass
+    states = [t.state for t in trials_of(given)]
+    assert states.count(TrialState.COMPLETE) == 3
+    assert TrialState.RUNNING not in states
+
+
 def test_the_end_of_a_search_ends_its_workers(tmp_path, monkeypatch):
     quickly(monkeypatch)
     given = search(tmp_path, trials=9)
