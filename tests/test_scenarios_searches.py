@@ -39,6 +39,7 @@ def test_found_settings_as_text():
     )
 
 
+@pytest.mark.slow
 def test_a_search_on_record_is_not_run_again(tmp_path, monkeypatch, capsys):
     flags = ["--preset", "quick", "--trials", "4", "--seeds", "1", "--out", str(tmp_path)]
     run_scenario("joint_search", *flags)

@@ -15,11 +15,17 @@ from optuna.distributions import (
 from fastpath.commands.flags import Train
 from fastpath.data import datasets
 from fastpath.runs.execute import begin
+from fastpath.search import objective as objectives
 from fastpath.search.objective import Objective
 from fastpath.search.space import NAMES, OF_PLACE, Space
 
 DIGITS = datasets.load("digits")
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _fewer_draws(monkeypatch):
+    monkeypatch.setattr(objectives, "DRAWS", 5)
 
 
 def test_ranges_lists_and_single_values():

@@ -131,7 +131,9 @@ def test_every_kernel_compiles(
 
 
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="interpreted")
-@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(28, 28, 1), pytest.param((32, 32, 3), marks=pytest.mark.slow)], ids=str
+)
 def test_the_kernel_that_changes_images_compiles(shape, tmp_path, monkeypatch):
     from fastpath.kernels import triton_kernels
 
