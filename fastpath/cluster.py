@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,12 +54,10 @@ def connected(scheduler: str) -> Iterator["Client"]:
 
 def check_installed() -> None:
     """Raise ValueError if dask.distributed is not installed."""
-    try:
-        import distributed  # noqa: F401
-    except ImportError as error:
+    if find_spec("distributed") is None:
         raise ValueError(
             "sharing trials needs dask.distributed: pip install 'neurodyn[cluster]'"
-        ) from error
+        )
 
 
 def computed(

@@ -26,12 +26,13 @@ def search(command: Command) -> None:
             "a search needs Optuna, which is not installed: pip install 'neurodyn[search]'"
         )
     from fastpath.search import final, report, stores, study
+    from fastpath.search.journal import JOURNAL
     from fastpath.search.run import run
 
     _check(command)
     command.ready()
     storage.check_writable(command.out)
-    where = command.storage or str(command.out.resolve() / stores.JOURNAL)
+    where = command.storage or str(command.out.resolve() / JOURNAL)
     if "://" not in where and not command.settings and not Path(where).exists():
         raise ValueError(
             f"there is no search in {command.out}: begin one by giving --data and the "

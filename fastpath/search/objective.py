@@ -65,7 +65,7 @@ class Objective:
         object.__setattr__(self, "data", tuple(map(datasets.located, self.data)))
         # In one order, on which the proposals of the sampler depend.
         object.__setattr__(self, "settings", tuple(sorted(self.settings)))
-        self.space  # noqa: B018  settings that are wrong are refused here
+        Space.parsed(self.settings)  # refuses settings that are wrong
 
     @functools.cached_property
     def space(self) -> Space:
@@ -265,6 +265,7 @@ def _given(command: Train) -> list[str]:
     return [*flags, *(change.partition("=")[0] for change in command.set)]
 
 
+@functools.cache
 def digests(data: tuple[str, ...], root: Path | None) -> dict[str, str]:
     """Return the digest of the training images of each data set."""
     return {name: load(name, root).digests["images"] for name in data}

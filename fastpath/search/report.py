@@ -16,7 +16,8 @@ import optuna
 from optuna.importance import get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from fastpath.search.stores import DEFAULTS, Store
+from fastpath.search.lost import DEFAULTS
+from fastpath.search.stores import Store
 from fastpath.search.study import (
     ERRORS,
     REASON,

@@ -9,8 +9,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial
 
+from fastpath.search.lost import index_of
 from fastpath.search.space import Space
-from fastpath.search.stores import index_of
 
 TRIES = 20  # of new settings, before those of a finite space are listed
 

@@ -18,8 +18,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from fastpath.compute import Compute
+from fastpath.search.journal import Lost
+from fastpath.search.lost import DEFAULTS
 from fastpath.search.objective import Objective, digests
-from fastpath.search.stores import DEFAULTS, Lost, Store, no_answer
+from fastpath.search.stores import Store, no_answer
 
 # Attributes of a study, and of a trial.
 SEARCH, TESTED = "search", "tested"

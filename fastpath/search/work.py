@@ -15,16 +15,10 @@ from optuna.exceptions import TrialPruned
 from optuna.pruners import WilcoxonPruner
 from optuna.trial import FrozenTrial, TrialState
 
+from fastpath.search.lost import DEFAULTS, INDEX, index_of, is_given_up, queue_again
 from fastpath.search.objective import Objective, mean, name_of
 from fastpath.search.sampling import DistinctTPE
-from fastpath.search.stores import (
-    DEFAULTS,
-    INDEX,
-    index_of,
-    is_given_up,
-    opened,
-    queue_again,
-)
+from fastpath.search.stores import opened
 from fastpath.search.study import (
     ERRORS,
     KEY,

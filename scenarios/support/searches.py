@@ -14,6 +14,8 @@ from fastpath.data.preprocess import Preprocess
 from fastpath.runs import storage
 from fastpath.runs.execute import begin, learn
 from fastpath.search import report, stores, study
+from fastpath.search.journal import JOURNAL
+from fastpath.search.lost import DEFAULTS
 from fastpath.search.objective import Objective, effective
 from fastpath.search.run import run
 from fastpath.search.space import Space
@@ -111,7 +113,7 @@ def found(config: SearchStudy, where: Paths, name: str, objective: Objective) ->
     folder = where.trials.parent / "searches" / name
     search = Search(
         objective=objective,
-        storage=str(folder / stores.JOURNAL),
+        storage=str(folder / JOURNAL),
         name=name,
         trials=config.num_trials,
         compute=Compute(device=config.device, threads=1, data_root=config.data_root),
@@ -143,7 +145,7 @@ def _found(search: Search, begun: Any) -> Found:
     core.
     """
     trials = study.whole_trials(begun)
-    defaults = next(trial for trial in trials if trial.user_attrs.get(stores.DEFAULTS))
+    defaults = next(trial for trial in trials if trial.user_attrs.get(DEFAULTS))
     searched = list(search.objective.space.searched)
     complete = [trial for trial in trials if trial.params]
     important = {}

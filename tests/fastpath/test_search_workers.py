@@ -20,7 +20,8 @@ import pytest
 from optuna.trial import TrialState
 
 from fastpath.cli import main
-from fastpath.search.stores import JOURNAL, opened
+from fastpath.search.journal import JOURNAL
+from fastpath.search.stores import opened
 from fastpath.search.study import quiet
 from fastpath.search.work import Worker
 from tests.clusters import a_cluster, free_port, wait_for
