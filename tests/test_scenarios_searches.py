@@ -80,7 +80,7 @@ def test_settings_reach_the_networks_that_they_are_for():
 def test_policies_reach_the_trainings_that_they_are_for():
     config = augmentation.Config(preset="quick", data=("digits",), seeds=1)
     found = {
-        name: {"best": {"augment_crop": i, "augment_use": use, "units": 20}}
+        f"digits by {name}": {"best": {"augment_crop": i, "augment_use": use, "units": 20}}
         for i, (name, (_, use)) in enumerate(augmentation.SEARCHES.items(), start=1)
     }
     by_name = {n.network: n.settings for n in augmentation.networks(config, DIGITS, found)}

@@ -1,21 +1,15 @@
 """What a search leaves in its folder: a table of its trials, and figures."""
 
 import csv
-import html
 import io
 import shlex
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
-import numpy as np
 import optuna
-from optuna.importance import get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
+from fastpath.search import pictures
 from fastpath.search.lost import DEFAULTS
 from fastpath.search.stores import Store
 from fastpath.search.study import (
@@ -29,24 +23,21 @@ from fastpath.search.study import (
 )
 from neurodyn.files import whole
 
-TABLE, PAGE = "trials.csv", "search.html"
-ERROR = "error on held-out images [%]"
-ZOOMED = ("history.png", "slices.png")
-WIDE = ("slices.png", "parallel.png")
-LEAST = 4  # trials with settings, below which figures show nothing
+TABLE = "trials.csv"
 
 
 def write(search: Search, study: optuna.Study, store: Store, folder: Path) -> str:
     """Write the table and the figures of a search; return a summary."""
     with quiet(store):
         trials = study.get_trials(deepcopy=False)
-        _save(folder / TABLE, _table(search, trials))
+        with whole(folder / TABLE) as part:
+            part.write_bytes(_table(search, trials))
         searched = list(search.objective.space.searched)
         complete = [t for t in whole_trials(study) if t.params]
         drawn = []
-        if len(complete) >= LEAST:
+        if len(complete) >= pictures.LEAST:
             warnings.simplefilter("ignore")  # `quiet` restores the filters
-            drawn = [*_draw(study, searched, folder), _page(study, searched, folder)]
+            drawn = pictures.draw(study, searched, folder)
         lines = [_counts(trials), *_best(study)]
         lines += [f"saved {TABLE}{''.join(f', {name}' for name in drawn)} to {folder}"]
         lines += [f"look at it by: optuna-dashboard {shlex.quote(store.name)}"]
@@ -115,90 +106,3 @@ def _table(search: Search, trials: list[FrozenTrial]) -> bytes:
             ]
         )
     return text.getvalue().encode()
-
-
-def _draw(study: optuna.Study, searched: list[str], folder: Path) -> list[str]:
-    """Draw the figures as PNG; return their names."""
-    from optuna.visualization import matplotlib as drawn
-
-    settled = _settled(study)
-    low, top = _shown([trial.value for trial in settled.trials])
-    near = _settled(study, most=top)
-    figures: dict[str, Callable[[], Any]] = {
-        "history.png": lambda: drawn.plot_optimization_history(study, target_name=ERROR),
-        "importances.png": lambda: drawn.plot_param_importances(
-            settled, params=searched, target_name=ERROR
-        ),
-        "slices.png": lambda: drawn.plot_slice(settled, params=searched, target_name=ERROR),
-        "parallel.png": lambda: drawn.plot_parallel_coordinate(
-            near, params=searched, target_name="error [%]"
-        ),
-    }
-    for name, draw in figures.items():
-        with mpl.rc_context():
-            try:
-                axes = np.atleast_1d(np.asarray(draw()))
-                if name in ZOOMED:
-                    for ax in axes:
-                        ax.set_ylim(low - 0.05 * (top - low), top)
-                above = len(settled.trials) - len(near.trials)
-                if name != "importances.png" and above:
-                    axes[0].set_title(f"without {above} worse trials", fontsize=9)
-                width = max(6.4, 1.6 * len(searched)) if name in WIDE else 6.4
-                axes[0].figure.set_size_inches(width, 4.8)
-                with whole(folder / name) as part:
-                    axes[0].figure.savefig(part, dpi=110, format="png", bbox_inches="tight")
-            finally:
-                plt.close("all")
-    return [*figures]
-
-
-def _settled(study: optuna.Study, most: float = np.inf) -> optuna.Study:
-    """Return a copy of the study with the complete trials up to an error.
-
-    The defaults are left out: they would be drawn as settings of their own.
-    """
-    copy = optuna.create_study()
-    trials = [t for t in whole_trials(study) if t.params and (t.value or 0.0) <= most]
-    copy.add_trials(sorted(trials, key=lambda trial: trial.number))
-    return copy
-
-
-def _shown(values: list[Any]) -> tuple[float, float]:
-    """Return the range of errors to draw: without those that would flatten the rest."""
-    low, middle, high = np.quantile(values, [0, 0.5, 1])
-    return low, min(high, max(2 * middle - low, 1.05 * low))
-
-
-def _page(study: optuna.Study, searched: list[str], folder: Path) -> str:
-    """Write one page with the same figures, interactive."""
-    from optuna import visualization as shown
-
-    settled = _settled(study)
-    figures = [
-        shown.plot_optimization_history(study, target_name=ERROR),
-        shown.plot_param_importances(settled, params=searched, target_name=ERROR),
-        shown.plot_slice(settled, params=searched, target_name=ERROR),
-        shown.plot_parallel_coordinate(settled, params=searched, target_name=ERROR),
-    ]
-    parts = [
-        figure.to_html(full_html=False, include_plotlyjs=not i)
-        for i, figure in enumerate(figures)
-    ]
-    title = html.escape(f"Search {study.study_name}")
-    page = f"<!doctype html><meta charset=utf-8><title>{title}</title>{''.join(parts)}"
-    _save(folder / PAGE, page.encode())
-    return PAGE
-
-
-def importances(study: optuna.Study, searched: list[str]) -> dict[str, float]:
-    """Return the importance of each setting, from 0; they sum to 1 (PED-ANOVA).
-
-    Source: S. Watanabe, A. Bansal & F. Hutter, IJCAI 2023.
-    """
-    return get_param_importances(study, params=searched)
-
-
-def _save(path: Path, content: bytes) -> None:
-    with whole(path) as part:
-        part.write_bytes(content)

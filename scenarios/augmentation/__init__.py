@@ -63,11 +63,11 @@ def main(config: Config) -> xr.Dataset:
     datasets.check_root(config, *config.sets)
     where = study.paths(config, "augmentation")
     sources = [Source.of(path, config.data_root) for path in config.sets]
-    results = {source.label: policies(config, where, source) for source in sources}
+    results = search(config, where)
     result = study.filled(
         config,
         where,
-        [t for source in sources for t in networks(config, source, results[source.label])],
+        [trial for source in sources for trial in networks(config, source, results)],
         title="Augmentation of the features, of the readout, of both",
         protocol=PROTOCOL,
     )
@@ -77,29 +77,35 @@ def main(config: Config) -> xr.Dataset:
     return result
 
 
-def policies(config: Config, where: study.Paths, source: Source) -> dict[str, Found]:
-    """Return what each search of a data set found, by its name in `SEARCHES`."""
+def search(config: Config, where: study.Paths) -> dict[str, Found]:
+    """Return what each search found, by its name: see `search_name`."""
     space = QUICK_SPACE if config.quick else SPACE
     return {
-        name: found(
+        (called := search_name(Source.of(path, config.data_root), name)): found(
             config,
             where,
-            f"{source.label} by {name}",
+            called,
             Objective(
-                data=(source.path,),
+                data=(path,),
                 settings=(*space, *config.settings, f"augment_use={use}"),
                 score=score,
             ),
         )
+        for path in config.sets
         for name, (score, use) in SEARCHES.items()
     }
+
+
+def search_name(source: Source, name: str) -> str:
+    """Return the name of a search of a data set; `name` is one of `SEARCHES`."""
+    return f"{source.label} by {name}"
 
 
 def networks(config: Config, source: Source, results: dict[str, Found]) -> list[Network]:
     """Return the networks of a data set: for each policy, what it augments, and seed."""
 
     def policy(name: str, use: str) -> tuple[str, ...]:
-        best = {**results[name]["best"], "augment_use": use}
+        best = {**results[search_name(source, name)]["best"], "augment_use": use}
         return tuple(t for t in as_texts(best) if t.startswith("augment_"))
 
     chosen = {

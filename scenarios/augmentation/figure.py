@@ -24,7 +24,7 @@ COLORS = {
 }
 
 
-def table(result: xr.Dataset, found: Mapping[str, Mapping[str, Found]]) -> str:
+def table(result: xr.Dataset, found: Mapping[str, Found]) -> str:
     """Return tables of errors in percent (mean ± sd), and of the policies found."""
     sets = [str(name) for name in result["data"].values]
     lines = []
@@ -37,15 +37,14 @@ def table(result: xr.Dataset, found: Mapping[str, Mapping[str, Found]]) -> str:
             entries = [entry(values.sel(data=data).values) for data in sets]
             lines.append(f"{network:<34}" + "".join(f"{text:>17}" for text in entries))
         lines.append("")
-    for data, policies in found.items():
-        for name, each in policies.items():
-            policy = ", ".join(
-                f"{key.removeprefix('augment_')} {value:.2g}"
-                for key, value in each["best"].items()
-                if key.startswith("augment_") and not isinstance(value, str)
-            )
-            held_out = f"{each['error']:.2f} % held-out, without {each['defaults']:.2f} %"
-            lines.append(f"{data} by {name}: {held_out}; {policy}")
+    for name, each in found.items():
+        policy = ", ".join(
+            f"{key.removeprefix('augment_')} {value:.2g}"
+            for key, value in each["best"].items()
+            if key.startswith("augment_") and not isinstance(value, str)
+        )
+        held_out = f"{each['error']:.2f} % held-out, without {each['defaults']:.2f} %"
+        lines.append(f"{name}: {held_out}; {policy}")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from fastpath.compute import Compute
 from fastpath.data.preprocess import Preprocess
 from fastpath.runs import storage
 from fastpath.runs.execute import begin, learn
-from fastpath.search import report, stores, study
+from fastpath.search import pictures, report, stores, study
 from fastpath.search.journal import JOURNAL
 from fastpath.search.lost import DEFAULTS
 from fastpath.search.objective import Objective, effective
@@ -149,8 +149,8 @@ def _found(search: Search, begun: Any) -> Found:
     searched = list(search.objective.space.searched)
     complete = [trial for trial in trials if trial.params]
     important = {}
-    if len(complete) >= report.LEAST:
-        important = report.importances(begun, searched)
+    if len(complete) >= pictures.LEAST:
+        important = pictures.importances(begun, searched)
     seconds = [t.duration.total_seconds() for t in begun.trials if t.duration is not None]
     return {
         "best": {**search.objective.space.fixed, **trials[0].params},
