@@ -41,7 +41,7 @@ from scenarios.ladder.mimic import Mimic
 from scenarios.ladder.one_step import OneStep
 from scenarios.ladder.training import BackProp, Circuit, FullScale, OneByOne
 from scenarios.support import study, trials
-from tests import deep_learners, spiking_learners
+from tests import deep_learners, search_learners, spiking_learners
 from tests.watching import CLASSES, SIDE, Learner, Results, given, images, numbers
 
 UNITS = SIDE * SIDE  # as many as pixels: layers one above the other are of one shape
@@ -188,6 +188,7 @@ def networks() -> dict[str, Learner]:
                 )[::3]
             ],
             "diehl_cook": spiking_learners.networks(source),
+            **search_learners.networks(source, UNITS),
         }
     return {
         f"{study}: {trial.network}": network(trial)
@@ -361,7 +362,7 @@ OFTEN = (
     *("multilayer: 3 layers", "multilayer: 2 layers, rates centred, random"),
     *("dale_training: excitatory + interneurons", "dale_training: 80/20 by input"),
     *(f"hebbian_first_layer: {name}" for name in ("Hebbian start", "Hebbian own readout")),
-    *("deep: learned", "deep: back-propagation"),
+    *("deep: learned", "deep: back-propagation", "joint_search: published search"),
     *("command train", "command backprop", "quickstart", "settling", *ESTIMATORS, *LADDER),
 )
 

@@ -1,19 +1,22 @@
 """Committed results are found by what their settings mean."""
 
+import functools
 import importlib
 import json
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from fastpath.baselines import Backprop
+from fastpath.data.images import Images
 from fastpath.data.preprocess import Preprocess
 from scenarios import faces
-from scenarios.support import settings
+from scenarios.support import searches, settings, trials
+from scenarios.support.searches import SearchStudy
+from scenarios.support.study import paths
 from scenarios.support.trials import EndToEnd, Source
 
 RECORDS = {
@@ -23,6 +26,7 @@ RECORDS = {
     "hebbian_first_layer": 30,
     "hidden_size": 177,
     "inhibition_learns": 15,
+    "joint_search": 54,
     "multilayer": 72,
     "spiking_ladder": 13,
 }
@@ -113,17 +117,18 @@ def test_all_committed_results_are_there_with_canonical_settings(name, number):
 
 
 def images_of(name):
-    numbers = {"faces_real_fake": 1633, "cifar10": 50_000, "mnist": 60_000}
-    number = numbers.get(name, 20_000)
+    numbers = {"faces_real_fake": 1633, "cifar10": 50_000, "cifar100": 50_000}
+    number = numbers.get(name, 60_000 if name.endswith("mnist") else 20_000)
     shown = np.broadcast_to(np.uint8(0), (number, 28, 28, 1))  # one byte of memory
-    return SimpleNamespace(x_train=shown, x_test=range(10_000))
+    labels = np.zeros(number, np.int64)
+    return Images(shown, labels, shown[:10_000], labels[:10_000], name, "0", origin=name)
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_a_study_finds_all_of_its_committed_results(name, monkeypatch):
+def test_a_study_finds_all_of_its_committed_results(name, tmp_path, monkeypatch):
     """Without the images: only how many there are has an effect on the settings."""
     study = importlib.import_module(f"scenarios.{name}")
-    config = study.Config()
+    config = study.Config(out=tmp_path)
     if name == "faces":
         sources = [
             faces.networks.Faces(name=known, digest=digest, gray=gray, path="")
@@ -135,7 +140,13 @@ def test_a_study_finds_all_of_its_committed_results(name, monkeypatch):
         sources = [Source(name=data, path=data, gray=gray) for data in config.sets]
     monkeypatch.setattr(Source, "load", stub := lambda self: images_of(self.name))
     monkeypatch.setattr(faces.networks.Faces, "load", stub)
-    found = [
-        settings.canonical(trial) for s in sources for trial in study.trials(config, s)
-    ]
-    assert sorted(found) == sorted(committed(name))
+    for module, load in ((trials, "_loaded"), (searches, "load")):
+        monkeypatch.setattr(module, load, lambda path, root: images_of(path))
+    if isinstance(config, SearchStudy):
+        monkeypatch.setattr(searches, "run", None)  # nothing is searched again
+        found = study.search(config, paths(config, name))
+        networks = functools.partial(study.networks, results=found)
+    else:
+        networks = study.trials
+    asked = [settings.canonical(trial) for s in sources for trial in networks(config, s)]
+    assert sorted(asked) == sorted(committed(name))

@@ -1,13 +1,19 @@
 """Studies that search: what was found is recorded, and trained as it was found."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from fastpath.cli import main
+from fastpath.data.augment import Augment
 from fastpath.search.objective import Objective
 from scenarios import augmentation, joint_search
+from scenarios.joint_search.published import Published
+from scenarios.support import settings
 from scenarios.support.searches import Tuned, as_texts
 from scenarios.support.trials import Source
 from tests.helpers import mistake, run_scenario
@@ -17,9 +23,8 @@ QUICK = ("units=10", "epochs=2", "head_epochs=1")
 
 
 def test_a_tuned_network_is_that_of_the_command(tmp_path):
-    trial = Tuned(
-        network="x", source=DIGITS, num_units=10, seed=1, settings=(*QUICK, "lr=0.3")
-    )
+    place = {"network": "x", "num_units": 10, "source": DIGITS}
+    trial = Tuned.of((*QUICK, "lr=0.3"), seed=1, **place)
     found = trial.compute()
     out = tmp_path / "run"
     flags = ["--units", "10", "--epochs", "2", "--head-epochs", "1", "--lr", "0.3"]
@@ -27,6 +32,14 @@ def test_a_tuned_network_is_that_of_the_command(tmp_path):
     metrics = json.loads((out / "metrics.json").read_text())
     assert float(found["error"]) == metrics["test_error"]
     assert float(found["train_error"]) == metrics["train_error"]
+
+
+def test_the_key_of_a_tuned_network_has_the_defaults_too():
+    """They may change, and with them the result."""
+    trial = Tuned.of(QUICK, network="x", num_units=10, source=DIGITS, seed=0)
+    other = replace(trial.config, readout=replace(trial.config.readout, power=3.0))
+    assert trial.config.readout.power != 3.0
+    assert settings.key(replace(trial, config=other)) != settings.key(trial)
 
 
 def test_found_settings_as_text():
@@ -70,10 +83,14 @@ def test_settings_reach_the_networks_that_they_are_for():
     found = {"digits": {"best": {"lr": 0.5, "units": 30}}}
     found[joint_search.JOINT] = {"best": {"lr": 0.25, "units": 30}}
     by_name = {n.network: n for n in joint_search.networks(config, DIGITS, found)}
-    assert by_name["its own search"].settings == ("lr=0.5", "units=30")
-    assert by_name["search over all"].settings == ("lr=0.25", "units=30")
-    assert by_name["defaults"].settings == ("units=30",)
-    assert "p=4" in by_name["published search"].settings
+    defaults = by_name["defaults"].config
+    assert by_name["its own search"].config.training == replace(defaults.training, lr=0.5)
+    assert by_name["search over all"].config.training == replace(defaults.training, lr=0.25)
+    assert by_name["random weights"].config.training.epochs == 0
+    assert {c.config.layer.num_units for c in by_name.values() if isinstance(c, Tuned)} == {
+        30
+    }
+    assert by_name["published search"].num_units == 744
     assert by_name["back-propagation"].backprop.epochs == 100
 
 
@@ -83,21 +100,37 @@ def test_policies_reach_the_trainings_that_they_are_for():
         f"digits by {name}": {"best": {"augment_crop": i, "augment_use": use, "units": 20}}
         for i, (name, (_, use)) in enumerate(augmentation.SEARCHES.items(), start=1)
     }
-    by_name = {n.network: n.settings for n in augmentation.networks(config, DIGITS, found)}
-    quick = config.settings
-    assert by_name["none"] == quick
-    crop, use = "augment_crop={}", "augment_use={}"
-    for name, number, where in (
-        ("features (rotation)", 1, "features"),
-        ("features (labels)", 2, "features"),
-        ("readout (labels)", 3, "readout"),
-        ("both (rotation)", 1, "both"),
-        ("both (labels)", 2, "both"),
-    ):
-        assert by_name[name] == (crop.format(number), use.format(where), *quick)
-    control = by_name["random weights, readout (labels)"]
-    assert control[:3] == ("control=random", "augment_crop=3", "augment_use=readout")
-    assert not any(text.startswith("epochs=") for text in control)
+    by_name = {n.network: n.config for n in augmentation.networks(config, DIGITS, found)}
+    for name, policy in {
+        "none": Augment(),
+        "features (rotation)": Augment(crop=1, use="features"),
+        "features (labels)": Augment(crop=2, use="features"),
+        "readout (labels)": Augment(crop=3, use="readout"),
+        "both (rotation)": Augment(crop=1, use="both"),
+        "both (labels)": Augment(crop=2, use="both"),
+        "random weights, none": Augment(),
+        "random weights, readout (labels)": Augment(crop=3, use="readout"),
+    }.items():
+        assert by_name[name].augment == policy
+        assert by_name[name].training.epochs == (0 if name.startswith("random") else 2)
+
+
+@pytest.mark.parametrize("p", [2.0, 4.0])
+def test_the_published_rule_against_a_loop(p):
+    rng = np.random.default_rng(0)
+    v, weights = rng.random((5, 6)), rng.normal(size=(9, 6))
+    expected = np.zeros_like(weights)
+    for image in v:
+        drives = [sum(np.sign(w) * abs(w) ** (p - 1) * image) for w in weights]
+        order = np.argsort(drives)[::-1]
+        for place, unit in enumerate(order[:4]):
+            g = 1 if place == 0 else -0.3
+            expected[unit] += g * (image - drives[unit] * weights[unit])
+    network = Published(
+        network="x", source=DIGITS, num_units=9, seed=0, p=p, k=3, delta=0.3
+    )
+    change = network.change(torch.from_numpy(v), torch.from_numpy(weights))
+    np.testing.assert_allclose(change, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["joint_search", "augmentation"])

@@ -30,7 +30,7 @@ OF_SCORED = {
     *("noise_error", "occlusion_error", "shift_error", "attack_error"),
     *("dead", "winless", "used", "active", "held_out"),
     *("dimension", "correlation", "drive_correlation", "balance"),
-    *("silent", "spikes_per_image"),
+    *("silent", "spikes_per_image", "elements"),
 }
 OF_CLOCK = {
     *("learn_seconds", "train_seconds", "layer_seconds", "head_seconds", "run_seconds"),

@@ -49,7 +49,7 @@ class Config(SearchStudy):
     """How much to search. Searches and networks on record are not computed again."""
 
     usual_sets = ("mnist", "fashion_mnist", "cifar10")
-    usual_trials = (40, 4)
+    usual_trials = (30, 4)
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -122,12 +122,12 @@ def networks(config: Config, source: Source, results: dict[str, Found]) -> list[
         ),
     }
     return [
-        Tuned(
+        Tuned.of(
+            (*settings, *_fitting(config.settings, name)),
             network=name,
             source=source,
             num_units=config.num_units,
             seed=seed,
-            settings=(*settings, *_fitting(config.settings, name)),
             device=config.device,
         )
         for name, settings in chosen.items()

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from scenarios.support import study
 from scenarios.support.searches import Found
@@ -67,10 +68,10 @@ def draw(result: xr.Dataset, found: Mapping[str, Found]) -> Figure:
             top.text(x, value, f"{value:.1f}", ha="center", va="bottom", fontsize=7)
     top.set_xticks(range(len(sets)), sets)
     top.set(yscale="log", ylabel="test error [%]")
+    top.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     top.yaxis.set_major_formatter("{x:g}")
-    top.yaxis.set_minor_formatter("{x:g}")
-    top.tick_params(axis="y", which="both", labelsize=8)
-    top.legend(fontsize=8, ncols=2)
+    top.yaxis.set_minor_formatter(NullFormatter())
+    figure.legend(loc="outside upper center", ncols=6, fontsize=8)
     _importances(bottom, found)
     study.caption(figure, result)
     return figure

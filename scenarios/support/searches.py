@@ -1,10 +1,11 @@
 """Searches of a study: each is run once, and what it found is kept beside the record."""
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 import xarray as xr
@@ -12,17 +13,19 @@ import xarray as xr
 from fastpath.compute import Compute
 from fastpath.data.preprocess import Preprocess
 from fastpath.runs import storage
+from fastpath.runs.config import RunConfig
 from fastpath.runs.execute import begin, learn
 from fastpath.search import pictures, report, stores, study
 from fastpath.search.journal import JOURNAL
 from fastpath.search.lost import DEFAULTS
-from fastpath.search.objective import Objective, effective
+from fastpath.search.objective import Objective, effective, load
 from fastpath.search.run import run
 from fastpath.search.space import Space
 from fastpath.search.study import Search
+from scenarios.support import settings
 from scenarios.support.checks import check_counts
 from scenarios.support.study import Paths, Study
-from scenarios.support.trials import Network, scored
+from scenarios.support.trials import Network, Source, scored
 
 NOT_USED = Preprocess()
 type Found = dict[str, Any]  # what a search found: see `_found`
@@ -66,20 +69,33 @@ class SearchStudy(Study):
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned(Network):
-    """A network of `fastpath train`, its settings given as text, such as "lr=0.1"."""
+    """A network of `fastpath train`, by all of its settings."""
 
-    settings: tuple[str, ...]
-    """Settings that differ from the defaults of the data set: see `Space`."""
+    config: RunConfig
+    """Its seed and its number of images held out are those of the network."""
     preprocess: Preprocess = field(default=NOT_USED, metadata={"neutral": NOT_USED})
     """Not used: preprocessing is among the settings."""
+
+    @classmethod
+    def of(cls, given: Sequence[str], *, source: Source, **more: Any) -> Self:
+        """Return the network that has the settings given, and else the defaults.
+
+        Parameters
+        ----------
+        given
+            As text, such as "lr=0.1": see `Space`.
+        more
+            The other fields.
+        """
+        place = {"data": source.name, "seed": 0, "validation": 0, "snapshots": 0}
+        command = Space.parsed(given, fixed_only=True).command({}, **place)
+        _, config = effective(command, source.load())
+        return cls(config=config, source=source, **more)
 
     def compute(self) -> xr.Dataset:
         """Return the errors of the network."""
         images = self.source.load()
-        command = Space.parsed(self.settings, fixed_only=True).command(
-            {}, data=self.source.path, seed=self.seed, validation=self.validation
-        )
-        _, config = effective(command, images)
+        config = replace(self.config, seed=self.seed, validation=self.validation)
         split, generator = begin(config, images, torch.device(self.device))
         trained = learn(
             config,
@@ -105,7 +121,7 @@ def found(config: SearchStudy, where: Paths, name: str, objective: Objective) ->
     """
     before = [where.committed.with_name(f"{where.committed.stem}_searches.json")]
     files = [record_of(where), *before]
-    described = _described(objective, config.num_trials)
+    described = _described(objective, config)
     for file in files:
         known = json.loads(file.read_text()) if file.exists() else {}
         if known.get(name, {}).get("search") == described:
@@ -132,10 +148,18 @@ def found(config: SearchStudy, where: Paths, name: str, objective: Objective) ->
     return result
 
 
-def _described(objective: Objective, trials: int) -> dict[str, Any]:
-    values = {name: getattr(objective, name) for name in ("seeds", "score", "validation")}
-    sets = {"data": [Path(path).stem for path in objective.data]}
-    return {**sets, "settings": list(objective.settings), "trials": trials, **values}
+def _described(objective: Objective, config: SearchStudy) -> dict[str, Any]:
+    """Return what a search depends on: also the defaults, by the key of their run."""
+    names = ("settings", "seeds", "score", "validation")
+    described: dict[str, Any] = {name: getattr(objective, name) for name in names}
+    defaults = []
+    for data in objective.data:
+        images = load(data, config.data_root)
+        _, run = objective.run({}, images, Path(data).stem, seed=0)
+        defaults.append(settings.key(run))
+    sets = [Path(data).stem for data in objective.data]
+    described |= {"data": sets, "defaults": defaults, "trials": config.num_trials}
+    return json.loads(json.dumps(described))
 
 
 def _found(search: Search, begun: Any) -> Found:
