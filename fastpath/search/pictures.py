@@ -86,7 +86,7 @@ def slices(study: optuna.Study, searched: list[str]) -> Figure:
             cmap="viridis_r",
         )
         ax.set_xlabel(name)
-        _plain(ax, whole=any(isinstance(kind, IntDistribution) for kind in kinds))
+        _plain(ax, integers=any(isinstance(kind, IntDistribution) for kind in kinds))
     for ax in panels.flat[len(searched) :]:
         ax.axis("off")
     for ax in panels[:, 0]:
@@ -145,10 +145,10 @@ def _sized(ax: Axes, width: float, height: float) -> Figure:
     return figure
 
 
-def _plain(ax: Axes, *, whole: bool = False) -> None:
+def _plain(ax: Axes, *, integers: bool = False) -> None:
     """Write the numbers of axes small, few and without powers of ten."""
     ax.tick_params(labelsize=8)
-    for axis, integer in ((ax.xaxis, whole), (ax.yaxis, False)):
+    for axis, integer in ((ax.xaxis, integers), (ax.yaxis, False)):
         if axis.get_scale() == "log":
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
