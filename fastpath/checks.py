@@ -7,6 +7,7 @@ by a ValueError that names the value and the values allowed.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -132,14 +133,14 @@ def flag(name: str, value: Any) -> bool:
 
 def one_of(*allowed: str | None) -> Callable[[str, Any], Any]:
     """Return a check that raises ValueError for all but these values."""
+    return partial(_one_of, allowed=allowed)
 
-    def check(name: str, value: Any) -> str | None:
-        if (value is None or isinstance(value, str)) and value in allowed:
-            return value
-        listed = ", ".join(map(repr, allowed))
-        raise ValueError(f"{name} is {quoted(value)}: give one of {listed}")
 
-    return check
+def _one_of(name: str, value: Any, allowed: tuple[str | None, ...]) -> str | None:
+    if (value is None or isinstance(value, str)) and value in allowed:
+        return value
+    listed = ", ".join(map(repr, allowed))
+    raise ValueError(f"{name} is {quoted(value)}: give one of {listed}")
 
 
 def instance[Kind](name: str, value: Any, kind: type[Kind]) -> Kind:

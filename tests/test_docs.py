@@ -148,7 +148,9 @@ def test_inhibition_that_depresses_is_its_equations(extending, given, reset, bac
     assert min(map(np.min, resource)) < 0.9
 
 
-@pytest.mark.parametrize("parameter", ["w_inh", "use"])
+@pytest.mark.parametrize(
+    "parameter", ["w_inh", pytest.param("use", marks=pytest.mark.slow)]
+)
 def test_circuits_of_a_sweep_start_alike(extending, given, parameter):
     kind = extending["DepressingInhibition"]
     circuits = [kind(**{parameter: value}) for value in (0.02, 0.05)]

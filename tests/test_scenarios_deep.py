@@ -78,6 +78,7 @@ def test_filters_are_those_of_an_experiment_and_come_back_from_a_file(learned, t
     assert (start["1.weights"] != result["1.weights"]).all()
 
 
+@pytest.mark.slow
 def test_mirror_images_are_learned_from(learned):
     """Half of them: a stack that learns from images that are all alike does not notice."""
     filters, result = learned
@@ -210,6 +211,7 @@ def test_networks_of_the_ablation_differ_in_what_their_names_say():
     assert not any(stage.whiten for stage in others)
 
 
+@pytest.mark.slow
 def test_networks_of_dales_law_keep_their_signs():
     made = {trial.network: trial for trial in questions.dale(planned("dale"))}
     for name in ("excitatory, ON and OFF", "interneurons, ON and OFF"):

@@ -65,6 +65,7 @@ def test_a_stopped_training_goes_on_to_the_same_end(tmp_path, monkeypatch, stopp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_training_that_lacks_a_file_is_not_scored_wrongly(tmp_path):
     trial = small_network(STDP, folder=tmp_path)
     trial.compute()

@@ -275,20 +275,9 @@ def _epoch(
     end_batch: Callable[[], None],
 ) -> Callable[[int, Int[Tensor, " image"], float], None]:
     """Return a function that runs an epoch, given its phase, the order of images and ε."""
-
-    def epoch(order: Int[Tensor, " image"], lr: Float[Tensor, ""] | float) -> None:
-        for batch in order.split(training.batch_size):
-            layer.learn(
-                layer.prepare(x, batch, preprocess),
-                competition,
-                lr=lr,
-                normalize=training.normalize,
-                team=team,
-            )
-            if not x.is_cuda:
-                count(len(batch))
-                end_batch()
-
+    epoch = functools.partial(
+        _mini_batches, layer, x, competition, training, preprocess, team, count, end_batch
+    )
     if not x.is_cuda:
         return lambda phase, order, lr: epoch(order, lr)
     # A graph cannot hold code that waits for the device, as a user's own may.
@@ -309,6 +298,32 @@ def _epoch(
         count(len(x))
 
     return on_device
+
+
+def _mini_batches(
+    layer: Layer,
+    x: Num[Tensor, "image *shape"],
+    competition: Competition,
+    training: Training,
+    preprocess: FittedPreprocess,
+    team: Team | None,
+    count: Callable[[int], Any],
+    end_batch: Callable[[], None],
+    order: Int[Tensor, " image"],
+    lr: Float[Tensor, ""] | float,
+) -> None:
+    """Learn from mini-batches of images in this order; on CUDA the epoch is counted."""
+    for batch in order.split(training.batch_size):
+        layer.learn(
+            layer.prepare(x, batch, preprocess),
+            competition,
+            lr=lr,
+            normalize=training.normalize,
+            team=team,
+        )
+        if not x.is_cuda:
+            count(len(batch))
+            end_batch()
 
 
 def _capturable(layer: Layer, competition: Competition) -> bool:

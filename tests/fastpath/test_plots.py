@@ -213,7 +213,7 @@ def test_the_film_of_one_epoch_shows_mini_batches(tmp_path, titles):
     assert titles[1:] == ["epoch 0", "epoch 0.0667", "epoch 0.133", "epoch 0.4", "epoch 1"]
 
 
-@pytest.mark.parametrize("kind", [int, float])
+@pytest.mark.parametrize("kind", [pytest.param(int, marks=pytest.mark.slow), float])
 def test_whole_epochs_have_whole_titles(run, kind, titles):
     """Older versions saved them as integers."""
     snapshots = storage.load_dataset(run / "snapshots.nc")

@@ -112,6 +112,7 @@ def test_a_stack_is_drawn(run, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_a_film_of_two_frames_says_so(run, capsys):
     """As of one epoch on CUDA, where there are no snapshots within it."""
     snapshots = storage.load_dataset(run / storage.SNAPSHOTS)

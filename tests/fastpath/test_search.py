@@ -102,7 +102,7 @@ def test_settings_that_cannot_be_trained_count_as_bad_ones(tmp_path, monkeypatch
         return float(config.competition.k)
 
     monkeypatch.setattr(objectives.Objective, "error", error)
-    trials, lines = run(search(tmp_path, *settings, trials=25))
+    trials, lines = run(search(tmp_path, *settings, trials=15))
     without = [trial for trial in trials if REASON in trial.user_attrs]
     assert without
     for trial in without:

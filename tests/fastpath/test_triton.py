@@ -111,7 +111,7 @@ def compiled_step(dtype, num_units, num_pixels, *, exponents, num_images=100):
         pytest.param(
             torch.float32, 2000, 784, [2.0, 2.5, 3.0, 4.0, 5.5], marks=pytest.mark.slow
         ),
-        (torch.float32, 16_000, 12_288, [3.0]),
+        pytest.param(torch.float32, 16_000, 12_288, [3.0], marks=pytest.mark.slow),
         pytest.param(torch.float64, 2000, 784, [2.5, 5.5], marks=pytest.mark.slow),
         (torch.float32, 1, 1, [3.0]),
     ],

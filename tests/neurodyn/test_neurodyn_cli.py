@@ -178,7 +178,8 @@ def test_unusable_weights_are_one_line(files, capsys, weights, said):
     np.save(files / "wide.npy", np.ones((3, 6)))
     images = "wide.npy" if weights == "images.npy" else "images.npy"
     assert said in refused(capsys, command(files, images=images, weights=weights))
-    gc.collect()
+    if weights == "truncated.npz":
+        gc.collect()
 
 
 def test_p_is_read_from_the_weights_file_and_must_not_contradict_it(files, capsys):

@@ -64,7 +64,7 @@ with progress.progress_bar({total}, what="work", unit=" ms") as advance:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
-@pytest.mark.parametrize("total", [60, None])
+@pytest.mark.parametrize("total", [60, pytest.param(None, marks=pytest.mark.slow)])
 def test_a_terminal_has_a_bar(total):
     import termios
 
