@@ -115,6 +115,26 @@ def test_policies_reach_the_trainings_that_they_are_for():
         assert by_name[name].training.epochs == (0 if name.startswith("random") else 2)
 
 
+def test_where_no_policy_is_better_nothing_is_trained_twice():
+    config = augmentation.Config(preset="quick", data=("digits",))
+    found = {
+        f"digits by {name}": {"best": {"augment_use": use, "units": 20}}
+        for name, (_, use) in augmentation.SEARCHES.items()
+    }
+    found["digits by rotation"]["best"]["augment_crop"] = 1
+    made = augmentation.networks(config, DIGITS, found)
+    assert [(n.network, n.seed) for n in made] == [
+        (name, seed)
+        for name in (
+            "none",
+            "features (rotation)",
+            "both (rotation)",
+            "random weights, none",
+        )
+        for seed in (0, 1)
+    ]
+
+
 @pytest.mark.parametrize("p", [2.0, 4.0])
 def test_the_published_rule_against_a_loop(p):
     rng = np.random.default_rng(0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from fastpath.data import datasets
+from fastpath.runs.config import RunConfig
 from fastpath.search.objective import Objective
 from scenarios.augmentation.figure import draw, table
 from scenarios.support import study
@@ -99,7 +100,10 @@ def search_name(source: Source, name: str) -> str:
 
 
 def networks(config: Config, source: Source, results: dict[str, Found]) -> list[Network]:
-    """Return the networks of a data set: for each policy, what it augments, and seed."""
+    """Return the networks of a data set: for each policy, what it augments, and seed.
+
+    Of equal ones the first is made: where no policy was better than none, there is "none".
+    """
 
     def policy(name: str, use: str) -> tuple[str, ...]:
         best = {**results[search_name(source, name)]["best"], "augment_use": use}
@@ -118,18 +122,21 @@ def networks(config: Config, source: Source, results: dict[str, Found]) -> list[
             *policy(OF_READOUT, "readout"),
         ),
     }
-    return [
-        Tuned.of(
-            (*settings, *_fitting(config.settings, name)),
-            network=name,
-            source=source,
-            num_units=config.num_units,
-            seed=seed,
-            device=config.device,
-        )
-        for name, settings in chosen.items()
-        for seed in config.seeds_of(config.num_units)
-    ]
+    by_settings: dict[RunConfig, list[Tuned]] = {}
+    for name, settings in chosen.items():
+        made = [
+            Tuned.of(
+                (*settings, *_fitting(config.settings, name)),
+                network=name,
+                source=source,
+                num_units=config.num_units,
+                seed=seed,
+                device=config.device,
+            )
+            for seed in config.seeds_of(config.num_units)
+        ]
+        by_settings.setdefault(made[0].config, made)
+    return [network for made in by_settings.values() for network in made]
 
 
 def _fitting(settings: tuple[str, ...], network: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from scenarios.support import study
 from scenarios.support.searches import Found
-from scenarios.support.statistics import entry
+from scenarios.support.statistics import entry, sd
 
 # The networks and their colours: what is augmented, and by what its policy was scored.
 COLORS = {
@@ -37,6 +37,7 @@ def table(result: xr.Dataset, found: Mapping[str, Found]) -> str:
             entries = [entry(values.sel(data=data).values) for data in sets]
             lines.append(f"{network:<34}" + "".join(f"{text:>17}" for text in entries))
         lines.append("")
+    lines.append("-: no policy was better than none\n")
     for name, each in found.items():
         policy = ", ".join(
             f"{key.removeprefix('augment_')} {value:.2g}"
@@ -63,7 +64,9 @@ def draw(result: xr.Dataset) -> Figure:
         for y, network in enumerate(networks):
             here = result.sel(data=data, network=network).max("num_units")
             error, color = here["error"], COLORS[network]
-            ax.errorbar(error.mean(), y, xerr=error.std(ddof=1), fmt="o", color=color, ms=7)
+            if error.isnull().all():  # its policy was none
+                continue
+            ax.errorbar(error.mean(), y, xerr=sd(error), fmt="o", color=color, ms=7)
             ax.plot(error, np.full(error.size, y), "|", color=color, ms=9)
             ax.plot(here["train_error"].mean(), y, "o", mfc="w", mec=color, ms=6)
         base = result["error"].sel(data=data, network="none").max("num_units").mean()
