@@ -20,6 +20,7 @@ from scenarios.support.study import paths
 from scenarios.support.trials import EndToEnd, Source
 
 RECORDS = {
+    "augmentation": 54,
     "dale_training": 36,
     "diehl_cook": 12,
     "faces": 72,

@@ -12,6 +12,7 @@ from fastpath.cli import main
 from fastpath.data.augment import Augment
 from fastpath.search.objective import Objective
 from scenarios import augmentation, joint_search
+from scenarios.augmentation.figure import drawn
 from scenarios.joint_search.published import Published
 from scenarios.support import settings
 from scenarios.support.searches import Tuned, as_texts
@@ -113,6 +114,12 @@ def test_policies_reach_the_trainings_that_they_are_for():
     }.items():
         assert by_name[name].augment == policy
         assert by_name[name].training.epochs == (0 if name.startswith("random") else 2)
+
+
+def test_what_is_never_drawn_is_not_told():
+    policy = {"augment_affine": 0.0, "augment_rotate": 9.0, "augment_erase": 0.5}
+    policy |= {"augment_erase_size": 0.2, "augment_crop": 0, "augment_use": "both"}
+    assert drawn(policy) == {"erase": 0.5, "erase_size": 0.2}
 
 
 def test_where_no_policy_is_better_nothing_is_trained_twice():

@@ -1,6 +1,7 @@
 """The table and the figure of `augmentation`."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,12 @@ from scenarios.support import study
 from scenarios.support.searches import Found
 from scenarios.support.statistics import entry, sd
 
+# The magnitudes that a probability of 0 leaves without effect.
+MAGNITUDES = {
+    "affine": ("rotate", "zoom", "shear"),
+    "jitter": ("contrast", "brightness"),
+    "erase": ("erase_size",),
+}
 # The networks and their colours: what is augmented, and by what its policy was scored.
 COLORS = {
     "none": "0.2",
@@ -39,18 +46,28 @@ def table(result: xr.Dataset, found: Mapping[str, Found]) -> str:
         lines.append("")
     lines.append("-: no policy was better than none\n")
     for name, each in found.items():
-        policy = ", ".join(
-            f"{key.removeprefix('augment_')} {value:.2g}"
-            for key, value in each["best"].items()
-            if key.startswith("augment_") and not isinstance(value, str)
-        )
+        policy = ", ".join(f"{k} {v:.2g}" for k, v in drawn(each["best"]).items()) or "none"
         held_out = f"{each['error']:.2f} % held-out, without {each['defaults']:.2f} %"
         lines.append(f"{name}: {held_out}; {policy}")
     return "\n".join(lines)
 
 
+def drawn(settings: Mapping[str, Any]) -> dict[str, float]:
+    """Return probabilities and magnitudes of the changes that a policy makes."""
+    policy = {
+        key.removeprefix("augment_"): value
+        for key, value in settings.items()
+        if key.startswith("augment_") and not isinstance(value, str)
+    }
+    for probability, names in MAGNITUDES.items():
+        if not policy.get(probability, 1):
+            for name in names:
+                policy.pop(name, None)
+    return {name: value for name, value in policy.items() if value}
+
+
 def draw(result: xr.Dataset) -> Figure:
-    """Draw test errors, and open circles for training errors, a panel a data set."""
+    """Draw test errors, and crosses for training errors, a panel a data set."""
     sets = [str(name) for name in result["data"].values]
     figure, axes = plt.subplots(
         1,
@@ -68,12 +85,17 @@ def draw(result: xr.Dataset) -> Figure:
                 continue
             ax.errorbar(error.mean(), y, xerr=sd(error), fmt="o", color=color, ms=7)
             ax.plot(error, np.full(error.size, y), "|", color=color, ms=9)
-            ax.plot(here["train_error"].mean(), y, "o", mfc="w", mec=color, ms=6)
+            ax.plot(here["train_error"].mean(), y, "x", color=color, ms=7)
         base = result["error"].sel(data=data, network="none").max("num_units").mean()
         ax.axvline(float(base), color="0.2", lw=0.8, ls=":")
         ax.set_yticks(range(len(networks)), networks if ax is axes[0, 0] else [])
-        ax.invert_yaxis()
+        ax.set_ylim(len(networks) - 0.5, -0.5)
+        # One policy multiplies the error of MNIST, the others change it by a tenth.
+        ax.set_xscale("log")
+        ticks = np.geomspace(*ax.get_xlim(), 7)[1:-1].round(1)
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.set_xticks([], minor=True)
         ax.set_title(data)
-        ax.set_xlabel("error [%]: test (filled), training (open)")
+        ax.set_xlabel("error [%], test (dots), training (crosses)")
     study.caption(figure, result)
     return figure
