@@ -92,7 +92,8 @@ def draw(result: xr.Dataset) -> Figure:
         ax.set_ylim(len(networks) - 0.5, -0.5)
         # One policy multiplies the error of MNIST, the others change it by a tenth.
         ax.set_xscale("log")
-        ticks = np.geomspace(*ax.get_xlim(), 7)[1:-1].round(1)
+        low, high = ax.get_xlim()
+        ticks = np.geomspace(low, high, 7)[1:-1].round(1)
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.set_xticks([], minor=True)
         ax.set_title(data)
