@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scenarios.support import study
@@ -66,6 +67,15 @@ def drawn(settings: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in policy.items() if value}
 
 
+def logarithmic(ax: Axes) -> None:
+    """Make x logarithmic: one policy multiplies the error, another hardly changes it."""
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    ticks = np.geomspace(low, high, 7)[1:-1].round(1)
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_xticks([], minor=True)
+
+
 def draw(result: xr.Dataset) -> Figure:
     """Draw test errors, and crosses for training errors, a panel a data set."""
     sets = [str(name) for name in result["data"].values]
@@ -90,12 +100,10 @@ def draw(result: xr.Dataset) -> Figure:
         ax.axvline(float(base), color="0.2", lw=0.8, ls=":")
         ax.set_yticks(range(len(networks)), networks if ax is axes[0, 0] else [])
         ax.set_ylim(len(networks) - 0.5, -0.5)
-        # One policy multiplies the error of MNIST, the others change it by a tenth.
-        ax.set_xscale("log")
-        low, high = ax.get_xlim()
-        ticks = np.geomspace(low, high, 7)[1:-1].round(1)
-        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        ax.set_xticks([], minor=True)
+        if all(
+            (result[name].sel(data=data) != 0).all() for name in ("error", "train_error")
+        ):
+            logarithmic(ax)
         ax.set_title(data)
         ax.set_xlabel("error [%], test (dots), training (crosses)")
     study.caption(figure, result)
